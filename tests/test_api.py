@@ -184,6 +184,21 @@ def test_what_cannot_be_answered_is_said(shop: tm.Workspace, tmp_path: Path) -> 
     for wrong in ({"k": 0}, {"where": "type=reel"}, {"exclude": "i1"}, {"user": None, "history": "i1"}):
         with pytest.raises(tm.InputError, match="|".join(wrong)):
             shop.recommend(**{"user": "u001"} | wrong)
+    for wrong in (
+        {"k": 2.5},
+        {"k": "3"},
+        {"k": True},
+        {"user": 5},
+        {"user": ["u001", 7]},
+        {"exclude": 4},
+        {"exclude": [4]},
+        {"where": {"type": 4}},
+    ):
+        with pytest.raises(tm.InputError, match="|".join(wrong)) as told:
+            shop.recommend(**{"user": "u001"} | wrong)
+        assert "\n" not in str(told.value)
+    with pytest.raises(tm.InputError, match="users"):
+        shop.evaluate(users=2.5)  # type: ignore[arg-type]
     empty = tm.Workspace.create(tmp_path / "empty").ingest(
         items=tiny_items(), interactions=tiny_interactions()
     )
@@ -191,6 +206,12 @@ def test_what_cannot_be_answered_is_said(shop: tm.Workspace, tmp_path: Path) -> 
         empty.recommend("u001")
     stranger = shop.recommend("nobody-yet", k=3)
     assert stranger.num_rows == 3 and b"nobody knows" in stranger.schema.metadata[b"notices"]
+
+
+def test_a_file_for_one_list_is_refused(shop: tm.Workspace) -> None:
+    line = ["tastemaker", "recommend", "-w", str(shop.folder), "--user", "u001", "--out", "x.parquet"]
+    done = subprocess.run([sys.executable, "-m", *line], capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "--out is the file of --all" in done.stderr and not done.stdout
 
 
 def test_evaluation_is_a_table_with_intervals(shop: tm.Workspace) -> None:

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -138,20 +139,26 @@ class Workspace:
         """
         from tastemaker.serving.query import Query
 
-        if k < 1:
-            raise InputError(f"k={k}: how many items is a whole number from 1")
+        k = _count("k", k, 1, "items")
         if where is not None and not isinstance(where, Mapping):
             raise InputError(f"where={where!r}: give a mapping of fields to values, as {{'colour': 'red'}}")
-        if isinstance(history, str) or isinstance(exclude, str):
+        before, barred = _ids(history), _ids(exclude)
+        if before is None or barred is None:
             raise InputError("history and exclude are lists of item ids, as ['I4', 'I9']")
-        users = [user] if user is None or isinstance(user, str) else list(user)
+        several = _ids(user)
+        if user is not None and not isinstance(user, str) and several is None:
+            raise InputError(f"user={user!r}: give a user's id as text, 'U1', or a list of such ids")
+        users = [None] if user is None else [user] if isinstance(user, str) else several or []
         filters = {
-            name: (values,) if isinstance(values, str) else tuple(values)
+            name: [values] if isinstance(values, str) else _ids(values)
             for name, values in (where or {}).items()
         }
-        if (user is None) == (not history):
+        if wrong := [name for name, values in filters.items() if values is None]:
+            raise InputError(f"where: the value of {wrong[0]!r} is text or a list of texts")
+        if (user is None) == (not before):
             raise InputError("recommend needs either a user (or several), or a history")
-        queries = [Query(name, tuple(history), k, filters, frozenset(exclude), logged=log) for name in users]
+        passing = {name: tuple(values or ()) for name, values in filters.items()}
+        queries = [Query(name, tuple(before), k, passing, frozenset(barred), logged=log) for name in users]
         slates = []
         for slate in self._service.recommend_many(queries):
             if isinstance(slate, TastemakerError):
@@ -174,6 +181,7 @@ class Workspace:
 
         from tastemaker.flows.evaluation.evaluate import evaluate_workspace
 
+        users = _count("users", users, 0, "people")
         with progress(self.quiet) as report:
             self.result = evaluate_workspace(self.folder, baselines, part, users, report)
         rows = []
@@ -229,6 +237,20 @@ def _as_file(name: str, table: Table, stack: ExitStack) -> Path | str | None:
     path = Path(stack.enter_context(tempfile.TemporaryDirectory())) / f"{name}.parquet"
     pq.write_table(arrow, path)
     return path
+
+
+def _count(name: str, value: Any, least: int, what: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise InputError(f"{name}={value!r}: how many {what} is a whole number from {least}")
+    return int(value)
+
+
+def _ids(given: Any) -> list[str] | None:
+    """The ids of a list of texts; None for what is none."""
+    if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
+        return None
+    ids = list(given)
+    return ids if all(isinstance(one, str) for one in ids) else None
 
 
 def _named(text: str, given: Mapping[str, Table], paths: Mapping[str, Path | str | None]) -> str:

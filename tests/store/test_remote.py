@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 import tastemaker
 from tastemaker.errors import InputError
 from tastemaker.serving.batch import recommend_all
-from tastemaker.store.remote import fetched, uploaded
+from tastemaker.store.remote import explained, fetched, uploaded
 
 
 def quiet(*_):
@@ -37,11 +38,10 @@ def test_tables_are_read_from_a_url_and_lists_written_to_one(tiny_files, untouch
 
 
 def test_what_is_not_there_is_told_by_its_url(tmp_path):
-    with (
-        pytest.raises(InputError, match=r"^memory://nowhere/items.csv: cannot be read \(.*bucket"),
-        fetched("memory://nowhere/items.csv"),
-    ):
-        pass
+    for place in ("memory://nowhere/items.csv", f"file://{tmp_path}/items.csv"):
+        with pytest.raises(InputError, match=r"^\w+://.*items.csv: cannot be read") as told, fetched(place):
+            pass
+        assert "no such file" in str(told.value) and not re.search("bucket|credentials", str(told.value))
     memory = fsspec.filesystem("memory")
     memory.pipe_file("/shop/broken.csv", b"item_id,title\n")
     workspace = tastemaker.Workspace.create(tmp_path / "w")
@@ -49,6 +49,15 @@ def test_what_is_not_there_is_told_by_its_url(tmp_path):
         workspace.ingest("memory://shop/broken.csv", None)
     with pytest.raises(InputError, match="pip install"), fetched("gs://shop/items.csv"):
         pass
+
+
+def test_the_package_that_lacks_is_named():
+    lacks = ModuleNotFoundError("No module named 'aiohttp'", name="aiohttp")
+    with (
+        pytest.raises(InputError, match=r"^https://a\.example/i\.csv: .*pip install aiohttp`$"),
+        explained("https://a.example/i.csv", "read"),
+    ):
+        raise ImportError('HTTPFileSystem requires "requests" and "aiohttp" to be installed') from lacks
 
 
 def test_an_upload_appears_whole_or_not_at_all():

@@ -276,11 +276,15 @@ def recommend(
         bool, typer.Option("--all", help="Instead of a user: a list for everybody who is known, to --out.")
     ] = False,
     out: Annotated[
-        str,
+        str | None,
         typer.Option(
-            metavar="<path>", help="Of --all: the Parquet file, here or at a URL (s3://bucket/lists.parquet)."
+            metavar="<path>",
+            help=(
+                "Of --all: the Parquet file, here or at a URL (s3://bucket/lists.parquet); lists.parquet if"
+                " not said."
+            ),
         ),
-    ] = "lists.parquet",
+    ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -306,8 +310,10 @@ def recommend(
         if user or history or exclude or log:
             raise InputError("--all is for everybody; leave out --user, --history, --exclude and --log")
         with progress(quiet) as report:
-            emit(recommend_all(workspace, out, k, filters, report), as_json)
+            emit(recommend_all(workspace, out or "lists.parquet", k, filters, report), as_json)
         return
+    if out is not None:
+        raise InputError("--out is the file of --all; of one list, write --json > FILE")
     query = Query(
         user, tuple(history or ()), k, filters, frozenset(exclude or ()), logged=log and user is not None
     )

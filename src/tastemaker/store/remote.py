@@ -15,6 +15,8 @@ from tastemaker.errors import InputError, TastemakerError
 from tastemaker.store.files import replacing
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+HERE, WEB = ("file", "local", "memory"), ("http", "https", "ftp")
+STORED = "; look at the bucket, its name and your credentials"
 _FETCHED = dict[str, str]()  # where a file was copied to, and where from
 
 
@@ -88,14 +90,21 @@ def explained(place: str, what: str) -> Iterator[None]:
         yield
     except ImportError as error:
         needed = re.search(r"[Ii]nstall (\S+)", str(error))
-        raise InputError(
-            f"{place}: needs another package; run `pip install {needed[1] if needed else 'fsspec'}`"
-        ) from None
+        lacks = needed[1] if needed else getattr(error.__cause__ or error, "name", None) or "fsspec"
+        raise InputError(f"{place}: needs another package; run `pip install {lacks}`") from None
     except Exception as error:  # each store has errors of its own
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise InputError(
-            f"{place}: cannot be {what} ({reason}); look at the bucket, its name and your credentials"
-        ) from None
+        kind = place.partition("://")[0].lower()
+        if kind in HERE and isinstance(error, FileNotFoundError):
+            raise InputError(f"{place}: cannot be {what}; there is no such file or folder") from None
+        look = (
+            ""
+            if kind in HERE or "Protocol not known" in reason
+            else "; look at the address"
+            if kind in WEB
+            else STORED
+        )
+        raise InputError(f"{place}: cannot be {what} ({reason}){look}") from None
 
 
 def _opened(place: str) -> tuple[Any, str]:
