@@ -15,6 +15,7 @@ from tastemaker.assist.parts import Explanation, Item, NothingFits, Part, Questi
 from tastemaker.assist.ranking import Evidence, Ranker
 from tastemaker.assist.shelf import Shelf
 from tastemaker.converse.catalogue import Catalogue
+from tastemaker.converse.reading.names import Names
 
 from .conftest import KEYS, TYPES, Talk, rows_of, tunes
 
@@ -425,6 +426,15 @@ def test_a_title_that_misses_what_stands_is_not_passed_over(talk: Talks) -> None
     assert "“The Fiddler of Clare” is here, but misses: type waltz." in said
     spoken.say("start over")
     assert "misses" not in spoken.words("the fiddler of clare")
+
+
+def test_a_title_of_everyday_words_is_one_when_it_is_all_that_is_said() -> None:
+    titles = [f"{a} {b}" for a in ("Dark", "Red", "Lost") for b in ("Bell", "Fox", "Mill") for _ in range(9)]
+    names = Names([*titles, "Dark Ship", "Thank You"], [None] * (len(titles) + 2))
+    assert [(n.name, n.sure) for n in names.find("dark ship")] == [("Dark Ship", 0.9)]
+    assert [n.name for n in names.find("dark bell") if n.sure >= 0.6] == ["Dark Bell"]
+    assert not [n for n in names.find("a dark bell of mine") if n.sure >= 0.6]
+    assert not [n for n in names.find("thank you") if n.sure >= 0.6]
 
 
 @pytest.mark.parametrize("words", ["between 90 and 95", "from 90 to 95", "tempo between 90 and 95"])

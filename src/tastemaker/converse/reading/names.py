@@ -49,7 +49,7 @@ class _Span:
     words: tuple[str, ...]
     start: int
     end: int
-    telling: bool  # capitals inside a sentence, quotes, or words that announce a name
+    telling: bool  # capitals inside a sentence, quotes, words that announce a name, or all of the message
     announced: bool = False  # "by ..."
 
     @property
@@ -215,7 +215,8 @@ def _spans(text: str) -> list[_Span]:
             capital = all(w[:1].isupper() for w, s, _ in words[first : last + 1] if len(w) > 3) and any(
                 w[:1].isupper() for w, s, _ in words[first : last + 1]
             )
-            telling = (capital and not (opens and first == last)) or cued
+            alone = 0 == first < last == len(words) - 1 and not set(run) <= chat() | ENGLISH_STOP_WORDS
+            telling = (capital and not (opens and first == last)) or cued or alone
             announced = capital and by
             forms = [tuple(run)]
             if re.search(r"['’]s$", text[start:end]) and len(run[-1]) > 2:
