@@ -101,7 +101,7 @@ class Crowd:
     def choose(self, ranked: Sequence[int], k: int, first: Sequence[int] = ()) -> Choice:
         return Drawing().choose(ranked, k, first)
 
-    def offered(self, user_id: str | None, choice: Choice) -> None:
+    def offered(self, user_id: str | None, choices: Sequence[Choice]) -> None:
         pass
 
     def item(self, row: int) -> Mapping[str, Any]:

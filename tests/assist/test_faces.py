@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 
 import tastemaker as tm
 from tastemaker.assist.assistant import Assistant, Limits
-from tastemaker.assist.mcp_server import server
+from tastemaker.assist.tools import mcp_server
 from tastemaker.cli.main import app
 from tastemaker.errors import InputError
 from tastemaker.server import address, bind, create_app
@@ -282,14 +282,14 @@ async def _tools(target: Any) -> str:
 
 
 def test_the_official_mcp_client_in_process(assistant: Assistant) -> None:
-    assert asyncio.run(_tools(server(assistant))).startswith("Tune")
+    assert asyncio.run(_tools(mcp_server(assistant))).startswith("Tune")
 
 
 def test_the_official_mcp_client_over_http(assistant: Assistant) -> None:
     listener = bind(port=0)
     listener.listen()
     running = uvicorn.Server(
-        uvicorn.Config(server(assistant).streamable_http_app(), log_level="warning", ws="none")
+        uvicorn.Config(mcp_server(assistant).streamable_http_app(), log_level="warning", ws="none")
     )
     thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})
     thread.start()

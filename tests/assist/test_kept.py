@@ -17,7 +17,7 @@ import pytest
 import tastemaker as tm
 from tastemaker.assist.assistant import Assistant
 from tastemaker.assist.desk import Drawing
-from tastemaker.assist.mcp_server import Rooms
+from tastemaker.assist.tools import Rooms
 from tastemaker.errors import InputError
 from tastemaker.explore.slate import plackett_luce
 from tastemaker.serving.query import Unknown

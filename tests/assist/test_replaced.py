@@ -15,7 +15,7 @@ from tests.conftest import tiny_interactions, tiny_items
 
 import tastemaker as tm
 from tastemaker.assist.assistant import Assistant
-from tastemaker.assist.mcp_server import Rooms
+from tastemaker.assist.tools import Rooms
 from tastemaker.flows import deploy
 from tastemaker.flows.ingest import ingest_files
 from tastemaker.store import Workspace

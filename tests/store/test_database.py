@@ -8,7 +8,8 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, replace
 from datetime import UTC, datetime, timedelta
@@ -37,8 +38,14 @@ from tastemaker.store.database import (
     integrity,
 )
 from tastemaker.store.database.offers import Earlier
+from tastemaker.store.database.sqlite import Sqlite
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def until(true: Callable[[], bool]) -> None:
+    while not true():
+        time.sleep(0.001)
 
 
 def _event(name: str, at: float = 0, user: str = "u", **more: object) -> Event:
@@ -495,3 +502,44 @@ def test_threads_write_one_after_another(tmp_path: Path, monkeypatch: pytest.Mon
         list(pool.map(lambda n: database.add_events([_event(f"e{n}")]), range(64)))
     assert len(database.history("u")) == 64
     database.close()
+
+
+def test_one_commit_makes_all_durable_that_waited_and_takes_back_only_what_failed(
+    file_database: Database, tmp_path: Path
+) -> None:
+    engine, commits = file_database._engine, list[str]()
+    assert isinstance(engine, Sqlite)
+    file_database.add_events([_event("first")])
+    assert engine._writer is not None
+    engine._writer.set_trace_callback(lambda sql: commits.append(sql) if sql == "COMMIT" else None)
+    with ThreadPoolExecutor(9) as pool:
+        with file_database.transaction():  # those that come meanwhile write into one transaction with it
+            writes = [pool.submit(file_database.add_events, [_event(f"e{n}", n)]) for n in range(8)]
+            wrong = pool.submit(file_database.add_events, [_event("new"), _event("first", 5)])
+            until(lambda: engine._waiting == 9)
+        assert sum(write.result().inserted for write in writes) == 8
+        with pytest.raises(InputError, match="other contents"):
+            wrong.result()
+    assert len(commits) == 1
+    again = Database(tmp_path / "tastemaker.sqlite")
+    assert {event.event_id for event in again.history("u")} == {"first", *(f"e{n}" for n in range(8))}
+    again.close()
+
+
+def test_a_commit_that_fails_is_acknowledged_to_nobody_of_its_batch(file_database: Database) -> None:
+    engine = file_database._engine
+    assert isinstance(engine, Sqlite)
+    with file_database.transaction() as connection:
+        connection.execute("CREATE TABLE parents (name TEXT PRIMARY KEY)")
+        connection.execute(
+            "CREATE TABLE children (name TEXT REFERENCES parents DEFERRABLE INITIALLY DEFERRED)"
+        )
+    with ThreadPoolExecutor(2) as pool:
+        with pytest.raises(InputError, match="FOREIGN KEY"), file_database.transaction() as connection:
+            connection.execute("INSERT INTO children VALUES ('orphan')")  # is refused when it is committed
+            write = pool.submit(file_database.add_events, [_event("e")])
+            until(lambda: engine._waiting == 1)
+        with pytest.raises(InputError, match="FOREIGN KEY"):
+            write.result()
+    assert file_database.history("u") == []
+    assert file_database.add_events([_event("e")]).inserted == 1

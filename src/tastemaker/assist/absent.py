@@ -52,7 +52,7 @@ def absent(left: str, shelf: Shelf, named: Sequence[str], terse: bool) -> tuple[
     named: the words that are names of items here, as they were said. terse: a few words may be all of a wish.
     """
     spots: dict[int, str] = {}
-    values = {fold(value) for known in shelf.catalogue.fields.values() for value in known.values} - {""}
+    values = shelf.value_names - {""}
     for start, said in _asked(left, terse):
         known = any(fold(name) in fold(said) or fold(said) in fold(name) for name in named)
         known = known or _holds(fold(said), values) or all(map(counted, fold(said).split()))

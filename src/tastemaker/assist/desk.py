@@ -18,7 +18,7 @@ from tastemaker.assist.parts import Explanation, Item, NothingFits, Understood
 from tastemaker.assist.ranking import Evidence, Ranker, free
 from tastemaker.assist.shelf import Floats, Shelf
 from tastemaker.assist.state import REMEMBERED, State, chip_name, label
-from tastemaker.converse.constraints import Constraint, adhere, demands, granted, relaxations
+from tastemaker.converse.constraints import Constraint, demands, granted, relaxations
 from tastemaker.converse.reading.vocabulary import spoken
 from tastemaker.explore import IN_TALK, Draw, Pool, draw_pool, logger_name
 from tastemaker.retention.reasons import FEWEST
@@ -29,7 +29,6 @@ SHOWN = 3  # items of an answer
 CLOSEST = 3
 LIKE, END = "like:", "first:"  # before the names of chips that are no constraints
 Rows = np.ndarray[Any, np.dtype[np.int64]]
-FEEDBACK = {"like": "like", "skip": "skip", "play": "play"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,8 +103,8 @@ class People(Protocol):
     def choose(self, ranked: Sequence[int], k: int, first: Sequence[int] = ()) -> Choice:
         """What is shown of a ranking."""
 
-    def offered(self, user_id: str | None, choice: Choice) -> None:
-        """Log a list before it is sent."""
+    def offered(self, user_id: str | None, choices: Sequence[Choice]) -> None:
+        """Log lists before they are sent."""
 
     def item(self, row: int) -> Mapping[str, Any]:
         """What there is to show of an item."""
@@ -121,7 +120,7 @@ class People(Protocol):
 class Desk:
     """One turn's workplace. `state` is replaced as the turn goes on; `gate` knows what may leave.
 
-    keeps: whether lists and feedback are logged. offered: request ids of the lists of this turn.
+    keeps: whether lists and feedback are logged. offered: the lists of this turn; `log` has logged so many.
     """
 
     shelf: Shelf
@@ -131,17 +130,28 @@ class Desk:
     gate: Gate
     changed: bool = False  # what is kept about the person, by words of this turn
     keeps: bool = True
-    offered: list[str] = field(default_factory=list)
+    offered: list[Choice] = field(default_factory=list)
+    logged: int = 0
+    _past: tuple[str | None, tuple[int, ...], frozenset[int]] | None = None
 
     def change(self, **changes: Any) -> None:
         """Another state from here on."""
         self.state = replace(self.state, **changes)
         self.gate.state = self.state
 
+    def history(self) -> tuple[tuple[int, ...], frozenset[int]]:
+        """Rows this person wants, oldest first, and rows they do not; read once a turn, and after a
+        change.
+        """
+        user = self.state.user_id
+        if self._past is None or self._past[0] != user:
+            self._past = user, *self.people.history(user)
+        return self._past[1:]
+
     def fitting(self, again: bool = False) -> Rows:
         """Rows that meet every demand and were not shown yet, or `again` all that meet them."""
-        holds = adhere(self.state.active, self.shelf.match, len(self.shelf)).holds
-        _, unwanted = self.people.history(self.state.user_id)
+        holds = self.shelf.adherence(self.state.active).holds
+        _, unwanted = self.history()
         barred = frozenset(self.state.disliked) | unwanted | (frozenset() if again else self.state.barred)
         keep = np.zeros(len(self.shelf), bool)
         keep[free(len(self.shelf), barred)] = True
@@ -150,7 +160,7 @@ class Desk:
     def ranked(self, rows: Rows, k: int, like: Sequence[int] = ()) -> list[int]:
         """The k best of the rows for what was said, liked and done before; `like`: rows to be similar to."""
         state = self.state
-        history, _ = self.people.history(state.user_id)
+        history, _ = self.history()
         keep = np.zeros(len(self.shelf), bool)
         keep[rows] = True
         past = self.people.past((*history, *state.liked), keep) if history or state.liked else None
@@ -210,12 +220,7 @@ class Desk:
             {"name": name, "label": words, "kind": "prefer", "field": ""}
             for name, words in {**likes, **ends}.items()
         )
-        fits = (
-            int(adhere(self.state.active, self.shelf.match, len(self.shelf)).holds.sum())
-            if demands(self.state.active)
-            else None
-        )
-        return Understood(chips, fits)
+        return Understood(chips, self.shelf.fits(state.active) if demands(state.active) else None)
 
     def items(self, choice: Choice, closest: bool = False) -> list[tuple[Item, list[Explanation]]]:
         """A list as parts, each with why, logged as offered; from here on they are what was shown."""
@@ -241,13 +246,18 @@ class Desk:
         return tuple(label(c, self.shelf.vocabulary) for c in asked if granted(c, self.shelf.match)[row] != 1)
 
     def offer(self, choice: Choice) -> None:
-        """Log a list before it leaves; what answers its items names it."""
+        """A list that `log` logs before it leaves; what answers its items names it."""
         if not self.keeps:
             self.change(slates={})
         elif choice.rows:
-            self.people.offered(self.state.user_id, choice)
-            self.offered.append(choice.request_id)
+            self.offered.append(choice)
             self.change(slates={**self.state.slates, **dict.fromkeys(choice.rows, choice.request_id)})
+
+    def log(self) -> None:
+        """Log the lists that are offered and were not yet."""
+        choices, self.logged = self.offered[self.logged :], len(self.offered)
+        if choices:
+            self.people.offered(self.state.user_id, choices)
 
     def item(self, row: int, handle: str, unmet: tuple[str, ...] = ()) -> Item:
         """An item as it is shown."""
@@ -285,13 +295,12 @@ class Desk:
                 word = "its title" if named.role == "title" else f"by {shelf.catalogue.creators[row]}"
                 reasons.append(Explanation(item, f"you named {word}", "words", (named.name,)))
                 break
-        history, _ = self.people.history(state.user_id)
+        history, _ = self.history()
         for rows, kind in ((state.liked, "similarity"), (history, "history")):
             for reason in self.people.reasons(row, rows)[:1] if rows else ():
                 if all(reason.text != other.text for other in reasons):
                     reasons.append(Explanation(item, reason.text, kind, (reason.item_id,)))
-        played = shelf.catalogue.played
-        if not reasons and played[row] >= np.quantile(played, 0.9):
+        if not reasons and shelf.popular[row]:
             people = self.people.chosen(row)
             if people >= FEWEST:
                 words = f"among the most chosen here: {people} people wanted it"
@@ -301,7 +310,7 @@ class Desk:
     def nothing(self) -> NothingFits | None:
         """The counted ways out, where no item meets the demands; None where one does."""
         asked = demands(self.state.active)
-        if not asked or adhere(self.state.active, self.shelf.match, len(self.shelf)).holds.any():
+        if not asked or self.shelf.adherence(asked).holds.any():
             return None
         vocabulary, shelf = self.shelf.vocabulary, self.shelf
         single = relaxations(self.state.active, shelf.match, shelf.catalogue.family_codes, ())
@@ -324,13 +333,13 @@ class Desk:
         counts = []
         for pair in combinations(asked[:8], 2):
             rest = [c for c in self.state.active if c not in pair]
-            counts.append((pair, int(adhere(rest, self.shelf.match, len(self.shelf)).holds.sum())))
+            counts.append((pair, self.shelf.fits(rest)))
         return sorted((entry for entry in counts if entry[1]), key=lambda entry: -entry[1])
 
     def closest(self) -> Choice:
         """The items that miss fewest demands, best first."""
-        adherence = adhere(self.state.active, self.shelf.match, len(self.shelf))
-        _, unwanted = self.people.history(self.state.user_id)
+        adherence = self.shelf.adherence(self.state.active)
+        _, unwanted = self.history()
         rows = free(len(self.shelf), frozenset(self.state.disliked) | unwanted)
         fewest = rows[adherence.failures[rows] == adherence.failures[rows].min()]
         return self.pick(fewest, CLOSEST)
@@ -351,8 +360,8 @@ class Desk:
         self.change(liked=liked, disliked=disliked)
         for row in rows if self.keeps and self.state.user_id is not None else ():
             slate = self.state.slates.get(row)
-            self.people.happened(str(self.state.user_id), row, FEEDBACK[kind], slate)
-            self.changed = True
+            self.people.happened(str(self.state.user_id), row, kind, slate)
+            self.changed, self._past = True, None
 
     def take_back(self, rows: Sequence[int]) -> tuple[int, ...]:
         """Undo the likes of items; those that imported data still say are turned down, and returned."""
@@ -361,7 +370,7 @@ class Desk:
         if user is None or not self.keeps:
             return ()
         standing = tuple(row for row in rows if not self.people.take_back(user, row))
-        self.changed = True
+        self.changed, self._past = True, None
         if standing:
             self.feedback(standing, "skip")
         return standing

@@ -9,7 +9,6 @@ from tastemaker.assist.parts import Explanation, Item, NothingFits, Notice, Part
 from tastemaker.assist.shelf import Shelf
 from tastemaker.assist.state import State
 from tastemaker.converse.claims import Claim, Spoken, safe
-from tastemaker.converse.constraints import adhere
 
 MOST_MOVED = 3  # places that a model may move a candidate up
 
@@ -40,33 +39,20 @@ class Gate:
             return True
         if row not in self.allowed or row in self.state.disliked:
             return False
-        return bool(adhere(self.state.active, self.shelf.match, len(self.shelf)).holds[row])
+        return bool(self.shelf.adherence(self.state.active).holds[row])
 
     def spoken(self, about: Sequence[int] = ()) -> Spoken:
         """What words may speak of now: what is shown here and what was asked for."""
-        wished = {
-            (constraint.clause.field, str(value))
-            for constraint in self.state.active
-            for value in (
-                constraint.clause.value
-                if isinstance(constraint.clause.value, tuple)
-                else (constraint.clause.value,)
-            )
-        }
-        numbers = {
-            float(value)
-            for constraint in self.state.active
-            for value in (
-                constraint.clause.value
-                if isinstance(constraint.clause.value, tuple)
-                else (constraint.clause.value,)
-            )
-            if isinstance(value, int | float)
-        }
+        clauses = [constraint.clause for constraint in self.state.active]
+        values = [
+            (c.field, v) for c in clauses for v in (c.value if isinstance(c.value, tuple) else (c.value,))
+        ]
+        wished = frozenset((name, str(value)) for name, value in values)
+        numbers = frozenset(float(value) for _, value in values if isinstance(value, int | float))
         named = frozenset(
             (*self.state.seen, *self.state.liked, *self._emitted, *about, *self.allowed, *self.closest)
         )
-        return Spoken(tuple(about), named, frozenset(wished), frozenset(numbers))
+        return Spoken(tuple(about), named, wished, numbers)
 
     def pass_on(self, part: Part) -> Part | None:
         """The part as it may be sent; None where nothing of it may."""

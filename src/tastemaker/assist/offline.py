@@ -14,7 +14,7 @@ from tastemaker.assist.parts import Notice, Part, Question, Text
 from tastemaker.assist.ranking import telling
 from tastemaker.assist.state import State, label
 from tastemaker.assist.understand import Understanding, guesses, understand
-from tastemaker.converse.constraints import Clause, adhere
+from tastemaker.converse.constraints import Clause
 from tastemaker.converse.reading.numbers import ranged
 from tastemaker.converse.reading.vocabulary import Scale
 from tastemaker.converse.reading.wishes import settle
@@ -125,7 +125,7 @@ def _wish(message: str, read: Understanding, desk: Desk) -> Iterator[Part]:
     yield Text(_lead(read, desk, bool(guessed)))
     own: list[int] = []
     if titled and not read.like:
-        holds = adhere(desk.state.active, desk.shelf.match, len(desk.shelf)).holds
+        holds = desk.shelf.adherence(desk.state.active).holds
         own = [row for row in titled if holds[row]]
     ranked = _extremes(read, desk, rows_now)
     choice = desk.people.choose(ranked, SHOWN, own) if ranked else desk.pick(rows_now, SHOWN, read.like, own)
@@ -246,7 +246,7 @@ def _opinion(read: Understanding, desk: Desk) -> Iterator[Part]:
     rows = read.rows or ((desk.state.focus,) if desk.state.focus is not None else ())
     rows = read.pointed.liked or rows if refused else rows
     if "unlike" in read.acts and rows in ((), (desk.state.focus,)):  # "it" is what was liked
-        liked = (*desk.people.history(desk.state.user_id)[0], *desk.state.liked)
+        liked = (*desk.history()[0], *desk.state.liked)
         rows = rows if set(rows) & set(liked) else liked[-1:]
     if (
         kind == "like"
@@ -261,7 +261,7 @@ def _opinion(read: Understanding, desk: Desk) -> Iterator[Part]:
         return
     titles = ", ".join(f"“{desk.shelf.title(row)}”" for row in rows[:3])
     if "unlike" in read.acts:
-        known = {*desk.state.liked, *desk.people.history(desk.state.user_id)[0]}
+        known = {*desk.state.liked, *desk.history()[0]}
         if not known & set(rows):
             yield Text(f"I know of no like of {titles} to take back.")
             return
@@ -280,9 +280,8 @@ def _question(read: Understanding, desk: Desk) -> Iterator[Part]:
     rows = read.rows or ((state.focus,) if state.focus is not None else state.shown[:1])
     if "count" in read.acts:
         wished = settle(() if read.heard.changes else state.active, read.heard, shelf.kinds)
-        count = int(adhere(wished, shelf.match, len(shelf)).holds.sum())
         what = "; ".join(label(c, shelf.vocabulary) for c in wished) or "in all"
-        yield Text(f"{count:,}: {what}.")
+        yield Text(f"{shelf.fits(wished):,}: {what}.")
         return
     if not rows:
         yield Question("Which one do you mean? Nothing was shown yet.", ())
@@ -378,7 +377,7 @@ def _compared(desk: Desk, rows: tuple[int, ...]) -> Iterator[Part]:
 
 def _profile(desk: Desk) -> Iterator[Part]:
     """What is known of the person, as it is kept."""
-    history, unwanted = desk.people.history(desk.state.user_id)
+    history, unwanted = desk.history()
     rows = list(dict.fromkeys((*history, *desk.state.liked)))
     if not rows and not desk.state.active and not unwanted:
         yield Text("I know nothing about you but what you write here.")

@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ import numpy.typing as npt
 from tastemaker.assist.parts import item_line
 from tastemaker.converse.catalogue import Catalogue, Value
 from tastemaker.converse.claims import Claims, safe
+from tastemaker.converse.constraints import Adherence, Constraint, adhere, demands
 from tastemaker.converse.reading.names import Names
 from tastemaker.converse.reading.vocabulary import Vocabulary, spoken
 from tastemaker.converse.reading.wishes import Wishes
@@ -101,10 +102,32 @@ class Shelf:
         """Clauses over the facts."""
         return Matcher(self.catalogue.item_ids, self.catalogue.columns, most=256)
 
+    def adherence(self, active: Sequence[Constraint]) -> Adherence:
+        """Every item against the demands among constraints."""
+        return self._adherence(tuple(demands(active)))
+
+    @cached_property
+    def _adherence(self) -> Callable[[tuple[Constraint, ...]], Adherence]:
+        return lru_cache(maxsize=64)(lambda asked: adhere(asked, self.match, len(self)))
+
+    def fits(self, active: Sequence[Constraint]) -> int:
+        """How many items meet the demands."""
+        return int(self.adherence(active).holds.sum())
+
     @cached_property
     def kinds(self) -> dict[str, str]:
         """Field -> kind."""
         return {name: known.kind for name, known in self.catalogue.fields.items()}
+
+    @cached_property
+    def value_names(self) -> frozenset[str]:
+        """All values, folded."""
+        return frozenset(fold(value) for known in self.catalogue.fields.values() for value in known.values)
+
+    @cached_property
+    def popular(self) -> npt.NDArray[np.bool_]:
+        """(N,) the tenth that is played most."""
+        return np.asarray(self.catalogue.played >= np.quantile(self.catalogue.played, 0.9))
 
     @cached_property
     def lexical(self) -> Lexical:

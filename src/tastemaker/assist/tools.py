@@ -1,25 +1,41 @@
-"""The assistant's tools: plain typed functions, the same table for a model's calls and over MCP."""
+"""The assistant's tools: plain typed functions, the same table for a model's calls and over the Model Context
+Protocol (stdio and streamable HTTP, by the official package).
+"""
 
 from __future__ import annotations
 
+import inspect
 import json
+import threading
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError, create_model
 from rapidfuzz import process
 
 from tastemaker.assist.desk import SHOWN, Desk, as_told, said
-from tastemaker.assist.gate import held_in_place
+from tastemaker.assist.gate import Gate, held_in_place
 from tastemaker.assist.parts import Part
+from tastemaker.assist.shelf import Shelf
+from tastemaker.assist.state import State, moved
 from tastemaker.converse.claims import safe
-from tastemaker.converse.constraints import Change, Clause, adhere
+from tastemaker.converse.constraints import Change, Clause
 from tastemaker.converse.reading.wishes import Heard, settle
 from tastemaker.errors import InputError
 
+if TYPE_CHECKING:
+    from mcp.server.mcpserver import MCPServer
+
+    from tastemaker.assist.assistant import Assistant
+
 MOST = 10  # items of one result
 PERMITTED = {"log_feedback": ("like", "skip", "unlike"), "get_profile": ("profile",)}
+NOT_OFFERED = ("show", "nothing_fits")  # they speak to a person who is not here
+CONVERSATIONS = 200
+CALLS = 2_000  # of one conversation
+ABOUT = """Tools over one catalogue. Items are named by handles such as T3, valid within one `conversation`
+(any name you choose; without it, one conversation for all). Wishes given to search_items stay for it."""
 
 
 class Wish(BaseModel):
@@ -76,8 +92,10 @@ class Toolbox:
     def relax(self) -> dict[str, Any]:
         """For each demand, how many items would fit without it."""
         nothing = self.desk.nothing()
-        count = int(adhere(self.desk.state.active, self.desk.shelf.match, len(self.desk.shelf)).holds.sum())
-        return {"fits": count, "ways_out": [dict(way) for way in nothing.ways] if nothing else []}
+        return {
+            "fits": self.desk.shelf.fits(self.desk.state.active),
+            "ways_out": [dict(way) for way in nothing.ways] if nothing else [],
+        }
 
     def get_item(self, *, handle: str) -> dict[str, Any]:
         """Everything known of an item."""
@@ -108,7 +126,7 @@ class Toolbox:
 
     def get_profile(self) -> dict[str, Any]:
         """What is known about this person: the newest items they wanted, and the wishes that stand."""
-        history, unwanted = self.desk.people.history(self.desk.state.user_id)
+        history, unwanted = self.desk.history()
         shelf = self.desk.shelf
         titles = [shelf.title(row) for row in history[-10:][::-1]]
         return {
@@ -142,7 +160,7 @@ class Toolbox:
         return {"shown": len(held)}
 
     def _fits(self, row: int) -> bool:
-        return bool(adhere(self.desk.state.active, self.desk.shelf.match, len(self.desk.shelf)).holds[row])
+        return bool(self.desk.shelf.adherence(self.desk.state.active).holds[row])
 
     def _show(self, rows: Sequence[int], closest: bool = False) -> None:
         for item, reasons in self.desk.items(as_told(rows), closest):
@@ -264,12 +282,7 @@ TOOLS: dict[str, Callable[..., dict[str, Any]]] = {
 
 @lru_cache(maxsize=32)
 def _adapter(name: str) -> TypeAdapter[Any]:
-    import inspect
-    import typing
-
-    from pydantic import create_model
-
-    hints = typing.get_type_hints(TOOLS[name])
+    hints = get_type_hints(TOOLS[name])
     fields: dict[str, Any] = {
         parameter.name: (
             hints[parameter.name],
@@ -295,3 +308,80 @@ def openai_tools() -> list[dict[str, Any]]:
         }
         for name, tool in TOOLS.items()
     ]
+
+
+class Rooms:
+    """The conversations of one server, by name; the oldest go."""
+
+    def __init__(self, assistant: Assistant, user: str | None) -> None:
+        self.assistant, self.user = assistant, user
+        self._held: dict[str, tuple[State, list[int], int, Shelf]] = {}
+        self._guard = threading.Lock()
+
+    def call(self, tool: str, conversation: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """The result of a tool in a conversation."""
+        library = self.assistant.library()
+        name = conversation[:80]
+        with self._guard:
+            new: tuple[State, list[int], int, Shelf] = State(user_id=self.user), [], 0, library.shelf
+            state, handles, calls, shelf = self._held.pop(name, new)
+            if shelf is not library.shelf:  # another deployment than at the last call
+                state, handles = moved(state, handles, shelf.catalogue, library.shelf.catalogue)
+            if calls >= CALLS:
+                raise InputError(f"{CALLS} calls are the most of one conversation; choose another name")
+            desk = Desk(library.shelf, library.ranker, library, state, Gate(library.shelf, state))
+            box = Toolbox(desk, handles, free=True)
+            if tool == "search_items":
+                desk.change(messages=(*state.messages, ""))
+            try:
+                result = box.call(tool, arguments)
+                desk.change(seen=())
+                desk.log()
+                self.assistant.service.delivered([choice.request_id for choice in desk.offered])
+                return result
+            finally:
+                self._held[name] = desk.state, handles, calls + 1, library.shelf
+                if len(self._held) > CONVERSATIONS:
+                    self._held.pop(next(iter(self._held)))
+
+
+def mcp_server(assistant: Assistant, user: str | None = None) -> MCPServer:
+    """The MCP server. Raises InputError when the extra is not installed."""
+    try:
+        from mcp.server.mcpserver import MCPServer
+    except ImportError:
+        raise InputError("the package mcp is not installed; run pip install 'tastemaker[mcp]'") from None
+    rooms = Rooms(assistant, user)
+    offering = MCPServer("tastemaker", instructions=ABOUT, log_level="WARNING")
+    for name, tool in TOOLS.items():
+        if name not in NOT_OFFERED:
+            offering.add_tool(
+                _offered(rooms, name, tool), name=name, description=" ".join((tool.__doc__ or "").split())
+            )
+    return offering
+
+
+def serve_mcp(assistant: Assistant, user: str | None = None, port: int | None = None) -> None:
+    """Serve until the other side goes, or over HTTP until interrupted."""
+    offering = mcp_server(assistant, user)
+    if port is None:
+        offering.run("stdio")
+    else:
+        offering.run("streamable-http", host="127.0.0.1", port=port)
+
+
+def _offered(rooms: Rooms, name: str, tool: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """The tool as a function of its own arguments and the conversation."""
+
+    def offered(**arguments: Any) -> dict[str, Any]:
+        conversation = str(arguments.pop("conversation", ""))
+        return rooms.call(name, conversation, arguments)
+
+    hints = get_type_hints(tool)
+    own = [parameter for parameter in inspect.signature(tool).parameters.values() if parameter.name != "self"]
+    own = [parameter.replace(annotation=hints[parameter.name]) for parameter in own]
+    chosen = inspect.Parameter("conversation", inspect.Parameter.KEYWORD_ONLY, default="", annotation=str)
+    offered.__signature__ = inspect.Signature([*own, chosen], return_annotation=dict[str, Any])  # type: ignore[attr-defined]
+    offered.__annotations__ = {p.name: p.annotation for p in (*own, chosen)} | {"return": dict[str, Any]}
+    offered.__name__ = name
+    return offered

@@ -327,13 +327,9 @@ def _titled(named: tuple[Named, ...], shelf: Shelf) -> tuple[int, ...]:
     rows = [
         n.rows[0]
         for n in named
-        if n.role == "title" and n.sure >= 0.6 and len(n.rows) <= 3 and fold(n.name) not in _values(shelf)
+        if n.role == "title" and n.sure >= 0.6 and len(n.rows) <= 3 and fold(n.name) not in shelf.value_names
     ]
     return tuple(dict.fromkeys(rows))
-
-
-def _values(shelf: Shelf) -> frozenset[str]:
-    return frozenset(fold(value) for known in shelf.catalogue.fields.values() for value in known.values)
 
 
 def _acts(text: str) -> tuple[str, ...]:
@@ -366,11 +362,14 @@ def _without_superlatives(left: str, shelf: Shelf) -> str:
 
 def _without(message: str, named: tuple[Named, ...], shelf: Shelf) -> str:
     """The message without the titles in it, which hold words that are no wishes."""
-    values = _values(shelf)
     for name in sorted(named, key=lambda n: -n.start):
         quoted = message[max(0, name.start - 1) : name.start] in "\"“'"
         said = message[name.start : name.end]
         capital = sum(word[:1].isupper() for word in said.split()) > 1
-        if name.role == "title" and fold(name.name) not in values and (quoted or name.sure >= 0.9 or capital):
+        if (
+            name.role == "title"
+            and fold(name.name) not in shelf.value_names
+            and (quoted or name.sure >= 0.9 or capital)
+        ):
             message = message[: name.start] + "it" + message[name.end :]
     return message

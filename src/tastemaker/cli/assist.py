@@ -123,8 +123,8 @@ def mcp(
     Needs the extra: pip install 'tastemaker[mcp]'. Example: tastemaker mcp -w shop --user U17
     """
     from tastemaker.assist.assistant import Assistant
-    from tastemaker.assist.mcp_server import serve
+    from tastemaker.assist.tools import serve_mcp
 
     assistant = Assistant.open(workspace)
     assistant.library()
-    serve(assistant, user, http)
+    serve_mcp(assistant, user, http)

@@ -62,22 +62,19 @@ class Matcher:
 
     def __call__(self, clauses: Sequence[ClauseLike]) -> Ternary:
         """(N,) int8: 1 where all clauses hold, 0 where one fails, -1 where none fails but one is not known
-        (Kleene's "and").
+        (Kleene's "and"); not to be written to.
 
         Raises
         ------
         InputError
             for an unknown field, comparison or item, naming the nearest legal ones.
         """
-        result = np.ones(len(self._row), np.int8)
-        for clause in clauses:
-            column = self._one(clause)
-            result = np.where(
-                (result == NO) | (column == NO),
-                NO,
-                np.where((result == UNKNOWN) | (column == UNKNOWN), UNKNOWN, YES),
-            )
-        return result.astype(np.int8)
+        columns = [self._one(clause) for clause in clauses]
+        if len(columns) == 1:
+            return columns[0]
+        table = np.array(columns, np.int8).reshape(-1, len(self._row))
+        known = np.where((table == UNKNOWN).any(axis=0), UNKNOWN, YES)
+        return np.where((table == NO).any(axis=0), NO, known).astype(np.int8)
 
     def _one(self, clause: ClauseLike) -> Ternary:
         key = (clause.field, clause.cmp, repr(clause.value))

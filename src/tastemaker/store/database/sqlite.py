@@ -7,7 +7,8 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +18,7 @@ from tastemaker.errors import ArtifactError, BusyError
 from tastemaker.store.database.migrations import MIGRATIONS, VERSION
 
 PATIENCE = 5.0  # seconds that a write waits for the one before it
+TOGETHER = 64  # writes of several threads that one commit makes durable, at most
 _whole = set[tuple[str, int]]()  # files that this process has looked through
 
 
@@ -55,8 +57,19 @@ class Engine(Protocol):
     def close(self) -> None: ...
 
 
+@dataclass(eq=False)
+class _Batch:
+    """Writes that become durable by one commit, which waits for the disk once for all of them."""
+
+    writes: int = 0
+    done: threading.Event = field(default_factory=threading.Event)
+    error: BaseException | None = None
+
+
 class Sqlite:
-    """A file, made or migrated when it is opened; a connection belongs to one thread. See `Database`."""
+    """A file, made or migrated when it is opened. Each thread reads by a connection of its own; all write by
+    one, in turn, and whoever finds nobody waiting commits for those before. See `Database`.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -65,9 +78,9 @@ class Sqlite:
         self._local = threading.local()
         self._opened: list[tuple[threading.Thread, sqlite3.Connection]] = []
         self._guard = threading.Lock()
-        self._writing = (
-            threading.RLock()
-        )  # SQLite's own waiting is in steps of up to 100 ms and knows no order
+        self._turn = threading.Condition()  # SQLite's own waiting is in steps of up to 100 ms, in no order
+        self._busy, self._waiting, self._batch = False, 0, _Batch()
+        self._writer: sqlite3.Connection | None = None
         self._armed = False
         name = _identity(path)
         if name not in _whole and (wrong := integrity.log_damage(path)):
@@ -75,7 +88,7 @@ class Sqlite:
         with self.transaction() as connection:
             _migrate(connection, path)
         self._armed = True
-        integrity.arm(self._connection())
+        integrity.arm(connection)
         if name not in _whole:
             with self.transaction(write=False) as connection:
                 if wrong := integrity.damage(connection):
@@ -88,7 +101,7 @@ class Sqlite:
             for _, connection in self._opened:
                 connection.close()
             self._opened.clear()
-            self._files = None
+            self._files = self._writer = None
             self._local = threading.local()
 
     def locked(self, seconds: float) -> bool:
@@ -149,34 +162,91 @@ class Sqlite:
         while this process has it open.
         """
         try:
-            connection = self._connection()
-            with self._turn() if write else nullcontext():
-                connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
-                try:
-                    if write:
-                        self._check_files()
+            if write:
+                with self._written() as connection:
                     yield connection
-                    connection.execute("COMMIT")
-                    if write:
-                        self._check_files()
-                except BaseException:
-                    if connection.in_transaction:
-                        connection.execute("ROLLBACK")
-                    raise
+                return
+            connection = self._connection()
+            connection.execute("BEGIN")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
         except sqlite3.ProgrammingError:
             raise
         except sqlite3.DatabaseError as error:
             raise messages.explained(error, self.path) from error
 
     @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """This process's one writer at a time. Raises OperationalError after as long as SQLite would wait."""
-        if not self._writing.acquire(timeout=PATIENCE):
-            raise sqlite3.OperationalError("database is locked")
+    def _written(self) -> Iterator[sqlite3.Connection]:
+        """One write of a batch: taken back alone where it fails, and not over before the batch is durable."""
+        self._enter()
+        batch = self._batch
         try:
-            yield
+            connection = self._writer = self._writer or self._opened_writer()
+            if not connection.in_transaction:
+                connection.execute("BEGIN IMMEDIATE")
+            connection.execute("SAVEPOINT own")
+            try:
+                self._check_files()
+                yield connection
+                connection.execute("RELEASE own")
+            except BaseException as error:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK TO own")
+                    connection.execute("RELEASE own")
+                else:  # SQLite gave all of it up, as on a full disk
+                    batch.error = error
+                raise
+            batch.writes += 1
         finally:
-            self._writing.release()
+            self._leave(batch)
+        while not batch.done.wait(PATIENCE):  # whoever was to commit was interrupted
+            self._enter()
+            self._leave(self._batch)
+        if batch.error is not None:
+            raise batch.error
+
+    def _enter(self) -> None:
+        """This process's one writer at a time. Raises OperationalError after as long as SQLite would wait."""
+        with self._turn:
+            self._waiting += 1
+            try:
+                if not self._turn.wait_for(lambda: not self._busy, PATIENCE):
+                    raise sqlite3.OperationalError("database is locked")
+            finally:
+                self._waiting -= 1
+            self._busy = True
+
+    def _leave(self, batch: _Batch) -> None:
+        """Let the next one write, or commit where there is none."""
+        with self._turn:
+            go_on = self._waiting > 0 and batch.writes < TOGETHER and batch.error is None
+        if not go_on:
+            self._batch = _Batch()
+            try:
+                self._commit()
+            except BaseException as error:
+                batch.error = batch.error or error
+            batch.done.set()
+        with self._turn:
+            self._busy = False
+            self._turn.notify()
+
+    def _commit(self) -> None:
+        connection = self._writer
+        if connection is None or not connection.in_transaction:
+            return
+        try:
+            connection.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.DatabaseError):
+                connection.execute("ROLLBACK")
+            raise
+        self._check_files()
 
     def _check_files(self) -> None:
         """Whether the files that SQLite opened are still those of their names; takes a few microseconds."""
@@ -187,31 +257,39 @@ class Sqlite:
             )
 
     def _connection(self) -> sqlite3.Connection:
+        """The reader of this thread."""
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
-            connection = sqlite3.connect(
-                self.path, timeout=PATIENCE, isolation_level=None, check_same_thread=False
-            )
-            for pragma in (
-                "journal_mode = WAL",
-                "synchronous = FULL",
-                "foreign_keys = ON",
-                f"busy_timeout = {1000 * PATIENCE:.0f}",
-                "secure_delete = ON",
-            ):
-                connection.execute(f"PRAGMA {pragma}")
-            connection.execute("SELECT 1 FROM sqlite_schema").fetchone()  # from here on the log is open
-            with self._guard:  # threads of a pool come and go; a connection goes with its own
-                self._files = self._files or [_inode(name) for name in self._names]
-                left = [row for row in self._opened if not row[0].is_alive()]
-                for _, unused in left:
-                    unused.close()
-                self._opened = [row for row in self._opened if row not in left]
-                self._opened.append((threading.current_thread(), connection))
-            integrity.add_functions(connection)
-            if self._armed:
-                integrity.arm(connection)
-            self._local.connection = connection
+            connection = self._local.connection = self._open(threading.current_thread())
+        return connection
+
+    def _opened_writer(self) -> sqlite3.Connection:
+        connection = self._open(threading.main_thread())
+        if self._armed:
+            integrity.arm(connection)
+        return connection
+
+    def _open(self, owner: threading.Thread) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self.path, timeout=PATIENCE, isolation_level=None, check_same_thread=False
+        )
+        for pragma in (
+            "journal_mode = WAL",
+            "synchronous = FULL",
+            "foreign_keys = ON",
+            f"busy_timeout = {1000 * PATIENCE:.0f}",
+            "secure_delete = ON",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+        connection.execute("SELECT 1 FROM sqlite_schema").fetchone()  # from here on the log is open
+        integrity.add_functions(connection)
+        with self._guard:  # threads of a pool come and go; a connection goes with its own
+            self._files = self._files or [_inode(name) for name in self._names]
+            left = [row for row in self._opened if not row[0].is_alive()]
+            for _, unused in left:
+                unused.close()
+            self._opened = [row for row in self._opened if row not in left]
+            self._opened.append((owner, connection))
         return connection
 
 
