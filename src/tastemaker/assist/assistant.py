@@ -17,7 +17,7 @@ from tastemaker.assist.desk import END, LIKE, Desk
 from tastemaker.assist.gate import Gate
 from tastemaker.assist.library import Library
 from tastemaker.assist.offline import answer
-from tastemaker.assist.parts import Done, Item, Notice, Part, Question, Text, listed
+from tastemaker.assist.parts import Done, Item, Notice, Part, Question, Text, listed, plain_text
 from tastemaker.assist.shelf import Shelf
 from tastemaker.assist.state import State, chip_name, dump, load, moved
 from tastemaker.converse.claims import HIDDEN
@@ -36,6 +36,7 @@ FOREIGN = "this conversation is another person's; begin one of your own, without
 SWITCH = (
     0.0005  # seconds after which a thread lets another go on: who holds the database waits for no ranking
 )
+REPLY = 8_000  # letters that are kept of an answer
 REPLAYED = 20  # messages of a conversation that is read anew
 
 
@@ -142,7 +143,7 @@ class Assistant:
             held.follow(shelf := library.shelf)
             gate = Gate(shelf, held.state)
             desk = Desk(shelf, library.ranker, library, held.state, gate, keeps=not stored)
-            degraded, usage, partial = False, {"seconds": 0.0}, set[str]()
+            degraded, usage, partial, reply = False, {"seconds": 0.0}, set[str](), list[str]()
             try:
                 self._take_back(desk, remove)
                 self._button(desk, feedback or {})
@@ -152,6 +153,7 @@ class Assistant:
                             degraded, usage = part.degraded, {**usage, **part.usage}
                         elif (allowed := gate.pass_on(part)) is not None:
                             desk.log()
+                            reply.append(plain_text(allowed))
                             yield allowed
                         elif isinstance(part, Item):
                             partial.add(part.request_id)
@@ -167,7 +169,13 @@ class Assistant:
             if kept_for is not None and not stored and (message or remove or feedback):
                 ids, rows = shelf.catalogue.item_ids, held.state.shown if desk.offered else ()
                 name, shown = held.state.conversation_id, [ids[row] for row in rows]
-                self._talks.keep(name, kept_for, message, shown, dump(held.state, ids))
+                self._talks.keep(
+                    name,
+                    kept_for,
+                    message,
+                    shown,
+                    dump(held.state, ids, "\n".join(filter(None, reply))[:REPLY]),
+                )
         usage["seconds"] = round(time.monotonic() - started, 3)
         versions = {"deployment": library.parts.deployment, **library.parts.searcher.versions}
         yield Done(held.state.conversation_id, versions, degraded, usage, desk.changed)

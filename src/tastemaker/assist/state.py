@@ -59,8 +59,8 @@ class State:
         return replace(self, shown=before.shown, seen=before.seen, focus=focus, slates={})
 
 
-def dump(state: State, ids: Sequence[str]) -> str:
-    """A state as JSON, with item ids for rows; `load` reads it."""
+def dump(state: State, ids: Sequence[str], reply: str = "") -> str:
+    """A state as JSON, with item ids for rows, and what was answered last; `load` reads the state."""
     named = {name: [ids[row] for row in getattr(state, name)] for name in _ROWS}
     active = [[c.kind, c.clause.field, c.clause.cmp, c.clause.value] for c in state.active]
     focus = None if state.focus is None else ids[state.focus]
@@ -68,7 +68,7 @@ def dump(state: State, ids: Sequence[str]) -> str:
     return json.dumps(
         named
         | {"messages": state.messages[-REMEMBERED:], "active": active, "focus": focus, "slates": slates}
-        | {"extreme": state.extreme}
+        | {"extreme": state.extreme, "reply": reply}
     )
 
 

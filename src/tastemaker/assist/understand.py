@@ -53,6 +53,7 @@ _POINT = re.compile(
     re.IGNORECASE,
 )
 _THOSE = re.compile(r"\b(?:these|those|them|all of (?:these|those|them)|both|they)\b", re.IGNORECASE)
+_NOT_THAT = re.compile(r"\b(?:not|skip|drop|remove) (?:that|this|it)(?: one)?(?=[,.;!]| but\b| and\b)", re.I)
 _NO_PLACE = re.compile(r" (?:time|thing|night|year|week|half|part|of all)\b", re.IGNORECASE)
 _QUESTION = re.compile(
     r"^(?:and |so |but )*(?:why|is|isn'?t|are|what|which|who|how|does|did|do)\b", re.IGNORECASE
@@ -117,6 +118,8 @@ def pointed(text: str, state: State, titled: tuple[int, ...]) -> Pointed:
         )
         (refused if against else rows).extend(meant)
         liked += meant if good and not against else []
+    if rows and state.focus is not None and state.focus not in rows and _NOT_THAT.search(text):
+        refused.append(state.focus)
     rows = [row for row in dict.fromkeys(rows) if row not in refused]
     if rows or refused or beyond:
         well = tuple(row for row in dict.fromkeys(liked) if row in rows)

@@ -262,6 +262,28 @@ def audit(
 
 
 @app.command()
+def collect(
+    workspace: Workspace = HERE,
+    name: Name = "people",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make a data set of what people with a name said to the assistant, and what they liked of its answers.
+
+    It is exported, read, learnt from and benchmarked as a generated one; collect again for what came since.
+    `tastemaker forget` takes a person out of it too. Their likes and plays are events and reach `train` by
+    themselves.
+
+    Example: tastemaker converse collect -w shop && tastemaker converse export -w shop --name people
+    """
+    from tastemaker.flows.converse.people import collect as collect_people
+
+    with progress(quiet) as report:
+        result = collect_people(workspace, name, report)
+    emit(result, as_json)
+
+
+@app.command()
 def export(
     workspace: Workspace = HERE,
     name: Name = FIRST,

@@ -17,6 +17,7 @@ from typing import Any
 _HOME = {
     "DataSet": "flows.converse.face",
     "Result": "flows.converse.face",
+    "collect": "flows.converse.face",
     "generate": "flows.converse.face",
     "open_dataset": "flows.converse.face",
     "Limits": "chat",

@@ -22,7 +22,7 @@ from tastemaker.errors import InputError
 from tastemaker.flows.converse.dataset import count_conversations, open_data_set, read_conversations
 from tastemaker.flows.converse.env import ConversationEnv
 from tastemaker.flows.converse.learn.settings import LearnSettings
-from tastemaker.flows.converse.settings import RunFolder
+from tastemaker.flows.converse.settings import PEOPLE, RunFolder
 from tastemaker.flows.pipeline import Report
 from tastemaker.retrieve.baselines import cooccurrence
 from tastemaker.retrieve.evaluation import Lists
@@ -35,6 +35,8 @@ LABELS = ("accepted", "rejected")
 def audit_run(workspace: Path, name: str, report: Report) -> dict[str, Any]:
     """Audit a data set; the result is kept beside it. `ok` says whether it passed."""
     env, folder = open_data_set(workspace, name, report)
+    if env.settings.model == PEOPLE:
+        raise InputError(f"data set '{name}' holds what people said; an audit checks what was generated")
     total = count_conversations(folder)
     turns = audit(read_conversations(folder), env.known, lambda done: report("audit", done, total, ""))
     pool, shift = audit_pool(env, folder), audit_shift(env, folder)

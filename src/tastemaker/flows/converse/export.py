@@ -15,9 +15,9 @@ from tastemaker.converse.record import Conversation
 from tastemaker.errors import InputError
 from tastemaker.flows.converse.catalogue import build_catalogue
 from tastemaker.flows.converse.dataset import read_conversations, saved_settings
-from tastemaker.flows.converse.settings import RunFolder
+from tastemaker.flows.converse.settings import PEOPLE, RunFolder
 from tastemaker.flows.pipeline import Pipeline
-from tastemaker.store import Workspace, fingerprint, replacing, write_text
+from tastemaker.store import Database, Workspace, fingerprint, replacing, write_text
 
 FORMATS = ("talkplay", *training.FORMATS, "crs")
 
@@ -104,7 +104,15 @@ def read_json(path: Path) -> Any:
 
 
 def export_key(folder: RunFolder) -> str:
-    """The key of a data set's pseudonyms: follows from its settings, and stays in the workspace."""
+    """The key of a data set's pseudonyms: follows from its settings, for people's own conversations from the
+    workspace's secret, and stays in the workspace.
+    """
+    if saved_settings(folder).model == PEOPLE:
+        database = Database(Workspace.open(folder.root.parents[1]).database)
+        try:
+            return database.secret("pseudonyms")
+        finally:
+            database.close()
     return fingerprint("pseudonyms", {}, asdict(saved_settings(folder)) | {"n": None})
 
 

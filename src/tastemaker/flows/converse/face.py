@@ -12,6 +12,7 @@ from typing import Any
 
 import tastemaker.flows.converse.dataset as dataset
 import tastemaker.flows.converse.generate as generating
+import tastemaker.flows.converse.people as people
 from tastemaker.converse.record import Conversation
 from tastemaker.flows.converse.audit import audit_run
 from tastemaker.flows.converse.export import export_run
@@ -104,6 +105,15 @@ def generate(
     session = replace(session, resume="same") if session.resume == "never" else session
     generating.generate(root, name, settings, session, report)
     return DataSet(root, name)
+
+
+def collect(workspace: str | os.PathLike[str], name: str = "people", report: Report = silent) -> DataSet:
+    """What people with a name said to the assistant, and what they liked of its answers, as a data set.
+
+    Raises InputError where nobody did.
+    """
+    people.collect(Path(workspace), name, report)
+    return DataSet(Path(workspace), name)
 
 
 def open_dataset(workspace: str | os.PathLike[str], name: str = "first") -> DataSet:

@@ -12,7 +12,7 @@ from tastemaker.converse.candidates import CandidateSettings
 from tastemaker.errors import InputError
 from tastemaker.store import Workspace
 
-RULES = "rules"
+RULES, PEOPLE = "rules", "people"  # who speaks in a data set that no model made
 ATTACHED = {"audio": ("wav", "audio/wav"), "image": ("png", "image/png")}
 """Kind of attachment -> ending of its file, and its media type."""
 

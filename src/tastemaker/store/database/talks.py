@@ -23,6 +23,16 @@ class Said:
     shown: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Kept(Said):
+    """The same, with whose it is and the state after it as JSON (with `reply`: what was answered, in
+    words).
+    """
+
+    user_id: str
+    state: str
+
+
 class Talks:
     """The conversations in a workspace's `Database`; every call is one durable transaction."""
 
@@ -69,4 +79,17 @@ class Talks:
         return [
             Said(name, turn, moment(at), text, tuple(json.loads(shown)))
             for name, turn, at, text, shown in rows
+        ]
+
+    def everything(self) -> list[Kept]:
+        """Every turn of everybody, conversation by conversation."""
+        sql = (
+            f"SELECT conversation_id, turn, timestamp, message, shown, user_id, state, {intact('talks')}"
+            " FROM talks ORDER BY user_id, conversation_id, turn"
+        )
+        with self._database.transaction(write=False) as connection:
+            rows = fetch(connection, sql)
+        return [
+            Kept(name, turn, moment(at), text, tuple(json.loads(shown)), user, state)
+            for name, turn, at, text, shown, user, state in rows
         ]
