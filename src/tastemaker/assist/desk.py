@@ -157,25 +157,23 @@ class Desk:
         keep[free(len(self.shelf), barred)] = True
         return np.flatnonzero(holds & keep)
 
-    def ranked(self, rows: Rows, k: int, like: Sequence[int] = ()) -> list[int]:
-        """The k best of the rows for what was said, liked and done before; `like`: rows to be similar to."""
-        state = self.state
+    def evidence(self, rows: Rows, like: Sequence[int] = ()) -> Evidence:
+        """What was said, liked and done before; `like`: rows to be similar to. rows: those the past speaks
+        of.
+        """
+        state, match = self.state, self.shelf.match
         history, _ = self.history()
         keep = np.zeros(len(self.shelf), bool)
         keep[rows] = True
         past = self.people.past((*history, *state.liked), keep) if history or state.liked else None
-        soft = [c for c in state.active if c.kind == "prefer"]
-        granting = sum(
-            ((granted(replace(c, kind="must"), self.shelf.match) == 1).astype(np.float32) for c in soft),
-            np.zeros(len(self.shelf), np.float32),
-        )
-        evidence = Evidence(
-            state.messages[-REMEMBERED:],
-            tuple(dict.fromkeys((*state.liked, *like))),
-            state.disliked,
-            past,
-            granting if soft else None,
-        )
+        soft = [replace(c, kind="must") for c in state.active if c.kind == "prefer"]
+        granting = np.sum([granted(c, match) == 1 for c in soft], axis=0, dtype=np.float32) if soft else None
+        liked = tuple(dict.fromkeys((*state.liked, *like)))
+        return Evidence(state.messages[-REMEMBERED:], liked, state.disliked, past, granting)
+
+    def ranked(self, rows: Rows, k: int, like: Sequence[int] = ()) -> list[int]:
+        """The k best of the rows for what was said, liked and done before; `like`: rows to be similar to."""
+        evidence = self.evidence(rows, like)
         if not like:
             return self.ranker.rank(evidence, rows, k)
         near = self.shelf.vectors @ self.shelf.vectors[list(like)].mean(axis=0)
