@@ -22,6 +22,29 @@ from .conftest import KEYS, TYPES, Talk, rows_of, tunes
 Talks = Callable[..., Talk]
 
 
+PAIRED = {
+    "a jig in D and a reel in G": {("jig", "D"), ("reel", "G")},
+    "a jig in D, a reel in G or a waltz in A": {("jig", "D"), ("reel", "G"), ("waltz", "A")},
+    "reels in G or airs in D and G": {("reel", "G"), ("air", "D"), ("air", "G")},
+    "a jig or reel, in D or G": {("jig", "D"), ("jig", "G"), ("reel", "D"), ("reel", "G")},
+    "a jig in D, no, a reel in G": {("reel", "G")},
+}
+
+
+@pytest.mark.parametrize("message", PAIRED)
+def test_values_that_were_said_together_stay_together(
+    talk: Callable[..., Talk], shelf: Shelf, message: str
+) -> None:
+    talking, facts = talk(), shelf.catalogue.columns
+    talking.say(message)
+    fits = np.flatnonzero(shelf.adherence(talking.state.active).holds)
+    assert {(facts["tune_type"][row], facts["key"][row]) for row in fits} == PAIRED[message]
+    for later in ("more", "a waltz in A"):
+        rows = talking.rows(later)
+        pairs = {(facts["tune_type"][row], facts["key"][row]) for row in rows}
+        assert pairs and pairs <= ({("waltz", "A")} if "waltz" in later else PAIRED[message])
+
+
 def test_every_item_meets_every_demand_and_says_why(talk: Talks) -> None:
     spoken = talk()
     parts = spoken.say("a lively jig in D")

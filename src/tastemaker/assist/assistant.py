@@ -21,6 +21,7 @@ from tastemaker.assist.parts import Done, Item, Notice, Part, Question, Text, li
 from tastemaker.assist.shelf import Shelf
 from tastemaker.assist.state import State, chip_name, dump, load, moved
 from tastemaker.converse.claims import HIDDEN
+from tastemaker.converse.reading.wishes import backed
 from tastemaker.errors import InputError
 from tastemaker.schema import check_person
 from tastemaker.serving.serve import Parts
@@ -311,7 +312,7 @@ class Assistant:
         if names:
             gone = {each for name in names for each in name.split("\n")}
             state, ids = desk.state, desk.shelf.catalogue.item_ids
-            left = tuple(c for c in state.active if chip_name(c) not in gone)
+            left = backed([c for c in state.active if chip_name(c) not in gone])
             near = tuple(row for row in state.near if LIKE + ids[row] not in gone)
             end = "" if END + state.extreme in gone else state.extreme
             said = state.messages if left or near or end else ()

@@ -167,9 +167,11 @@ class Desk:
         keep[rows] = True
         past = self.people.past((*history, *state.liked), keep) if history or state.liked else None
         soft = [replace(c, kind="must") for c in state.active if c.kind == "prefer"]
-        granting = np.sum([granted(c, match) == 1 for c in soft], axis=0, dtype=np.float32) if soft else None
+        granting = np.asarray([granted(c, match) == 1 for c in soft], np.float32)
         liked = tuple(dict.fromkeys((*state.liked, *like)))
-        return Evidence(state.messages[-REMEMBERED:], liked, state.disliked, past, granting)
+        return Evidence(
+            state.messages[-REMEMBERED:], liked, state.disliked, past, granting.sum(axis=0) if soft else None
+        )
 
     def ranked(self, rows: Rows, k: int, like: Sequence[int] = ()) -> list[int]:
         """The k best of the rows for what was said, liked and done before; `like`: rows to be similar to."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from tastemaker.converse.catalogue import Catalogue
 from tastemaker.converse.constraints import Clause, Constraint
 from tastemaker.converse.reading.vocabulary import Vocabulary, spoken
+from tastemaker.retrieve.facts import EITHER
 
 _ROWS = ("shown", "seen", "liked", "disliked", "near")
 REMEMBERED = 20  # messages that count for the ranking
@@ -118,6 +119,9 @@ def chip_name(constraint: Constraint) -> str:
 def label(constraint: Constraint, vocabulary: Vocabulary) -> str:
     """What a constraint is called, in a few words."""
     clause = constraint.clause
+    if clause.cmp == "either" and isinstance(clause.value, tuple):
+        ways = [[spoken(part.partition("=")[2]) for part in str(both).split(EITHER)] for both in clause.value]
+        return " or ".join(" with ".join(way) for way in ways)
     noun = vocabulary.called(clause.field)
     values = clause.value if isinstance(clause.value, tuple) else (clause.value,)
     plain = [f"{value:g}" if isinstance(value, int | float) else spoken(str(value)) for value in values]

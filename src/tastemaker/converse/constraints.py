@@ -17,14 +17,14 @@ Op = Literal["add", "replace", "drop"]
 Strength = Literal["must", "must_not", "prefer"]
 Medium = Literal["text", "audio", "image"]
 ClauseValue = str | float | tuple[str, ...] | tuple[float, float]
-COMPARISONS = ("eq", "in", "le", "ge", "between", "contains", "similar_to", "same_group")
+COMPARISONS = ("eq", "in", "le", "ge", "between", "contains", "similar_to", "same_group", "either")
 RARE, MANY = 3, 20  # how many items fit a first request for one thing, and for many
 
 
 @dataclass(frozen=True)
 class Clause:
     """A field compared with a value; `similar_to` and `same_group` compare with an item, whose id is the
-    value.
+    value. `either`: of several fields; see `retrieve.facts.EITHER`.
     """
 
     field: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,7 +13,8 @@ from tastemaker.errors import InputError
 
 Column = Sequence[str | float | tuple[str, ...] | None]
 Ternary = npt.NDArray[np.int8]
-COMPARISONS = ("eq", "in", "le", "ge", "between", "contains", "similar_to", "same_group")
+COMPARISONS = ("eq", "in", "le", "ge", "between", "contains", "similar_to", "same_group", "either")
+EITHER = "\x1f"  # between the `field=value` that an alternative of an `either` demands together
 YES, NO, UNKNOWN = 1, 0, -1
 
 
@@ -27,6 +29,13 @@ class ClauseLike(Protocol):
     def cmp(self) -> str: ...
     @property
     def value(self) -> Any: ...
+
+
+@dataclass(frozen=True)
+class _Equal:
+    field: str
+    value: str
+    cmp: str = "eq"
 
 
 def _words(value: Any) -> frozenset[str]:
@@ -91,6 +100,10 @@ class Matcher:
         if clause.cmp == "similar_to":
             near = self._similar(clause.field, self._item(clause.value)) if self._similar else None
             return np.full(len(self._row), UNKNOWN, np.int8) if near is None else near.astype(np.int8)
+        if clause.cmp == "either":
+            alternatives = np.array([self._together(both) for both in clause.value])
+            unknown = np.where((alternatives == UNKNOWN).any(axis=0), UNKNOWN, NO)
+            return np.where((alternatives == YES).any(axis=0), YES, unknown).astype(np.int8)
         if clause.field not in self._columns:
             raise InputError(
                 f"field '{clause.field}' is not known; the catalogue has {', '.join(sorted(self._columns))}"
@@ -103,6 +116,11 @@ class Matcher:
             return np.full(len(self._row), UNKNOWN, np.int8)
         hit = wanted.issubset if clause.cmp == "contains" else lambda known: not wanted.isdisjoint(known)
         return np.array([UNKNOWN if known is None else int(hit(known)) for known in groups], np.int8)
+
+    def _together(self, both: str) -> Ternary:
+        """One alternative of an `either`."""
+        pairs = (part.partition("=") for part in both.split(EITHER))
+        return self([_Equal(name, value) for name, _, value in pairs])
 
     def _within(self, clause: ClauseLike) -> Ternary:
         numbers = self._number(clause.field)

@@ -18,7 +18,7 @@ _CLAUSE = {
     "properties": {
         "kind": {"type": "string", "enum": ["must", "must_not"]},
         "field": {"type": "string"},
-        "cmp": {"type": "string", "enum": list(COMPARISONS)},
+        "cmp": {"type": "string", "enum": [name for name in COMPARISONS if name != "either"]},
         "value": {"description": "text, number or list; an item for similar_to and same_group"},
     },
     "required": ["kind", "field", "cmp", "value"],

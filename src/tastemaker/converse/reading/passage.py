@@ -32,7 +32,8 @@ PREFER = re.compile(
     re.IGNORECASE,
 )
 CORRECTION = re.compile(
-    r"\b(?:actually,? no|no,? (?:wait|make|sorry)|wait,? no|i mean|scratch that|or rather)\b", re.IGNORECASE
+    r"\b(?:actually,? no|no,? (?:wait|make|sorry|an?)|wait,? no|i mean|scratch that|or rather)\b",
+    re.IGNORECASE,
 )
 TOGETHER = re.compile(
     r"^ *$|\b(?:that|which|who)(?:'s| is| are| was)\b|\b(?:both|also|at the same time|at once)\b",

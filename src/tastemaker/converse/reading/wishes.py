@@ -5,9 +5,9 @@ clause.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import groupby, pairwise, product
 
 from tastemaker.converse.catalogue import Value
 from tastemaker.converse.constraints import Change, Clause, Constraint, Strength, merge
@@ -23,8 +23,14 @@ from tastemaker.converse.reading.passage import (
 )
 from tastemaker.converse.reading.vocabulary import Scale, Surface, Vocabulary, bounded, plain
 from tastemaker.converse.reading.words import compared, english
+from tastemaker.retrieve.facts import EITHER
 
 Spot = tuple[int, int, Surface]
+JOINED = re.compile(
+    r"s?\s*(?:,?\s*(?:and|or|plus|as well as)\s+(?:maybe |also |then"
+    r" )?(?:(?:an?|some|any|the)\s+)?|,\s*(?:an?|some)\s+)",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -195,6 +201,8 @@ class Wishes:
                 groups[-1].append(spot)
             else:
                 groups.append([spot])
+        for at, paired in self._paired(text, groups):
+            text.add(at, paired)
         wanted: dict[
             str, tuple[int, int, tuple[str, ...]]
         ] = {}  # field -> start, end, values of one value each
@@ -229,6 +237,41 @@ class Wishes:
         for name, (at, _, values) in wanted.items():
             text.add(at, among(name, values))
         return tuple((spot[2].field, spot[2].value) for spot in spots)
+
+    def _paired(self, text: Text, groups: Sequence[Sequence[Spot]]) -> Iterator[tuple[int, Change]]:
+        """ "A jig in D and a reel in G": which values of two fields and more belong together."""
+        parts: list[list[Sequence[Spot]]] = []
+        for group in groups:
+            own = {other[0][2].field for other in parts[-1]} if parts else set()
+            between = text.whole[parts[-1][-1][-1][1] : group[0][0]] if parts else ""
+            if not parts or group[0][2].field in own or JOINED.fullmatch(between):
+                parts.append([])
+            parts[-1].append(group)
+        fields = [tuple(sorted(group[0][2].field for group in part)) for part in parts]
+        for names, run in groupby(zip(fields, parts, strict=True), key=lambda pair: pair[0]):
+            alike = [part for _, part in run]
+            spots = [spot for part in alike for group in part for spot in group]
+            joins = (text.whole[a[-1][-1][1] : b[0][0][0]] for a, b in pairwise(alike))
+            several = [name for name in names if len({s[2].value for s in spots if s[2].field == name}) > 1]
+            words = all(self.vocabulary.fields[name].kind == "word" for name in names)
+            if len(alike) < 2 or len(several) < 2 or not words or not all(map(JOINED.fullmatch, joins)):
+                continue
+            if any(text.negated(spot[0]) for spot in spots):
+                continue
+            order = [group[0][2].field for group in alike[0]]
+            choices = [
+                [
+                    [(name, s[2].value) for group in part for s in group if s[2].field == name]
+                    for name in order
+                ]
+                for part in alike
+            ]
+            value = tuple(
+                EITHER.join(f"{name}={word}" for name, word in way)
+                for choice in choices
+                for way in product(*choice)
+            )
+            yield spots[0][0], Change("add", "must", Clause(order[0], "either", value))
 
     def _freed(self, text: Text, groups: Sequence[Sequence[Spot]], place: int) -> bool:
         """Whether a refusal before has ended: "neither major nor minor, 6/8", but "not slow, sad or in D"."""
@@ -318,4 +361,22 @@ def settle(active: Sequence[Constraint], heard: Heard, fields: Mapping[str, str]
         if change.kind == "must":
             replaced.add(name)
         active = merge(kept, [replace(change, op="add")])
-    return active
+    return backed(active)
+
+
+def backed(active: Sequence[Constraint]) -> tuple[Constraint, ...]:
+    """The constraints without pairings of values that are not all wished any more."""
+    wished = {
+        (c.clause.field, str(value))
+        for c in active
+        if c.kind == "must" and c.clause.cmp in ("eq", "in")
+        for value in (c.clause.value if isinstance(c.clause.value, tuple) else (c.clause.value,))
+    }
+    return tuple(c for c in active if c.clause.cmp != "either" or alternatives(c.clause) <= wished)
+
+
+def alternatives(clause: Clause) -> set[tuple[str, str]]:
+    """The (field, value) of all alternatives of an `either`."""
+    assert isinstance(clause.value, tuple)
+    parts = (part.partition("=") for both in clause.value for part in str(both).split(EITHER))
+    return {(name, value) for name, _, value in parts}
