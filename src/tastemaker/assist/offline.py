@@ -17,8 +17,7 @@ from tastemaker.assist.understand import Understanding, guesses, understand
 from tastemaker.converse.constraints import Clause
 from tastemaker.converse.reading.numbers import ranged
 from tastemaker.converse.reading.vocabulary import Scale
-from tastemaker.converse.reading.wishes import settle
-from tastemaker.converse.reading.words import english
+from tastemaker.converse.reading.wishes import alternatives, settle
 
 SURE_OF_WORDS = 0.3  # cosine from which words are about something here
 YES = re.compile(
@@ -86,16 +85,9 @@ def _wish(message: str, read: Understanding, desk: Desk) -> Iterator[Part]:
         desk.change(before=None if read.undone else replace(state, before=None))
     if read.heard.restart:
         desk.change(shown=(), focus=None, messages=desk.state.messages[-1:])
-    desk.change(active=active)
     guessed = [] if clear else guesses(read, message, desk.shelf)
-    if guessed:
-        desk.change(
-            active=settle(
-                desk.state.active,
-                replace(read.heard, restart=False, changes=tuple(guessed)),
-                desk.shelf.kinds,
-            )
-        )
+    softly = replace(read.heard, restart=False, changes=tuple(guessed))
+    desk.change(active=settle(active, softly, desk.shelf.kinds))
     yield desk.understood()
     if read.absent:
         yield Text(not_here(read.absent))
@@ -116,11 +108,11 @@ def _wish(message: str, read: Understanding, desk: Desk) -> Iterator[Part]:
             yield from _shown(desk, closest, closest=True)
         return
     rows_now = desk.fitting()
-    if not len(rows_now) and len(desk.fitting(again=True)):
-        yield Text("You have seen all that fits; here they are again.")
-        rows_now = desk.fitting(again=True)
     if not len(rows_now):
-        yield Text("There is nothing left that you have not turned down.")
+        rows_now = desk.fitting(again=True)
+        again = "You have seen all that fits; here they are again."
+        yield Text(again if len(rows_now) else "There is nothing left that you have not turned down.")
+    if not len(rows_now):
         return
     yield Text(_lead(read, desk, bool(guessed)))
     own: list[int] = []
@@ -137,7 +129,7 @@ def _missing(titled: Sequence[int], desk: Desk) -> Iterator[Part]:
     for row in titled[:3]:
         if unmet := desk.unmet(row):
             desk.gate.allow((row,))
-            yield Text(f"“{desk.shelf.title(row)}” is here, but misses: {', '.join(unmet)}.")
+            yield Text(f"{desk.shelf.quoted(row)} is here, but misses: {', '.join(unmet)}.")
 
 
 def _standing(read: Understanding, state: State, desk: Desk) -> Understanding:
@@ -149,7 +141,7 @@ def _standing(read: Understanding, state: State, desk: Desk) -> Understanding:
         return read
     titled = any(name.role == "title" and name.sure >= 0.6 for name in read.named) or read.absent
     near = () if titled else tuple(row for row in before.near if row not in state.disliked)
-    scale = desk.shelf.vocabulary.scale_for(english()["comparatives"].get(before.extreme, ("", []))[1])
+    _, scale = desk.shelf.vocabulary.end_of(before.extreme)
     moved = scale is not None and any(change.clause.field == scale.field for change in read.heard.changes)
     extreme = "" if titled or moved or read.like else before.extreme
     return replace(read, like=read.like or near, extreme=read.extreme or extreme)
@@ -157,9 +149,8 @@ def _standing(read: Understanding, state: State, desk: Desk) -> Understanding:
 
 def _extremes(read: Understanding, desk: Desk, rows: Rows) -> list[int]:
     """The rows at the end of a scale that is asked for ("the slowest you have"), the utmost first."""
-    way, stems = english()["comparatives"].get(read.extreme, ("", []))
-    scale = desk.shelf.vocabulary.scale_for(stems) if way else None
-    sign = -1.0 if way == "up" else 1.0
+    up, scale = desk.shelf.vocabulary.end_of(read.extreme)
+    sign = -1.0 if up else 1.0
     facts = {row: desk.shelf.fact(row, scale.field) for row in rows.tolist()} if scale else {}
     places = {
         row: sign * place for row, value in facts.items() if (place := _place(scale, value)) is not None
@@ -179,13 +170,16 @@ def _shown(desk: Desk, choice: Choice, closest: bool = False) -> Iterator[Part]:
 
 def _lead(read: Understanding, desk: Desk, guessed: bool) -> str:
     """What was understood, in one sentence, before the items."""
-    wishes = [label(c, desk.shelf.vocabulary) for c in desk.state.active]
+    paired = {
+        name for c in desk.state.active if c.clause.cmp == "either" for name, _ in alternatives(c.clause)
+    }
+    spared = [c for c in desk.state.active if c.clause.cmp == "either" or c.clause.field not in paired]
+    wishes = [label(c, desk.shelf.vocabulary) for c in spared]
     if read.like:
-        titles = ", ".join(f"“{desk.shelf.title(row)}”" for row in read.like[:3])
         tail = f", and {'; '.join(wishes)}" if wishes else ""
-        return f"Like {titles}{tail}:"
-    scale = desk.shelf.vocabulary.scale_for(english()["comparatives"].get(read.extreme, ("", []))[1])
-    if read.extreme and scale:
+        return f"Like {desk.shelf.quoted(*read.like[:3])}{tail}:"
+    _, scale = desk.shelf.vocabulary.end_of(read.extreme)
+    if scale:
         tail = f", of what is {'; '.join(wishes)}" if wishes else ""
         return f"By {desk.shelf.vocabulary.called(scale.field)}{tail}:"
     if guessed:
@@ -239,7 +233,7 @@ def _ask(desk: Desk) -> Iterator[Part]:
 def _opinion(read: Understanding, desk: Desk) -> Iterator[Part]:
     if refused := read.pointed.refused:
         desk.feedback(refused, "skip")
-        yield Text(f"Left out from now on: {', '.join(f'“{desk.shelf.title(row)}”' for row in refused)}.")
+        yield Text(f"Left out from now on: {desk.shelf.quoted(*refused)}.")
         if "like" not in read.acts:
             return
     kind = "like" if "like" in read.acts and "unlike" not in read.acts else "skip"
@@ -259,7 +253,7 @@ def _opinion(read: Understanding, desk: Desk) -> Iterator[Part]:
         if not read.wants:
             yield Question("Which one do you mean?", tuple(map(desk.shelf.title, desk.state.liked[-5:])))
         return
-    titles = ", ".join(f"“{desk.shelf.title(row)}”" for row in rows[:3])
+    titles = desk.shelf.quoted(*rows[:3])
     if "unlike" in read.acts:
         known = {*desk.state.liked, *desk.history()[0]}
         if not known & set(rows):
@@ -295,7 +289,7 @@ def _question(read: Understanding, desk: Desk) -> Iterator[Part]:
         return
     desk.change(focus=rows[-1])
     for row in rows[:3]:
-        title = f"“{shelf.title(row)}”"
+        title = shelf.quoted(row)
         if "explain" in read.acts and not read.about:
             reasons = desk.explain(row)
             yield Text(
@@ -320,7 +314,7 @@ def _question(read: Understanding, desk: Desk) -> Iterator[Part]:
 
 def _checked(read: Understanding, desk: Desk, row: int) -> str:
     """Yes or no, with the fact."""
-    shelf, title = desk.shelf, f"“{desk.shelf.title(row)}”"
+    shelf, title = desk.shelf, desk.shelf.quoted(row)
     answers = []
     for name, value in read.heard.values:
         clause = Clause(name, "contains" if shelf.kinds[name] == "words" else "eq", value)
@@ -334,18 +328,16 @@ def _checked(read: Understanding, desk: Desk, row: int) -> str:
 
 
 def _end_of_scale(read: Understanding, desk: Desk, rows: tuple[int, ...]) -> Iterator[Part]:
-    way, stems = english()["comparatives"][read.superlative]
-    scale = desk.shelf.vocabulary.scale_for(stems)
+    up, scale = desk.shelf.vocabulary.end_of(read.superlative)
     known = [(row, desk.shelf.fact(row, scale.field)) for row in rows] if scale else []
     places = [(place, row) for row, value in known if (place := _place(scale, value)) is not None]
     if not scale or not places:
         yield Text("I have no such fact about these.")
         return
-    best = (max if way == "up" else min)(place for place, _ in places)
+    best = (max if up else min)(place for place, _ in places)
     winners = [row for place, row in places if place == best]
     desk.change(focus=winners[0])
-    titles = " and ".join(f"“{desk.shelf.title(row)}”" for row in winners)
-    yield Text(f"{titles}: {desk.told(winners[0], [scale.field])}.")
+    yield Text(f"{desk.shelf.quoted(*winners, link=' and ')}: {desk.told(winners[0], [scale.field])}.")
 
 
 def _place(scale: Scale | None, value: object) -> float | None:
@@ -369,7 +361,7 @@ def _compared(desk: Desk, rows: tuple[int, ...]) -> Iterator[Part]:
     ]
     for row in rows[:4]:
         yield Text(
-            f"“{desk.shelf.title(row)}”: {desk.told(row, [name for name in names if name not in same])}."
+            f"{desk.shelf.quoted(row)}: {desk.told(row, [name for name in names if name not in same])}."
         )
     if same:
         yield Text(f"They share {desk.told(rows[0], same)}.")
@@ -382,7 +374,7 @@ def _profile(desk: Desk) -> Iterator[Part]:
     if not rows and not desk.state.active and not unwanted:
         yield Text("I know nothing about you but what you write here.")
         return
-    titles = ", ".join(f"“{desk.shelf.title(row)}”" for row in rows[-5:][::-1])
+    titles = desk.shelf.quoted(*rows[-5:][::-1])
     desk.gate.allow(rows)
     yield Text(
         f"{len(rows)} {'thing' if len(rows) == 1 else 'things'} that you wanted, the newest: {titles}."

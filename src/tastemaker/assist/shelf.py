@@ -207,6 +207,10 @@ class Shelf:
         """The title as it may be shown."""
         return safe(self.catalogue.titles[row])[:160] or "untitled"
 
+    def quoted(self, *rows: int, link: str = ", ") -> str:
+        """Titles as a sentence names them."""
+        return link.join(f"“{self.title(row)}”" for row in rows)
+
     def about(self, row: int) -> str:
         """What the item's text says beside its title and the facts at its end, without the last stop."""
         text, title = safe(self.texts[row]), self.title(row)

@@ -356,9 +356,8 @@ def _superlative(text: str) -> str:
 
 def _without_superlatives(left: str, shelf: Shelf) -> str:
     """The words that are left without the superlatives that mean a scale here, which were read."""
-    comparatives = english()["comparatives"]
     for word, comparative in english()["superlatives"].items():
-        if shelf.vocabulary.scale_for(comparatives.get(comparative, ("", []))[1]):
+        if shelf.vocabulary.end_of(comparative)[1]:
             left = re.sub(rf"\b{re.escape(word)}\b", lambda hit: "\0" * len(hit[0]), left, flags=re.I)
     return left
 

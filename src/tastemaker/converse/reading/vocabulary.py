@@ -218,6 +218,11 @@ class Vocabulary:
         ]
         return min(fitting, key=lambda scale: bool(scale.words)) if fitting else None
 
+    def end_of(self, comparative: str) -> tuple[bool, Scale | None]:
+        """Whether a comparative ("slower") goes up, and the ordered field that it speaks of here."""
+        way, stems = english()["comparatives"].get(comparative, ("", []))
+        return way == "up", self.scale_for(stems)
+
     def asked_for(self, text: str) -> tuple[str, ...]:
         """The fields that a question asks about, by noun or by asking word ("who", "how fast")."""
         folded = f" {fold(text)} "
