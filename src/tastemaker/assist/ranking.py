@@ -73,7 +73,10 @@ class Ranker:
         if not len(rows):
             return []
         scores = self.scores(evidence)[rows]
-        order = np.argsort(-scores, kind="stable")[: max(SHORT_LIST, 4 * k)]
+        most = min(max(SHORT_LIST, 4 * k), len(scores))
+        least = np.partition(scores, -most)[-most]
+        near = np.flatnonzero(scores >= least)
+        order = near[np.argsort(-scores[near], kind="stable")][:most]
         seen: dict[int, int] = {}
         spread = []
         for place in order:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -66,7 +67,7 @@ class Matcher:
         self._row = {item: row for row, item in enumerate(item_ids)}
         self._columns, self._similar, self._most = columns, similar, most
         self._numbers: dict[str, npt.NDArray[np.float64]] = {}
-        self._groups: dict[str, list[frozenset[str] | None]] = {}
+        self._indexes: dict[str, tuple[npt.NDArray[np.bool_], dict[str, list[int]]]] = {}
         self._cache: dict[tuple[str, str, str], Ternary] = {}
 
     def __call__(self, clauses: Sequence[ClauseLike]) -> Ternary:
@@ -110,12 +111,20 @@ class Matcher:
             )
         if clause.cmp in ("le", "ge", "between"):
             return self._within(clause)
-        groups = self._sets(clause.field)
-        wanted = groups[self._item(clause.value)] if clause.cmp == "same_group" else _words(clause.value)
-        if wanted is None:
-            return np.full(len(self._row), UNKNOWN, np.int8)
-        hit = wanted.issubset if clause.cmp == "contains" else lambda known: not wanted.isdisjoint(known)
-        return np.array([UNKNOWN if known is None else int(hit(known)) for known in groups], np.int8)
+        known, rows = self._index(clause.field)
+        if clause.cmp == "same_group":
+            value = self._columns[clause.field][self._item(clause.value)]
+            if value is None:
+                return np.full(len(self._row), UNKNOWN, np.int8)
+            wanted = _words(value)
+        else:
+            wanted = _words(clause.value)
+        hits = np.zeros(len(self._row), np.int16)
+        for word in wanted:
+            hits[rows.get(word, [])] += 1
+        return np.where(known, hits >= (len(wanted) if clause.cmp == "contains" else 1), UNKNOWN).astype(
+            np.int8
+        )
 
     def _together(self, both: str) -> Ternary:
         """One alternative of an `either`."""
@@ -141,10 +150,16 @@ class Matcher:
             self._numbers[name] = np.array([np.nan if value is None else float(value) for value in column])  # type: ignore[arg-type]
         return self._numbers[name]
 
-    def _sets(self, name: str) -> list[frozenset[str] | None]:
-        if name not in self._groups:
-            self._groups[name] = [None if value is None else _words(value) for value in self._columns[name]]
-        return self._groups[name]
+    def _index(self, name: str) -> tuple[npt.NDArray[np.bool_], dict[str, list[int]]]:
+        """(N,) where a field's value is known, and the rows of each word."""
+        if name not in self._indexes:
+            rows = defaultdict[str, list[int]](list)
+            for row, value in enumerate(self._columns[name]):
+                for word in () if value is None else _words(value):
+                    rows[word].append(row)
+            known = np.array([value is not None for value in self._columns[name]], np.bool_)
+            self._indexes[name] = known, dict(rows)
+        return self._indexes[name]
 
     def _item(self, item_id: Any) -> int:
         if item_id not in self._row:

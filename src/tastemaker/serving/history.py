@@ -69,10 +69,10 @@ class People:
         leaves it and is excluded until it is wanted again.
         """
         unwanted = {item for item in refused if item in self.data.index}
-        for event in events:
+        signs = self.data.rules.signs([event.kind for event in events], [event.value for event in events])
+        for event, sign in zip(events, signs.tolist(), strict=True):
             if event.item_id is None or event.item_id not in self.data.index:
                 continue
-            sign = self.data.rules.sign(event.kind, event.value)
             if sign > 0:
                 past.append(event.item_id)
                 unwanted.discard(event.item_id)
