@@ -46,7 +46,7 @@ from tastemaker.flows.converse.learn.rankers import model_answers
 from tastemaker.flows.converse.learn.settings import LearnSettings
 
 Floats = npt.NDArray[np.float64]
-NAME, TAUGHT = "learnt", 1_000
+TAUGHT = 1_000
 WEIGHTS = (0.5, 1.5, 4.0, 10.0)
 SETTINGS = {"as the assistant ranks": True, "by words alone": False}
 
@@ -87,9 +87,10 @@ def cases(assistant: Assistant, quick: bool) -> list[Case]:
 
 def voices(workspace: Path, held: Sequence[Case], given: LearnSettings, n: int) -> Floats:
     """(cases, N) what the model says of each item: its best 100, from 1, falling with the rank."""
-    conversations(workspace, NAME, n, 23, media="none")
+    name = f"learnt{n}"
+    conversations(workspace, name, n, 23, media="none")
     with progress(False) as report:
-        data = open_dialogues(workspace, NAME, given, report)
+        data = open_dialogues(workspace, name, given, report)
         artifact, _, trained = train_dialogue(data, given, report)
         model = load_dialogue_model(data.env.pipeline, artifact / "model")
         asked = replace(data, dialogues=tuple(case.dialogue for case in held))
@@ -160,12 +161,14 @@ def main() -> None:
     """Teach, rank with and without, show the difference."""
     found = parser(main, "60 conversations, one pass, 40 requests")
     found.add_argument("-w", "--workspace", type=Path, default=Path("demo"))
+    found.add_argument("--conversations", type=int, default=TAUGHT, help="that the model learns from")
     arguments = read_arguments(found, "assistant-learnt")
     assistant = Assistant.open(arguments.workspace)
     held = cases(assistant, arguments.quick)
     passes = 1.0 if arguments.quick else 2.0
     given = LearnSettings(seed=arguments.seed, test=0.1, passes=passes, dropout=0.0, learning_rate=4e-3)
-    voice = voices(arguments.workspace, held, given, 60 if arguments.quick else TAUGHT)
+    taught = 60 if arguments.quick else arguments.conversations
+    voice = voices(arguments.workspace, held, given, taught)
     results = {
         name: compared(assistant, held, voice, filtered, arguments.seed)
         for name, filtered in SETTINGS.items()
