@@ -8,6 +8,7 @@ import secrets
 import shutil
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,16 @@ def test_what_nobody_took_is_offered_but_not_shown(assistant: Assistant) -> None
             break
     parts.close()  # type: ignore[attr-defined]
     assert query(assistant, SHOWN, request)[0][:2] == ("kept-bo", 0)
+
+
+def test_who_reads_slowly_keeps_nobody_waiting(assistant: Assistant) -> None:
+    """Rules answer one turn at a time, but not while a part is out."""
+    first = assistant.respond("a reel")
+    next(first)
+    with ThreadPoolExecutor(4) as pool:
+        others = [pool.submit(turn, assistant, "a jig", None, None) for _ in range(4)]
+        assert all(items(other.result(timeout=120)) for other in others)
+    assert items(list(first))
 
 
 def test_a_turn_that_is_kept_already_is_not_logged_again(assistant: Assistant) -> None:
