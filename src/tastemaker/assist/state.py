@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from tastemaker.converse.catalogue import Catalogue
 from tastemaker.converse.constraints import Clause, Constraint
 from tastemaker.converse.reading.vocabulary import Vocabulary, spoken
-from tastemaker.retrieve.facts import EITHER
+from tastemaker.schema.values import EITHER
 
 _ROWS = ("shown", "seen", "liked", "disliked", "near")
 REMEMBERED = 20  # messages that count for the ranking

@@ -24,7 +24,7 @@ RARE, MANY = 3, 20  # how many items fit a first request for one thing, and for 
 @dataclass(frozen=True)
 class Clause:
     """A field compared with a value; `similar_to` and `same_group` compare with an item, whose id is the
-    value. `either`: of several fields; see `retrieve.facts.EITHER`.
+    value. `either`: of several fields; see `schema.values.EITHER`.
     """
 
     field: str

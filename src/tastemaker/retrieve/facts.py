@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from tastemaker.errors import InputError
+from tastemaker.schema.values import EITHER
 
 Column = Sequence[str | float | tuple[str, ...] | None]
 Ternary = npt.NDArray[np.int8]
 COMPARISONS = ("eq", "in", "le", "ge", "between", "contains", "similar_to", "same_group", "either")
-EITHER = "\x1f"  # between the `field=value` that an alternative of an `either` demands together
 YES, NO, UNKNOWN = 1, 0, -1
 
 

@@ -19,6 +19,7 @@ from tastemaker.errors import InputError
 
 Reader = Callable[[pa.ChunkedArray, str], tuple[pl.Series, pl.Series]]
 # Words that stand for "nothing" in what databases, spreadsheets and pandas write.
+EITHER = "\x1f"  # between the `field=value` that an alternative of a clause `either` demands together
 NULL_WORDS = frozenset(
     [
         "NULL",

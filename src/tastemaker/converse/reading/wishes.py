@@ -23,7 +23,7 @@ from tastemaker.converse.reading.passage import (
 )
 from tastemaker.converse.reading.vocabulary import Scale, Surface, Vocabulary, bounded, plain
 from tastemaker.converse.reading.words import compared, english
-from tastemaker.retrieve.facts import EITHER
+from tastemaker.schema.values import EITHER
 
 Spot = tuple[int, int, Surface]
 JOINED = re.compile(
