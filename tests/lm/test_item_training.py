@@ -73,9 +73,9 @@ def test_it_learns_the_ring_and_reports_each_level_and_the_dense_loss() -> None:
 def test_portions_of_a_large_step_sum_to_the_same_loss(monkeypatch: pytest.MonkeyPatch) -> None:
     model = start_model(ItemShape(SIZES, 32, layers=1, width=32, heads=1), [], [], 1)
     rows = np.arange(20)
-    whole = sum(sums.loss.item() for sums, _ in lesson().sums(model, rows, 0))
+    whole = sum(sums.loss.item() for sums, _ in lesson().sums(model, rows, 0, rows))
     monkeypatch.setattr(item_lesson, "EVENTS", 30)
-    parts = list(lesson().sums(model, rows, 0))
+    parts = list(lesson().sums(model, rows, 0, rows))
     assert len(parts) == 4 and sum(sums.loss.item() for sums, _ in parts) == pytest.approx(whole, rel=1e-5)
     assert sum(events for _, events in parts) == 100
 

@@ -92,7 +92,7 @@ def test_the_loss_of_training_is_minus_the_log_probabilities_that_serve() -> Non
     lesson = ItemLesson(
         np.array(history), np.ones(5, bool), np.array([0, 5]), found.catalogue, seed=0, dense=0.7
     )
-    ((sums, events),) = lesson.sums(found.model, np.array([0]), 0)
+    ((sums, events),) = lesson.sums(found.model, np.array([0]), 0, np.array([0]))
     before = [found.read_outs(Lists.of([history[:k]])) for k in range(5)]
     codes, dense = (
         sum(float(parts[k][0, item]) for parts, item in zip(before, history, strict=True)) for k in (0, 1)
@@ -109,7 +109,7 @@ def test_a_residual_is_zero_for_what_training_never_saw_and_never_learns() -> No
     torch.testing.assert_close(model.vectors(found.catalogue, cold), codes)
     assert residual_rows(model, ["new", "i3"]).tolist() == [-1, 3]
     lesson = ItemLesson(np.array([1, 2, 25]), np.ones(3, bool), np.array([0, 3]), found.catalogue, 0)
-    ((sums, _),) = lesson.sums(model, np.array([0]), 0)
+    ((sums, _),) = lesson.sums(model, np.array([0]), 0, np.array([0]))
     sums.loss.backward()
     touched = model.residual.grad.abs().sum(1) > 0
     assert touched.all() and len(touched) == 20  # item 25 moved its code rows alone
@@ -175,9 +175,12 @@ def test_it_is_written_whole_and_a_damaged_file_is_refused_by_name(tmp_path: Pat
 def test_negatives_that_are_drawn_are_corrected_for(monkeypatch: pytest.MonkeyPatch) -> None:
     found = scorer(n=400, known=400)
     lesson = ItemLesson(np.array([4, 9, 2]), np.ones(3, bool), np.array([0, 3]), found.catalogue, 0)
-    exact = float(next(lesson.sums(found.model, np.array([0]), 0))[0].levels[-1])
+    exact = float(next(lesson.sums(found.model, np.array([0]), 0, np.array([0])))[0].levels[-1])
     monkeypatch.setattr("tastemaker.lm.training.item_lesson.NEGATIVES", 100)
-    drawn = [float(next(lesson.sums(found.model, np.array([0]), step))[0].levels[-1]) for step in range(40)]
+    drawn = [
+        float(next(lesson.sums(found.model, np.array([0]), step, np.array([0])))[0].levels[-1])
+        for step in range(40)
+    ]
     assert len(set(drawn)) == 40 and np.mean(drawn) == pytest.approx(exact, rel=0.05)
 
 

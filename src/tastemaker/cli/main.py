@@ -198,14 +198,16 @@ def train(
     The stages: item vectors, Semantic IDs, fine-tuning, memory; a pretrained base has continued pre-training
     before. Passes and the weights of read-outs and memory are chosen on each person's last events, which are
     held out. Then the model is fitted on everything and the next deployment is served. Finished stages are
-    reused, an interrupted one resumes where it was. Example: tastemaker train -w shop
+    reused, an interrupted one resumes where it was. Example: tastemaker train -w shop; with two GPUs:
+    torchrun --nproc-per-node 2 -m tastemaker train -w shop
     """
     from tastemaker.flows.train import ORDER, run_stages
 
     if until not in (*ORDER, "all"):
         raise InputError(f"--until {until}: choose {', '.join(ORDER)} or all")
     with progress(quiet) as report:
-        emit(run_stages(workspace, report, until=ORDER[-1] if until == "all" else until), as_json)
+        if result := run_stages(workspace, report, until=ORDER[-1] if until == "all" else until):
+            emit(result, as_json)
 
 
 def _add_stage(command: str, stage: str) -> None:

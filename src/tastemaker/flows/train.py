@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -66,8 +67,19 @@ def run_stages(workspace: Path, report: Report, until: str = ORDER[-1]) -> dict[
     """Run every stage up to `until`, reusing what is finished; says what each stage gave and how long it
     took. After the last one the next deployment is made and activated.
 
-    Where the data allow no model, what they allow is deployed, and the result says why.
+    Where the data allow no model, what they allow is deployed, and the result says why. Under `torchrun`
+    models are trained by all its processes, and only the first one does anything else: the others give back
+    nothing.
     """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return _run_stages(workspace, report, until)
+    from tastemaker.lm.training.parallel import together
+
+    with together() as first:
+        return _run_stages(workspace, report, until) if first else {}
+
+
+def _run_stages(workspace: Path, report: Report, until: str) -> dict[str, Any]:
     opened, whole = Workspace.open(workspace), until == ORDER[-1]
     if unfit := cannot_run(opened):
         raise InputError(

@@ -13,7 +13,7 @@ import torch
 
 from tastemaker.errors import ModelError
 from tastemaker.lm.base import weights_hash
-from tastemaker.lm.training import checkpoint
+from tastemaker.lm.training import checkpoint, parallel
 from tastemaker.lm.training.batches import read_examples
 from tastemaker.lm.training.interrupt import Interruption
 from tastemaker.lm.training.losses import TokenTask
@@ -50,13 +50,8 @@ def _save(run: Run, folder: Path, identity: dict[str, str]) -> None:
 
 @torch.no_grad()
 def _restore(run: Run, saved: checkpoint.Checkpoint) -> None:
-    for name, one in run.trainable.items():
-        one.copy_(saved.groups["weights"][name])
-        moments = saved.groups["optimiser"]
-        run.optimiser.state[one] = {
-            key: moments[f"{key}.{name}"].to(run.device) for key in ("step", "exp_avg", "exp_avg_sq")
-        }
-    run.step, run.best = saved.step, saved.values["best"]
+    run.load(saved.step, saved.groups["weights"], saved.groups["optimiser"])
+    run.best = saved.values["best"]
     run.best_weights = {name: value.to(run.device) for name, value in saved.groups.get("best", {}).items()}
     if run.average is not None:
         run.average.n_averaged.fill_(run.step + 1)
@@ -124,14 +119,19 @@ def train_task(
     threads = torch.get_num_threads()
     torch.set_num_threads(settings.threads or threads)
     flags = {name: one.requires_grad for name, one in model.named_parameters()}
+    parallel.tell((model, task, settings))
     run = Run(model, task, settings)
     try:
         if saved:
             _restore(run, saved)
+        parallel.tell(
+            (run.step, *((saved.groups["weights"], saved.groups["optimiser"]) if saved else ({}, {})))
+        )
         model.train()
         yield from _steps(run, folder, identity, validate)
         run.finish()
     finally:
+        parallel.tell(False)
         run.dropout.remove()
         model.eval()
         for name, one in model.named_parameters():
@@ -151,6 +151,7 @@ def _steps(
     written = time.monotonic()
     with Interruption() as interruption:
         while not run.ended:
+            parallel.tell(True)
             run.advance()
             score = run.validate(validate) if validate and run.validation_due else None
             metrics = None

@@ -17,6 +17,7 @@ from tastemaker.lm.training.losses import Sums, at_least_float32
 from tastemaker.stats.random import generator
 
 NEGATIVES = 2048  # items drawn beside those of the batch; a softmax over all items did no better
+Rows = npt.NDArray[np.int64]
 PIECES = 4  # of a step's rows, by length, so that little is padding
 EVENTS = 16384  # predicted at once: more are learnt in several portions
 
@@ -64,16 +65,35 @@ class ItemLesson:
             "siblings": self.catalogue.tree.fingerprint(),
         }
 
-    def sums(self, model: ItemModel, rows: npt.NDArray[np.int64], step: int) -> Iterator[tuple[Sums, int]]:
-        """Losses of one step's windows, in as many portions as memory asks for, and events read in each."""
+    def sums(self, model: ItemModel, rows: Rows, step: int, batch: Rows) -> Iterator[tuple[Sums, int]]:
+        """Losses of the windows `rows` of a step's `batch`, in as many portions as memory asks for, and
+        events read in each.
+        """
         lengths = np.diff(self.offsets)[rows]
         order = rows[np.argsort(lengths, kind="stable")]
-        draws = generator(self.seed, "negatives", step)
+        among = self._among(batch, step)
         portions = max(1, math.ceil(int(lengths.sum()) / EVENTS))
         for portion in np.array_split(order, portions):
-            hidden, targets = self._states(model, portion)
-            if len(targets):
-                yield self._losses(model, hidden, targets, draws), int(np.diff(self.offsets)[portion].sum())
+            if len(portion):
+                hidden, targets = self._states(model, portion)
+                yield self._losses(model, hidden, targets, among), int(np.diff(self.offsets)[portion].sum())
+
+    def _among(self, batch: Rows, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """(m,) the items that the dense read-out tells apart in a step, and what corrects their logits: all
+        items, or those that come in the batch (whoever learns it) and some that are drawn.
+        """
+        n, device = len(self.catalogue), self.catalogue.rows.device
+        if n <= NEGATIVES:
+            return torch.arange(n, device=device), torch.zeros(n, device=device)
+        padded, predicted = self._padded(batch)
+        present = generator(self.seed, "negatives", step).choice(n, NEGATIVES, replace=False)
+        items = np.union1d(padded[predicted], present)
+        # Items of the batch are there surely, others with probability NEGATIVES / n: corrected by -log q.
+        shift = np.where(np.isin(items, padded[predicted]), 0.0, math.log(n / NEGATIVES)).astype(np.float32)
+        return (
+            torch.from_numpy(items).to(device, non_blocking=True),
+            torch.from_numpy(shift).to(device, non_blocking=True),
+        )
 
     def _states(self, model: ItemModel, rows: npt.NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
         """(n, d) states, one before each predicted event, and (n,) the items that came."""
@@ -98,10 +118,12 @@ class ItemLesson:
         return np.where(inside, self.items[flat], 0), inside & self.target[flat]
 
     def _losses(
-        self, model: ItemModel, hidden: torch.Tensor, targets: torch.Tensor, draws: np.random.Generator
+        self, model: ItemModel, hidden: torch.Tensor, targets: torch.Tensor, among: tuple[torch.Tensor, ...]
     ) -> Sums:
         parts = [self._level(model, hidden, targets, level) for level in range(self.levels)]
-        parts.append(self._dense(model, hidden, targets, draws))
+        items, shift = among
+        logits = self._product(model.dense(hidden), model.vectors(self.catalogue, items)) + shift
+        parts.append(F.cross_entropy(logits, torch.searchsorted(items, targets), reduction="sum"))
         total = sum(parts[:-1], self.dense * parts[-1])
         told = torch.stack([part.detach() for part in parts]).double()
         return Sums(total, told, torch.full_like(told, len(targets)))
@@ -122,28 +144,6 @@ class ItemLesson:
         query = query * model.gate(prefix, level)
         parents = self.catalogue.path[targets, level - 1]
         return self.catalogue.tree.losses(query, rows, level, codes[:, level], parents).sum()
-
-    def _dense(
-        self, model: ItemModel, hidden: torch.Tensor, targets: torch.Tensor, draws: np.random.Generator
-    ) -> torch.Tensor:
-        """Summed cross-entropy of the item among all, or among those of the batch and some that are drawn."""
-        n, device = len(self.catalogue), hidden.device
-        query = model.dense(hidden)
-        if n <= NEGATIVES:
-            everything = torch.arange(n, device=device)
-            logits = self._product(query, model.vectors(self.catalogue, everything))
-            return F.cross_entropy(logits, targets, reduction="sum")
-        drawn = torch.from_numpy(draws.choice(n, NEGATIVES, replace=False)).to(device, non_blocking=True)
-        batch = torch.zeros(n, dtype=torch.bool, device=device)
-        batch[targets] = True
-        present = batch.clone()
-        present[drawn] = True
-        items = present.nonzero().squeeze(1)
-        # Items of the batch are there surely, others with probability NEGATIVES / n: corrected by -log q.
-        shift = torch.where(batch[items], 0.0, math.log(n / NEGATIVES))
-        place = (present.cumsum(0) - 1)[targets]
-        logits = self._product(query, model.vectors(self.catalogue, items))
-        return F.cross_entropy(logits + shift, place, reduction="sum")
 
     def _product(self, query: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         """(n, m) logits."""

@@ -18,6 +18,7 @@ from tastemaker.lm.training.settings import Settings
 from tastemaker.lm.training.siblings import Siblings
 from tastemaker.lm.vocabulary import Vocabulary
 
+Rows = npt.NDArray[np.int64]
 CHUNK_LOGITS = 32_000_000  # floats of logits alive at once: 128 MB
 
 
@@ -137,20 +138,20 @@ class TokenTask:
             "siblings": self.siblings.fingerprint() if self.siblings is not None else "none",
         }
 
-    def sums(self, model: Any, rows: npt.NDArray[np.int64], step: int) -> Iterator[tuple[Sums, int]]:
-        """Losses of one step's examples, a micro-batch at a time."""
+    def sums(self, model: Any, rows: Rows, step: int, batch: Rows) -> Iterator[tuple[Sums, int]]:
+        """Losses of `rows`, a micro-batch at a time."""
         device, settings = next(model.parameters()).device, self.settings
-        for batch in micro_batches(self.data, rows, settings.micro_tokens):
+        for some in micro_batches(self.data, rows, settings.micro_tokens):
             with torch.autocast(device.type, torch.bfloat16, enabled=settings.dtype == "bfloat16"):
                 sums = batch_loss(
                     model,
                     self.vocabulary,
-                    batch.to(device),
+                    some.to(device),
                     settings.stage,
                     settings.smoothing,
                     self.siblings,
                 )
-            yield sums, batch.tokens
+            yield sums, some.tokens
 
 
 def _by_level(

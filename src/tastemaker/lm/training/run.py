@@ -12,12 +12,15 @@ import numpy.typing as npt
 import torch
 
 import tastemaker.lm.training.checkpoint as checkpoint
+import tastemaker.lm.training.parallel as parallel
 from tastemaker.errors import ModelError
 from tastemaker.lm.training.batches import Batches
 from tastemaker.lm.training.losses import Sums, head_weight
 from tastemaker.lm.training.regularise import Dropout, moving_average
 from tastemaker.lm.training.settings import Metrics, Settings
 from tastemaker.stats.random import generator
+
+Rows = npt.NDArray[np.int64]
 
 
 class Task(Protocol):
@@ -34,29 +37,31 @@ class Task(Protocol):
     def identity(self) -> dict[str, str]:
         """Hashes of everything that a checkpoint must agree with."""
 
-    def sums(self, model: Any, rows: npt.NDArray[np.int64], step: int) -> Iterator[tuple[Sums, int]]:
-        """Losses of one step's examples, portion by portion, and the tokens read in each."""
+    def sums(self, model: Any, rows: Rows, step: int, batch: Rows) -> Iterator[tuple[Sums, int]]:
+        """Losses of `rows`, this process's part of the step's examples `batch`, portion by portion, and the
+        tokens read in each.
+        """
 
 
 class Window:
-    """Sums since the last report, kept where the losses are."""
+    """Sums since the last report, kept where the losses are: loss and weight per level, tokens read."""
 
     def __init__(self, levels: int, device: torch.device) -> None:
-        self.losses = torch.zeros(levels + 1, dtype=torch.float64, device=device)
-        self.counts = torch.zeros(levels + 1, dtype=torch.float64, device=device)
+        shapes = (levels + 1, levels + 1, 1)
+        self.sums = [torch.zeros(shape, dtype=torch.float64, device=device) for shape in shapes]
         self.norm = torch.zeros((), device=device)
-        self.tokens, self.steps, self.start = 0, 0, time.monotonic()
+        self.steps, self.start = 0, time.monotonic()
 
     def metrics(self, run: Run) -> Metrics:
         """The report of this window for `run`."""
-        elapsed = max(time.monotonic() - self.start, 1e-9)
+        elapsed, (losses, counts, tokens) = max(time.monotonic() - self.start, 1e-9), self.sums
         return Metrics(
             step=run.step,
             total=run.total,
             epoch=run.step * run.batches.rows / run.batches.count,
-            loss=float(self.losses.sum() / self.counts.sum()) if self.steps else math.nan,
-            level_losses=tuple((self.losses / self.counts).tolist()[:-1]),
-            tokens_per_second=self.tokens / elapsed,
+            loss=float(losses.sum() / counts.sum()) if self.steps else math.nan,
+            level_losses=tuple((losses / counts).tolist()[:-1]),
+            tokens_per_second=float(tokens) / elapsed,
             learning_rate=run.settings.rate(max(0, run.step - 1), run.total),
             gradient_norm=float(self.norm),
             seconds_left=(
@@ -95,14 +100,16 @@ class Run:
         rate = settings.rate(self.step, self.total)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        self.dropout.seed(int(generator(settings.seed, "dropout", self.step).integers(2**63)))
+        keys = ("dropout", self.step, *([parallel.rank()] if parallel.rank() else []))
+        self.dropout.seed(int(generator(settings.seed, *keys).integers(2**63)))
         rows = self.batches.at(self.step)
         scale = 1.0 / (self.task.expected * len(rows))
-        for sums, tokens in self.task.sums(self.model, rows, self.step):
+        told = [torch.zeros_like(one) for one in self.window.sums]
+        for sums, tokens in self.task.sums(self.model, parallel.part(rows), self.step, rows):
             (sums.loss * scale).backward()  # type: ignore[no-untyped-call]
-            self.window.losses += sums.levels
-            self.window.counts += sums.counts
-            self.window.tokens += tokens
+            for total, more in zip(told, (sums.levels, sums.counts, tokens), strict=True):
+                total += more
+        self._add_up(told)
         for matrix in self.trainable.values() if self.frozen else ():
             assert matrix.grad is not None
             matrix.grad[: self.frozen].zero_()
@@ -120,6 +127,26 @@ class Run:
         if self.average is not None:
             self.average.update_parameters(self.model)
         self.window.steps, self.window.norm = self.window.steps + 1, norm.detach()
+
+    def _add_up(self, told: list[torch.Tensor]) -> None:
+        """Gradients and what a step tells, summed over all processes that learn together."""
+        if parallel.size() > 1:
+            for one in self.trainable.values():
+                one.grad = torch.zeros_like(one) if one.grad is None else one.grad
+            parallel.add_up([cast(torch.Tensor, one.grad) for one in self.trainable.values()])
+            parallel.add_up(told)
+        for total, more in zip(self.window.sums, told, strict=True):
+            total += more
+
+    @torch.no_grad()
+    def load(self, step: int, weights: checkpoint.Tensors, moments: checkpoint.Tensors) -> None:
+        """Go on from `step`, with these weights and moments of the optimiser where there are any."""
+        self.step = step
+        for name, value in weights.items():
+            self.trainable[name].copy_(value)
+            self.optimiser.state[self.trainable[name]] = {
+                key: moments[f"{key}.{name}"].to(self.device) for key in ("step", "exp_avg", "exp_avg_sq")
+            }
 
     def validate(self, function: Callable[[Any], float]) -> float:
         """Score the weights that would be kept; remember the best ones, or later ones as good."""
