@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 import transformers as hf
@@ -18,7 +19,9 @@ from tastemaker.cli.main import app
 from tastemaker.errors import InputError
 from tastemaker.flows.deploy import active
 from tastemaker.flows.ingest import ingest_files
+from tastemaker.flows.pipeline import Pipeline
 from tastemaker.flows.search import Searcher
+from tastemaker.flows.stages.passes import passes
 from tastemaker.flows.train import run_stages
 from tastemaker.store import Workspace
 from tastemaker.store.settings import parse_settings
@@ -103,6 +106,42 @@ def test_a_base_is_cut_reads_titles_and_a_line_and_trains_its_new_rows_first(
     file.write_text(file.read_text().replace("base_layers = 2", "base_layers = 9"))
     refused = CliRunner().invoke(app, ["train", "-w", str(shop)])
     assert refused.exit_code == 1 and "the base has 3 layers" in str(refused.exception)
+
+
+def test_a_base_has_a_dense_read_out_and_adapters_and_learns_most_from_what_was_wanted_most(
+    folder: Path, tiny_files: Path, tmp_path: Path
+) -> None:
+    events = pl.read_parquet(tiny_files / "interactions.parquet")
+    played = pl.Series([0.2 if place % 3 else 1.0 for place in range(len(events))])
+    events.with_columns(kind=pl.lit("play"), value=played).write_parquet(tmp_path / "played.parquet")
+    shop = tmp_path / "shop"
+    asked = {"base_dense": 1.0, "base_lora": 2, "reward": "events", "cpt": "off", "sft_epochs": 2}
+    Workspace.create(shop, TINY | asked | {"base": str(folder), "base_learning_rate": 0.02, "batch": 16})
+    ingest_files(shop, tiny_files / "items.parquet", tmp_path / "played.parquet")
+    told = CliRunner().invoke(app, ["train", "-w", str(shop)])
+    assert told.exit_code == 0, told.output
+    found = active(Workspace.open(shop))
+    assert found is not None
+    parts = found.parts()
+    assert parts.language is not None
+    model, pipeline = parts.language[0], Pipeline(Workspace.open(shop), quiet)
+    before = hf.LlamaForCausalLM.from_pretrained(pipeline.path("base") / "model")
+    summary = json.loads((pipeline.path("sft") / "summary.json").read_text())
+    searcher = Searcher.of(found)
+    assert searcher.retriever is not None
+    assert searcher.retriever.decoder.share == model.config.dense_share == summary.get("share", 0.0)
+    words = slice(0, before.config.vocab_size - 24 - 12)  # before the codes and what follows them
+    rows, old = model.get_input_embeddings().weight, before.get_input_embeddings().weight
+    assert torch.equal(rows[words][:200], old[words][:200]) and not torch.equal(rows, old)
+    for name, new in model.base_model.named_parameters():
+        moved = (new - before.base_model.get_parameter(name)).detach()
+        if "proj" in name:  # what was merged into the matrices of the trunk is of low rank
+            assert 1 <= int(torch.linalg.matrix_rank(moved, rtol=1e-3)) <= 2
+    train = pipeline.data.split.train
+    assert train.worth is not None and set(train.worth) == {0.2, 1.0}
+    kept = [targets for _, targets in passes(pipeline, train, 0)]
+    share = np.mean([own[train.worth == 0.2].mean() for own in kept if own is not None])
+    assert all(own is not None and own[train.worth == 1.0].all() for own in kept) and 0.05 < share < 0.5
 
 
 def test_settings_of_version_0_1_say_the_same_in_new_words(tmp_path: Path) -> None:

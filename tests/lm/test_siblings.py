@@ -14,9 +14,11 @@ def test_parents_and_existing_codes_match_the_catalogue_item_by_item() -> None:
     vocabulary = build_small(SIZES)
     tree = Siblings.of(CODES, SIZES)
     stream = np.concatenate([[vocabulary.special("bos")], vocabulary.sid_tokens(CODES).ravel(), [7]])
-    parents = tree.parents(stream, vocabulary)
+    parents, leaves = tree.parents(stream, vocabulary).T
     assert parents[0] == -1
     assert parents[-1] == -1
+    assert (leaves[1:-1:3] == [0, 1, 1, 2, 3]).all() and (leaves[2::3] == -1).all()
+    assert (tree.leaf_codes[leaves[1:-1:3]] == CODES).all()
     for item, codes in enumerate(CODES):
         for level in range(3):
             node = torch.tensor([parents[1 + 3 * item + level]])
@@ -44,7 +46,9 @@ def test_the_fingerprint_follows_the_catalogue() -> None:
 def test_the_loss_is_the_softmax_over_existing_codes(size: int) -> None:
     sizes = (2, size, 2)
     tree = Siblings.of(CODES, sizes)
-    parents = tree.parents(build_small(sizes).sid_tokens(CODES).ravel(), build_small(sizes)).reshape(5, 3)
+    parents = tree.parents(build_small(sizes).sid_tokens(CODES).ravel(), build_small(sizes))[:, 0].reshape(
+        5, 3
+    )
     torch.manual_seed(0)
     hidden, head = torch.randn(5, 4, requires_grad=True), torch.randn(size, 4, requires_grad=True)
     found = tree.losses(hidden, head, 1, torch.from_numpy(CODES[:, 1]), torch.from_numpy(parents[:, 1]))

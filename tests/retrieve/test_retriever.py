@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -63,6 +64,32 @@ class TestAnswers:
                 assert (answer.reason is None) == (len(answer) == k)
 
         holds()
+
+    @pytest.mark.parametrize("share", [0.5, 1.0])
+    def test_the_best_of_the_dense_read_out_are_proposed_and_both_are_exact(self, share: float) -> None:
+        whole = language_model(normalise="siblings").generate([request(4)], N, N, [allow(TRIE)])[0]
+        by_codes = np.empty(N)
+        by_codes[whole.items] = whole.scores
+        with torch.no_grad():
+            tokens = torch.from_numpy(request(4))[None]
+            state = MODEL.base_model(input_ids=tokens).last_hidden_state[0, -1]
+            heads = [MODEL.get_output_embeddings().weight[VOCABULARY.sid_slice(level)] for level in range(3)]
+            logits = sum(state @ head[CODES[:, level]].T for level, head in enumerate(heads)).numpy()
+        distinct, leaf, size = np.unique(CODES, axis=0, return_inverse=True, return_counts=True)
+        first = np.array([np.flatnonzero(leaf == place)[0] for place in range(len(distinct))])
+        dense = logits - np.log(np.exp(logits[first]).sum()) - np.log(size[leaf])
+        retriever = language_model(normalise="siblings")
+        retriever = replace(retriever, decoder=replace(retriever.decoder, share=share))
+        hidden = {int(item) for item in np.argsort(-dense)[:2]}
+        shown = allow(TRIE, None, hidden)
+        for beam in (3, N):
+            (answer,) = retriever.generate([request(4)], beam, 3, [shown])
+            expected = (1 - share) * by_codes + share * dense
+            np.testing.assert_allclose(answer.scores, expected[answer.items], atol=1e-4)
+            assert not hidden & set(answer.items.tolist()) and len(answer) == 3 and answer.reason is None
+            if share == 1 or beam == N:  # what is proposed holds the best
+                left = np.setdiff1d(np.arange(N), list(hidden))
+                np.testing.assert_allclose(answer.scores, np.sort(expected[left])[::-1][:3], atol=1e-4)
 
     def test_a_late_request_is_empty_and_says_so(self) -> None:
         ticks = count()

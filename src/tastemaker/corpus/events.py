@@ -27,13 +27,15 @@ class Histories:
     """Each user's items in time order, packed: user u owns `items[offsets[u]:offsets[u + 1]]`.
 
     users (U,) str; offsets (U + 1,) int64 from 0 to E; items (E,) int64 item indices >= 0; times (E,) float64
-    seconds since 1970 with NaN where unknown, or None. Raises InputError when the arrays do not fit together.
+    seconds since 1970 with NaN where unknown, or None; worth (E,) how much each event says that the item was
+    wanted, from 0 to 1, or None. Raises InputError when the arrays do not fit together.
     """
 
     users: npt.NDArray[np.str_]
     offsets: Ints
     items: Ints
     times: Floats | None = None
+    worth: Floats | None = None
 
     def __post_init__(self) -> None:
         if (
@@ -110,18 +112,17 @@ class Histories:
     def keep_events(self, keep: Bools) -> Histories:
         """The same users with only the events marked in `keep` (E,); a user may be left without any."""
         kept = np.concatenate([[0], np.cumsum(keep)])
-        offsets = kept[self.offsets].astype(np.int64)
-        return Histories(
-            self.users, offsets, self.items[keep], None if self.times is None else self.times[keep]
-        )
+        return self._of(self.users, kept[self.offsets].astype(np.int64), keep)
 
     def keep_users(self, keep: Bools) -> Histories:
         """Only the users marked in `keep` (U,), with all their events."""
         events = np.repeat(keep, self.lengths)
         offsets = np.concatenate([[0], np.cumsum(self.lengths[keep])]).astype(np.int64)
-        return Histories(
-            self.users[keep], offsets, self.items[events], None if self.times is None else self.times[events]
-        )
+        return self._of(self.users[keep], offsets, events)
+
+    def _of(self, users: npt.NDArray[np.str_], offsets: Ints, events: Bools) -> Histories:
+        times, worth = (None if own is None else own[events] for own in (self.times, self.worth))
+        return Histories(users, offsets, self.items[events], times, worth)
 
 
 def histories(
@@ -130,6 +131,7 @@ def histories(
     *,
     order: Literal["position", "timestamp"] = "position",
     tie_seed: int | str | None = None,
+    worth: Floats | None = None,
     name: str = "interactions",
 ) -> Histories:
     """Pack a table of interactions, users sorted by id, events by `order`; repeated events are kept.
@@ -145,6 +147,8 @@ def histories(
     tie_seed
         with `order="timestamp"`: shuffle events of one user at one time with this key, because the order of
         rows inside a day often follows item numbers, not time.
+    worth
+        (rows,) how much each row says that the item was wanted, see `Histories`.
     name
         what error messages call the table.
 
@@ -178,7 +182,8 @@ def histories(
             noise = generator(tie_seed, "ties").random(len(sort))
             sort = sort[np.lexsort((noise, times[sort], user_rows[sort]))]
     offsets = np.concatenate([[0], np.cumsum(np.bincount(user_rows, minlength=len(users)))]).astype(np.int64)
-    return Histories(users, offsets, items[sort], None if times is None else times[sort])
+    times, worth = (None if own is None else own[sort] for own in (times, worth))
+    return Histories(users, offsets, items[sort], times, worth)
 
 
 def taste(interactions: pa.Table, rules: EventRules) -> tuple[pa.Table, pa.Table]:

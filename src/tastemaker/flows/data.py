@@ -109,7 +109,10 @@ def load_data(
     item_ids = items["item_id"].to_pylist()
     split_by = workspace.settings.split
     people = {user: frozenset(ids) for user, ids in refused.items()}
-    return Data(items, item_ids, histories(wanted, item_ids), people, rules, split_by)
+    worth = None
+    if {"kind", "value"} <= set(wanted.column_names) and wanted["kind"].null_count < len(wanted):
+        worth = rules.worth(wanted["kind"], wanted["value"])
+    return Data(items, item_ids, histories(wanted, item_ids, worth=worth), people, rules, split_by)
 
 
 def after(interactions: pa.Table, events: pa.Table) -> pa.Table:

@@ -80,7 +80,7 @@ STAGES: dict[bool, dict[str, Stage]] = {
             Stage("base", ("tokens",), ("seed", "base", "keep_tokens"), extras=("base_layers",)),
             Stage("corpus", ("base",), CORPUS, version=3, extras=WORDS),
             Stage("cpt", ("corpus",), CPT, version=2, resume=True, extras=("new_rows_first",)),
-            *_fine_tuning("cpt", PRETRAINED, *WORDS),
+            *_fine_tuning("cpt", PRETRAINED, "base_dense", "base_lora", *WORDS),
         ),
     }.items()
 }

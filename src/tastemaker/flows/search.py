@@ -235,10 +235,8 @@ class Searcher:
             scores, known = self.score(histories), self._remembered(histories, weights)
             tables = [scores + weight * known for weight in weights]
             return [self._best(table, histories, allowed, width) for table in tables]
-        assert self.retriever is not None and self.vocabulary is not None
-        longest = self.settings.max_items
-        tokens, lengths = context_tokens(histories, self.codes, self.vocabulary, longest, self.words)
-        prompts = [tokens[row, : lengths[row]] for row in range(len(histories))]
+        assert self.retriever is not None
+        prompts = self._prompts(histories)
         plain = self.retriever.generate(prompts, width, width, allowed, deadline)
         if self.new is not None:
             own = self.new.rows
@@ -253,6 +251,27 @@ class Searcher:
             [weighed(one, part, weight) for one, part in zip(plain, counts, strict=True)]
             for weight in weights
         ]
+
+    def _prompts(self, histories: Histories) -> list[Ints]:
+        """What a language model reads of each history."""
+        assert self.vocabulary is not None
+        longest = self.settings.max_items
+        tokens, lengths = context_tokens(histories, self.codes, self.vocabulary, longest, self.words)
+        return [tokens[row, : lengths[row]] for row in range(len(histories))]
+
+    def read_outs(self, histories: Histories) -> list[tuple[Candidates, npt.NDArray[np.float64]]]:
+        """`LanguageModelRetriever.read_outs` of histories, seen items as the workspace says."""
+        assert self.retriever is not None
+        return [
+            both
+            for part in self._blocks(histories)
+            for both in self.retriever.read_outs(self._prompts(part), self.settings.beam, self._unseen(part))
+        ]
+
+    def _unseen(self, part: Histories) -> list[Allowed]:
+        """What each person may be shown where nothing but the workspace's rule of seen items is asked."""
+        seen = [part.of(row) if self.settings.remove_seen else EMPTY for row in range(len(part))]
+        return [allow(self.trie, None, one) for one in seen]
 
     def _best(
         self, table: npt.NDArray[np.float32], histories: Histories, allowed: Sequence[Allowed], width: int
@@ -299,9 +318,7 @@ class Searcher:
         chosen = (self.weight,) if weights is None else tuple(weights)
         searched: list[list[Candidates]] = [[] for _ in chosen]
         for part in self._blocks(contexts):
-            seen = [part.of(row) if self.settings.remove_seen else EMPTY for row in range(len(part))]
-            allowed = [allow(self.trie, None, one) for one in seen]
-            found = self.search(part, allowed, self.settings.beam, chosen)
+            found = self.search(part, self._unseen(part), self.settings.beam, chosen)
             for own, new in zip(searched, found, strict=True):
                 own += new
             tick(len(searched[0]))

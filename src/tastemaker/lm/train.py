@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,32 @@ def _restore(run: Run, saved: checkpoint.Checkpoint) -> None:
     run.last = Metrics(**{**last, "level_losses": tuple(last["level_losses"])}) if last else None
 
 
+@contextmanager
+def adapted(model: Any, rank: int, seed: int) -> Iterator[dict[str, str]]:
+    """Adapters of low rank beside every matrix of the trunk inside the block, merged into it at the end; the
+    settings of training that go with them. Nothing for rank 0.
+
+    Source: LoRA, arXiv 2106.09685. ModelError where the package peft is missing.
+    """
+    if not rank:
+        yield {}
+        return
+    try:
+        from peft import LoraConfig, LoraModel
+    except ImportError:
+        raise ModelError(
+            "base_lora needs the package peft; run `pip install 'tastemaker[lora]'`, or set it to 0"
+        ) from None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear")
+        adapters = LoraModel(model, {"default": config}, "default")
+    try:
+        yield {"freeze": "base"}
+    finally:
+        adapters.merge_and_unload()
+
+
 def train(
     model: Any,
     vocabulary: Vocabulary,
@@ -96,10 +123,8 @@ def train(
         divergence.
     """
     longest = getattr(model.config, "max_position_embeddings", 1 << 30)
-    if siblings is not None and (settings.stage != "sft" or settings.smoothing):
-        raise ModelError(
-            "siblings belong to fine-tuning without label smoothing; leave them out of other runs"
-        )
+    if siblings is not None and settings.stage != "sft":
+        raise ModelError("siblings belong to fine-tuning; leave them out of other runs")
     data = read_examples(examples, vocabulary, settings.stage == "sft", longest, siblings)
     task = TokenTask(vocabulary, data, settings, siblings)
     yield from train_task(model, task, settings, state_folder, validate)

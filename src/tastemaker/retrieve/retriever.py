@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from tastemaker.errors import InputError
 from tastemaker.lm import decode
+from tastemaker.lm.training.siblings import leaf_vectors
 from tastemaker.lm.vocabulary import Vocabulary
-from tastemaker.retrieve.allow import Allowed
+from tastemaker.retrieve.allow import Allowed, allow
 from tastemaker.retrieve.beam import Advance, beam_search
-from tastemaker.retrieve.candidates import Candidates, Ints, expand, nothing
+from tastemaker.retrieve.candidates import Candidates, Ints, best_of, expand, nothing
 from tastemaker.retrieve.evaluation import batches
 from tastemaker.retrieve.trie import Trie
 
+SHARE = "dense_share"  # in a model's config: what the held-out part chose
+Floats = npt.NDArray[np.float64]
 Clock = Callable[[], float]
 LATE = "the deadline passed before this request was answered"
 
@@ -34,12 +38,14 @@ class Decoder:
     advance : (context, tokens (R, B) ids, parents (R, B)) -> states (R, B, d).
     heads : per level (K_l, d) output rows.
     token_starts : per level the token id of code 0.
+    share : weight of the dense read-out in a score, from 0 to 1.
     """
 
     prefill: Callable[[Tensor, Tensor], decode.Context]
     advance: Callable[[Any, Tensor, Tensor], Tensor]
     heads: Sequence[Tensor]
     token_starts: Sequence[int]
+    share: float = 0.0
 
     @classmethod
     def of(cls, model: Any, vocabulary: Vocabulary) -> Decoder:
@@ -49,7 +55,23 @@ class Decoder:
         def prefill(tokens: Tensor, lengths: Tensor) -> decode.Context:
             return decode.prefill(model, tokens, lengths)
 
-        return cls(prefill, decode.advance, decode.level_heads(model, vocabulary), starts)
+        share = getattr(model.config, SHARE, 0.0)
+        return cls(prefill, decode.advance, decode.level_heads(model, vocabulary), starts, share)
+
+
+def blended(found: Candidates, dense: Floats, share: float, k: int) -> Candidates:
+    """The `k` best candidates by the geometric mixture of both read-outs, ties as they were."""
+    scores = (1 - share) * found.scores + share * dense
+    order = np.argsort(-scores, kind="stable")[:k]
+    reason = found.reason if len(order) < k else None
+    return Candidates(found.items[order], scores[order], found.source[: len(order)], reason)
+
+
+def _joined(found: Candidates, more: Candidates) -> Candidates:
+    """Both; they share no item."""
+    parts = zip((found.items, found.scores), (more.items, more.scores), strict=True)
+    items, scores = (np.concatenate(pair) for pair in parts)
+    return Candidates(items, scores, found.source + more.source, found.reason)
 
 
 class _Late(Exception):
@@ -72,6 +94,7 @@ class LanguageModelRetriever:
     rows_at_once: int = 32
     clock: Clock = time.monotonic
     normalise: str = "level"
+    held: dict[str, Tensor] = field(default_factory=dict, repr=False)
 
     def generate(
         self,
@@ -107,6 +130,34 @@ class LanguageModelRetriever:
                 answers[row] = answer
         return answers
 
+    def read_outs(
+        self, prompts: Sequence[Ints], beam: int, allowed: Sequence[Allowed], deadline: float | None = None
+    ) -> list[tuple[Candidates, Floats]]:
+        """What the search finds and the `beam` best by the dense read-out, each with its exact
+        log-probability by Semantic ID, and beside it that by the dense read-out.
+        """
+        context = self._prefilled(prompts, deadline)
+        dense = self._dense(context.hidden)
+        found = self._found(context, allowed, beam, beam, deadline)
+        asked = [best_of(own, one, beam).items for own, one in zip(dense, allowed, strict=True)]
+        more = [np.setdiff1d(new, old.items) for new, old in zip(asked, found, strict=True)]
+        rest = [allow(self.trie, None, (), new) for new in more]
+        most = max(len(new) for new in more)
+        if most:
+            context = self._prefilled(prompts, deadline)
+            beside = self._found(context, rest, most, most, deadline)
+            found = [_joined(one, new) for one, new in zip(found, beside, strict=True)]
+        return [(one, own[one.items].astype(np.float64)) for one, own in zip(found, dense, strict=True)]
+
+    @torch.inference_mode()
+    def _dense(self, hidden: Tensor) -> npt.NDArray[np.float32]:
+        """(R, N) log-probability of every item by the dense read-out; those of one ID share it equally."""
+        if "vectors" not in self.held:
+            self.held["vectors"] = leaf_vectors(self.trie.leaf_codes(), self.decoder.heads)
+        logits = (hidden @ self.held["vectors"].T.to(hidden.dtype)).float().log_softmax(1).cpu().numpy()
+        leaf = self.trie.leaf_of_position(self.trie.position)
+        return np.asarray((logits - np.log(np.diff(self.trie.item_starts)))[:, leaf], np.float32)
+
     def _answer(
         self,
         prompts: Sequence[Ints],
@@ -115,13 +166,23 @@ class LanguageModelRetriever:
         k: int,
         deadline: float | None,
     ) -> list[Candidates]:
-        """One batch: prefill once, then search."""
+        """One batch: prefill once, then search; where the dense read-out counts, its best are in it."""
+        if not self.decoder.share:
+            return self._found(self._prefilled(prompts, deadline), allowed, beam, k, deadline)
+        both = self.read_outs(prompts, max(beam, k), allowed, deadline)
+        return [blended(found, dense, self.decoder.share, k) for found, dense in both]
+
+    def _prefilled(self, prompts: Sequence[Ints], deadline: float | None) -> decode.Context:
         self._in_time(deadline)
         lengths = torch.tensor([len(prompt) for prompt in prompts])
         tokens = torch.zeros((len(prompts), int(lengths.max())), dtype=torch.int64)
         for row, prompt in enumerate(prompts):
             tokens[row, : len(prompt)] = torch.from_numpy(np.array(prompt, dtype=np.int64))
-        context = self.decoder.prefill(tokens, lengths)
+        return self.decoder.prefill(tokens, lengths)
+
+    def _found(
+        self, context: decode.Context, allowed: Sequence[Allowed], beam: int, k: int, deadline: float | None
+    ) -> list[Candidates]:
         advance, heads = self._advance(context, deadline), self.decoder.heads
         beams = beam_search(context.hidden, advance, heads, self.trie, allowed, beam, self.normalise)
         return expand(beams, self.trie, allowed, k)

@@ -168,6 +168,21 @@ class EventRules:
         """(E,) `reward` of each event, for whole columns; 0 for kinds that nobody knows."""
         return self._by_kind(kinds, values, self._rewards_of)
 
+    def worth(self, kinds: Kinds, values: Values) -> npt.NDArray[np.float64]:
+        """(E,) how much each event says that the item was wanted, in [0, 1], for whole columns: the weight of
+        its kind, times the share of a play, or the place of a rating on its scale.
+        """
+
+        def read(kind: EventKind, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+            place = values
+            if kind.name == "rating":
+                place = (values - self.scale[0]) / (self.scale[1] - self.scale[0])
+            elif kind.name != "play":
+                place = np.ones(len(values))
+            return kind.weight * np.clip(np.nan_to_num(place, nan=1.0), 0.0, 1.0)
+
+        return self._by_kind(kinds, values, read)
+
     def liked(self, kinds: Kinds, values: Values) -> npt.NDArray[np.bool_]:
         """(E,) whether the person said that they want the item (a like, a purchase, a good rating), rather
         than merely played it.

@@ -118,7 +118,7 @@ def cannot_run(workspace: Workspace) -> list[Finding]:
     if settings.split == "time" and _lacks_times(workspace):
         remedy = "ingest interactions with a column timestamp, or set it to 'leave_one_out'"
         add("split", "not every interaction has a timestamp", remedy)
-    if settings.reward and not any(
+    if settings.reward not in ("", "events") and not any(
         one.kind == "proxy" and one.fingerprint == settings.reward for one in workspace.artifacts.finished()
     ):
         add("reward", "no survey proxy has this fingerprint", "`tastemaker retention proxy live` makes one")

@@ -159,6 +159,19 @@ class Settings:
     )
     base_dropout: float = _setting(0.0, "Hidden dropout of a pretrained base in both stages.", 0.0, 0.9)
     base_weight_decay: float = _setting(0.01, "Weight decay of a pretrained base in both stages.", 0.0, 10.0)
+    base_dense: float = _setting(
+        0.0,
+        "Weight of a pretrained base's dense read-out in fine-tuning, beside the codes'; 0 leaves it out.",
+        0.0,
+        10.0,
+    )
+    base_lora: int = _setting(
+        0,
+        "Rank of the adapters (package peft) that fine-tuning trains, with the rows of new tokens, instead of"
+        " a whole pretrained base; 0 trains it whole.",
+        0,
+        1024,
+    )
     recompute: bool = _setting(
         False, "Gradient checkpointing of a pretrained base: less memory, a third more work."
     )
@@ -187,7 +200,8 @@ class Settings:
     )
     reward: str = _setting(
         "",
-        "Fingerprint of a survey proxy that fine-tuning samples its targets by; empty: every target counts.",
+        'What fine-tuning samples its targets by: "events" (the share that was played, the rating, the'
+        " kind of event), or the fingerprint of a survey proxy; empty: every target counts.",
     )
     new_share: float = _setting(
         0.1, "Share of a list's places, the last ones, kept for items that came after training.", 0.0, 0.5

@@ -158,7 +158,7 @@ def ours(searcher: Searcher, targets: Targets, lists: Callable[[], list[list[Int
     names, found = [OURS, ALONE][: len(weights)], lists()
     few = targets.sample(1000, 0)
     other = evaluation.swapped(few.context, 0)
-    moved = replace(few.context, offsets=other.offsets, items=other.items, times=None)
+    moved = replace(few.context, offsets=other.offsets, items=other.items, times=None, worth=None)
     before, after = (searcher.search_all(contexts, weights=weights) for contexts in (few.context, moved))
     seconds = time.monotonic() - started
     outcomes = []

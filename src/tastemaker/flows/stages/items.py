@@ -16,6 +16,7 @@ from tastemaker.flows.pipeline import Pipeline
 from tastemaker.flows.search import MEMBER
 from tastemaker.flows.stages.curve import follow
 from tastemaker.flows.stages.passes import (
+    SHARES,
     VALIDATED,
     chosen_in,
     fine_tuning_settings,
@@ -32,7 +33,6 @@ from tastemaker.store import read_lines, write_json
 
 WEIGHED = 4000  # people whose targets choose the share of the dense read-out
 PEOPLE = 2000  # from which on two models are trained and averaged where the settings leave it open
-SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from tastemaker.flows.pipeline import Pipeline
 from tastemaker.flows.search import Parts, Searcher, words_of
 from tastemaker.flows.stages.curve import follow
 from tastemaker.flows.stages.passes import (
+    SHARES,
     VALIDATED,
     chosen_in,
     fine_tuning_settings,
@@ -32,6 +33,7 @@ from tastemaker.flows.stages.passes import (
 )
 from tastemaker.flows.stages.tokens import load_codebook, load_codes
 from tastemaker.lm.vocabulary import Vocabulary, build_small
+from tastemaker.retrieve.evaluation import rank_in_lists
 from tastemaker.stats.ranking import ndcg_at
 from tastemaker.store import read_lines, read_table, write_json, write_table, write_text
 from tastemaker.store.recorded import check_base
@@ -139,7 +141,9 @@ def _words(pipeline: Pipeline, vocabulary: Vocabulary) -> Words | None:
 
 @dataclass(frozen=True)
 class Lesson:
-    """One stage of training: its name in `NAMES`, the model it starts from, what it reads and how."""
+    """One stage of training: its name in `NAMES`, the model it starts from, what it reads and how; `share`
+    says how much of the dense read-out is served.
+    """
 
     stage: str
     source: Path
@@ -147,6 +151,7 @@ class Lesson:
     settings: Mapping[str, Any]
     siblings: Any = None
     validate: Callable[[Vocabulary], Callable[[Any], float]] | None = None
+    share: Callable[[Vocabulary], Callable[[Any], float]] | None = None
 
 
 def _train(pipeline: Pipeline, folder: Path, lesson: Lesson) -> list[dict[str, Any]]:
@@ -154,7 +159,8 @@ def _train(pipeline: Pipeline, folder: Path, lesson: Lesson) -> list[dict[str, A
     `folder/curve.jsonl`.
     """
     from tastemaker.lm.base import device_of, fast_bfloat16, load, load_tokenizer, save
-    from tastemaker.lm.train import Settings, train
+    from tastemaker.lm.train import Settings, adapted, train
+    from tastemaker.retrieve.retriever import SHARE
 
     settings = pipeline.workspace.settings
     device = device_of(settings.device)
@@ -169,21 +175,26 @@ def _train(pipeline: Pipeline, folder: Path, lesson: Lesson) -> list[dict[str, A
         if settings.base_dropout:
             raise InputError("recompute draws dropout twice; set base_dropout to 0, or recompute to false")
         model.activation_checkpointing_enable({"use_reentrant": False})
-    run = train(
-        model.to(device),
-        vocabulary,
-        lesson.examples(vocabulary),
-        Settings(**(common | dict(lesson.settings))),
-        folder / "state",
-        validate=lesson.validate(vocabulary) if lesson.validate else None,
-        siblings=lesson.siblings,
-    )
-    curve = folder / "curve.jsonl"
-    metrics = follow(run, curve, pipeline.report, NAMES[lesson.stage])
+    with adapted(model, settings.base_lora if lesson.share else 0, settings.seed) as freeze:
+        run = train(
+            model.to(device),
+            vocabulary,
+            lesson.examples(vocabulary),
+            Settings(**(common | freeze | dict(lesson.settings))),
+            folder / "state",
+            validate=lesson.validate(vocabulary) if lesson.validate else None,
+            siblings=lesson.siblings,
+        )
+        curve = folder / "curve.jsonl"
+        metrics = follow(run, curve, pipeline.report, NAMES[lesson.stage])
+    if lesson.share and settings.base_dense:
+        setattr(model.config, SHARE, lesson.share(vocabulary)(model))
     tokenizer = load_tokenizer(lesson.source) if vocabulary.kind == "tokenizer" else None
     save(model, vocabulary, folder / "model", tokenizer)
     says = f"{metrics.step:,} steps, loss {metrics.loss:.3f}" if metrics else "nothing to train"
-    write_json(folder / "summary.json", {"says": says})
+    about = {"share": share} if (share := getattr(model.config, SHARE, 0.0)) else {}
+    says += f", dense read-out {share:.0%}" if share else ""
+    write_json(folder / "summary.json", {"says": says} | about)
     return read_lines(curve) if curve.exists() else []
 
 
@@ -218,8 +229,10 @@ def build_sft(pipeline: Pipeline, folder: Path) -> None:
 
 def build_refit(pipeline: Pipeline, folder: Path) -> None:
     """The same fine-tuning on whole histories, nothing held out, ended after the pass that was the best."""
-    chosen = chosen_in(pipeline.path("sft"))["passes"]
-    _train(pipeline, folder, _fine_tuning(pipeline, "refit", pipeline.data.histories, stop=chosen))
+    chosen = chosen_in(pipeline.path("sft"))
+    lesson = _fine_tuning(pipeline, "refit", pipeline.data.histories, stop=chosen["passes"])
+    share = chosen.get("share", 0.0)
+    _train(pipeline, folder, replace(lesson, share=lambda _: lambda _: share))
 
 
 def _fine_tuning(
@@ -237,10 +250,35 @@ def _fine_tuning(
         stage,
         pipeline.path("cpt") / "model",
         lambda vocabulary: fine_tuning_examples(pipeline, train, vocabulary),
-        chosen | {"learning_rate": settings.base_learning_rate},
+        chosen | {"learning_rate": settings.base_learning_rate, "dense": settings.base_dense},
         Siblings.of(*load_codes(pipeline)),
         validate,
+        partial(_choose_share, pipeline),
     )
+
+
+def _choose_share(pipeline: Pipeline, vocabulary: Vocabulary) -> Callable[[Any], float]:
+    """The share of the dense read-out with the best N@10 on a sample of the validation part, of a model."""
+    from tastemaker.retrieve.retriever import blended
+
+    data, settings = pipeline.data, searching(pipeline.workspace.settings)
+    targets = data.split.validation.sample(VALIDATED, settings.seed)
+
+    def choose(model: Any) -> float:
+        language, words = (model, vocabulary), _words(pipeline, vocabulary)
+        searcher = Searcher(Parts(data, settings, *load_codes(pipeline), language, words))
+        both = searcher.read_outs(targets.context)
+        gained = {
+            share: (
+                ndcg_at(
+                    rank_in_lists([blended(*own, share, 10).items for own in both], targets.target), 10
+                ).mean()
+            )
+            for share in SHARES
+        }
+        return max(gained, key=lambda share: (float(gained[share]), -share))
+
+    return choose
 
 
 def _validation(pipeline: Pipeline) -> Callable[[Vocabulary], Callable[[Any], float]]:

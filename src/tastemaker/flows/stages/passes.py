@@ -15,12 +15,14 @@ import numpy.typing as npt
 
 from tastemaker.corpus.behaviour import thinned
 from tastemaker.corpus.events import Histories
+from tastemaker.corpus.rewards import targets_by_reward
 from tastemaker.flows.pipeline import Pipeline
 from tastemaker.store import write_json
 from tastemaker.store.settings import Settings
 
 VALIDATED = 1000  # people whose lists choose the number of passes
 TOLERANCE = 0.01  # how far below the best pass a later one counts as good: less is noise
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the dense read-out, of which the held-out part chooses
 PATIENCE = 3  # passes without a better one before fine-tuning ends
 
 Pass = tuple[Histories, npt.NDArray[np.bool_] | None]
@@ -28,13 +30,15 @@ Pass = tuple[Histories, npt.NDArray[np.bool_] | None]
 
 def passes(pipeline: Pipeline, train: Histories, seed: int) -> Iterator[Pass]:
     """The histories of every pass, each with other events left out, and which events are targets (all for
-    None): where the setting `reward` names a proxy, they are drawn by it.
+    None): where the setting `reward` says so, they are drawn by what the events tell, or by a proxy.
     """
-    from tastemaker.corpus.rewards import targets_by_reward
     from tastemaker.flows.retention.live.rewards import event_rewards
 
     settings = pipeline.workspace.settings
-    rewards = event_rewards(pipeline, train) if settings.reward else None
+    if settings.reward == "events":
+        rewards = train.worth
+    else:
+        rewards = event_rewards(pipeline, train) if settings.reward else None
     # Numbered events, thinned like the histories themselves, tell which of them are left.
     numbered = replace(train, items=np.arange(len(train.items)))
     for copy in range(settings.sft_epochs):

@@ -27,8 +27,8 @@ WASTE, ENOUGH = 0.75, 512
 class Examples:
     """Training examples: tokens (T,) int32, target (T,) bool, offsets (N + 1,) int64, weight (N,) float32.
 
-    `parents` (T,) int64: node of the tree of Semantic IDs that each of their tokens follows, when siblings
-    are known. `emphasis` (T,) float32: weight of each token inside its example, when they differ.
+    `parents` (T, 2) int64: `Siblings.parents`, when siblings are known. `emphasis` (T,) float32: weight of
+    each token inside its example, when they differ.
     """
 
     tokens: npt.NDArray[np.int32]
@@ -69,7 +69,7 @@ class MicroBatch:
     """Padded input (R, C) int64 and the n tokens to predict: flat position of the token before, target id,
     weight.
 
-    `tokens` is the number of input tokens without the padding; `parents` (n,) see `Examples`.
+    `tokens` is the number of input tokens without the padding; `parents` (n, 2) see `Examples`.
     """
 
     inputs: torch.Tensor

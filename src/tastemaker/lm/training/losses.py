@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from tastemaker.errors import ModelError
 from tastemaker.lm.training.batches import Examples, MicroBatch, micro_batches
 from tastemaker.lm.training.settings import Settings
-from tastemaker.lm.training.siblings import Siblings
+from tastemaker.lm.training.siblings import Siblings, leaf_vectors
 from tastemaker.lm.vocabulary import Vocabulary
 
 Rows = npt.NDArray[np.int64]
@@ -69,8 +69,7 @@ def batch_loss(
     model: Any,
     vocabulary: Vocabulary,
     batch: MicroBatch,
-    stage: str,
-    smoothing: float,
+    settings: Settings,
     siblings: Siblings | None = None,
 ) -> Sums:
     """Weighted cross-entropy of one micro-batch.
@@ -78,7 +77,9 @@ def batch_loss(
     `cpt` normalises over the whole vocabulary; `sft` over the K_l rows of the target's level, or with
     `siblings` over
     those of them that exist after the prefix: exactly what beam search scores with. Hidden states are
-    gathered first, so the head is computed only where a token is predicted.
+    gathered first, so the head is computed only where a token is predicted. With `siblings` and
+    `settings.dense`, the state before an item also tells it apart from all others by the sums of their code
+    rows, as in LIGER, arXiv 2411.18814; that loss is reported in the last place.
     """
     hidden = model.base_model(input_ids=batch.inputs, use_cache=False).last_hidden_state
     hidden = hidden.reshape(-1, hidden.shape[-1]).index_select(0, batch.positions)
@@ -90,15 +91,25 @@ def batch_loss(
         - 1
     )
     levels = torch.where((levels >= 0) & (levels < vocabulary.levels), levels, vocabulary.levels)
-    if stage == "cpt":
+    if settings.stage == "cpt":
         order = torch.arange(len(levels), device=levels.device)
-        parts = _cross_entropy(hidden, weight, batch.targets, smoothing)
+        parts = _cross_entropy(hidden, weight, batch.targets)
     else:
-        order, parts = _by_level(hidden, weight, vocabulary, batch, levels, smoothing, siblings)
+        order, parts = _by_level(hidden, weight, vocabulary, batch, levels, siblings)
     weighted = parts * batch.weights[order]
     zeros, where = weighted.new_zeros(vocabulary.levels + 1, dtype=torch.float64), levels[order]
     totals = zeros.index_add(0, where, weighted.detach().double())
-    return Sums(weighted.sum(), totals, zeros.index_add(0, where, batch.weights[order].double()))
+    counts = zeros.index_add(0, where, batch.weights[order].double())
+    loss = weighted.sum()
+    if siblings is not None and settings.dense:
+        assert batch.parents is not None
+        begun = torch.nonzero(levels == 0).squeeze(1)
+        heads = [weight[vocabulary.sid_slice(level)] for level in range(vocabulary.levels)]
+        logits = at_least_float32(hidden[begun] @ leaf_vectors(siblings.leaf_codes, heads).T)
+        dense = F.cross_entropy(logits, batch.parents[begun, 1], reduction="none") * batch.weights[begun]
+        loss = loss + settings.dense * dense.sum()
+        totals[-1], counts[-1] = dense.detach().double().sum(), batch.weights[begun].double().sum()
+    return Sums(loss, totals, counts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,8 +158,7 @@ class TokenTask:
                     model,
                     self.vocabulary,
                     some.to(device),
-                    settings.stage,
-                    settings.smoothing,
+                    settings,
                     self.siblings,
                 )
             yield sums, some.tokens
@@ -160,7 +170,6 @@ def _by_level(
     vocabulary: Vocabulary,
     batch: MicroBatch,
     levels: torch.Tensor,
-    smoothing: float,
     siblings: Siblings | None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """(positions, losses) with the targets grouped by level; each group meets its own slice of the head."""
@@ -172,10 +181,11 @@ def _by_level(
             places.append(place)
             some, codes = hidden.index_select(0, place), batch.targets[place] - rows.start
             if siblings is None:
-                losses.append(_cross_entropy(some, weight[rows], codes, smoothing))
+                losses.append(_cross_entropy(some, weight[rows], codes))
             else:
                 assert batch.parents is not None
-                losses.append(siblings.losses(some, weight[rows], level, codes, batch.parents[place]))
+                above = batch.parents[place, 0]
+                losses.append(siblings.losses(some, weight[rows], level, codes, above))
     return torch.cat(places), torch.cat(losses)
 
 
@@ -184,16 +194,14 @@ def at_least_float32(logits: torch.Tensor) -> torch.Tensor:
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
-def _cross_entropy(
-    hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, smoothing: float
-) -> torch.Tensor:
+def _cross_entropy(hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Cross-entropy (n,) of softmax(hidden W'); logits of large vocabularies are made twice in pieces instead
     of kept.
     """
 
     def piece(some: torch.Tensor, those: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
         logits = at_least_float32(F.linear(some, matrix))
-        return F.cross_entropy(logits, those, reduction="none", label_smoothing=smoothing)
+        return F.cross_entropy(logits, those, reduction="none")
 
     rows = max(1, CHUNK_LOGITS // weight.shape[0])
     if len(hidden) <= rows:

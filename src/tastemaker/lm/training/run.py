@@ -21,6 +21,7 @@ from tastemaker.lm.training.settings import Metrics, Settings
 from tastemaker.stats.random import generator
 
 Rows = npt.NDArray[np.int64]
+ADAPTER = "lora_"  # in the names of what an adapter of low rank adds
 
 
 class Task(Protocol):
@@ -83,8 +84,10 @@ class Run:
         self.best: float | None = None
         self.last: Metrics | None = None
         self.best_weights: checkpoint.Tensors = {}
-        self.frozen = getattr(task, "old_rows", 0) if settings.freeze == "old" else 0
+        self.frozen = getattr(task, "old_rows", 0) if settings.freeze != "nothing" else 0
         chosen = token_rows(model) if self.frozen else list(model.parameters())
+        if settings.freeze == "base":
+            chosen += [one for name, one in model.named_parameters() if ADAPTER in name]
         for one in model.parameters():
             one.requires_grad_(any(one is other for other in chosen))
         self.trainable = {name: one for name, one in model.named_parameters() if one.requires_grad}
@@ -110,7 +113,7 @@ class Run:
             for total, more in zip(told, (sums.levels, sums.counts, tokens), strict=True):
                 total += more
         self._add_up(told)
-        for matrix in self.trainable.values() if self.frozen else ():
+        for matrix in token_rows(self.model) if self.frozen else ():
             assert matrix.grad is not None
             matrix.grad[: self.frozen].zero_()
         norm = torch.nn.utils.clip_grad_norm_(self.trainable.values(), settings.clip or math.inf)
@@ -201,7 +204,7 @@ def token_rows(model: Any) -> list[torch.nn.Parameter]:
 
 def _optimiser(parameters: dict[str, torch.nn.Parameter], settings: Settings) -> torch.optim.AdamW:
     """AdamW; norms and biases are not decayed, and with frozen rows nothing is (decay would move them)."""
-    decay = 0.0 if settings.freeze == "old" else settings.weight_decay
+    decay = 0.0 if settings.freeze != "nothing" else settings.weight_decay
     groups = [
         {"params": [one for one in parameters.values() if one.ndim > 1], "weight_decay": decay},
         {"params": [one for one in parameters.values() if one.ndim <= 1], "weight_decay": 0.0},

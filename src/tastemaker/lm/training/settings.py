@@ -33,12 +33,15 @@ class Settings:
         Examples per optimiser step (uniform draws) and padded tokens per forward pass (memory and speed
         only).
     warmup, schedule, floor
-        Steps of linear warm-up; then constant, cosine or linear down to `floor` times the learning rate.
-    dropout, smoothing, average
-        Hidden dropout rate, label smoothing, decay of the moving average of weights (0: none; else it is what
+        Steps of linear warm-up; then constant, or cosine down to `floor` times the learning rate.
+    dropout, average
+        Hidden dropout rate, decay of the moving average of weights (0: none; else it is what
         is kept).
     freeze
-        `old`: only rows after `vocabulary.base_size` are trained (phase 0 of an extended model).
+        `old`: only rows after `vocabulary.base_size` are trained (phase 0 of an extended model); `base`:
+        these and the adapters of low rank that were put into the model.
+    dense
+        Fine-tuning with siblings: weight of the loss of the dense read-out beside that of the codes.
     stop
         Passes after which the run ends, although its schedule is that of all `passes` (0: it runs through).
     validate_every, patience
@@ -58,15 +61,15 @@ class Settings:
     micro_tokens: int = 2048
     learning_rate: float = 1e-3
     warmup: int = 100
-    schedule: Literal["constant", "cosine", "linear"] = "cosine"
+    schedule: Literal["constant", "cosine"] = "cosine"
     floor: float = 0.0
     weight_decay: float = 0.05
     betas: tuple[float, float] = (0.9, 0.98)
     clip: float = 1.0
     dropout: float = 0.0
-    smoothing: float = 0.0
     average: float = 0.0
-    freeze: Literal["nothing", "old"] = "nothing"
+    freeze: Literal["nothing", "old", "base"] = "nothing"
+    dense: float = 0.0
     stop: int = 0
     validate_every: int = 0
     patience: int = 0
@@ -80,8 +83,8 @@ class Settings:
     def __post_init__(self) -> None:
         checks = {
             "stage": self.stage in ("cpt", "sft"),
-            "schedule": self.schedule in ("constant", "cosine", "linear"),
-            "freeze": self.freeze in ("nothing", "old"),
+            "schedule": self.schedule in ("constant", "cosine"),
+            "freeze": self.freeze in ("nothing", "old", "base"),
             "dtype": self.dtype in ("float32", "bfloat16"),
             "epochs": self.epochs > 0,
             "steps": self.steps is None or self.steps > 0,
@@ -91,13 +94,19 @@ class Settings:
                 name: getattr(self, name) >= 1
                 for name in ("passes", "batch_rows", "micro_tokens", "log_every")
             },
-            **{
-                name: 0 <= getattr(self, name) < 1
-                for name in ("dropout", "smoothing", "average", "tolerance")
-            },
+            **{name: 0 <= getattr(self, name) < 1 for name in ("dropout", "average", "tolerance")},
             **{
                 name: getattr(self, name) >= 0
-                for name in ("warmup", "floor", "weight_decay", "clip", "stop", "validate_every", "patience")
+                for name in (
+                    "warmup",
+                    "floor",
+                    "weight_decay",
+                    "clip",
+                    "stop",
+                    "validate_every",
+                    "patience",
+                    "dense",
+                )
             },
         }
         for name, fine in checks.items():
@@ -114,9 +123,7 @@ class Settings:
         if step < self.warmup:
             return self.learning_rate * (step + 1) / self.warmup
         share = min(1.0, (step - self.warmup) / max(1, total - self.warmup))
-        fall = {"constant": 1.0, "cosine": 0.5 * (1 + math.cos(math.pi * share)), "linear": 1.0 - share}[
-            self.schedule
-        ]
+        fall = 0.5 * (1 + math.cos(math.pi * share)) if self.schedule == "cosine" else 1.0
         return self.learning_rate * (self.floor + (1 - self.floor) * fall)
 
 

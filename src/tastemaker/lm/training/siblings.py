@@ -8,7 +8,10 @@ alone, never on what a request may show, so filters still reorder nothing.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +25,12 @@ Ints = npt.NDArray[np.int64]
 FEW = (
     8  # gathering rows beats one product over all of them when the level has more than so many times as many
 )
+
+
+def leaf_vectors(codes: npt.NDArray[np.integer[Any]], heads: Sequence[torch.Tensor]) -> torch.Tensor:
+    """(S, d) the sum of the rows (per level (K_l, d)) of the codes (S, L)."""
+    rows = torch.from_numpy(np.asarray(codes, np.int64)).to(heads[0].device)
+    return torch.stack([F.embedding(own, head) for own, head in zip(rows.T, heads, strict=True)]).sum(0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +72,8 @@ class Siblings:
         return digest.hexdigest()
 
     def parents(self, tokens: npt.ArrayLike, vocabulary: Vocabulary) -> Ints:
-        """(T,) node that each Semantic-ID token of a token stream (T,) follows; -1 for other tokens.
+        """(T, 2) of each Semantic-ID token of a token stream (T,): the node that it follows, and where it
+        begins a Semantic ID the leaf that this ends at; -1 else.
 
         Raises
         ------
@@ -89,7 +99,18 @@ class Siblings:
                     " rebuild the corpus"
                 )
             parents[places], nodes[places] = above, found
-        return parents
+        leaves, begun = np.full(len(stream), -1, np.int64), np.flatnonzero(levels == 0)
+        leaves[begun] = nodes[np.minimum(begun + len(self.sizes) - 1, len(stream) - 1)]
+        return np.stack([parents, leaves], axis=1)
+
+    @cached_property
+    def leaf_codes(self) -> Ints:
+        """(S, L) the Semantic ID of each leaf."""
+        node, codes = np.arange(len(self.keys[-1])), []
+        for size, keys in zip(reversed(self.sizes), reversed(self.keys), strict=True):
+            node, code = np.divmod(keys[node], size)
+            codes.append(code)
+        return np.stack(codes[::-1], axis=1)
 
     def children(self, level: int, parents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Codes (n, m) that exist under each parent node (n,), ascending, and a mask (n, m) of the places in
