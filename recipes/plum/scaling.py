@@ -1,11 +1,11 @@
 """How loss and recall follow compute: four sizes of the small model, each trained for several budgets of
 passes with a schedule of its own.
 
-Loss is minus the log-probability of the last event of each person among all items (test part, codes and dense
-read-out mixed as the validation part chose). Compute counts six operations a weight and event: those of the
-trunk and of both softmaxes; the learning rate falls with the root of the width. The exponent is that of a
-power law through the runs that no other one beats at less compute, its interval over resampled people. A run
-that was stopped goes on where it was.
+Loss is minus the log-probability of the last event of each person among all items (test part, items that
+training saw, codes and dense read-out mixed as the validation part chose). Compute counts six operations a
+weight and event: those of the trunk and of both softmaxes; the learning rate falls with the root of the
+width. The exponent is that of a power law through the runs that no other one beats at less compute, its
+interval over resampled people. A run that was stopped goes on where it was.
 """
 
 from __future__ import annotations
@@ -39,9 +39,10 @@ def one_run(study: Study, layers: int, width: int, passes: int) -> dict[str, Any
     first = load_codes(pipeline)[1][0]
     weights = (10 * layers + 3) * width**2 + width * (first + min(n, NEGATIVES))
     targets = study.targets
+    known = targets.keep(pipeline.data.training_counts[targets.target] > 0)
     return {
         "operations": 6.0 * weights * events * passes,
-        "loss": [round(value, 4) for value in surprise(pipeline, targets)],
+        "loss": [round(value, 4) for value in surprise(pipeline, known)],
         "ranks": tested(pipeline, targets),
     }
 

@@ -156,37 +156,6 @@ def test_a_converted_smollm2_is_not_converted_again(saved, monkeypatch):
     assert smollm2.convert(folder) == folder
 
 
-def test_gguf_names_and_rotary_order(monkeypatch, tiny, vocabulary):
-    """Writing a small model the way GGUF does (two halves of each head interleaved) and reading it back
-    changes nothing.
-    """
-    gguf = pytest.importorskip("gguf", reason="the extra smollm2 is not installed")
-    model = small(vocabulary, tiny, seed=1)
-    names = {theirs: ours for ours, theirs in smollm2.NAMES.items()}
-    tensors = []
-    for name, one in model.named_parameters():
-        values = one.detach()
-        if name in names:
-            ours = names[name]
-        else:
-            layer, part = name.removeprefix("model.layers.").removesuffix(".weight").split(".", 1)
-            ours = f"blk.{layer}.{names[part]}.weight"
-            if part in ("self_attn.q_proj", "self_attn.k_proj"):
-                values = values.view(tiny.heads, 2, -1, tiny.width).transpose(1, 2).reshape(values.shape)
-        tensors.append(
-            type(
-                "Tensor",
-                (),
-                {"name": ours, "data": values.numpy(), "tensor_type": gguf.GGMLQuantizationType.F32},
-            )
-        )
-    monkeypatch.setattr(gguf, "GGUFReader", lambda path: type("Reader", (), {"tensors": tensors}))
-    read = smollm2._weights(base.Path("x"), model.config)
-    expected = dict(model.named_parameters())
-    assert read.keys() == expected.keys()
-    assert all(torch.equal(read[name], expected[name]) for name in expected)
-
-
 @pytest.mark.parametrize(
     ("change", "says"),
     [

@@ -13,10 +13,9 @@ MAKERS = ("arange", "empty", "eye", "from_numpy", "full", "ones", "rand", "randn
 BEFORE = {
     "lm/base.py": ("_seconds",),
     "lm/items.py": ("__init__", "start_model"),
-    "lm/smollm2.py": ("_weights",),
     "lm/training/batches.py": ("_pad",),  # `MicroBatch.to` follows
     "retrieve/dialogue.py": ("_answer",),  # `prefill` moves the prompts
-    "retrieve/retriever.py": ("_answer",),
+    "retrieve/retriever.py": ("_prefilled",),
     "retrieve/sasrec/network.py": ("load",),
 }
 FILES = sorted(

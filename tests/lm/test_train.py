@@ -100,7 +100,7 @@ def test_the_mean_step_gradient_is_the_gradient_of_the_mean_loss(vocabulary, his
     def gradient(rows):
         scale = 1 / (data.mean_target_weight * len(rows))
         loss = sum(
-            losses.batch_loss(model, vocabulary, batch, "sft", 0.0).loss * scale
+            losses.batch_loss(model, vocabulary, batch, Settings(stage="sft")).loss * scale
             for batch in micro_batches(data, rows, 64)
         )
         return torch.cat([one.flatten() for one in torch.autograd.grad(loss, list(model.parameters()))])
@@ -196,7 +196,7 @@ CHANGES = {
     "batch_rows": 4,
     "learning_rate": 1e-3,
     "warmup": 4,
-    "schedule": "linear",
+    "schedule": "constant",
     "floor": 0.5,
     "weight_decay": 0.5,
     "betas": (0.5, 0.9),
@@ -337,15 +337,15 @@ import pyarrow.parquet as pq, torch
 torch.set_num_threads(1)
 from tastemaker.lm.base import Shape, small
 from tastemaker.lm.train import Settings, train
-from tastemaker.lm.training import checkpoint
+from tastemaker.lm import base
 from tastemaker.lm.vocabulary import Vocabulary
 state, vocabulary = sys.argv[1], Vocabulary.from_json(sys.argv[2])
-publish = checkpoint.publish
+publish = base._publish
 def killed(partial, target):
     if target.name.endswith("5"):
         os.kill(os.getpid(), signal.SIGKILL)
     publish(partial, target)
-checkpoint.publish = killed
+base._publish = killed
 model = small(vocabulary, Shape(layers=2, width=32, heads=2, context=64), seed=1)
 settings = Settings(steps=8, batch_rows=8, warmup=2, learning_rate=3e-3, log_every=1, seed=5,
                     dropout=0.1, average=0.9, stage="sft", checkpoint_every=0.0)

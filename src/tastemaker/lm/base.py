@@ -305,10 +305,7 @@ def save(model: Any, vocabulary: Vocabulary | None, folder: str | Path, tokenize
     aside first; `load` finds it there if the process dies between the two renames. The saved tokenizer is
     read back and its ids checked.
     """
-    target = Path(folder)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.parent))
-    try:
+    with published(Path(folder)) as partial:
         with quiet():
             model.save_pretrained(partial, max_shard_size="1TB")
         if tokenizer is not None:
@@ -320,15 +317,25 @@ def save(model: Any, vocabulary: Vocabulary | None, folder: str | Path, tokenize
             (partial / VOCABULARY_FILE).write_text(vocabulary.to_json(), encoding="utf-8")
             record = {"weights": digest, "vocabulary": vocabulary.fingerprint()}
             (partial / RECORD_FILE).write_text(json.dumps(record), encoding="utf-8")
-        publish(partial, target)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
     return digest
 
 
-def publish(partial: Path, target: Path) -> None:
-    """Sync every file of `partial` to disk, then give it the name `target`, replacing what was there."""
+@contextmanager
+def published(target: Path) -> Iterator[Path]:
+    """A folder to fill inside the block, that is then synced to disk and given the name `target`, replacing
+    what was there; gone again where the block fails.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.parent))
+    try:
+        yield partial
+        _publish(partial, target)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def _publish(partial: Path, target: Path) -> None:
     for entry in [*sorted(partial.rglob("*")), partial]:
         descriptor = os.open(entry, os.O_RDONLY)
         try:

