@@ -73,9 +73,10 @@ def run_stages(workspace: Path, report: Report, until: str = ORDER[-1]) -> dict[
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return _run_stages(workspace, report, until)
+    from tastemaker.lm.train import learn_along
     from tastemaker.lm.training.parallel import together
 
-    with together() as first:
+    with together(learn_along) as first:
         return _run_stages(workspace, report, until) if first else {}
 
 

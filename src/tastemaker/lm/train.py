@@ -164,6 +164,20 @@ def train_task(
         torch.set_num_threads(threads)
 
 
+def learn_along() -> None:
+    """Take part in every training of the first of several processes until it has no more."""
+    while (work := parallel.tell()) is not None:
+        run = Run(*work)
+        run.load(*parallel.tell())
+        run.model.train()
+        try:
+            while parallel.tell():
+                run.advance()
+        except ModelError:  # the first process says so, and that this training is over
+            parallel.tell()
+        run.dropout.remove()
+
+
 def _steps(
     run: Run, folder: Path | None, identity: dict[str, str], validate: Callable[[Any], float] | None
 ) -> Iterator[Metrics]:

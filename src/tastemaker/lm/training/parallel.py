@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -19,8 +19,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.distributed as dist
-
-from tastemaker.errors import ModelError
 
 PATIENCE = timedelta(days=7)  # the others wait while the first process evaluates, or does other stages
 
@@ -45,7 +43,8 @@ def add_up(tensors: list[torch.Tensor]) -> None:
     if size() > 1:
         flat = torch.cat([tensor.flatten() for tensor in tensors])
         dist.all_reduce(flat)
-        for tensor, total in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
+        sums = torch.split(flat, [tensor.numel() for tensor in tensors])
+        for tensor, total in zip(tensors, sums, strict=True):
             tensor.copy_(total.view_as(tensor))
 
 
@@ -75,9 +74,9 @@ def own_device() -> torch.device:
 
 
 @contextmanager
-def together() -> Iterator[bool]:
-    """Join the processes that `torchrun` started; true in the first one, which is to do the work. In the
-    others everything has been learnt when the block begins.
+def together(learn_along: Callable[[], None]) -> Iterator[bool]:
+    """Join the processes that `torchrun` started; true in the first one, which is to do the work. The others
+    do `learn_along` until it is done, before the block.
     """
     cuda = torch.cuda.is_available()
     if cuda:
@@ -85,26 +84,10 @@ def together() -> Iterator[bool]:
     dist.init_process_group("nccl" if cuda else "gloo", timeout=PATIENCE)
     try:
         if rank():
-            _learn_along()
+            learn_along()
             yield False
         else:
             yield True
             tell()
     finally:
         dist.destroy_process_group()
-
-
-def _learn_along() -> None:
-    """Take part in every training of the first process until it has no more."""
-    from tastemaker.lm.training.run import Run
-
-    while (work := tell()) is not None:
-        run = Run(*work)
-        run.load(*tell())
-        run.model.train()
-        try:
-            while tell():
-                run.advance()
-        except ModelError:  # the first process says so, and that this training is over
-            tell()
-        run.dropout.remove()

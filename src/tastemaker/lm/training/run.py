@@ -103,15 +103,16 @@ class Run:
         rate = settings.rate(self.step, self.total)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        keys = ("dropout", self.step, *([parallel.rank()] if parallel.rank() else []))
-        self.dropout.seed(int(generator(settings.seed, *keys).integers(2**63)))
+        others = [parallel.rank()] if parallel.rank() else []
+        self.dropout.seed(int(generator(settings.seed, "dropout", self.step, *others).integers(2**63)))
         rows = self.batches.at(self.step)
         scale = 1.0 / (self.task.expected * len(rows))
         told = [torch.zeros_like(one) for one in self.window.sums]
         for sums, tokens in self.task.sums(self.model, parallel.part(rows), self.step, rows):
             (sums.loss * scale).backward()  # type: ignore[no-untyped-call]
-            for total, more in zip(told, (sums.levels, sums.counts, tokens), strict=True):
-                total += more
+            told[0] += sums.levels
+            told[1] += sums.counts
+            told[2] += tokens
         self._add_up(told)
         for matrix in token_rows(self.model) if self.frozen else ():
             assert matrix.grad is not None
