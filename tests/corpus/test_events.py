@@ -1,6 +1,6 @@
 """Packing interactions: order, ties, duplicates, and what is refused."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
@@ -21,49 +21,24 @@ rows = st.lists(
 )
 
 
-def table(events: list[tuple[str, str, int]], column: str = "position") -> pa.Table:
+def table(events: list[tuple[str, str, int]]) -> pa.Table:
     values = pa.array([e[2] for e in events], pa.int64())
-    if column == "timestamp":
-        values = pa.array([DAY + timedelta(days=e[2]) for e in events], pa.timestamp("us", tz="UTC"))
     users, items = (pa.array([e[i] for e in events], pa.string()) for i in (0, 1))
-    return pa.table({"user_id": users, "item_id": items, column: values})
+    return pa.table({"user_id": users, "item_id": items, "position": values})
 
 
-@given(rows, st.sampled_from(["position", "timestamp"]))
-@settings(max_examples=60)
-def test_packing_equals_sorting_each_user(events: list[tuple[str, str, int]], order: str) -> None:
-    h = histories(table(events, order), IDS, order=order)
+@given(rows)
+@settings(max_examples=60, deadline=None)
+def test_packing_equals_sorting_each_user(events: list[tuple[str, str, int]]) -> None:
+    h = histories(table(events), IDS)
     assert h.users.tolist() == sorted({e[0] for e in events})
     for row, user in enumerate(h.users):
         mine = sorted(
             (e for e in events if e[0] == user), key=lambda e: e[2]
         )  # stable: ties keep the order of rows
         assert [IDS[i] for i in h.of(row)] == [e[1] for e in mine]
-    if order == "timestamp":
-        assert h.times is not None and len(h.times) == len(events)
-    else:
-        assert h.times is None
+    assert h.times is None
     assert h.counts(4).sum() == len(events)
-
-
-@given(rows, st.integers(0, 3))
-@settings(max_examples=40)
-def test_shuffled_ties_never_cross_a_time(events: list[tuple[str, str, int]], seed: int) -> None:
-    plain = histories(table(events, "timestamp"), IDS, order="timestamp")
-    mixed = histories(table(events, "timestamp"), IDS, order="timestamp", tie_seed=seed)
-    assert np.array_equal(plain.times, mixed.times)
-    assert sorted(zip(plain.user_rows, plain.times, plain.items, strict=True)) == sorted(
-        zip(mixed.user_rows, mixed.times, mixed.items, strict=True)
-    )
-
-
-def test_ties_are_shuffled_by_seed() -> None:
-    events = [("u", IDS[i % 4], 0) for i in range(40)]
-    orders = {
-        tuple(histories(table(events, "timestamp"), IDS, order="timestamp", tie_seed=s).items)
-        for s in (0, 0, 1, 2)
-    }
-    assert len(orders) == 3
 
 
 def test_duplicates_are_kept_and_times_ride_along() -> None:
@@ -96,22 +71,19 @@ def test_keeping_events_and_users_equals_the_slow_version(
 
 
 @pytest.mark.parametrize(
-    ("events", "kwargs", "words"),
+    ("events", "words"),
     [
         (
             [("u", "a", 0), ("u", "x", 1)],
-            {},
             "interactions: row 2, column 'item_id': 'x' is not in the item table",
         ),
-        ([("u", "a", 0), (None, "a", 1)], {}, "row 2, column 'user_id' is empty"),
-        ([("u", "a", None)], {}, "row 1, column 'position' is empty"),
-        ([("u", "a", 0)], {"order": "timestamp"}, "column 'timestamp' is missing"),
-        ([("u", "a", 0)], {"tie_seed": 1}, "set order to 'timestamp'"),
+        ([("u", "a", 0), (None, "a", 1)], "row 2, column 'user_id' is empty"),
+        ([("u", "a", None)], "row 1, column 'position' is empty"),
     ],
 )
-def test_bad_tables_are_refused_naming_the_row(events, kwargs, words: str) -> None:
+def test_bad_tables_are_refused_naming_the_row(events, words: str) -> None:
     with pytest.raises(InputError, match=words):
-        histories(table(events), IDS, **kwargs)
+        histories(table(events), IDS)
 
 
 @pytest.mark.parametrize(

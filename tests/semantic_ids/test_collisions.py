@@ -49,17 +49,17 @@ def _alike(n: int = 300) -> dict[str, np.ndarray]:
     return {"text": rng.normal(0, 1, (12, 6))[rng.integers(0, 12, n)].astype(np.float32)}
 
 
-@pytest.mark.parametrize(("fill", "balance"), [(1.0, None), (0.7, None), (1.0, 1.5)])
-def test_unique_codes_are_unique_and_respect_their_caps(fill: float, balance: float | None) -> None:
+@pytest.mark.parametrize("balance", [None, 1.5])
+def test_unique_codes_are_unique_and_respect_their_caps(balance: float | None) -> None:
     views = _alike()
     book = fit_rkmeans(views, (12, 8, 8), 0)
-    codes = encode_unique(book, views, fill, balance)
+    codes = encode_unique(book, views, balance)
     assert len(np.unique(codes, axis=0)) == 300
     _, children = np.unique(np.unique(codes, axis=0)[:, :2], axis=0, return_counts=True)
-    assert children.max() <= int(fill * 8)
+    assert children.max() <= 8
     if balance:
         assert np.bincount(codes[:, 0]).max() <= np.ceil(balance * 300 / 12)
-    np.testing.assert_array_equal(codes, encode_unique(book, views, fill, balance))
+    np.testing.assert_array_equal(codes, encode_unique(book, views, balance))
 
 
 def test_unique_codes_leave_lonely_items_alone() -> None:
@@ -97,7 +97,6 @@ def test_bad_codes_are_named() -> None:
     book = fit_rkmeans(views, (8, 4, 4), 0)
     cases += [
         (lambda: encode_unique(book, views), "do not fit in 128 addresses"),
-        (lambda: encode_unique(book, views, fill=0), "must be in"),
         (lambda: encode_unique(book, views, balance=0.5), "at least 1"),
     ]
     for call, message in cases:

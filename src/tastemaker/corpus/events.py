@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +14,11 @@ import pyarrow.compute as pc
 from tastemaker.errors import InputError
 from tastemaker.schema import EventRules, columns, kind_named
 from tastemaker.schema.events import UNWANTED, WANTED, coded
-from tastemaker.stats.random import generator
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
+NAME = "interactions"
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,61 +125,29 @@ class Histories:
 
 
 def histories(
-    interactions: pa.Table,
-    item_ids: Sequence[str] | npt.NDArray[np.str_],
-    *,
-    order: Literal["position", "timestamp"] = "position",
-    tie_seed: int | str | None = None,
-    worth: Floats | None = None,
-    name: str = "interactions",
+    interactions: pa.Table, item_ids: Sequence[str] | npt.NDArray[np.str_], worth: Floats | None = None
 ) -> Histories:
-    """Pack a table of interactions, users sorted by id, events by `order`; repeated events are kept.
+    """Pack a table of interactions, users sorted by id, their events by `position`, equal ones as the rows
+    are; repeated events are kept.
 
     Parameters
     ----------
     interactions
-        columns `user_id`, `item_id`, and `position` or `timestamp` as `order` says.
+        columns `user_id`, `item_id`, `position`, and `timestamp` where there is one.
     item_ids
         item ids in the order of the workspace's item table: an item's index is its place here.
-    order
-        what sorts a user's events. Equal keys keep the order of `position` if there is one, then of the rows.
-    tie_seed
-        with `order="timestamp"`: shuffle events of one user at one time with this key, because the order of
-        rows inside a day often follows item numbers, not time.
     worth
         (rows,) how much each row says that the item was wanted, see `Histories`.
-    name
-        what error messages call the table.
 
     Raises
     ------
     InputError
         on a missing column, an empty cell, or an item that is not in `item_ids`, naming the row (from 1).
     """
-    if tie_seed is not None and order != "timestamp":
-        raise InputError(
-            "tie_seed shuffles events with equal timestamps; set order to 'timestamp' or leave tie_seed out"
-        )
-    items = columns.places(interactions, "item_id", item_ids, name)
-    users, user_rows = _user_rows(interactions, name)
-    has = interactions.column_names
-    times = (
-        _seconds(interactions, name, required=order == "timestamp")
-        if "timestamp" in has or order == "timestamp"
-        else None
-    )
-    position = (
-        columns.whole(interactions, "position", name)
-        if "position" in has or order == "position"
-        else np.arange(len(items))
-    )
-    if order == "position" or times is None:
-        sort = np.lexsort((position, user_rows))
-    else:
-        sort = np.lexsort((position, times, user_rows))
-        if tie_seed is not None:
-            noise = generator(tie_seed, "ties").random(len(sort))
-            sort = sort[np.lexsort((noise, times[sort], user_rows[sort]))]
+    items = columns.places(interactions, "item_id", item_ids, NAME)
+    users, user_rows = _user_rows(interactions, NAME)
+    times = _seconds(interactions, NAME) if "timestamp" in interactions.column_names else None
+    sort = np.lexsort((columns.whole(interactions, "position", NAME), user_rows))
     offsets = np.concatenate([[0], np.cumsum(np.bincount(user_rows, minlength=len(users)))]).astype(np.int64)
     times, worth = (None if own is None else own[sort] for own in (times, worth))
     return Histories(users, offsets, items[sort], times, worth)
@@ -257,10 +224,10 @@ def _user_rows(table: pa.Table, name: str) -> tuple[npt.NDArray[np.str_], Ints]:
     return unsorted[sort], place[rows].astype(np.int64)
 
 
-def _seconds(table: pa.Table, name: str, *, required: bool) -> Floats | None:
-    """Timestamps as seconds since 1970, NaN where empty; None when no row has one and none is required."""
-    array = columns.times(table, "timestamp", name, nulls=not required)
-    if array.null_count == len(array) and not required:
+def _seconds(table: pa.Table, name: str) -> Floats | None:
+    """Timestamps as seconds since 1970, NaN where empty; None when no row has one."""
+    array = columns.times(table, "timestamp", name, nulls=True)
+    if array.null_count == len(array):
         return None
     micros = pc.cast(array.cast(pa.int64()), pa.float64(), safe=False)  # exact until the year 2255
     return np.asarray(micros.fill_null(float("nan")).to_numpy(zero_copy_only=False), dtype=np.float64) / 1e6

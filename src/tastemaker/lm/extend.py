@@ -12,7 +12,7 @@ from tokenizers import AddedToken
 
 from tastemaker.errors import ModelError
 from tastemaker.lm.base import check_ids
-from tastemaker.lm.vocabulary import SPECIALS, Vocabulary, extend_from
+from tastemaker.lm.vocabulary import Vocabulary, extend_from
 from tastemaker.stats.random import generator
 
 NOISE = 0.1  # of the old rows' standard deviation
@@ -24,7 +24,6 @@ def extend(
     model: Any,
     tokenizer: Any,
     sizes: Sequence[int],
-    specials: Sequence[str] = SPECIALS,
     codewords: Sequence[npt.NDArray[np.floating[Any]]] | None = None,
     seed: int = 0,
 ) -> Vocabulary:
@@ -43,9 +42,9 @@ def extend(
     aliases = {}
     for name in ("bos", "eos", "pad"):
         row = getattr(tokenizer, f"{name}_token_id", None)
-        if name in specials and row is not None:
+        if row is not None:
             aliases[name] = int(row)
-    vocabulary = extend_from(len(tokenizer), sizes, specials, aliases)
+    vocabulary = extend_from(len(tokenizer), sizes, aliases)
     names = vocabulary.added()
     taken = sorted(set(names) & set(tokenizer.get_vocab()))
     if taken:

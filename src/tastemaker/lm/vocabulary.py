@@ -216,7 +216,6 @@ def build_small(sizes: Sequence[int], specials: Sequence[str] = SPECIALS) -> Voc
 def extend_from(
     base_size: int,
     sizes: Sequence[int],
-    specials: Sequence[str] = SPECIALS,
     aliases: Mapping[str, int] | None = None,
 ) -> Vocabulary:
     """Vocabulary of a pretrained base with `base_size` rows; `aliases` puts specials (such as bos) on rows it
@@ -224,4 +223,4 @@ def extend_from(
     """
     pairs = tuple((name, int(row)) for name, row in (aliases or {}).items())
     levels = tuple(int(size) for size in sizes)
-    return Vocabulary(base_size, levels, tuple(specials), "tokenizer", pairs)
+    return Vocabulary(base_size, levels, SPECIALS, "tokenizer", pairs)

@@ -73,22 +73,21 @@ def check_codes(codes: npt.NDArray[Any], sizes: Sequence[int]) -> Int32:
     return codes.astype(np.int32)
 
 
-def encode_unique(codebook: Codebook, views: Views, fill: float = 1.0, balance: float | None = None) -> Int32:
+def encode_unique(codebook: Codebook, views: Views, balance: float | None = None) -> Int32:
     """Semantic IDs (N, L) for a whole catalogue at once, no two items alike: balanced residual quantisation.
 
     From the first level down, a prefix takes no more items than its subtree has addresses; of those it
     attracts it keeps the ones that care most (largest gap to the second-nearest code), and the others move to
-    the nearest code with room. Identical items spread in item-index (hash) order. fill: share of the last
-    codes under a prefix that may be used, < 1 leaves addresses for new items. balance: at most `balance` x N
-    / K_1 items on a first code. An item's code depends on the others, so new items use `encode_beside`.
+    the nearest code with room. Identical items spread in item-index (hash) order. balance: at most `balance`
+    x N / K_1 items on a first code. An item's code depends on the others, so new items use `encode_beside`.
 
     Raises
     ------
     InputError
-        when N items do not fit, or `fill` or `balance` is out of range.
+        when N items do not fit, or `balance` is out of range.
     """
     z, present = codebook.latent(views)
-    caps = _caps(codebook.sizes, len(z), fill, balance)
+    caps = _caps(codebook.sizes, len(z), balance)
     out = np.zeros((len(z), len(caps)), np.int32)
     for level, (words, cap) in enumerate(zip(codebook.codewords, caps, strict=True)):
         parents = (
@@ -170,19 +169,17 @@ class _Free:
         return address[-1] in self.closed.get(address[:-1], ())
 
 
-def _caps(sizes: tuple[int, ...], n: int, fill: float, balance: float | None) -> list[int]:
-    if not 0 < fill <= 1 or (balance is not None and balance < 1):
-        raise InputError(f"unique codes: fill {fill} must be in (0, 1] and balance {balance} at least 1")
+def _caps(sizes: tuple[int, ...], n: int, balance: float | None) -> list[int]:
+    if balance is not None and balance < 1:
+        raise InputError(f"unique codes: balance {balance} must be at least 1")
     caps = [1]
     for level in range(len(sizes) - 1, 0, -1):
-        usable = max(1, int(fill * sizes[level])) if level == len(sizes) - 1 else sizes[level]
-        caps.insert(0, usable * caps[0])
+        caps.insert(0, sizes[level] * caps[0])
     if balance is not None:
         caps[0] = min(caps[0], int(np.ceil(balance * n / sizes[0])))
     if sizes[0] * caps[0] < n:
         raise InputError(
-            f"{n} items do not fit in {sizes[0] * caps[0]} addresses of sizes {list(sizes)}; add a level or"
-            " raise fill"
+            f"{n} items do not fit in {sizes[0] * caps[0]} addresses of sizes {list(sizes)}; add a level"
         )
     return caps
 

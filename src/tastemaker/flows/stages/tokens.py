@@ -118,7 +118,13 @@ def _fit(
         pairs, weights_of_pairs = cooccurring_pairs(pipeline.data.split.train)
         switches = RqvaeSettings(masking=settings.rqvae_masking, contrastive=settings.rqvae_contrastive)
         book = fit_rqvae(
-            views, sizes, pairs if len(pairs) else None, switches, settings.seed, weights_of_pairs
+            views,
+            sizes,
+            pairs if len(pairs) else None,
+            switches,
+            settings.seed,
+            weights_of_pairs,
+            lambda epoch, epochs, _: pipeline.report("Semantic IDs", epoch, epochs, "rqvae"),
         )
     pipeline.report("Semantic IDs", 1, 1, "")
     return book

@@ -1,0 +1,40 @@
+"""What the studies of the recommender conclude from runs that are made up, so that the answer is known."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from typing import Any
+
+import numpy as np
+from recipes.plum import cpt_2x2, sample_efficiency, scaling
+
+
+def test_the_exponent_of_a_power_law_is_found_on_the_runs_that_nothing_beats() -> None:
+    operations = np.array([1e9, 4e9, 4e9, 1.6e10])
+    people = np.random.default_rng(0).uniform(0.9, 1.1, size=400)
+    losses = np.array([8.0, 4.0, 9.0, 2.0])[:, None] * people  # the third is worse than the second
+    kept = scaling.frontier(operations, losses.mean(axis=1))
+    assert kept == [0, 1, 3]
+    value, low, high = scaling.exponent(operations, losses, kept)
+    assert low <= value <= high and abs(value + 0.5) < 1e-6
+
+
+def test_words_say_with_how_many_people_the_others_are_reached_and_when_they_are_not() -> None:
+    ours, other = sample_efficiency.OURS, sample_efficiency.SASREC
+    reached = sample_efficiency.words({ours: [(0.1, 0.04), (0.5, 0.06), (1.0, 0.08)], other: [(1.0, 0.05)]})
+    assert "reaches what" in reached and reached.endswith("with 50%.")
+    assert "does not reach" in sample_efficiency.words({ours: [(1.0, 0.04)], other: [(1.0, 0.05)]})
+
+
+def test_a_contrast_counts_only_beyond_its_interval_over_people() -> None:
+    def run(shift: float) -> dict[str, Any]:
+        rng = np.random.default_rng(1)
+        ranks = np.where(rng.random(500) < 0.3 + shift, 1, 0)
+        return {"ranks": ranks.tolist(), "seen": [0, 3, 9, 9, 9] * 100, "cpt tokens": 0, "curve": [[1, 2.0]]}
+
+    level = {name: run(0.0) for name in cpt_2x2.ARMS}
+    assert "nothing is shown" in cpt_2x2.tabled(level, "", Namespace(seed=0, quick=False))[2]
+    first = next(name for name in level if name.startswith("CR2"))
+    rows, _, words = cpt_2x2.tabled(level | {first: run(0.3)}, "", Namespace(seed=0, quick=True))
+    assert "CPT, pretrained trunk" in words and "pretraining, no CPT" not in words
+    assert len(rows) == len(cpt_2x2.ARMS) + len(cpt_2x2.CONTRASTS) and "N@10, never seen (100)" in rows[0]
