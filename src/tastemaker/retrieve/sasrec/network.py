@@ -7,7 +7,7 @@ for the full cross-entropy, without which it loses to generative retrieval and w
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +31,6 @@ from tastemaker.stats.random import generator
 class SASRecSettings:
     """Shape and training of the network; the defaults are the baseline every table quotes."""
 
-    loss: Literal["ce", "bce"] = "ce"
     blocks: int = 2
     width: int = 64
     heads: int = 1
@@ -45,8 +44,6 @@ class SASRecSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.loss not in ("ce", "bce"):
-            raise InputError(f"SASRec loss is 'ce' or 'bce', not '{self.loss}'")
         if min(self.blocks, self.width, self.heads, self.length, self.batch, self.patience, self.epochs) < 1:
             raise InputError(
                 "SASRec blocks, width, heads, length, batch, patience and epochs must be at least 1"
