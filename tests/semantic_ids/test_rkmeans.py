@@ -58,7 +58,7 @@ def test_encode_equals_the_slow_definition() -> None:
 def test_kmeans_is_as_good_as_scikit_learn() -> None:
     x = _clusters()
     whole = np.ones((len(x), 1), np.float32)
-    words = kmeans(x, whole, (slice(0, 8),), 24, ("test",), RkmeansSettings(restarts=3))
+    words = kmeans(x, whole, (slice(0, 8),), 24, ("test",), RkmeansSettings())
     ours = float(assign(x, whole, words, (slice(0, 8),))[1].sum())
     assert ours < 1.03 * KMeans(24, n_init=3, random_state=0).fit(x).inertia_
 
@@ -69,10 +69,10 @@ def test_empty_clusters_are_given_the_worst_served_rows() -> None:
     far = np.concatenate(
         [x[:1], np.full((11, 8), 1e3, np.float32)]
     )  # codes nobody is near: Lloyd alone never moves them
-    words = _lloyd(x, whole, blocks, far, RkmeansSettings())
+    words = _lloyd(x, whole, blocks, far)
     assert len(np.unique(assign(x, whole, words, blocks)[0])) == 12
     two_kinds = np.repeat(x[:2], 50, axis=0)
-    words = _lloyd(two_kinds, whole[:100], blocks, x[:12].copy(), RkmeansSettings())
+    words = _lloyd(two_kinds, whole[:100], blocks, x[:12].copy())
     assert assign(two_kinds, whole[:100], words, blocks)[1].max() < 1e-4
 
 

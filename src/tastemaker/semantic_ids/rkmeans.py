@@ -19,19 +19,18 @@ from tastemaker.semantic_ids.sizes import check_sizes
 from tastemaker.semantic_ids.views import Float32, Scaling, Views, fit_views
 from tastemaker.stats.random import generator
 
+TOLERANCE = 1e-4  # Lloyd steps end when one lowers the error by a smaller share
+
 
 @dataclass(frozen=True)
 class RkmeansSettings:
-    """iterations: Lloyd steps at most; tolerance: stop when a step lowers the error by a smaller share;
-    restarts: the best of so many starts a level; sample: rows a level is fitted on at most; scaling:
+    """iterations: Lloyd steps at most; sample: rows a level is fitted on at most; scaling:
     "dimension" (every dimension to variance 1) or "view" (keep a view's spectrum); missing: see `Codebook`;
     start: "spread" (k-means++) or "rows" (rows drawn evenly: less drawn to outliers, so clusters are more
     even); balance: fit later levels on what `encode_unique` with this balance leaves.
     """
 
     iterations: int = 30
-    tolerance: float = 1e-4
-    restarts: int = 1
     sample: int = 200_000
     scaling: Scaling = "dimension"
     missing: Missing = "mask"
@@ -39,10 +38,8 @@ class RkmeansSettings:
     balance: float | None = None
 
     def __post_init__(self) -> None:
-        if min(self.iterations, self.restarts, self.sample) < 1 or self.tolerance < 0:
-            raise InputError(
-                "residual k-means: iterations, restarts and sample must be at least 1, tolerance at least 0"
-            )
+        if min(self.iterations, self.sample) < 1:
+            raise InputError("residual k-means: iterations and sample must be at least 1")
         if (
             self.scaling not in ("dimension", "view")
             or self.missing not in ("mask", "mean")
@@ -108,17 +105,9 @@ def kmeans(
     key: tuple[str | int, ...],
     settings: RkmeansSettings,
 ) -> Float32:
-    """(k, D) codewords of the best of `restarts` runs by mean squared distance over the present blocks."""
-    best: Float32 | None = None
-    lowest = np.inf
-    for restart in range(settings.restarts):
-        start = _spread_start if settings.start == "spread" else _row_start
-        words = _lloyd(z, present, blocks, start(z, k, (*key, restart)), settings)
-        error = float(assign(z, present, words, blocks)[1].mean()) if settings.restarts > 1 else 0.0
-        if error < lowest:
-            best, lowest = words, error
-    assert best is not None  # a finite error is always below infinity
-    return best
+    """(k, D) codewords that lie near the rows, by mean squared distance over the present blocks."""
+    start = _spread_start if settings.start == "spread" else _row_start
+    return _lloyd(z, present, blocks, start(z, k, (*key, 0)), settings.iterations)
 
 
 def assign(
@@ -163,18 +152,16 @@ def _row_distances(
     return distances(z[rows], present[rows], words, blocks)
 
 
-def _lloyd(
-    z: Float32, present: Float32, blocks: Blocks, words: Float32, settings: RkmeansSettings
-) -> Float32:
+def _lloyd(z: Float32, present: Float32, blocks: Blocks, words: Float32, iterations: int = 30) -> Float32:
     """Alternate assignment and per-block means; an empty cluster takes the row that is worst served."""
     before = np.inf
-    for _ in range(settings.iterations):
+    for _ in range(iterations):
         codes, gap = assign(z, present, words, blocks)
         error = float(gap.sum(dtype=np.float64))
         empty = np.flatnonzero(np.bincount(codes, minlength=len(words)) == 0)
         worst = np.argsort(-gap, kind="stable")[: len(empty)]
         worst = worst[gap[worst] > 1e-9]  # fewer distinct rows than codes: the rest of the codes stays unused
-        if before - error <= settings.tolerance * before < np.inf and not len(worst):
+        if before - error <= TOLERANCE * before < np.inf and not len(worst):
             break
         before = error
         codes[worst] = empty[: len(worst)]
