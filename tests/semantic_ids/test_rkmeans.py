@@ -187,8 +187,6 @@ def test_bad_views_are_named() -> None:
         (lambda: encode(book, {"audio": views["text"]}), "view 'audio' is unknown"),
         (lambda: encode(book, {"text": views["heard"]}), "view 'text': shape"),
         (lambda: encode(book, {}), "at least one view"),
-        (lambda: RkmeansSettings(iterations=0), "at least 1"),
-        (lambda: RkmeansSettings(scaling="none"), "scaling is"),
     ]
     for call, message in cases:
         with pytest.raises(InputError, match=message):

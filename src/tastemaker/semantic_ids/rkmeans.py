@@ -37,19 +37,6 @@ class RkmeansSettings:
     start: Literal["spread", "rows"] = "spread"
     balance: float | None = None
 
-    def __post_init__(self) -> None:
-        if min(self.iterations, self.sample) < 1:
-            raise InputError("residual k-means: iterations and sample must be at least 1")
-        if (
-            self.scaling not in ("dimension", "view")
-            or self.missing not in ("mask", "mean")
-            or self.start not in ("spread", "rows")
-        ):
-            raise InputError(
-                "residual k-means: scaling is 'dimension' or 'view', missing is 'mask' or 'mean', start is"
-                " 'spread' or 'rows'"
-            )
-
 
 def fit_rkmeans(
     views: Views,

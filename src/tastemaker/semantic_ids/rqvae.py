@@ -55,22 +55,6 @@ class RqvaeSettings:
     reseed_every: int = 10
     final_share: float = 0.3
 
-    def __post_init__(self) -> None:
-        if (
-            min(self.epochs, self.batch, self.pair_batch, self.hidden, self.latent) < 1
-            or min(self.reseed_every, self.warmup) < 0
-        ):
-            raise InputError(
-                "RQ-VAE: epochs, batch, pair_batch, hidden and latent must be at least 1, reseed_every and"
-                " warmup at least 0"
-            )
-        if not (self.learning_rate > 0 and self.temperature > 0):
-            raise InputError("RQ-VAE: learning_rate and temperature must be positive")
-        if min(self.beta, self.codebook_weight, self.contrastive, self.weight_decay) < 0:
-            raise InputError("RQ-VAE: loss weights and weight_decay must not be negative")
-        if not 0 <= self.final_share <= 1 or any(not 0 <= p < 1 for p in self.drop.values()):
-            raise InputError("RQ-VAE: final_share must be in [0, 1] and drop probabilities in [0, 1)")
-
 
 @dataclass(frozen=True, eq=False)
 class _Data:

@@ -8,8 +8,6 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from tastemaker.errors import ModelError
-
 # Settings that change when or where things are done, not what comes out: a checkpoint does not depend on
 # them.
 CADENCE = ("threads", "checkpoint_every", "log_every")
@@ -79,39 +77,6 @@ class Settings:
     threads: int | None = None
     checkpoint_every: float = 120.0
     log_every: int = 20
-
-    def __post_init__(self) -> None:
-        checks = {
-            "stage": self.stage in ("cpt", "sft"),
-            "schedule": self.schedule in ("constant", "cosine"),
-            "freeze": self.freeze in ("nothing", "old", "base"),
-            "dtype": self.dtype in ("float32", "bfloat16"),
-            "epochs": self.epochs > 0,
-            "steps": self.steps is None or self.steps > 0,
-            "learning_rate": 0 < self.learning_rate < math.inf,
-            "betas": len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas),
-            **{
-                name: getattr(self, name) >= 1
-                for name in ("passes", "batch_rows", "micro_tokens", "log_every")
-            },
-            **{name: 0 <= getattr(self, name) < 1 for name in ("dropout", "average", "tolerance")},
-            **{
-                name: getattr(self, name) >= 0
-                for name in (
-                    "warmup",
-                    "floor",
-                    "weight_decay",
-                    "clip",
-                    "stop",
-                    "validate_every",
-                    "patience",
-                    "dense",
-                )
-            },
-        }
-        for name, fine in checks.items():
-            if not fine:
-                raise ModelError(f"training settings: {name} is {getattr(self, name)}, which is out of range")
 
     def fingerprint(self) -> str:
         """Hash of the settings that change the result."""

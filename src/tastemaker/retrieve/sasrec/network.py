@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tastemaker.errors import ArtifactError, InputError
+from tastemaker.errors import ArtifactError
 from tastemaker.retrieve.evaluation import (
     Floats,
     Sequences,
@@ -42,16 +42,6 @@ class SASRecSettings:
     patience: int = 10
     epochs: int = 200
     seed: int = 0
-
-    def __post_init__(self) -> None:
-        if min(self.blocks, self.width, self.heads, self.length, self.batch, self.patience, self.epochs) < 1:
-            raise InputError(
-                "SASRec blocks, width, heads, length, batch, patience and epochs must be at least 1"
-            )
-        if self.width % self.heads:
-            raise InputError(f"SASRec width {self.width} must be a multiple of its {self.heads} heads")
-        if not 0 <= self.dropout < 1 or self.learning_rate <= 0:
-            raise InputError("SASRec dropout lies in [0, 1) and its learning rate is above 0")
 
 
 class _Block(nn.Module):
