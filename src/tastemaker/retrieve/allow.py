@@ -133,7 +133,7 @@ def allow(
     if include is not None:
         asked = _positions(trie, include, "include")
         included = np.setdiff1d(_within(base, asked), excluded, assume_unique=True)
-        nodes = tuple(np.unique(trie.node_of_position(level, included)) for level in range(trie.levels))
+        nodes = tuple(_runs(trie.node_of_position(level, included))[0] for level in range(trie.levels))
         reason = None if len(included) else _reason(base, len(excluded), len(asked))
         return Allowed(trie, base, EMPTY, included, nodes, len(included), len(nodes[-1]), reason)
     removed = _within(base, excluded)
@@ -148,7 +148,7 @@ def _killed(
     trie: Trie, base: Mask | None, removed: npt.NDArray[np.int64], level: int
 ) -> npt.NDArray[np.int64]:
     """Nodes of `level` all of whose items that `base` allows are `removed`."""
-    touched, taken = np.unique(trie.node_of_position(level, removed), return_counts=True)
+    touched, taken = _runs(trie.node_of_position(level, removed))
     starts, stops = trie.bounds[level][touched], trie.bounds[level][touched + 1]
     had = stops - starts if base is None else base.prefix[stops] - base.prefix[starts]
     return np.asarray(touched[had == taken], np.int64)
@@ -157,11 +157,17 @@ def _killed(
 def _positions(trie: Trie, items: Iterable[int] | Ints, name: str) -> npt.NDArray[np.int64]:
     """Sorted distinct positions of the given item indices."""
     listed = items if isinstance(items, np.ndarray) else np.fromiter(items, np.int64)
-    chosen = np.unique(np.asarray(listed, dtype=np.int64))
-    if len(chosen) and (chosen[0] < 0 or chosen[-1] >= len(trie.items)):
-        wrong = chosen[0] if chosen[0] < 0 else chosen[-1]
+    chosen = np.asarray(listed, dtype=np.int64)
+    if len(chosen) and (chosen.min() < 0 or chosen.max() >= len(trie.items)):
+        wrong = chosen.min() if chosen.min() < 0 else chosen.max()
         raise InputError(f"{name}: item {wrong} is not in the catalogue of {len(trie.items)} items")
-    return np.sort(trie.position[chosen].astype(np.int64))
+    return _runs(np.sort(trie.position[chosen].astype(np.int64)))[0]
+
+
+def _runs(ordered: Ints) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The distinct values of a sorted array and how often each stands in it: `np.unique` without its sort."""
+    starts = np.flatnonzero(np.diff(ordered, prepend=-1))  # no value is negative
+    return np.asarray(ordered[starts], np.int64), np.diff(starts, append=len(ordered))
 
 
 def _within(base: Mask | None, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

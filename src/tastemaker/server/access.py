@@ -115,7 +115,7 @@ class Routes(APIRouter):
         super().__init__(prefix=prefix, tags=[tag], route_class=GuardedRoute)
 
 
-def _caller(request: Request) -> Caller:
+async def _caller(request: Request) -> Caller:  # a plain function would wait for a thread of its own
     caller: Caller = request.state.caller
     return caller
 

@@ -23,7 +23,13 @@ from tastemaker.server.assist import Talker, assistant_routes
 from tastemaker.server.catalogue import catalogue_routes, health_routes, people_routes
 from tastemaker.server.observe import Meters, Observe, metrics_routes
 from tastemaker.server.operator import operator_routes
-from tastemaker.server.recommendations import RecommendationLane, answer, recommendation_routes
+from tastemaker.server.recommendations import (
+    MarkLane,
+    RecommendationLane,
+    answer,
+    mark,
+    recommendation_routes,
+)
 from tastemaker.server.service import Service
 from tastemaker.server.sessions import session_routes
 from tastemaker.server.web import Edge, EdgeSettings, add_handlers
@@ -39,6 +45,7 @@ class ServerSettings:
     """
 
     recommendations: LaneSettings = LaneSettings()
+    delivered: LaneSettings = LaneSettings("delivered", waiting=4096, batch=256, linger=0.01)
     reading: LaneSettings = LaneSettings("reading", workers=4, waiting=128, batch=1, linger=0.0)
     writing: LaneSettings = LaneSettings("writing", workers=2, waiting=128, batch=1, linger=0.0)
     media: LaneSettings = LaneSettings("media", workers=2, waiting=128, batch=1, linger=0.0)
@@ -85,10 +92,11 @@ def create_app(
     """
     settings = settings or ServerSettings()
     lane: RecommendationLane = Lane(lambda queries: answer(service, queries), settings.recommendations, clock)
+    marks: MarkLane = Lane(lambda sent: mark(service, sent), settings.delivered, clock)
     access = Access(service.keys, settings.access, clock)
     lanes = settings.reading, settings.writing, settings.media, settings.health
     reads, writes, media, health = (Calls(one, clock) for one in lanes)
-    every, meters = (lane, reads.lane, writes.lane, media.lane, health.lane), Meters()
+    every, meters = (lane, marks, reads.lane, writes.lane, media.lane, health.lane), Meters()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -118,7 +126,7 @@ def create_app(
     app.add_middleware(Observe, meters=meters, clock=clock)
     app.state.access = access
     routes: tuple[Routes, ...] = (
-        recommendation_routes(service, lane, writes, settings.deadline, clock),
+        recommendation_routes(service, lane, marks, writes, settings.deadline, clock),
         catalogue_routes(service, reads, media),
         people_routes(service, access, reads, writes),
         session_routes(service, access, reads),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -34,6 +33,8 @@ from tastemaker.serving.query import Happened, Query, Slate
 
 log = logging.getLogger("tastemaker.server")
 RecommendationLane = Lane[Query, Slate]
+MarkLane = Lane[tuple[str, bool], None]
+MARKED = 30.0  # seconds within which a slate that was sent is marked
 REFUSALS: dict[int | str, dict[str, object]] = {
     400: {"model": ProblemOut, "description": "an unknown user, item or filter"},
     401: {"model": ProblemOut, "description": "no valid key or token"},
@@ -80,10 +81,19 @@ class Delivery(Response):
             await self._sent()
 
 
-def _mark(service: Service, request_id: str, confirms: bool) -> None:
-    """Tell the service that a slate was sent; the answer is out, so a failure can only be noted."""
+def mark(service: Service, sent: Sequence[tuple[str, bool]]) -> list[Exception | None]:
+    """Tell the service which slates were sent, and whether the client confirms what it shows of them; those
+    that went out together are written together.
+    """
+    for confirms in {confirms for _, confirms in sent}:
+        service.delivered([name for name, other in sent if other == confirms], confirms)
+    return [None] * len(sent)
+
+
+async def _sent(marks: MarkLane, request_id: str, confirms: bool) -> None:
+    """Have a slate marked as sent; the answer is out, so a failure can only be noted."""
     try:
-        service.delivered([request_id], confirms)
+        await marks.run((request_id, confirms), MARKED)
     except TastemakerError as error:
         log.error("slate %s was sent but is not marked as shown: %s", request_id, error)
 
@@ -105,6 +115,7 @@ def known_items(service: Service, ids: Sequence[str]) -> dict[str, Item]:
 def recommendation_routes(
     service: Service,
     lane: RecommendationLane,
+    marks: MarkLane,
     calls: Calls,
     seconds: float,
     clock: Callable[[], float] = time.monotonic,
@@ -135,7 +146,7 @@ def recommendation_routes(
         return Delivery(
             Recommendations.model_validate(slate.public() | {"timings": timings}).model_dump_json(),
             {"Cache-Control": "no-store", "Server-Timing": times},
-            lambda: asyncio.to_thread(_mark, service, slate.request_id, body.confirm),
+            lambda: _sent(marks, slate.request_id, body.confirm),
         )
 
     @router.post(
