@@ -348,6 +348,37 @@ def test_items_of_other_shapes_are_read(
 
 
 @pytest.mark.parametrize(
+    ("cell", "first", "unit"),
+    [
+        ("{year}", "2011-01-01", "years"),
+        ("{year}.0", "2011-01-01", "years"),
+        ("{serial}", "2017-12-18", "spreadsheets"),
+        ("{serial}.75", "2017-12-18", "spreadsheets"),
+    ],
+)
+def test_times_that_are_years_or_days_of_a_spreadsheet(
+    tmp_path: Path, cell: str, first: str, unit: str
+) -> None:
+    rows = (
+        f"{user},i{item}," + cell.format(year=2011 + n % 9, serial=43087 + n) + "\n"
+        for n, (user, item, _, _) in enumerate(EVENTS)
+    )
+    times = understood(tmp_path, "user_id,item_id,time\n" + "".join(rows))["understood"]["times"]
+    assert times["first"][:10] == first and unit in times["unit"]
+
+
+def test_escapes_of_html_are_read_as_characters(tmp_path: Path) -> None:
+    items = 'item_id,title,tags\ni0,"Salt &amp; Pepper","R&amp;B; d&#39;n&#39;b"\n'
+    items += 'i1,AT&T; more,"[""Tom &quot;T&quot;""]"\n' + "".join(f"i{n},T {n},x\n" for n in range(2, N))
+    report = catalogue(items, tmp_path)
+    rows = {row["item_id"]: row for row in report["rows of it"]}
+    assert [rows[name]["title"] for name in ("i0", "i1")] == ["Salt & Pepper", "AT&T; more"]
+    assert [rows[name]["attributes"] for name in ("i0", "i1")] == [["R&B", "d'n'b"], ['Tom "T"']]
+    notes = [note for note in report["notes"] if "HTML" in note]
+    assert len(notes) == 2 and "1 cells of 'title'" in notes[0]
+
+
+@pytest.mark.parametrize(
     ("name", "cell"),
     [
         ("t_dat", "2017-11-{day:02d}"),

@@ -65,6 +65,9 @@ _FORMATS = (
     "%Y-%m-%dT%I:%M:%S %p",
     "%Y-%m-%dT%I:%M %p",
 )
+_YEARS = 1900, 2100  # numbers of a column that are all years
+_SPREADSHEET = 36_526, 54_790  # days of the years 2000 to 2049 as spreadsheets count them, from 1899-12-30
+_DAY_ZERO = 25_569  # 1970-01-01 in such days
 _YEAR_LAST = r"^(\d{1,2})([./-])(\d{1,2})[./-](\d{4})(\D.*)?$"
 _ZONED = ("%Y-%m-%dT%H:%M:%S%.f%z", "%Y-%m-%dT%H:%M%z")
 _WORDED = (  # of Unix, of mail, and of people who write the month's name
@@ -176,9 +179,9 @@ def as_time(column: pa.ChunkedArray, name: str, years: bool = False) -> tuple[pl
     """Moments in UTC, in microseconds, and which values are none. Empty is null and not bad.
 
     Read are dates and times of Arrow, ISO 8601 text (without a zone: UTC), 31.12.2023 and 12/31/2023 (see
-    `day_order`), 13.05.23, 31-Dec-2023 and the like, columns of 20230512, and numbers since 1970, whose size
-    tells their unit: below 1e11 seconds, below 1e14 milliseconds, below 1e17 microseconds, else nanoseconds.
-    With `years`, whole numbers from 1000 to 2999 are years.
+    `day_order`), 13.05.23, 31-Dec-2023 and the like, columns of 20230512, of years or of a spreadsheet's
+    days, and numbers since 1970, whose size tells their unit: below 1e11 seconds, below 1e14 milliseconds,
+    below 1e17 microseconds, else nanoseconds. With `years`, whole numbers from 1000 to 2999 are years.
     """
     series = series_of(column, name)
     moment = pl.Datetime("us", "UTC")
@@ -194,9 +197,9 @@ def as_time(column: pa.ChunkedArray, name: str, years: bool = False) -> tuple[pl
         return series.cast(moment), series.is_not_null()
     elif not series.dtype.is_numeric():
         return pl.Series([None] * len(series), dtype=moment), series.is_not_null()
-    dates = compact_dates(series)
+    dates = bare_dates(series)
     if dates is not None:
-        return dates, series.is_not_null() & dates.is_null()
+        return dates[0], series.is_not_null() & dates[0].is_null()
     times = _since_1970(series.cast(pl.Float64, strict=False))
     if series.dtype.is_integer():
         times = _whole_since_1970(series.cast(pl.Int64, strict=False))
@@ -307,18 +310,25 @@ def _whole_since_1970(numbers: pl.Series) -> pl.Series:
     return made.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
 
 
-def compact_dates(series: pl.Series) -> pl.Series | None:
-    """Moments of a column whose numbers are all dates without marks, 20230512 or 20230512143057; None for any
-    other.
+def bare_dates(series: pl.Series) -> tuple[pl.Series, str] | None:
+    """Moments of a column whose numbers are all dates without marks, and how they are written: 20230512,
+    20230512143057, years, or days as a spreadsheet counts them; None for any other.
     """
     if series.dtype != pl.String and not series.dtype.is_numeric():
         return None
+    numbers = series.cast(pl.Float64, strict=False)
+    if numbers.null_count() == len(numbers) or numbers.null_count() > series.null_count():
+        return None
     digits = series.cast(pl.String, strict=False).str.replace(r"\.0+$", "")
-    filled = digits.drop_nulls()
+    filled, least, most = digits.drop_nulls(), float(numbers.min()), float(numbers.max())  # type: ignore[arg-type]
+    if least >= _YEARS[0] and most <= _YEARS[1] and filled.str.contains(r"^\d{4}$").all():
+        return (digits + "-01-01").str.to_datetime("%Y-%m-%d", time_unit="us", time_zone="UTC"), "years"
+    if least >= _SPREADSHEET[0] and most <= _SPREADSHEET[1]:
+        return _since_1970((numbers - _DAY_ZERO) * 86_400), "days since 1899-12-30, as spreadsheets count"
     for length, pattern in ((8, "%Y%m%d"), (14, "%Y%m%d%H%M%S")):
         if len(filled) and bool(filled.str.contains(rf"^(19|20)\d{{{length - 2}}}$").all()):
             made = digits.str.to_datetime(pattern, time_unit="us", time_zone="UTC", strict=False, exact=True)
-            return made if made.null_count() == series.null_count() else None
+            return (made, "dates such as 20230512") if made.null_count() == series.null_count() else None
     return None
 
 

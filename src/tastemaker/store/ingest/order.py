@@ -186,8 +186,9 @@ def _unit(column: pa.ChunkedArray) -> str:
     kind = column.type
     if pa.types.is_temporal(kind):
         return "dates" if pa.types.is_date(kind) else "timestamps"
-    if values.compact_dates(values.series_of(column, "timestamp")) is not None:
-        return "dates such as 20230512"
+    bare = values.bare_dates(values.series_of(column, "timestamp"))
+    if bare is not None:
+        return bare[1]
     numbers, wrong = values.as_number(column, "timestamp")
     filled = numbers.drop_nulls()
     if len(filled) <= int(wrong.sum()):

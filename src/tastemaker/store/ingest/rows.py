@@ -19,7 +19,7 @@ import tastemaker.store.ingest.guesses as guesses
 import tastemaker.store.ingest.layout as layout
 from tastemaker.errors import InputError
 from tastemaker.schema import EventRules, kind_of, values
-from tastemaker.store.ingest.words import as_prose, as_words
+from tastemaker.store.ingest.words import as_prose, as_words, unescaped
 from tastemaker.store.tables import NOT_UTF8, Refusal, Source
 
 _SAMPLE = 20_000  # rows that tell whether a column can be read as a part
@@ -297,7 +297,7 @@ class Rows:
 
         def read(column: pa.ChunkedArray, theirs: str) -> tuple[pl.Series, pl.Series]:
             text = values.as_text(column, theirs)
-            text = text if joint is None else as_prose(text, joint)
+            text = self._unescaped(text if joint is None else as_prose(text, joint), theirs)
             return text, text.is_in(list(values.NULL_WORDS))
 
         text = self._optional(
@@ -307,6 +307,14 @@ class Rows:
         self.empty(long, name, f"longer than {longest} characters; cut there")
         text = text.str.slice(0, longest) if long.any() else text
         return text.set(text.is_in(list(values.NULL_WORDS)), None)
+
+    def _unescaped(self, text: pl.Series, column: str) -> pl.Series:
+        """Text without the escapes of HTML, with a note where there were some."""
+        plain = unescaped(text)
+        if plain is not text:
+            n = int((plain != text).sum())
+            self.notes.append(f"{n:,} cells of '{column}' hold escapes of HTML (&amp;): read as characters")
+        return plain
 
     def identity(self, name: str) -> pl.Series:
         """A column of ids: none empty, overlong, with control characters, or a word that stands for
@@ -372,6 +380,9 @@ class Rows:
         """A column of lists of words; cells that fit no form are empty."""
         form = 'no list that can be read; write ["a", "b"] or a|b'
         words = self._optional(name, as_words, pl.List(pl.String), form)
+        column = self.column(name)
+        if column is not None and str(column.type) in ("string", "large_string"):
+            self._unescaped(values.as_text(column, name), self.names[name])
         long = words.list.join("").str.len_chars() > self.settings.longest_text
         self.empty(long, name, f"longer than {self.settings.longest_text} characters together; shorten them")
         return words.set(long.fill_null(False), None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import html
 import json
 import re
 import warnings
@@ -19,6 +20,7 @@ LONGEST_LIST = 200_000  # characters of a cell that is read as a list
 _NAMES = ("name", "title", "label", "tag", "genre", "value")  # of a dictionary: what it is called
 _FAILED = object()
 _NESTED = 4
+_ENTITY = r"&(?:[A-Za-z][A-Za-z0-9]{1,30}|#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6});"
 
 
 def as_words(column: pa.ChunkedArray, name: str) -> tuple[pl.Series, pl.Series]:
@@ -34,7 +36,7 @@ def as_words(column: pa.ChunkedArray, name: str) -> tuple[pl.Series, pl.Series]:
         return _series(cells)
     series = values.series_of(column, name)
     if isinstance(series.dtype, pl.List):
-        if series.dtype.inner != pl.String:
+        if series.dtype.inner != pl.String or bool(series.explode().str.contains(_ENTITY).any()):
             series = pl.Series([_words(cell) for cell in series.to_list()], dtype=pl.List(pl.String))
         words = series.list.eval(pl.element().str.strip_chars())
         nothing = pl.element().is_in(["", *values.NULL_WORDS])
@@ -44,7 +46,7 @@ def as_words(column: pa.ChunkedArray, name: str) -> tuple[pl.Series, pl.Series]:
         return clean.set(clean.list.len() == 0, None), pl.Series([False] * len(series), dtype=pl.Boolean)
     text = values.as_text(column, name)
     distinct = [cell for cell in text.unique().to_list() if cell is not None]
-    plain = [cell for cell in distinct if cell[0] not in "[{("]
+    plain = [html.unescape(cell) for cell in distinct if cell[0] not in "[{("]
     listed = [_listed(cell) for cell in plain if "," in cell]
     commas = not any("|" in cell or ";" in cell for cell in plain) and sum(listed) >= 0.8 * len(listed) > 0
     with warnings.catch_warnings():
@@ -58,6 +60,19 @@ def _series(cells: list[list[str] | None]) -> tuple[pl.Series, pl.Series]:
     """The words of each cell, null where there are none; and which cells fit no form."""
     words = pa.array([cell or None for cell in cells], pa.large_list(pa.large_string()))
     return pl.Series(words), pl.Series([cell is None for cell in cells], dtype=pl.Boolean)
+
+
+def unescaped(text: pl.Series) -> pl.Series:
+    """Text with the characters that HTML writes as `&amp;`, `&#39;` and the like; the same series where there
+    are none.
+    """
+    written = text.str.contains(_ENTITY).fill_null(False)
+    if not written.any():
+        return text
+    plain = [
+        None if cell is None else html.unescape(cell).replace("\xa0", " ") for cell in text.filter(written)
+    ]
+    return text.clone().scatter(written.arg_true(), pl.Series(plain, dtype=pl.String))
 
 
 def as_prose(text: pl.Series, joint: str) -> pl.Series:
@@ -94,6 +109,7 @@ def _cell(text: str, commas: bool) -> list[str] | None:
             return _clean(text[1:-1].split(","))
         if text[0] == "[" and (text[-1] == "]" or re.match(r"\[\s*['\"{\[]", text)):
             return None
+    text = html.unescape(text)  # before it is split: an escape ends with a semicolon
     for delimiter in "|;":
         if delimiter in text:
             return _clean(text.split(delimiter))
@@ -163,7 +179,7 @@ def _named(fields: Mapping[Any, Any]) -> list[str] | None:
 
 
 def _clean(words: Iterable[str]) -> list[str]:
-    stripped = (word.strip() for word in words)
+    stripped = (html.unescape(word).strip() for word in words)
     return list(dict.fromkeys(word for word in stripped if word and word not in values.NULL_WORDS))
 
 
