@@ -102,7 +102,7 @@ def test_the_commands_serve_a_workspace_and_the_check_sees_it(
     assert json.loads(only("ENTRYPOINT")) == ["tastemaker"]
     environment = {only("ENV").partition("=")[0]: str(folder)}
     refused = CliRunner().invoke(app, command, env=environment)  # nobody may reach a server without keys
-    assert refused.exit_code and "tastemaker keys add" in str(refused.exception)
+    assert refused.exit_code and "tastemaker admin keys add" in str(refused.exception)
     database = Database(Workspace.open(folder).database)
     Keys(database).add("app", "backend")
     database.close()

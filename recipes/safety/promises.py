@@ -238,7 +238,7 @@ PROMISES = (
         "erasure is complete and stays",
         ("flows/test_forget.py", "store/test_tombstones.py", "flows/test_safety.py"),
         (CANARY,),
-        gap="models learnt from them serve until the next training, as `tastemaker forget` says",
+        gap="models learnt from them serve until the next training, as `tastemaker admin forget` says",
     ),
     Promise(
         "shilling is limited and visible",

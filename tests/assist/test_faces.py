@@ -304,6 +304,6 @@ def test_the_official_mcp_client_over_http(assistant: Assistant) -> None:
 def test_the_official_mcp_client_over_stdio(tiny_workspace: Path) -> None:
     from mcp import StdioServerParameters
 
-    command = ["-m", "tastemaker", "mcp", "-w", str(tiny_workspace)]
+    command = ["-m", "tastemaker", "serve", "--mcp", "-w", str(tiny_workspace)]
     parameters = StdioServerParameters(command=sys.executable, args=command, env=dict(os.environ))
     assert asyncio.run(_tools(parameters)).startswith("Tune")

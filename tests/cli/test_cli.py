@@ -311,18 +311,15 @@ SHOWN = [
     "serve",
     "demo",
     "chat",
-    "mcp",
     "rehearse",
-    "forget",
-    "doctor",
-    "deployments",
-    "keys",
+    "admin",
     "converse",
     "explore",
     "experiment",
     "retention",
 ]
 HIDDEN = ["encode", "tokenize", "corpus", "base", "bench", "survey", "retain", "proxy", "adjust", "simulate"]
+HIDDEN += ["mcp", "forget", "doctor", "deployments", "keys", "copy-database"]
 EXAMPLES = """\
     tastemaker init shop
     tastemaker ingest -w shop --items items.csv --interactions interactions.csv

@@ -1,4 +1,4 @@
-"""`tastemaker forget` as a person meets it: look, act, again, and a name nobody knows."""
+"""`tastemaker admin forget` as a person meets it: look, act, again, and a name nobody knows."""
 
 from __future__ import annotations
 

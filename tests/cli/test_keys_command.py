@@ -1,4 +1,4 @@
-"""`tastemaker keys`, from the first key to the log of what was done with it."""
+"""`tastemaker admin keys`, from the first key to the log of what was done with it."""
 
 from __future__ import annotations
 

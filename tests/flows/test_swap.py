@@ -188,7 +188,7 @@ def test_a_copy_of_a_workspace_in_use_answers_the_same(
     page = (Path(__file__).parents[2] / "docs" / "safety.md").read_text()
     commands = page.split("## A backup of a workspace in use")[1].split("```sh\n")[1].split("```")[0]
     commands = commands.replace("python3 ", f"{sys.executable} ")
-    commands = commands.replace("tastemaker doctor", f"{sys.executable} -m tastemaker doctor")
+    commands = commands.replace("tastemaker admin doctor", f"{sys.executable} -m tastemaker admin doctor")
     (folder.parent / "shop").symlink_to(folder)
     subprocess.run(["bash", "-euc", commands], cwd=folder.parent, check=True, capture_output=True)
     assert client.post("/events", json={"events": [event | {"event_id": "two"}]}).status_code == 200

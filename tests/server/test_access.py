@@ -354,7 +354,9 @@ def test_a_key_of_somebody_elses_making_lets_nobody_speak_for_another(tmp_path: 
 
 
 def test_beyond_this_machine_nothing_is_served_without_a_key(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"^cannot listen on 0.0.0.0 without a key: .*`tastemaker keys add"):
+    with pytest.raises(
+        InputError, match=r"^cannot listen on 0.0.0.0 without a key: .*`tastemaker admin keys add"
+    ):
         serve(FakeService(), "0.0.0.0", 0)
     held = bind("0.0.0.0", 0)
     keys = Keys(Database(tmp_path / "k.sqlite"))

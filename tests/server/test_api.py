@@ -506,9 +506,10 @@ def test_other_hosts_and_other_sites_are_refused(client: TestClient) -> None:
 
 def test_trouble_inside_is_told_without_a_traceback(service: FakeService) -> None:
     def break_down(requests: Any) -> None:
-        raise {"a": RuntimeError("secret"), "b": ArtifactError("the trie is damaged; run tastemaker doctor")}[
-            requests[0].history[0]
-        ]
+        raise {
+            "a": RuntimeError("secret"),
+            "b": ArtifactError("the trie is damaged; run tastemaker admin doctor"),
+        }[requests[0].history[0]]
 
     service.gate = break_down
     with client_of(service, raise_server_exceptions=False) as client:
@@ -519,7 +520,10 @@ def test_trouble_inside_is_told_without_a_traceback(service: FakeService) -> Non
             and broken.headers["x-content-type-options"] == "nosniff"
         )
         damaged = client.post("/recommendations", json={"history": ["b"]})
-        assert refusal(damaged, 500) == {"error": "the trie is damaged", "remedy": "run tastemaker doctor"}
+        assert refusal(damaged, 500) == {
+            "error": "the trie is damaged",
+            "remedy": "run tastemaker admin doctor",
+        }
 
 
 def test_every_address_is_documented_with_an_example(client: TestClient) -> None:

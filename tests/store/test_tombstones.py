@@ -95,8 +95,11 @@ def test_the_doctor_sees_a_removal_that_was_cut_off(tmp_path: Path) -> None:
 
 def test_a_lock_can_keep_the_command_line_to_itself(tmp_path: Path) -> None:
     workspace = Workspace.create(tmp_path / "w")
-    with workspace.lock("a purpose", command="tastemaker forget"):
-        assert json.loads((workspace.root / "tastemaker.lock").read_text())["command"] == "tastemaker forget"
+    with workspace.lock("a purpose", command="tastemaker admin forget"):
+        assert (
+            json.loads((workspace.root / "tastemaker.lock").read_text())["command"]
+            == "tastemaker admin forget"
+        )
 
 
 def test_rows_are_counted_and_gone_from_the_log_while_others_have_it_open(tmp_path: Path) -> None:

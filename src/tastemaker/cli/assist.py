@@ -1,9 +1,12 @@
-"""`tastemaker chat` and `tastemaker mcp`: the assistant in a terminal, and its tools for other assistants."""
+"""`tastemaker chat` and `tastemaker serve --mcp`: the assistant in a terminal, and its tools for other
+assistants.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -109,22 +112,20 @@ def in_words(part: Part) -> str:
     return plain_text(part)
 
 
-def mcp(
-    workspace: Workspace = HERE,
-    user: Annotated[str | None, typer.Option(help="Who the other assistant acts for.")] = None,
-    http: Annotated[
-        int | None, typer.Option(help="Serve streamable HTTP on this port of this machine instead of stdio.")
-    ] = None,
-) -> None:
-    """Give the assistant's tools to another assistant, over the Model Context Protocol.
-
-    Search, recommend, similar, relax, explain, compare, feedback, profile: one server for stdio or streamable
-    HTTP.
-    Needs the extra: pip install 'tastemaker[mcp]'. Example: tastemaker mcp -w shop --user U17
-    """
+def serve_tools(workspace: Path, user: str | None, port: int | None) -> None:
+    """The assistant's tools over the Model Context Protocol: on stdio, or as streamable HTTP at a port."""
     from tastemaker.assist.assistant import Assistant
     from tastemaker.assist.tools import serve_mcp
 
     assistant = Assistant.open(workspace)
     assistant.library()
-    serve_mcp(assistant, user, http)
+    serve_mcp(assistant, user, port)
+
+
+def mcp(
+    workspace: Workspace = HERE,
+    user: Annotated[str | None, typer.Option(help="Who the other assistant acts for.")] = None,
+    http: Annotated[int | None, typer.Option(help="Streamable HTTP on this port instead of stdio.")] = None,
+) -> None:
+    """The same as `tastemaker serve --mcp`, with --http for --port."""
+    serve_tools(workspace, user, http)

@@ -1,4 +1,4 @@
-"""`tastemaker copy-database`: from the workspace's file to a server."""
+"""`tastemaker admin copy-database`: from the workspace's file to a server."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def copy_database(
     """Copy the workspace's database file into a PostgreSQL.
 
     All of it or nothing, each row checked; nobody writes to the file meanwhile. Then write the address into
-    tastemaker.toml and start the servers again. Example: tastemaker copy-database -w shop
+    tastemaker.toml and start the servers again. Example: tastemaker admin copy-database -w shop
     postgresql://me@host/shop
     """
     from tastemaker.store.database.copy import copy_database as copy

@@ -1,4 +1,4 @@
-"""`tastemaker deployments`: what is served, by name."""
+"""`tastemaker admin deployments`: what is served, by name."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ app = group("""
     `train` makes one of what it learnt, `ingest` one with the new catalogue; a running server takes the
     active one over within seconds.
 
-      tastemaker deployments list -w shop
-      tastemaker deployments rollback -w shop
+      tastemaker admin deployments list -w shop
+      tastemaker admin deployments rollback -w shop
     """)
 
 
@@ -25,7 +25,7 @@ app = group("""
 def list_(workspace: Workspace = HERE, as_json: AsJson = False) -> None:
     """Every deployment that is kept, the newest first; * marks the active one.
 
-    Example: tastemaker deployments list -w shop
+    Example: tastemaker admin deployments list -w shop
     """
     from tastemaker.flows.deploy import listed
 
@@ -40,8 +40,8 @@ def activate(
 ) -> None:
     """Serve another deployment from now on, checked whole first.
 
-    Its catalogue comes with it: items taken down since are named. Example: tastemaker deployments activate
-    d-8906e24cff9b -w shop
+    Its catalogue comes with it: items taken down since are named. Example: tastemaker admin deployments
+    activate d-8906e24cff9b -w shop
     """
     from tastemaker.flows.deploy import changed
 
@@ -52,7 +52,7 @@ def activate(
 def rollback(workspace: Workspace = HERE, as_json: AsJson = False) -> None:
     """Serve what was served before the active deployment.
 
-    Items taken down since are named. Example: tastemaker deployments rollback -w shop
+    Items taken down since are named. Example: tastemaker admin deployments rollback -w shop
     """
     from tastemaker.flows.deploy import changed
 

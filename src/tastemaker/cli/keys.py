@@ -1,4 +1,4 @@
-"""`tastemaker keys`: who may call the server, and what operators did."""
+"""`tastemaker admin keys`: who may call the server, and what operators did."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ app = group("""
     Without keys the server listens to this machine only, and trusts it. With one, every call needs a key or a
     token, and --host may open the server to others:
 
-      tastemaker keys add -w shop --role app --name backend
-      tastemaker keys list -w shop
-      tastemaker keys revoke -w shop backend
-      tastemaker keys log -w shop
+      tastemaker admin keys add -w shop --role app --name backend
+      tastemaker admin keys list -w shop
+      tastemaker admin keys revoke -w shop backend
+      tastemaker admin keys log -w shop
 
     An app key reads and writes for everybody and mints tokens for one person (POST /tokens); a read key reads
     and writes nothing; an operator key erases people, too. Docs: docs/api.md
@@ -52,13 +52,15 @@ def note(workspace: Path, action: str, detail: str = "") -> None:
 @app.command()
 def add(
     workspace: Workspace = HERE,
-    role: Annotated[str, typer.Option(help="app, operator or read; see `tastemaker keys --help`.")] = "app",
+    role: Annotated[
+        str, typer.Option(help="app, operator or read; see `tastemaker admin keys --help`.")
+    ] = "app",
     name: Annotated[str, typer.Option(help="What to call it in lists and logs; default: the role.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Make a key and print it, this once: only its hash is kept.
 
-    Example: tastemaker keys add -w shop --role app --name backend
+    Example: tastemaker admin keys add -w shop --role app --name backend
     """
     name = name or role
     with _keys(workspace) as keys:
@@ -72,7 +74,7 @@ def add(
 def list_(workspace: Workspace = HERE, as_json: AsJson = False) -> None:
     """Keys that were made, and those revoked; never the keys themselves.
 
-    Example: tastemaker keys list -w shop
+    Example: tastemaker admin keys list -w shop
     """
     with _keys(workspace) as keys:
         rows: list[dict[str, Any]] = [
@@ -101,7 +103,7 @@ def revoke(
 ) -> None:
     """Take a key back, and every token that it minted; a running server stops taking them within a second.
 
-    Example: tastemaker keys revoke -w shop backend
+    Example: tastemaker admin keys revoke -w shop backend
     """
     with _keys(workspace) as keys:
         gone = keys.revoke(key)
@@ -117,7 +119,7 @@ def log(workspace: Workspace = HERE, as_json: AsJson = False) -> None:
     """What operators did, and when: keys made and revoked, people erased; deployments, proxies and
     policies put in force or taken back, those that a training, an ingest or an erasure makes included.
 
-    Example: tastemaker keys log -w shop
+    Example: tastemaker admin keys log -w shop
     """
     with _keys(workspace) as keys:
         entries = [entry.plain() for entry in keys.entries()]

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+import tastemaker.cli.admin as admin
 import tastemaker.cli.assist as assist
-import tastemaker.cli.deployments as deployments
-import tastemaker.cli.keys as keys
 import tastemaker.cli.serving as serving
 import tastemaker.cli.simulate as simulate
 from tastemaker.cli.converse import app as converse_app
 from tastemaker.cli.converse import bench_app
-from tastemaker.cli.database import copy_database
 from tastemaker.cli.explore import app as explore_app
 from tastemaker.cli.options import HERE, AsJson, Quiet, Workspace, finish, group
 from tastemaker.cli.output import emit, fail, program
@@ -71,8 +68,7 @@ for name, part in (("survey", survey), ("proxy", proxy), ("adjust", adjust), ("s
     app.add_typer(part.app, name=name, hidden=True)  # as 0.1 spelt it
 app.add_typer(retain.app, name="retain", hidden=True)
 app.add_typer(bench_app, name="bench", hidden=True)
-app.add_typer(deployments.app, name="deployments")
-app.add_typer(keys.app, name="keys", short_help="Who may call the server, and what operators did.")
+app.add_typer(admin.app, name="admin", short_help="Deployments, keys, erasing, checks.")
 app.add_typer(converse_app, name="converse", short_help="Conversations as training data.")
 app.add_typer(explore_app, name="explore", short_help="Try new items safely.")
 app.add_typer(experiment.app, name="experiment", short_help="A/B tests, from the split to the decision.")
@@ -325,11 +321,12 @@ def recommend(
 app.command()(serving.serve)
 app.command()(serving.demo)
 app.command()(assist.chat)
-app.command()(assist.mcp)
-
-
 app.command()(rehearse)
-app.command("copy-database", hidden=True)(copy_database)
+app.command(hidden=True)(assist.mcp)  # these were here before there was a group for them
+for part, title in ((admin.deployments.app, "deployments"), (admin.keys.app, "keys")):
+    app.add_typer(part, name=title, hidden=True)
+for command in (admin.forget, admin.doctor, admin.copy_database):
+    app.command(command.__name__.replace("_", "-"), hidden=True)(command)
 
 
 @app.command(hidden=True)
@@ -356,65 +353,6 @@ def base(
         {"folder": str(made), "text": f'{made} is ready; set base = "{made}" in tastemaker.toml'},
         as_json=False,
     )
-
-
-@app.command()
-def forget(
-    user: Annotated[str, typer.Option(help="The person's id, exactly as in your tables.")],
-    workspace: Workspace = HERE,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be removed; change nothing.")
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Erase a person from everything.
-
-    A tombstone keeps later ingests from bringing them back.
-
-    First look, then act: tastemaker forget -w shop --user U17 --dry-run
-    """
-    from tastemaker.flows.forget.person import forget as forget_person
-
-    result = forget_person(workspace, user, dry_run)
-    if not dry_run:
-        keys.note(
-            workspace,
-            "forget",
-            f"one person, {sum(one['count'] for one in result['removed'])} rows and files",
-        )
-    emit(result, as_json)
-
-
-@app.command()
-def doctor(workspace: Workspace = HERE, as_json: AsJson = False) -> None:
-    """Check a workspace for faults.
-
-    Settings, tables, every artifact's checksums, the database, leftovers, disk and optional packages; exit
-    code 2 when something is broken. Example: tastemaker doctor -w shop
-    """
-    from tastemaker.flows.anomalies import anomalies
-    from tastemaker.flows.deploy import faults
-    from tastemaker.store import diagnose
-    from tastemaker.store.workspace import Workspace as Store
-
-    findings = diagnose(workspace)
-    if findings[0].subject != "settings" or findings[0].level == "ok":
-        findings += [*faults(workspace), *anomalies(Store.open(workspace))]
-    levels = [finding.level for finding in findings]
-    errors, warnings = levels.count("error"), levels.count("warn")
-    summary = f"{errors} broken, {warnings} to look at" if errors or warnings else "nothing is wrong"
-    text = "\n".join([*map(str, findings), "", summary])
-    emit(
-        {
-            "findings": [asdict(finding) for finding in findings],
-            "errors": errors,
-            "warnings": warnings,
-            "text": text,
-        },
-        as_json,
-    )
-    if errors:
-        raise typer.Exit(2)
 
 
 def main() -> None:

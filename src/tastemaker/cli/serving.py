@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tastemaker.cli.assist import Model, talker
+from tastemaker.cli.assist import Model, serve_tools, talker
 from tastemaker.cli.options import HERE, AsJson, Quiet, Workspace
 from tastemaker.cli.output import emit, program
 from tastemaker.cli.progress import progress
+from tastemaker.errors import InputError
 
 if TYPE_CHECKING:
     from tastemaker.serving.service import WorkspaceService
@@ -27,12 +28,30 @@ def serve(
     ] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; default: the workspace's.")] = None,
     model: Model = None,
+    mcp: Annotated[
+        bool,
+        typer.Option(
+            "--mcp",
+            help=(
+                "Instead of the page: the assistant's tools for another assistant, over the Model Context"
+                " Protocol; on stdio, or with --port as streamable HTTP."
+            ),
+        ),
+    ] = False,
+    user: Annotated[str | None, typer.Option(help="Of --mcp: who the other assistant acts for.")] = None,
 ) -> None:
     """Serve the web page, the API and the assistant.
 
-    Without keys (see `tastemaker keys`) it listens to this machine only, and trusts it. The API is described
-    at /openapi.json and in docs/api.md. Example: tastemaker serve -w shop --port 8800
+    Without keys (see `tastemaker admin keys`) it listens to this machine only, and trusts it. The API is
+    described at /openapi.json and in docs/api.md. Example: tastemaker serve -w shop --port 8800
+
+    To another assistant (extra: pip install 'tastemaker[mcp]'): tastemaker serve -w shop --mcp --user U17
     """
+    if mcp:
+        serve_tools(workspace, user, port)
+        return
+    if user is not None:
+        raise InputError("--user is who --mcp acts for; on the page, people say themselves who they are")
     from tastemaker.server import ServerSettings
     from tastemaker.server import serve as run_server
     from tastemaker.server.observe import log_json
@@ -100,7 +119,7 @@ def _announced(service: WorkspaceService, workspace: Path) -> Callable[[str], No
         if not service.keys.all():
             print(
                 "There are no keys: only this machine reaches it, and every program here may do everything;"
-                f" `{program()} keys add -w {workspace}` changes that.",
+                f" `{program()} admin keys add -w {workspace}` changes that.",
                 flush=True,
             )
 

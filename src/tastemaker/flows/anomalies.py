@@ -57,7 +57,7 @@ def anomalies(workspace: Workspace) -> list[Finding]:
             "pushed item",
             f"{row['item_id']}: {row['beyond']:,} of its {row['events']:,} events on the server come again"
             f" and again from {row['people']:,} people; of each, {OF_ONE_ITEM} count",
-            "see who they are with GET /users, and erase them with `tastemaker forget`",
+            "see who they are with GET /users, and erase them with `tastemaker admin forget`",
         )
         for row in pushed.sort("beyond", "item_id", descending=True).head(10).to_dicts()
     ]
@@ -67,6 +67,8 @@ def anomalies(workspace: Workspace) -> list[Finding]:
     ):
         told = f"{row['user_id']} sent {row['events']:,} events; {row['counted']:,} count"
         findings.append(
-            Finding("warn", "busy person", told, "a program? `tastemaker keys revoke` its key, or forget it")
+            Finding(
+                "warn", "busy person", told, "a program? `tastemaker admin keys revoke` its key, or forget it"
+            )
         )
     return findings

@@ -165,7 +165,7 @@ def rollback(workspace: Workspace) -> Deployment:
 
 
 def listed(folder: Path) -> dict[str, Any]:
-    """`tastemaker deployments list`."""
+    """`tastemaker admin deployments list`."""
     workspace = Workspace.open(folder)
     current, rows = active(workspace), []
     for one in deployments(workspace):
@@ -180,7 +180,7 @@ def listed(folder: Path) -> dict[str, Any]:
 
 
 def changed(folder: Path, name: str | None = None) -> dict[str, Any]:
-    """`tastemaker deployments activate NAME`, or `rollback` without one; says which items come back."""
+    """`tastemaker admin deployments activate NAME`, or `rollback` without one; says which items come back."""
     workspace = Workspace.open(folder)
     deployment = rollback(workspace) if name is None else activate(workspace, name)
     lines = [f"deployment {deployment.name} serves {deployment.items:,} items; {deployment.note}"]
@@ -195,7 +195,7 @@ def changed(folder: Path, name: str | None = None) -> dict[str, Any]:
 
 
 def faults(folder: Path) -> list[Finding]:
-    """What `tastemaker doctor` says of the active deployment; nothing before the first one."""
+    """What `tastemaker admin doctor` says of the active deployment; nothing before the first one."""
     try:
         current = active(Workspace.open(folder))
         if current is None:

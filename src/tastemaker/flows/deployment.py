@@ -191,7 +191,7 @@ def read(workspace: Workspace, fingerprint: str) -> Deployment:
         if path.exists() and isinstance(error, ArtifactError):
             raise
         raise ArtifactError(
-            f"{workspace.root}: deployment {named(fingerprint)} is gone; `tastemaker deployments -w"
+            f"{workspace.root}: deployment {named(fingerprint)} is gone; `tastemaker admin deployments -w"
             f" {workspace.root}` lists those there are, `tastemaker train` makes a new one"
         ) from None
     except (ValueError, KeyError):

@@ -102,8 +102,8 @@ class Pipeline:
         self.media = media_mark(workspace)
         if set(self.snapshot.inputs.values()) & workspace.tombstones.held:
             raise ArtifactError(
-                f"{workspace.root}: the tables still hold a person whom `tastemaker forget` was to remove"
-                " when it was cut off; run it for them again"
+                f"{workspace.root}: the tables still hold a person whom `tastemaker admin forget` was to"
+                " remove when it was cut off; run it for them again"
             )
 
     @cached_property

@@ -346,8 +346,8 @@ def _stranger() -> Problem:
     return Problem(
         401,
         "this server answers only who has a key or a token",
-        "send it as 'Authorization: Bearer ...'; whoever runs the server makes one with `tastemaker keys"
-        " add`",
+        "send it as 'Authorization: Bearer ...'; whoever runs the server makes one with `tastemaker admin"
+        " keys add`",
         {"WWW-Authenticate": "Bearer"},
     )
 

@@ -128,7 +128,7 @@ def serve(
         server.close()
         raise InputError(
             f"cannot listen on {host} without a key: whoever reaches it could read and write everything; make"
-            " one with `tastemaker keys add --role app -w WORKSPACE`, or leave out --host"
+            " one with `tastemaker admin keys add --role app -w WORKSPACE`, or leave out --host"
         )
     edge = dataclasses.replace(settings.edge, anywhere=reached)
     access = dataclasses.replace(settings.access, local=not reached)

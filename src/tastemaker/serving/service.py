@@ -245,7 +245,7 @@ class WorkspaceService:
         ]
 
     def forget(self, user_id: str) -> dict[str, Any]:
-        """Erase the person from everything the workspace keeps, as `tastemaker forget` does. Raises
+        """Erase the person from everything the workspace keeps, as `tastemaker admin forget` does. Raises
         Unknown, and InputError on the name that stands for nobody.
         """
         check_person(user_id)

@@ -184,7 +184,7 @@ def _forgotten(workspace: Workspace) -> Iterator[Finding]:
                 "error",
                 "forgotten",
                 f"the erasure of {len(tombstones.unfinished)} people was begun and has not ended",
-                "run `tastemaker forget` for them again",
+                "run `tastemaker admin forget` for them again",
             )
             return
         left = [one for one in sorted(tombstones.held) if (workspace.data / f"tables-{one}").exists()]
@@ -192,7 +192,7 @@ def _forgotten(workspace: Workspace) -> Iterator[Finding]:
             yield Finding(
                 "error",
                 "forgotten",
-                f"tables-{left[0]} holds a person whom `tastemaker forget` was to remove",
+                f"tables-{left[0]} holds a person whom `tastemaker admin forget` was to remove",
                 "it was cut off, so run it for them again",
             )
             return

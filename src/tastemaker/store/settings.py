@@ -259,7 +259,7 @@ RENAMED: dict[str, tuple[str, Callable[[Any], Any]]] = {
 TOP = tuple(FIELDS)[: list(FIELDS).index("port") + 1]
 _WORDS = {str: "text in quotes", int: "whole number", float: "number", bool: "true or false"}
 _HEADER = f"""# Settings of this Tastemaker workspace. Delete a line to get its default back;
-# `tastemaker doctor` checks the file.
+# `tastemaker admin doctor` checks the file.
 format = {FORMAT}  # version of the workspace's layout; not a setting
 """
 

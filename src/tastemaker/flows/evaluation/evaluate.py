@@ -93,7 +93,8 @@ def evaluate_workspace(
     nothing = not outcomes[0].ranks.any()
     if nothing:
         text += (
-            f"\n{checks.NOTHING}; look at the tables (`tastemaker doctor`) and at the report's training curve"
+            f"\n{checks.NOTHING}; look at the tables (`tastemaker admin doctor`) and at the report's training"
+            " curve"
         )
     return {"run": str(folder), **document, "text": text, "exit_code": int(nothing)}
 

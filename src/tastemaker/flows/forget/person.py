@@ -1,4 +1,4 @@
-"""`tastemaker forget`: a person leaves the workspace, and a tombstone keeps them out of it."""
+"""`tastemaker admin forget`: a person leaves the workspace, and a tombstone keeps them out of it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def forget(folder: Path, user: str, dry_run: bool = False) -> dict[str, Any]:
         when something is training, a file cannot be read or written, or the person is still held afterwards.
     BusyError
         when another process has the database open for so long that its log cannot be emptied: the erasure is
-        unfinished then, as `tastemaker doctor` says, and a second call ends it.
+        unfinished then, as `tastemaker admin doctor` says, and a second call ends it.
     """
     user_id = user.strip()
     check_person(user_id)
@@ -55,7 +55,9 @@ def forget(folder: Path, user: str, dry_run: bool = False) -> dict[str, Any]:
     if dry_run:
         found, known = _asked(workspace, user_id)
         return _told(workspace, user_id, found, known, dry_run=True)
-    with workspace.lock("forgetting a person", command="tastemaker forget"):  # the command line holds the id
+    with workspace.lock(
+        "forgetting a person", command="tastemaker admin forget"
+    ):  # the command line holds the id
         found, known = _asked(workspace, user_id)
         if found or not workspace.tombstones.finished(user_id):
             _remove(workspace, user_id, found)

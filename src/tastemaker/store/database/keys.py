@@ -114,7 +114,7 @@ class Keys:
         """
         key = next((key for key in self.all() if which in (key.key_id, key.name) and not key.revoked), None)
         if key is None:
-            raise InputError(f"no key in force is called '{which}'; see `tastemaker keys list`")
+            raise InputError(f"no key in force is called '{which}'; see `tastemaker admin keys list`")
         with self._database.transaction() as connection:
             sql = "UPDATE keys SET revoked_at = ? WHERE key_id = ?"
             connection.execute(sql, (micros(datetime.now(UTC)), key.key_id))
