@@ -5,6 +5,7 @@ did.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -148,6 +149,8 @@ def live(arm: str, out: Path, workspace: Path, settings: RehearsalSettings) -> N
         CrowdSettings(world=settings.world),
     )
     town = Town(folder, crowd, catalogue, settings.arms[arm], settings.schedule)
+    if not Workspace.open(workspace).settings.threads:  # worlds that share the cores wait for each other else
+        town.operator.set({"threads": max(1, (os.cpu_count() or 1) // settings.jobs)})
     diary = town.live(arm, lambda *_: None)
     write_json(out / f"{slug(arm)}.json", asdict(diary))
 
