@@ -7,11 +7,10 @@ from typing import Annotated
 
 import typer
 
-import tastemaker.cli.deployments as deployments
 import tastemaker.cli.keys as keys
-from tastemaker.cli.database import copy_database
 from tastemaker.cli.options import HERE, AsJson, Workspace, group
 from tastemaker.cli.output import emit
+from tastemaker.errors import InputError
 
 app = group("""
     What an operator does: choose what is served, say who may call, erase a person, look for faults.
@@ -23,9 +22,85 @@ app = group("""
 
     The same, with figures, is on the page /operator of a running server.
     """)
-app.add_typer(deployments.app, name="deployments")
+deployments = group("""
+    List, activate and roll back what is served.
+
+    A deployment is a model with its Semantic IDs, memory, proxy, policy and catalogue, whole and unchanging.
+    `train` makes one of what it learnt, `ingest` one with the new catalogue; a running server takes the
+    active one over within seconds.
+
+      tastemaker admin deployments list -w shop
+      tastemaker admin deployments rollback -w shop
+    """)
+
+
+@deployments.command("list")
+def list_(workspace: Workspace = HERE, as_json: AsJson = False) -> None:
+    """Every deployment that is kept, the newest first; * marks the active one.
+
+    Example: tastemaker admin deployments list -w shop
+    """
+    from tastemaker.flows.deploy import listed
+
+    emit(listed(workspace), as_json)
+
+
+@deployments.command()
+def activate(
+    name: Annotated[str, typer.Argument(help="The name as listed, or the beginning of it.")],
+    workspace: Workspace = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Serve another deployment from now on, checked whole first.
+
+    Its catalogue comes with it: items taken down since are named. Example: tastemaker admin deployments
+    activate d-8906e24cff9b -w shop
+    """
+    from tastemaker.flows.deploy import changed
+
+    emit(changed(workspace, name), as_json)
+
+
+@deployments.command()
+def rollback(workspace: Workspace = HERE, as_json: AsJson = False) -> None:
+    """Serve what was served before the active deployment.
+
+    Items taken down since are named. Example: tastemaker admin deployments rollback -w shop
+    """
+    from tastemaker.flows.deploy import changed
+
+    emit(changed(workspace), as_json)
+
+
+app.add_typer(deployments, name="deployments")
 app.add_typer(keys.app, name="keys", short_help="Who may call the server, and what operators did.")
-app.command("copy-database")(copy_database)
+
+
+@app.command("copy-database")
+def copy_database(
+    url: Annotated[str, typer.Argument(help="An empty PostgreSQL: postgresql://me@host/shop.")],
+    workspace: Workspace = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Copy the workspace's database file into a PostgreSQL.
+
+    All of it or nothing, each row checked; nobody writes to the file meanwhile. Then write the address into
+    tastemaker.toml and start the servers again. Example: tastemaker admin copy-database -w shop
+    postgresql://me@host/shop
+    """
+    from tastemaker.store.database.copy import copy_database as copy
+    from tastemaker.store.database.postgres import Address
+    from tastemaker.store.workspace import Workspace as Store
+
+    store = Store.open(workspace)
+    if isinstance(store.database, Address):
+        raise InputError(
+            f"{workspace}: uses {store.database} already; take `database` out of tastemaker.toml"
+        )
+    rows = copy(store.database, Address(url))
+    lines = [f"{count:>9,}  {table}" for table, count in rows.items() if count]
+    lines.append(f'copied; now write database = "{url}" under [advanced] in {workspace / "tastemaker.toml"}')
+    emit({"database": url, "rows": rows, "text": "\n".join(lines)}, as_json)
 
 
 @app.command()

@@ -323,7 +323,7 @@ app.command()(serving.demo)
 app.command()(assist.chat)
 app.command()(rehearse)
 app.command(hidden=True)(assist.mcp)  # these were here before there was a group for them
-for part, title in ((admin.deployments.app, "deployments"), (admin.keys.app, "keys")):
+for part, title in ((admin.deployments, "deployments"), (admin.keys.app, "keys")):
     app.add_typer(part, name=title, hidden=True)
 for command in (admin.forget, admin.doctor, admin.copy_database):
     app.command(command.__name__.replace("_", "-"), hidden=True)(command)
