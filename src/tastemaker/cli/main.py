@@ -11,6 +11,7 @@ import typer
 
 import tastemaker.cli.admin as admin
 import tastemaker.cli.assist as assist
+import tastemaker.cli.keys as keys
 import tastemaker.cli.serving as serving
 import tastemaker.cli.simulate as simulate
 from tastemaker.cli.converse import app as converse_app
@@ -323,8 +324,8 @@ app.command()(serving.demo)
 app.command()(assist.chat)
 app.command()(rehearse)
 app.command(hidden=True)(assist.mcp)  # these were here before there was a group for them
-for part, title in ((admin.deployments, "deployments"), (admin.keys.app, "keys")):
-    app.add_typer(part, name=title, hidden=True)
+app.add_typer(admin.deployments, name="deployments", hidden=True)
+app.add_typer(keys.app, name="keys", hidden=True)
 for command in (admin.forget, admin.doctor, admin.copy_database):
     app.command(command.__name__.replace("_", "-"), hidden=True)(command)
 
