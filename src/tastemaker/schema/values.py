@@ -18,8 +18,8 @@ import pyarrow.types as pt
 from tastemaker.errors import InputError
 
 Reader = Callable[[pa.ChunkedArray, str], tuple[pl.Series, pl.Series]]
-# Words that stand for "nothing" in what databases, spreadsheets and pandas write.
 EITHER = "\x1f"  # between the `field=value` that an alternative of a clause `either` demands together
+# Words that stand for "nothing" in what databases, spreadsheets and pandas write.
 NULL_WORDS = frozenset(
     [
         "NULL",
