@@ -228,3 +228,9 @@ def test_concurrency_halves_and_recovers_over_http(make, clock, connect):
             engine.call(ask("x" * (i + 1)))
             allowed.append(engine.pace.allowed)
     assert allowed == [4] * 4 + [2] + [3] * 3 + [4] * 4
+
+
+def test_a_key_of_a_letter_is_not_taken_out_of_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEST_KEY", "x")
+    chat = Endpoint(EndpointSettings("http://host/v1", "m", key_variable="TEST_KEY"))
+    assert chat._without_key("a planxty in mixolydian") == "a planxty in mixolydian"

@@ -21,6 +21,7 @@ from tastemaker.chat.cache import call_key
 from tastemaker.chat.protocol import CallError, Media, Message, Reply, Request, Usage
 from tastemaker.errors import InputError
 
+SECRET = 8  # letters from which a key is one
 _AUDIO = {"audio/wav": "wav", "audio/mpeg": "mp3"}
 _SHOWN = 200
 _DENIED = {
@@ -207,8 +208,10 @@ class Endpoint:
         raise error
 
     def _without_key(self, text: str) -> str:
-        """What the endpoint said, without the key should it repeat it."""
-        return text.replace(self._key, "[key]") if self._key else text
+        """What the endpoint said, without the key should it repeat it; a few letters ("x", "none") are no
+        secret, and stand in words.
+        """
+        return text.replace(self._key, "[key]") if len(self._key) >= SECRET else text
 
 
 def retry_after(value: str, now: float) -> float:
