@@ -172,7 +172,9 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=200)
     parser.add_argument("--steps", type=int, default=40, help="training steps; 0 leaves training out")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--width", type=int, default=WIDTH, help="of the model")
     arguments = parser.parse_args()
+    globals()["WIDTH"] = arguments.width
     sizes = [int(one) for one in arguments.items.split(",")]
     if arguments.steps:
         training(sizes[0], arguments.steps, arguments.threads)

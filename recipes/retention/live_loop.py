@@ -35,6 +35,7 @@ from tastemaker.flows.retention.experiment.run import check_experiment, read_exp
 from tastemaker.flows.retention.live.fit import fit_live
 from tastemaker.flows.retention.live.trial import export_trial
 from tastemaker.flows.train import run_stages
+from tastemaker.rehearse.town import ASKING, PLAN
 from tastemaker.serving.query import Happened, Query, Slate
 from tastemaker.serving.service import WorkspaceService
 from tastemaker.simulate.retention import ListenerWorld, ask, draw_listeners, returns
@@ -45,24 +46,9 @@ from tastemaker.store.settings import SETTINGS_FILE
 
 NAME = "live_loop"
 START = datetime(2026, 3, 2, 18, tzinfo=UTC)
-ASKING = {"ask_share": 0.5, "ask_hours": 20.0, "ask_lists": 1, "ask_holdout": 0.1}
 K = 8
 TOGETHER = "Intervals over seeds: each seed has its own listeners, plays, model, answers and split."
 EXPERIMENT = "rr-demo"
-PLAN = """\
-id = "rr-demo"
-primary = ["returned"]
-exploratory = ["likes"]
-horizon = "day 1 after the first exposure"
-shares = { control = 0.5, treatment = 0.5 }
-guardrails = { skips = 0.2 }
-
-[metrics.returned]
-[metrics.likes]
-denominator = "plays"
-[metrics.skips]
-better = "down"
-"""
 
 
 @dataclass
@@ -270,7 +256,7 @@ def truth(town: Town) -> dict[str, Any]:
 def read_out(folder: Path, out: Path) -> dict[str, Any]:
     """Export, check and read the test as anybody would."""
     plan, results = out / "plan.toml", out / "results.parquet"
-    write_text(plan, PLAN)
+    write_text(plan, PLAN.format(EXPERIMENT))
     exported = export_trial(folder, results, EXPERIMENT, days=1)
     with progress(True) as report:
         checked = check_experiment(results, plan, report, exposures=Path(exported["exposures"]))

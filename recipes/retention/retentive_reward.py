@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 
 from recipes.common import Journal, parser, read_arguments, save_figure, show_table
 from recipes.retention.impressions import draw_impressions, expected_return
-from recipes.retention.live_loop import ASKING, Town, build, live, points, serve, settle
+from recipes.retention.live_loop import Town, build, live, points, serve, settle
 from tastemaker.cli.progress import progress
 from tastemaker.flows.pipeline import Pipeline
 from tastemaker.flows.retention.live.context import Context
@@ -29,6 +29,7 @@ from tastemaker.flows.retention.live.fit import fit_live
 from tastemaker.flows.search import Searcher
 from tastemaker.flows.stages.trained import trained_parts
 from tastemaker.flows.train import BUILDERS, order
+from tastemaker.rehearse.town import ASKING
 from tastemaker.retention.features import SERVED, matrix
 from tastemaker.retention.proxy import predict_arrays
 from tastemaker.retrieve.evaluation import rank_in_lists

@@ -134,7 +134,7 @@ def test_an_even_split_is_quiet_and_a_webhook_that_is_none_stops_no_watch(folder
     expose(folder, {"control": 400}, "t2")
     change(folder, experiment="t2")
     assert [look.alarm for look in watcher.round()] == [False, False, True]
-    first = watcher.looks[-1].at
+    first = watcher.looks()[-1].at
     assert watcher.round()[-1].at == first  # since when it rings
 
 

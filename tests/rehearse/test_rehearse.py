@@ -14,7 +14,7 @@ from tests.conftest import tiny_interactions, tiny_items
 from tastemaker.cli.main import main
 from tastemaker.errors import InputError
 from tastemaker.rehearse.crowd import WORLDS, Crowd, CrowdSettings
-from tastemaker.rehearse.rehearse import ALL, NONE, RehearsalSettings, paired
+from tastemaker.rehearse.rehearse import ALL, NONE, RehearsalSettings, differences, mean_of
 from tastemaker.rehearse.rehearse import rehearse as live
 from tastemaker.rehearse.town import START, Schedule
 from tastemaker.store import Database
@@ -63,7 +63,7 @@ def test_each_world_has_built_in_what_it_says() -> None:
 def test_the_difference_is_paired_by_person() -> None:
     base = [{"person": f"p{n}", "returning": n / 100} for n in range(30)]
     better = [visit | {"returning": visit["returning"] + 0.01} for visit in base]
-    effect = paired({"visits": better}, {"visits": base}, 0)
+    effect = mean_of([differences({"visits": better}, {"visits": base})], 0)
     assert effect.low == pytest.approx(0.01) and effect.high == pytest.approx(0.01) and effect.n == 30
 
 

@@ -13,7 +13,6 @@ import pytest
 
 from tastemaker.errors import ArtifactError
 from tastemaker.store import Artifacts, Database, Event, Workspace, diagnose, ingest_files
-from tastemaker.store.database.personal import held
 from tastemaker.store.tombstones import TOMBSTONES_FILE, Tombstones, outdated
 
 
@@ -110,7 +109,7 @@ def test_rows_are_counted_and_gone_from_the_log_while_others_have_it_open(tmp_pa
         [Event("e1", "somebody-secret", "like", when, "i"), Event("e2", "other", "like", when, "i")]
     )
     database = Database(path)
-    assert held(database, "somebody-secret") == {
+    assert database.held("somebody-secret") == {
         "events": 1,
         "slates": 0,
         "surveys": 0,
@@ -119,7 +118,7 @@ def test_rows_are_counted_and_gone_from_the_log_while_others_have_it_open(tmp_pa
         "exposures": 0,
         "talks": 0,
     }
-    assert database.erase("somebody-secret") == 1 and not any(held(database, "somebody-secret").values())
+    assert database.erase("somebody-secret") == 1 and not any(database.held("somebody-secret").values())
     database.scrub()
     for file in tmp_path.iterdir():
         assert b"somebody-secret" not in file.read_bytes(), file

@@ -19,7 +19,7 @@ from tastemaker.assist.library import Library
 from tastemaker.assist.offline import answer
 from tastemaker.assist.parts import Done, Item, Notice, Part, Question, Text, listed, plain_text
 from tastemaker.assist.shelf import Shelf
-from tastemaker.assist.state import State, chip_name, dump, load, moved
+from tastemaker.assist.state import FOREIGN, State, chip_name, dump, leave, load, moved, take_up
 from tastemaker.converse.claims import HIDDEN
 from tastemaker.converse.reading.wishes import backed
 from tastemaker.errors import InputError
@@ -33,10 +33,7 @@ if TYPE_CHECKING:
     from tastemaker.serving.service import WorkspaceService
 
 log = logging.getLogger("tastemaker.assist")
-FOREIGN = "this conversation is another person's; begin one of your own, without conversation_id"
-SWITCH = (
-    0.0005  # seconds after which a thread lets another go on: who holds the database waits for no ranking
-)
+SWITCH = 0.0005  # seconds of a thread's turn: who holds the database waits for no ranking
 REPLY = 8_000  # letters that are kept of an answer
 REPLAYED = 20  # messages of a conversation that is read anew
 
@@ -65,6 +62,7 @@ class _Conversation:
     shelf: Shelf
     lock: threading.Lock = field(default_factory=threading.Lock)
     handles: list[int] = field(default_factory=list)
+    left: str = ""  # to other processes, after the last turn here
 
     def follow(self, shelf: Shelf) -> None:
         """The same items in the rows of another shelf."""
@@ -142,6 +140,7 @@ class Assistant:
         with held.lock:
             library = self.library()
             held.follow(shelf := library.shelf)
+            take_up(self.service.common, held, shelf.catalogue)
             gate = Gate(shelf, held.state)
             desk = Desk(shelf, library.ranker, library, held.state, gate, keeps=not stored)
             degraded, usage, partial, reply = False, {"seconds": 0.0}, set[str](), list[str]()
@@ -164,6 +163,7 @@ class Assistant:
                 yield Notice(f"{error}")
             finally:
                 held.state = desk.state
+                leave(self.service.common, held, shelf.catalogue)
             if sent := {choice.request_id for choice in desk.offered[: desk.logged]} - partial:
                 self.service.delivered(tuple(sent))
             kept_for = held.state.user_id

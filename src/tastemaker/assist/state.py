@@ -6,13 +6,17 @@ import json
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from tastemaker.converse.catalogue import Catalogue
 from tastemaker.converse.constraints import Clause, Constraint
 from tastemaker.converse.reading.vocabulary import Vocabulary, spoken
+from tastemaker.errors import InputError
 from tastemaker.schema.values import EITHER
+from tastemaker.serving.load import Common
 
 _ROWS = ("shown", "seen", "liked", "disliked", "near")
+FOREIGN = "this conversation is another person's; begin one of your own, without conversation_id"
 REMEMBERED = 20  # messages that count for the ranking
 
 
@@ -71,6 +75,46 @@ def dump(state: State, ids: Sequence[str], reply: str = "") -> str:
         | {"messages": state.messages[-REMEMBERED:], "active": active, "focus": focus, "slates": slates}
         | {"extreme": state.extreme, "reply": reply}
     )
+
+
+class Held(Protocol):
+    """A conversation in the memory of a process; left: how this process left it to others."""
+
+    state: State
+    handles: list[int]
+    left: str
+
+
+def leave(common: Common | None, held: Held, catalogue: Catalogue) -> None:
+    """Let other processes of the server, if there are any, go on from here."""
+    if common is None:
+        return
+    ids, before, now = catalogue.item_ids, list[tuple[str, str]](), held.state
+    while now is not None and len(before) < REMEMBERED:
+        before.append((dump(now, ids), now.asked))
+        now = now.before  # type: ignore[assignment]
+    handles = [ids[row] if row >= 0 else None for row in held.handles]
+    held.left = json.dumps([held.state.user_id, before[::-1], handles])
+    common.talks.keep(held.state.conversation_id, held.left)
+
+
+def take_up(common: Common | None, held: Held, catalogue: Catalogue) -> None:
+    """State and handles as the last turn left them, in whichever process that was; raises InputError when it
+    was another person's.
+    """
+    name, who = held.state.conversation_id, held.state.user_id
+    left = None if common is None else common.talks.left(name)
+    if left is None or left == held.left:
+        return
+    owner, before, handles = json.loads(left)
+    if owner not in (None, who):
+        raise InputError(FOREIGN)
+    state: State | None = None
+    for text, asked in before:
+        state = replace(load(text, name, who, catalogue), asked=asked, before=state)
+    assert state is not None
+    held.state, held.left = state, left
+    held.handles = [catalogue.row.get(item, -1) for item in handles]
 
 
 def load(text: str, conversation_id: str, user_id: str | None, catalogue: Catalogue) -> State:

@@ -89,7 +89,7 @@ def copy_database(
     postgresql://me@host/shop
     """
     from tastemaker.store.database.copy import copy_database as copy
-    from tastemaker.store.database.postgres import Address
+    from tastemaker.store.database.session import Address
     from tastemaker.store.workspace import Workspace as Store
 
     store = Store.open(workspace)

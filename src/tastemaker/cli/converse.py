@@ -297,7 +297,9 @@ def export(
             help="talkplay: keep or leave out sessions with a turn that played nothing.",
         ),
     ] = True,
-    out: Annotated[Path | None, typer.Option(help="Where to; default: exports/ beside the data set.")] = None,
+    out: Annotated[
+        str | None, typer.Option(help="File or URL (s3:// ...); default: in exports/ beside the data set.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Write the data set in the shape that a trainer or an evaluator reads.

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,7 +19,11 @@ from tastemaker.cli.progress import progress
 from tastemaker.errors import InputError
 
 if TYPE_CHECKING:
-    from tastemaker.serving.service import WorkspaceService
+    from fastapi import FastAPI
+
+    from tastemaker.server import ServerSettings
+    from tastemaker.server.processes import Board
+    from tastemaker.store.database import Keys
 
 
 def serve(
@@ -27,6 +32,9 @@ def serve(
         str | None, typer.Option(help="Address to listen on; default: the workspace's, this machine only.")
     ] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; default: the workspace's.")] = None,
+    processes: Annotated[
+        int, typer.Option(min=1, max=64, help="How many processes answer behind the one port.")
+    ] = 1,
     model: Model = None,
     mcp: Annotated[
         bool,
@@ -43,7 +51,8 @@ def serve(
     """Serve the web page, the API and the assistant.
 
     Without keys (see `tastemaker admin keys`) it listens to this machine only, and trusts it. The API is
-    described at /openapi.json and in docs/api.md. Example: tastemaker serve -w shop --port 8800
+    described at /openapi.json and in docs/api.md. Several processes answer more at a time, and share the
+    pages of the model; one that dies is replaced. Example: tastemaker serve -w shop --port 8800
 
     To another assistant (extra: pip install 'tastemaker[mcp]'): tastemaker serve -w shop --mcp --user U17
     """
@@ -57,11 +66,14 @@ def serve(
     from tastemaker.server.observe import log_json
     from tastemaker.serving.service import open_service
 
+    if processes > 1:
+        _serve_processes(workspace, processes, host, port, model)
+        return
     service = open_service(workspace)
     settings = service.workspace.settings
     if settings.log == "json":
         log_json()
-    announce = _announced(service, workspace)
+    announce = _announced(service.keys, workspace)
     run_server(
         service,
         host or settings.host,
@@ -105,7 +117,7 @@ def demo(
     person = service.users(1, 0)[0][0]["user_id"]
 
     def announce(url: str) -> None:
-        _announced(service, workspace)(url)
+        _announced(service.keys, workspace)(url)
         print(f"Next, in another terminal: {program()} recommend -w {workspace} --user {person}", flush=True)
         print(f"Your own data:             {program()} init shop", flush=True)
 
@@ -113,10 +125,53 @@ def demo(
     run_server(service, settings=settings, listener=listener, announce=announce, talker=talker(service, None))
 
 
-def _announced(service: WorkspaceService, workspace: Path) -> Callable[[str], None]:
+def _serve_processes(
+    folder: Path, processes: int, host: str | None, port: int | None, model: str | None
+) -> None:
+    from tastemaker.flows.deploy import in_service
+    from tastemaker.flows.watches import Watcher
+    from tastemaker.server import About, ServerSettings, serve_processes
+    from tastemaker.server.observe import log_json
+    from tastemaker.serving.draw import Rounds
+    from tastemaker.store import Database
+    from tastemaker.store import Workspace as Opened
+    from tastemaker.store.database import Keys
+
+    workspace = Opened.open(folder)
+    in_service(workspace)
+    settings, database = workspace.settings, Database(workspace.database)
+    if settings.log == "json":
+        log_json()
+    watches = Watcher(lambda: Opened.open(folder), settings.watch_seconds)
+    keys = Keys(database)
+    about = About(keys, ServerSettings.of(settings), Rounds(database), watches)
+    port, announce = settings.port if port is None else port, _announced(keys, folder)
+    try:
+        serve_processes(
+            partial(_made, folder, model), processes, host or settings.host, port, about, announce
+        )
+    finally:
+        watches.close()
+        database.close()
+
+
+def _made(folder: Path, model: str | None, settings: ServerSettings, board: Board) -> FastAPI:
+    """The application of one of several processes."""
+    from tastemaker.server import create_app
+    from tastemaker.server.observe import log_json
+    from tastemaker.serving.service import open_service
+    from tastemaker.store.database import Keys
+
+    Keys.serving, service = True, open_service(folder, board)
+    if service.workspace.settings.log == "json":
+        log_json()
+    return create_app(service, settings, talker=talker(service, model), board=board)
+
+
+def _announced(keys: Keys, workspace: Path) -> Callable[[str], None]:
     def announce(url: str) -> None:
         print(f"\nserving on {url}  (Ctrl-C stops it; what was built is kept)", flush=True)
-        if not service.keys.all():
+        if not keys.all():
             print(
                 "There are no keys: only this machine reaches it, and every program here may do everything;"
                 f" `{program()} admin keys add -w {workspace}` changes that.",

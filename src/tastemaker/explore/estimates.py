@@ -83,10 +83,15 @@ def estimate_policy(
     `Contributions`). unit: user, request or row, what is independent; default: the first of them that the log
     knows. Raises InputError on a name that nobody has, or one that this log does not allow.
     """
-    chosen = list(names) or [name for name in BUILT_IN if not _missing(name, log, policy)]
+    chosen = list(names) or allowed(log, policy)
     model = fit_reward_model(log, vectors) if log.rewarded and set(chosen) & set(MODELLED) else None
     units = log.units(unit)
     return [_estimate(_contributions(name, log, policy, model).by(units), delta) for name in chosen]
+
+
+def allowed(log: Log, policy: Policy) -> list[str]:
+    """The package's own estimators that a log has all for."""
+    return [name for name in BUILT_IN if not _missing(name, log, policy)]
 
 
 def _missing(name: str, log: Log, policy: Policy) -> str:

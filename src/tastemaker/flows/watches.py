@@ -126,7 +126,6 @@ class Watcher:
         if seconds:
             self._thread.start()
 
-    @property
     def looks(self) -> list[Look]:
         """The last look of each watch, with why it could not look since, where it could not."""
         said = "{}; it rings on, for the last look failed: {}"
@@ -157,7 +156,7 @@ class Watcher:
             elif watch in self._looks:
                 self._looks[watch] = replace(self._looks[watch], failed="")
         self._send(workspace)
-        return self.looks
+        return self.looks()
 
     def _note(self, watch: str, seen: Look) -> None:
         before = self._looks.get(watch)

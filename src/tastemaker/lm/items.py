@@ -274,7 +274,7 @@ def load_items(folder: Path, device: torch.device | str = "cpu") -> ItemModel:
         if (digest := file_hash(folder / WEIGHTS)) != about["weights"]:
             raise ValueError(f"its weights have hash {digest}, recorded was {about['weights']}")
         model = ItemModel(shape, about["items"], about["share"])
-        model.load_state_dict(load_file(folder / WEIGHTS))
+        model.load_state_dict(load_file(folder / WEIGHTS), assign=True)  # the pages of the file, shared
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise ModelError(f"{folder / FILE}: cannot be loaded ({reason}); train again") from None

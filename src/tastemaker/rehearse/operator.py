@@ -8,12 +8,15 @@ import os
 import re
 import runpy
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from multiprocessing import get_context
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any
 
@@ -58,24 +61,35 @@ def run(words: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str,
     return code, out.getvalue(), err.getvalue()
 
 
+def reason(result: Mapping[str, Any]) -> str:
+    """Why a command ended as it did, in a line, from what it printed as JSON."""
+    if result.get("certificates"):
+        result = result["certificates"][result["candidate"] - 1]
+    texts = (str(result[name]) for name in ("because", "reason", "error") if result.get(name))
+    return " ".join(next(texts, "").split())[:300]
+
+
+@cache
+def desk() -> ProcessPoolExecutor:
+    """The process of this one in which commands run; it loads the program once, for all worlds."""
+    pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+    Finalize(None, pool.shutdown, exitpriority=10)  # a process waits for its own before it ends
+    return pool
+
+
 class Operator:
-    """Who runs `tastemaker` commands on a workspace, at the town's time, in a process beside it that loads
-    the program once.
-    """
+    """Who runs `tastemaker` commands on a workspace, at the town's time, in a process beside it."""
 
     def __init__(self, folder: Path, now: Callable[[], datetime] | None = None) -> None:
-        self.folder, self.now = folder, now
-        self._desk = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
-
-    def close(self) -> None:
-        """End the process."""
-        self._desk.shutdown()
+        self.folder, self.now, self.seconds = folder, now, dict[str, float]()  # spent, by command
 
     def command(self, *words: str, here: bool = True) -> tuple[int, dict[str, Any]]:
         """Run `tastemaker ...` as an operator does; its exit code and what it printed as JSON."""
         line = [*words, *(("-w", str(self.folder)) if here else ()), "--json"]
         clock = {CLOCK: self.now().isoformat()} if self.now else {}
-        code, out, err = self._desk.submit(run, line, clock).result()
+        began, name = time.monotonic(), " ".join(word for word in words[:2] if word.isalpha())
+        code, out, err = desk().submit(run, line, clock).result()
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - began
         try:
             result = json.loads(out)
         except ValueError:

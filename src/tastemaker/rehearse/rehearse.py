@@ -7,8 +7,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
@@ -31,7 +32,7 @@ from tastemaker.store.settings import SETTINGS_FILE
 Floats = npt.NDArray[np.float64]
 Report = Callable[[str, float, float, str], None]
 HELD = 0.1  # share of the catalogue that arrives during the rehearsal
-ALL, NONE = "everything", "nothing"
+ALL, NONE, TOGETHER = "everything", "nothing", "all parts together"
 HARM = 0.01  # a part may cost at most this much of the chance to return, in all worlds
 DRAWS = 2_000
 
@@ -67,14 +68,18 @@ class RehearsalSettings:
         )
 
 
-def rehearse(workspace: Path, out: Path, settings: RehearsalSettings, report: Report) -> dict[str, Any]:
+def rehearse(
+    workspace: Path, out: Path, settings: RehearsalSettings, report: Report, pool: Executor | None = None
+) -> dict[str, Any]:
     """Live the days in every world, and write the page; worlds that an earlier run finished are kept.
 
+    pool: processes that live the worlds, of which several rehearsals make use; default: `settings.jobs` own.
     Raises InputError when the workspace has no tables, or fewer people than are wanted.
     """
     catalogue = split(Workspace.open(workspace), settings)
     out.mkdir(parents=True, exist_ok=True)
     plan = json.loads(json.dumps(asdict(settings)))
+    del plan["jobs"]
     known = out / "rehearsal.json"
     if known.exists() and json.loads(known.read_text()) != plan:
         raise InputError(f"{out}: holds a rehearsal with other settings; choose another --out")
@@ -87,13 +92,18 @@ def rehearse(workspace: Path, out: Path, settings: RehearsalSettings, report: Re
         report("the first model", 1, 1, "")
     waiting = [arm for arm in settings.arms if not (out / f"{slug(arm)}.json").exists()]
     report("worlds", len(settings.arms) - len(waiting), len(settings.arms), "")
-    with ProcessPoolExecutor(max(1, settings.jobs), mp_context=get_context("spawn")) as pool:
+    with workers(settings.jobs) if pool is None else nullcontext(pool) as pool:
         work = [pool.submit(live, arm, out, workspace, settings) for arm in waiting]
         for done, (arm, lived) in enumerate(zip(waiting, work, strict=True), start=1):
             lived.result()
             report("worlds", len(settings.arms) - len(waiting) + done, len(settings.arms), arm)
     diaries = {arm: json.loads((out / f"{slug(arm)}.json").read_text()) for arm in settings.arms}
     return write_claim(judged(diaries, settings), out)
+
+
+def workers(jobs: int) -> ProcessPoolExecutor:
+    """Processes that live worlds, so many at once."""
+    return ProcessPoolExecutor(max(1, jobs), mp_context=get_context("spawn"))
 
 
 def slug(arm: str) -> str:
@@ -130,7 +140,6 @@ def prepare(workspace: Path, folder: Path, catalogue: Catalogue) -> None:
     operator.set({"exploration": 0.0, "ask_share": 0.0, "experiment": "", "host": "127.0.0.1"})
     operator.ingest(catalogue, catalogue.held)
     code, result = operator.command("train")
-    operator.close()
     if code:
         raise InputError(f"{folder}: the first training failed: {result.get('error', result)}")
 
@@ -158,12 +167,19 @@ def live(arm: str, out: Path, workspace: Path, settings: RehearsalSettings) -> N
 # ---- what the diaries say
 
 
+def compared(
+    diaries: dict[str, dict[str, Any]], settings: RehearsalSettings, what: str = "returning"
+) -> dict[str, Floats]:
+    """Each part's differences, by person: everything against the same world without the part."""
+    others = {part: f"without {part}" for part in settings.without} | {TOGETHER: NONE}
+    return {part: differences(diaries[ALL], diaries[arm], what) for part, arm in others.items()}
+
+
 def judged(diaries: dict[str, dict[str, Any]], settings: RehearsalSettings) -> ClaimReport:
     """What each part did, against the same world without it."""
-    others = {part: f"without {part}" for part in settings.without} | {"all parts together": NONE}
-    effects = {part: paired(diaries[ALL], diaries[arm], settings.seed) for part, arm in others.items()}
+    effects = {part: mean_of([values], settings.seed) for part, values in compared(diaries, settings).items()}
     harm = [part for part, effect in effects.items() if effect.high < -HARM]
-    gain, harmless = effects["all parts together"], all(effect.low > -HARM for effect in effects.values())
+    gain, harmless = effects[TOGETHER], all(effect.low > -HARM for effect in effects.values())
     verdict: Any = "not supported" if harm else "cannot tell"
     words = f"; {' and '.join(harm)} cost more than 1 point" if harm else "; no part is shown to cost 1 point"
     if harmless:
@@ -281,23 +297,29 @@ def nights(arm: str, diary: dict[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
-def by_person(diary: dict[str, Any]) -> dict[str, float]:
-    """Each person's mean true chance to return over their lists."""
+def by_person(diary: dict[str, Any], what: str = "returning") -> dict[str, float]:
+    """Each person's mean of a field of `Visit` over their lists: by default the true chance to return."""
     sums: dict[str, list[float]] = {}
     for visit in diary["visits"]:
-        sums.setdefault(visit["person"], []).append(visit["returning"])
+        sums.setdefault(visit["person"], []).append(visit[what])
     return {person: float(np.mean(values)) for person, values in sums.items()}
 
 
-def paired(one: dict[str, Any], other: dict[str, Any], seed: int) -> Interval:
-    """The mean difference over people who came in both worlds, with an interval by resampling people."""
-    first, second = by_person(one), by_person(other)
-    both = sorted(first.keys() & second.keys())
-    differences: Floats = np.array([first[person] - second[person] for person in both])
-    draws = generator(seed, "resample").integers(0, len(both), (DRAWS, len(both)))
-    means = differences[draws].mean(axis=1)
+def differences(one: dict[str, Any], other: dict[str, Any], what: str = "returning") -> Floats:
+    """The difference of each person who came in both worlds, in what their lists were like."""
+    first, second = by_person(one, what), by_person(other, what)
+    return np.array([first[person] - second[person] for person in sorted(first.keys() & second.keys())])
+
+
+def mean_of(crowds: Sequence[Floats], seed: int) -> Interval:
+    """The mean over crowds of people's mean difference, with an interval by resampling people within each."""
+    means = np.zeros(DRAWS)
+    for place, values in enumerate(crowds):
+        draws = generator(seed, "resample", *[place][:place]).integers(0, len(values), (DRAWS, len(values)))
+        means += values[draws].mean(axis=1) / len(crowds)
     low, high = np.quantile(means, (0.025, 0.975))
-    return Interval(float(differences.mean()), float(low), float(high), len(both))
+    value = float(np.mean([values.mean() for values in crowds]))
+    return Interval(value, float(low), float(high), sum(map(len, crowds)))
 
 
 def daily(diary: dict[str, Any], days: int, new: bool = False) -> tuple[float, ...]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ import uvicorn
 
 from tastemaker.assist.assistant import Assistant
 from tastemaker.rehearse.crowd import Crowd, Deed
-from tastemaker.rehearse.operator import Catalogue, Operator
+from tastemaker.rehearse.operator import Catalogue, Operator, reason
 from tastemaker.server.app import create_app
 from tastemaker.server.run import address, bind
 from tastemaker.serving.service import WorkspaceService
@@ -30,13 +31,14 @@ PARTS = ("learning", "exploration", "proxy")
 K = 10
 EXPERIMENT = "rehearsal"
 TEST_DAYS = 7
+ASKING = {"ask_share": 0.5, "ask_hours": 20.0, "ask_lists": 1, "ask_holdout": 0.1}
 PLAN = """\
-id = "rehearsal"
+id = "{}"
 primary = ["returned"]
 exploratory = ["likes"]
 horizon = "day 1 after the first exposure"
-shares = { control = 0.5, treatment = 0.5 }
-guardrails = { skips = 0.2 }
+shares = {{ control = 0.5, treatment = 0.5 }}
+guardrails = {{ skips = 0.2 }}
 
 [metrics.returned]
 [metrics.likes]
@@ -57,6 +59,7 @@ class Schedule:
     night: int = 10
     arrivals: int = 3
     talking: float = 0.3
+    answers: int = 200  # that a proxy is learnt from at least
 
 
 @dataclass
@@ -90,7 +93,9 @@ class Talk:
 
 @dataclass
 class Diary:
-    """What happened in one world: visits, what the nights said, and alarms."""
+    """What happened in one world: visits, what the nights said, and alarms. flagged: what the operator's page
+    said of the data at the end; seconds: of each command, and of the days.
+    """
 
     arm: str
     visits: list[Visit] = field(default_factory=list)
@@ -98,6 +103,8 @@ class Diary:
     nights: list[dict[str, Any]] = field(default_factory=list)
     present: list[int] = field(default_factory=list)
     errors: int = 0
+    flagged: list[str] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
 
 
 class Town:
@@ -119,13 +126,13 @@ class Town:
 
     def live(self, arm: str, report: Any) -> Diary:
         """Every day and night; report(done, total, note) says how far it is."""
-        diary = Diary(arm)
+        diary, began = Diary(arm), time.monotonic()
         chances = dict.fromkeys(self.crowd.people, self.crowd.settings.returning)
         settings: dict[str, Any] = {"exploration": 0.0, "ask_share": 0.0, "experiment": ""}
         if "exploration" in self.parts:
             settings["exploration"] = 0.5
         if "proxy" in self.parts:
-            settings |= {"ask_share": 0.5, "ask_hours": 20.0, "ask_lists": 1, "ask_holdout": 0.1}
+            settings |= ASKING
         self.operator.set(settings)
         with self.serving() as client:
             for day in range(self.schedule.days):
@@ -147,6 +154,11 @@ class Town:
                 self.now = START + timedelta(days=day, hours=23)
                 self.night(day, diary)
                 report(day + 1, self.schedule.days, f"{arm}: {present} people came")
+            findings = client.get("/operator.json", params={"part": "data"}).json()["data"]["findings"]
+        diary.flagged = [finding["message"] for finding in findings]
+        diary.seconds = self.operator.seconds | {
+            "days": time.monotonic() - began - sum(self.operator.seconds.values())
+        }
         return diary
 
     # ---- by day
@@ -253,6 +265,8 @@ class Town:
         if self.certified:
             self.watch(day, diary)
         if day + 1 == self.schedule.days:
+            if self.trial >= 0:
+                self.read_out(day, diary)
             return
         night = self.schedule.night
         # Half-way to the next training: a policy is learnt on the rows of the model that it is served beside.
@@ -270,36 +284,36 @@ class Town:
             self.proxy(day, diary)
 
     def proxy(self, day: int, diary: Diary) -> None:
-        """Fit and deploy a proxy, test it for a week on half of the people, and read the test out."""
-        if self.trial >= 0 and day >= self.trial + TEST_DAYS:
-            out = self.folder.parent / f"{self.folder.name}-trial"
-            out.mkdir(exist_ok=True)
-            write_text(out / "plan.toml", PLAN)
-            table = str(out / "results.parquet")
-            self.operator.command("experiment", "export", "--out", table, "--days", str(TEST_DAYS))
-            code, result = self.operator.command(
-                "experiment",
-                "read",
-                table,
-                "--plan",
-                str(out / "plan.toml"),
-                "--out",
-                str(out / "read"),
-                here=False,
-            )
-            diary.nights.append(
-                {"day": day, "what": "test", "code": code, "verdict": result.get("because", "")}
-            )
-            self.operator.set({"experiment": ""})
-            self.take_over()
-            self.trial = -2
-        code, result = self.operator.command("retention", "proxy", "live", "--least", "200")
+        """Read out a test that had its days, and fit a proxy; the first that is deployed is tested on half of
+        the people.
+        """
+        if self.trial >= 0 and day >= self.trial + min(TEST_DAYS, self.schedule.night):
+            self.read_out(day, diary)
+        code, result = self.operator.command(
+            "retention", "proxy", "live", "--least", str(self.schedule.answers)
+        )
         deployed = bool(result.get("deployed"))
-        diary.nights.append({"day": day, "what": "proxy", "code": code, "deployed": deployed})
+        told = {"deployed": deployed, "text": reason(result)}
+        diary.nights.append({"day": day, "what": "proxy", "code": code} | told)
         if deployed and self.trial == -1:
             self.operator.set({"experiment": EXPERIMENT})
             self.take_over()
             self.trial = day
+
+    def read_out(self, day: int, diary: Diary) -> None:
+        """What the test of the proxy says; everybody gets the proxy from here on."""
+        out = self.folder.parent / f"{self.folder.name}-trial"
+        out.mkdir(exist_ok=True)
+        plan, table = out / "plan.toml", str(out / "results.parquet")
+        write_text(plan, PLAN.format(EXPERIMENT))
+        days = str(min(TEST_DAYS, day - self.trial))
+        self.operator.command("experiment", "export", "--out", table, "--days", days)
+        read = ("experiment", "read", table, "--plan", str(plan), "--out", str(out / "read"))
+        code, result = self.operator.command(*read, here=False)
+        diary.nights.append({"day": day, "what": "test", "code": code, "verdict": reason(result)})
+        self.operator.set({"experiment": ""})
+        self.take_over()
+        self.trial = -2
 
     def explore(self, day: int, diary: Diary) -> None:
         """Bank what was served, learn candidates on the log, certify one and deploy it."""
@@ -309,14 +323,11 @@ class Town:
         key = ("--key", str(day))
         self.operator.command("explore", "ledger", "--settle-live", *key)
         code, result = self.operator.command("explore", "learn", "--out", str(run), *key)
-        said: dict[str, Any] = {"day": day, "what": "certificate", "learnt": code == 0}
-        if code:
-            said["text"] = str(result.get("error", result.get("text", "")))[-300:]
+        said = {"day": day, "what": "certificate", "learnt": code == 0, "text": reason(result)}
         if code == 0:
-            code, result = self.operator.command(
-                "explore", "certify", "--run", str(run), "--out", str(certificate)
-            )
-            said |= {"certified": code == 0, "text": str(result.get("text", result.get("error", "")))[:300]}
+            gate = ("explore", "certify", "--run", str(run), "--out", str(certificate))
+            code, result = self.operator.command(*gate)
+            said |= {"certified": code == 0, "text": reason(result)}
             if code == 0:
                 code, _ = self.operator.command(
                     "explore", "deploy", "--run", str(run), "--certificate", str(certificate)
@@ -351,7 +362,6 @@ class Town:
             server.should_exit = True
             thread.join()
             self.service.close()
-            self.operator.close()
             listener.close()
 
     def take_over(self) -> None:

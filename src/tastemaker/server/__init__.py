@@ -2,10 +2,11 @@
 
 from tastemaker.server.admission import LaneSettings
 from tastemaker.server.app import ServerSettings, create_app
-from tastemaker.server.run import address, bind, serve
+from tastemaker.server.run import About, address, bind, serve, serve_processes
 from tastemaker.server.service import Service
 
 __all__ = [
+    "About",
     "LaneSettings",
     "ServerSettings",
     "Service",
@@ -13,4 +14,5 @@ __all__ = [
     "bind",
     "create_app",
     "serve",
+    "serve_processes",
 ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
@@ -153,23 +154,33 @@ class AccessSettings:
 
 
 class Rates:
-    """`per_second` calls of each name, `SECONDS` worth of them at once; 0 for any number."""
+    """So many calls a second of each name as the settings say, `SECONDS` worth of them at once."""
 
-    def __init__(self, per_second: float, clock: Callable[[], float]) -> None:
-        self._rate, self._clock = per_second, clock
-        self._buckets = OrderedDict[str, tuple[float, float]]()  # calls left, and when that was
+    def __init__(self, settings: AccessSettings, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rate, self._clock = {True: settings.per_key, False: settings.per_person}, clock
+        self._guard = threading.Lock()
+        # calls left, and when that was
+        self._buckets = {keyed: OrderedDict[str, tuple[float, float]]() for keyed in self._rate}
 
-    def take(self, name: str) -> int:
-        """0 when the call may go on; else whole seconds until the next one may."""
-        if not self._rate:
+    def take(self, keyed: bool, name: str) -> int:
+        """0 when the call, by a key or not, may go on; else whole seconds until the next one may."""
+        rate, buckets = self._rate[keyed], self._buckets[keyed]
+        if not rate:
             return 0
-        now, full = self._clock(), max(1.0, self._rate * SECONDS)
-        left, since = self._buckets.pop(name, (full, now))
-        left = min(full, left + (now - since) * self._rate)
-        self._buckets[name] = left - (left >= 1), now
-        if len(self._buckets) > MANY:
-            self._buckets.popitem(last=False)
-        return 0 if left >= 1 else max(1, math.ceil((1 - left) / self._rate))
+        with self._guard:
+            now, full = self._clock(), max(1.0, rate * SECONDS)
+            left, since = buckets.pop(name, (full, now))
+            left = min(full, left + (now - since) * rate)
+            buckets[name] = left - (left >= 1), now
+            if len(buckets) > MANY:
+                buckets.popitem(last=False)
+        return 0 if left >= 1 else max(1, math.ceil((1 - left) / rate))
+
+
+class Counting(Protocol):
+    """Where calls are counted: `Rates`, or the board of several processes."""
+
+    def take(self, keyed: bool, name: str) -> int: ...
 
 
 class Access:
@@ -179,15 +190,18 @@ class Access:
     """
 
     def __init__(
-        self, keys: KeyStore, settings: AccessSettings, clock: Callable[[], float] = time.monotonic
+        self,
+        keys: KeyStore,
+        settings: AccessSettings,
+        clock: Callable[[], float] = time.monotonic,
+        rates: Counting | None = None,
     ) -> None:
         self.keys, self.settings, self._clock = keys, settings, clock
+        self._rates = rates or Rates(settings, clock)
         self._secret = keys.signing()
         self.cookie = f"tastemaker-{sha256(self._secret.encode()).hexdigest()[:8]}"
         self._known: dict[str, Key] = {}
         self._read = -float("inf")
-        self._persons = Rates(settings.per_person, clock)
-        self._keyed = Rates(settings.per_key, clock)
 
     @property
     def open(self) -> bool:
@@ -298,7 +312,7 @@ class Access:
         bucket = caller.bucket
         if caller.role == NOBODY:
             bucket = f"address {request.client.host if request.client else ''}"
-        wait = (self._keyed if keyed else self._persons).take(bucket)
+        wait = self._rates.take(keyed, bucket)
         if wait:
             rate = self.settings.per_key if keyed else self.settings.per_person
             what = "key" if keyed else "person" if caller.role == PERSON else "address"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import mimetypes
 import time
 from collections.abc import AsyncIterator, Callable
@@ -23,6 +24,7 @@ from tastemaker.server.assist import Talker, assistant_routes
 from tastemaker.server.catalogue import catalogue_routes, health_routes, people_routes
 from tastemaker.server.observe import Meters, Observe, metrics_routes
 from tastemaker.server.operator import operator_routes
+from tastemaker.server.processes import Board
 from tastemaker.server.recommendations import (
     MarkLane,
     RecommendationLane,
@@ -35,6 +37,7 @@ from tastemaker.server.sessions import session_routes
 from tastemaker.server.web import Edge, EdgeSettings, add_handlers
 from tastemaker.store.settings import Settings
 
+TELL = 5.0  # seconds between the measures that a process tells others
 STATIC = Path(__file__).parent / "static"
 
 
@@ -66,6 +69,13 @@ class ServerSettings:
             raise InputError(f"deadline is {self.deadline} s; give one above 0 and at most 600")
 
 
+async def _tell(meters: Meters) -> None:
+    """Tell the other processes the measures of this one, every so often."""
+    while True:
+        await asyncio.to_thread(meters.collect)
+        await asyncio.sleep(TELL)
+
+
 def _words(text: str) -> tuple[str, ...]:
     return tuple(word.strip().rstrip("/") for word in text.split(",") if word.strip())
 
@@ -84,25 +94,31 @@ def create_app(
     settings: ServerSettings | None = None,
     clock: Callable[[], float] = time.monotonic,
     talker: Talker | None = None,
+    board: Board | None = None,
 ) -> FastAPI:
     """The server for `service`: JSON under the addresses of /openapi.json, and the page at /.
 
     Pages of other sites may call it where `settings.edge.origins` names them. `clock` gives seconds; tests
-    pass their own. Without a `talker` there are no routes that talk.
+    pass their own. Without a `talker` there are no routes that talk. board: what this process of the server
+    has in common with the others.
     """
     settings = settings or ServerSettings()
     lane: RecommendationLane = Lane(lambda queries: answer(service, queries), settings.recommendations, clock)
     marks: MarkLane = Lane(lambda sent: mark(service, sent), settings.delivered, clock)
-    access = Access(service.keys, settings.access, clock)
+    access = Access(service.keys, settings.access, clock, board.rates if board else None)
     lanes = settings.reading, settings.writing, settings.media, settings.health
     reads, writes, media, health = (Calls(one, clock) for one in lanes)
-    every, meters = (lane, marks, reads.lane, writes.lane, media.lane, health.lane), Meters()
+    every = lane, marks, reads.lane, writes.lane, media.lane, health.lane
+    meters = Meters(board.measures if board else None)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         for each in every:
             await each.start()
+        telling = asyncio.create_task(_tell(meters)) if board else None
         yield
+        if telling is not None:
+            telling.cancel()
         for each in every:
             await each.stop()
 

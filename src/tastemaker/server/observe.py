@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import secrets
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -30,17 +32,25 @@ from tastemaker.server.admission import Calls, Lane
 from tastemaker.server.service import Service
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+Families = list[Metric]
 OTHER = "(other)"  # the page's files, and addresses that no route has
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 access_log = logging.getLogger("tastemaker.access")
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 
 
-class Meters:
-    """Counters of one server, in a registry of their own."""
+class Measures(Protocol):
+    """Where the processes of one server tell each other their measures."""
 
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
+    def exchange(self, process: int, families: Families) -> list[Families]:
+        """Keep those of a process, and give the last ones of every other."""
+
+
+class Meters(Collector):
+    """Counters of one server, in a registry of their own; beside other processes, of all of them."""
+
+    def __init__(self, measures: Measures | None = None) -> None:
+        self.registry, self._measures = CollectorRegistry(), measures
         about = ("method", "route", "status")
         name = "tastemaker_request"
         self.requests = Counter(f"{name}s", "Requests answered.", about, registry=self.registry)
@@ -57,6 +67,33 @@ class Meters:
             ("kind",),
             registry=self.registry,
         )
+
+    def collect(self) -> Families:
+        """What is known now: counts of all processes, and of this one what is no count."""
+        own = list(self.registry.collect())
+        others = self._measures.exchange(os.getpid(), own) if self._measures is not None else []
+        return summed(own, others)
+
+
+def summed(own: Families, others: Sequence[Families]) -> Families:
+    """The families of a process, with those of others added where they count something."""
+    total: dict[tuple[str, frozenset[tuple[str, str]]], float] = defaultdict(float)
+    families = {family.name: Metric(family.name, family.documentation, family.type) for family in own}
+    for family in (row for rows in (own, *others) for row in rows):
+        gauge = family.type == "gauge"
+        known = families.setdefault(family.name, Metric(family.name, family.documentation, family.type))
+        for sample in family.samples:
+            key = sample.name, frozenset(sample.labels.items())
+            if key not in total:
+                known.samples.append(sample)
+            if not (gauge or sample.name.endswith("_created")) or key not in total:
+                total[key] += sample.value
+    for family in families.values():
+        family.samples = [
+            sample._replace(value=total[sample.name, frozenset(sample.labels.items())])
+            for sample in family.samples
+        ]
+    return list(families.values())
 
 
 class Watched(Collector):
@@ -104,7 +141,7 @@ def metrics_routes(meters: Meters, lanes: Sequence[Lane[Any, Any]], service: Ser
     @allow(OPERATOR, READ)
     async def metrics() -> Response:
         """What Prometheus scrapes: requests, latencies, lanes, the deployment's age, events and errors."""
-        text = await calls(lambda: generate_latest(meters.registry))
+        text = await calls(lambda: generate_latest(meters))
         return Response(text, media_type=CONTENT_TYPE_LATEST, headers={"Cache-Control": "no-store"})
 
     return router

@@ -48,7 +48,7 @@ def load(meters: Meters, lanes: Sequence[Lane[Any, Any]]) -> dict[str, Any]:
     counts: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     buckets: dict[str, list[tuple[float, float]]] = defaultdict(list)
     errors = []
-    for family in meters.registry.collect():
+    for family in meters.collect():
         for sample in family.samples:
             if sample.name == "tastemaker_requests_total":
                 status = f"{sample.labels['status'][0]}xx"

@@ -8,15 +8,22 @@ import errno
 import ipaddress
 import socket
 from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol
 
 import h11
 import uvicorn
+from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from tastemaker.errors import InputError
+from tastemaker.errors import InputError, TastemakerError
+from tastemaker.flows.watches import Watcher
+from tastemaker.server.access import KeyStore, Rates
 from tastemaker.server.app import ServerSettings, create_app
 from tastemaker.server.assist import Talker
+from tastemaker.server.processes import Board, Conversations, Fleet, Process, Told
 from tastemaker.server.service import Service
+from tastemaker.serving.draw import Rounds
 from tastemaker.store.database import Keys
 
 IDLE = 15.0  # seconds that a request may take to come whole
@@ -121,30 +128,10 @@ def serve(
         as `bind`; and for a host beyond this machine while there is no key, for whoever reached the port
         could then read and write everything.
     """
-    Keys.serving, settings = True, settings or ServerSettings()
-    server = listener or bind(host, port)
-    reached = not local(server)
-    if reached and all(key.revoked for key in service.keys.all()):
-        server.close()
-        raise InputError(
-            f"cannot listen on {host} without a key: whoever reaches it could read and write everything; make"
-            " one with `tastemaker admin keys add --role app -w WORKSPACE`, or leave out --host"
-        )
-    edge = dataclasses.replace(settings.edge, anywhere=reached)
-    access = dataclasses.replace(settings.access, local=not reached)
-    app = create_app(service, dataclasses.replace(settings, edge=edge, access=access), talker=talker)
-    grace = max(1, round(settings.recommendations.grace))
-    config = uvicorn.Config(
-        app,
-        http=Impatient,
-        log_level="warning",
-        log_config=None,  # as the program logs: see `observe.log_json`
-        access_log=False,
-        ws="none",
-        server_header=False,
-        timeout_graceful_shutdown=grace,
-    )
+    Keys.serving, server = True, listener or bind(host, port)
     with server:
+        settings = _settled(server, host, service.keys, settings or ServerSettings())
+        config = _config(create_app(service, settings, talker=talker), settings)
         # whoever follows the address at once waits in the backlog instead of being turned away
         server.listen()
         announce(address(server))
@@ -152,3 +139,71 @@ def serve(
             uvicorn.Server(config).run(sockets=[server])
         except KeyboardInterrupt:  # uvicorn raises the signal again after a clean stop
             return
+
+
+def serve_processes(
+    made: Made, processes: int, host: str, port: int, about: About, announce: Callable[[str], None]
+) -> None:
+    """As `serve`, with several processes behind the one address, each of which `made` begins; one that dies
+    is replaced. `announce` gets the URL once all of them serve.
+
+    Raises
+    ------
+    InputError
+        as `serve`.
+    TastemakerError
+        when a process ends before it serves.
+    """
+    server = bind(host, port)
+    with server:
+        settings = _settled(server, host, about.keys, about.settings)
+        board = Board(Rates(settings.access), about.rounds, about.watches, Told(), Conversations())
+        config = _config(Process(partial(made, settings), board.served()), settings)
+        config.factory, config.workers = True, processes
+        server.listen()
+        fleet = Fleet(config, [server], lambda: announce(address(server)))
+        fleet.run()
+    if fleet.failed:
+        raise TastemakerError("a process of the server ended before it served; why stands above")
+
+
+class Made(Protocol):
+    """Makes the application of one process; a function that it can import or unpickle."""
+
+    def __call__(self, settings: ServerSettings, board: Board) -> FastAPI: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class About:
+    """What the parent of several processes keeps: the keys, and what they share."""
+
+    keys: KeyStore
+    settings: ServerSettings
+    rounds: Rounds
+    watches: Watcher
+
+
+def _settled(server: socket.socket, host: str, keys: KeyStore, settings: ServerSettings) -> ServerSettings:
+    """The settings for who reaches this address. Raises InputError where that needs a key, and none is."""
+    reached = not local(server)
+    if reached and all(key.revoked for key in keys.all()):
+        raise InputError(
+            f"cannot listen on {host} without a key: whoever reaches it could read and write everything; make"
+            " one with `tastemaker admin keys add --role app -w WORKSPACE`, or leave out --host"
+        )
+    edge = dataclasses.replace(settings.edge, anywhere=reached)
+    access = dataclasses.replace(settings.access, local=not reached)
+    return dataclasses.replace(settings, edge=edge, access=access)
+
+
+def _config(app: Any, settings: ServerSettings) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=Impatient,
+        log_level="warning",
+        log_config=None,  # as the program logs: see `observe.log_json`
+        access_log=False,
+        ws="none",
+        server_header=False,
+        timeout_graceful_shutdown=max(1, round(settings.recommendations.grace)),
+    )

@@ -21,6 +21,7 @@ from tastemaker.serving.query import Query, Row, Slate
 from tastemaker.store import Database, Workspace
 
 ARM = "@"  # in a policy id: before the running test and its arm, which are no other way of drawing
+RECOUNT = 64  # rounds after which those of other machines are counted again
 EXPLORED = "exploration"  # how an item was found that the search did not bring
 
 
@@ -47,7 +48,9 @@ class Rounds:
     def take(self, name: str, planned: int) -> bool:
         """Whether a round is left; it is counted then."""
         with self._guard:
-            given = self._given.setdefault(name, self._database.served(name))
+            given = self._given.get(name, 0)
+            if given % RECOUNT == 0:  # other machines give out rounds, too
+                given = max(given, self._database.served(name))
             self._given[name] = given + (given < planned)
             return given < planned
 

@@ -22,13 +22,12 @@ from tastemaker.flows.overview import part
 from tastemaker.flows.watches import Watcher
 from tastemaker.schema import EventRules, check_person
 from tastemaker.serving.asking import Asker
-from tastemaker.serving.load import Clock, Shared, load_parts, load_serving
+from tastemaker.serving.load import Clock, Common, Shared, load_parts, load_serving
 from tastemaker.serving.pages import Pages
 from tastemaker.serving.query import Conflict, Happened, Measures, Query, Slate, Standing, Unknown
 from tastemaker.serving.serve import Parts, serve
 from tastemaker.store import Event, Offers, Workspace
 from tastemaker.store.database import Keys, Talks
-from tastemaker.store.database.events import now
 from tastemaker.store.files import plain
 from tastemaker.store.settings import SETTINGS_FILE, Settings, read_settings
 
@@ -68,14 +67,21 @@ class WorkspaceService:
 
     clock: the time that events, slates and questions are stamped with. watch: seconds between looks whether
     another deployment was activated or the settings file changed, which then take over; 0 for never (see
-    `swap`). alarms: seconds between looks of the watches; 0 for never.
+    `swap`). alarms: seconds between looks of the watches; 0 for never. common: what is shared with other
+    processes of the same server, and watched beside them.
     """
 
     def __init__(
-        self, workspace: Workspace, clock: Clock = now, watch: float = 0.0, alarms: float = 0.0
+        self,
+        workspace: Workspace,
+        clock: Clock | None = None,
+        watch: float = 0.0,
+        alarms: float = 0.0,
+        common: Common | None = None,
     ) -> None:
-        self.workspace, self.clock = workspace, clock
-        self.shared = Shared.of(workspace, clock)
+        self.workspace, self.common = workspace, common
+        self.shared = Shared.of(workspace, clock, common)
+        self.clock = self.shared.clock
         self.database = self.shared.database
         self.offers, self._file = Offers(self.database), read_settings(workspace.root)
         self.keys = Keys(self.database)
@@ -85,7 +91,7 @@ class WorkspaceService:
         self._watcher = threading.Thread(target=self._watch, args=(watch,), daemon=True, name="deployments")
         if watch:
             self._watcher.start()
-        self.watches = Watcher(lambda: self.workspace, alarms)
+        self.watches = Watcher(lambda: self.workspace, 0.0 if common else alarms)
 
     @property
     def parts(self) -> Parts:
@@ -181,7 +187,8 @@ class WorkspaceService:
     def overview(self, name: str) -> dict[str, Any]:
         """One part of what an operator looks at."""
         if name == "watches":
-            return {"rows": [plain(look) for look in self.watches.looks]}
+            watches = self.common.watches if self.common else self.watches
+            return {"rows": [plain(look) for look in watches.looks()]}
         return part(self.workspace, name)
 
     def roll_back(self, serving: str) -> dict[str, Any]:
@@ -362,7 +369,7 @@ def check_value(event: Event, rules: EventRules) -> None:
         )
 
 
-def open_service(workspace: Path) -> WorkspaceService:
+def open_service(workspace: Path, common: Common | None = None) -> WorkspaceService:
     """`tastemaker serve`: the service of a trained workspace, which takes over every new deployment."""
     opened = Workspace.open(workspace)
-    return WorkspaceService(opened, watch=WATCH, alarms=opened.settings.watch_seconds)
+    return WorkspaceService(opened, watch=WATCH, alarms=opened.settings.watch_seconds, common=common)

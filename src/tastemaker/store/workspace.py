@@ -24,7 +24,8 @@ import pyarrow as pa
 import tastemaker.schema as schema
 from tastemaker.errors import ArtifactError, BusyError, InputError
 from tastemaker.store.artifacts import Artifacts
-from tastemaker.store.database.postgres import Address, lease
+from tastemaker.store.database.postgres import lease
+from tastemaker.store.database.session import Address
 from tastemaker.store.files import sweep, write_bytes, write_json, write_text
 from tastemaker.store.folders import read_file, sealed, unsealed, verify_folder
 from tastemaker.store.settings import (

@@ -18,15 +18,17 @@ from tastemaker.flows.converse.dataset import read_conversations, saved_settings
 from tastemaker.flows.converse.settings import PEOPLE, RunFolder
 from tastemaker.flows.pipeline import Pipeline
 from tastemaker.store import Database, Workspace, fingerprint, replacing, write_text
+from tastemaker.store.remote import uploaded
 
 FORMATS = ("talkplay", *training.FORMATS, "crs")
 
 
 def export_run(
-    workspace: Path, name: str, kind: str, extended: bool = True, out: Path | None = None
+    workspace: Path, name: str, kind: str, extended: bool = True, out: str | Path | None = None
 ) -> dict[str, Any]:
-    """Write one export: JSON lines, or for crs the JSON list of targets. Ids of people and sessions are keyed
-    pseudonyms. extended: for talkplay, whether sessions with a turn that played nothing are kept.
+    """Write one export, to a file or a URL: JSON lines, or for crs the JSON list of targets. Ids of people
+    and sessions are keyed pseudonyms. extended: for talkplay, whether sessions with a turn that played
+    nothing are kept.
 
     Raises
     ------
@@ -37,7 +39,7 @@ def export_run(
     store = Workspace.open(workspace)
     folder = RunFolder.of(store, name)
     key = export_key(folder)
-    path = out or folder.exports / (f"{kind}.json" if kind == "crs" else f"{kind}.jsonl")
+    place = out or folder.exports / (f"{kind}.json" if kind == "crs" else f"{kind}.jsonl")
     left_out = 0
 
     def fits(conversation: Conversation) -> bool:
@@ -46,24 +48,25 @@ def export_run(
         return fit
 
     conversations: Iterable[Conversation] = read_conversations(folder)
-    if kind == "crs":
-        rows = [asdict(target) for target in crs.targets(conversations, key)]
-        write_text(path, json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
-        count = len(rows)
-    elif kind == "talkplay":
-        sessions = (
-            talkplay.to_row(conversation, key) for conversation in conversations if fits(conversation)
-        )
-        count = write_lines(path, sessions)
-    else:
-        data = Pipeline(store, lambda *_: None).data
-        catalogue = build_catalogue(store, data)
-        about = training.Exporting(key, catalogue, build(catalogue.fields))
-        count = write_lines(path, training.FORMATS[kind](conversations, about))
-    text = f"{count:,} rows in {path}"
+    with uploaded(place) as path:
+        if kind == "crs":
+            rows = [asdict(target) for target in crs.targets(conversations, key)]
+            write_text(path, json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
+            count = len(rows)
+        elif kind == "talkplay":
+            sessions = (
+                talkplay.to_row(conversation, key) for conversation in conversations if fits(conversation)
+            )
+            count = write_lines(path, sessions)
+        else:
+            data = Pipeline(store, lambda *_: None).data
+            catalogue = build_catalogue(store, data)
+            about = training.Exporting(key, catalogue, build(catalogue.fields))
+            count = write_lines(path, training.FORMATS[kind](conversations, about))
+    text = f"{count:,} rows in {place}"
     if left_out:
         text += f"\n{left_out:,} conversations left out: they have a turn that played nothing (--complete)"
-    return {"format": kind, "file": str(path), "rows": count, "left_out": left_out, "text": text}
+    return {"format": kind, "file": str(place), "rows": count, "left_out": left_out, "text": text}
 
 
 def _check_kind(kind: str) -> None:

@@ -75,11 +75,10 @@ class DataSet:
         return Result(values["faults_by_check"] == 0, values.pop("text"), values)
 
     def export(self, kind: str = "chat", out: str | Path | None = None, extended: bool = True) -> Path:
-        """Write the data set as chat, preference, retrieval, tools, talkplay or crs rows; returns the
-        file.
+        """Write the data set as chat, preference, retrieval, tools, talkplay or crs rows, to a file or a URL;
+        returns the file, or the URL's path.
         """
-        file = None if out is None else Path(out)
-        return Path(export_run(self.workspace, self.name, kind, extended, file)["file"])
+        return Path(export_run(self.workspace, self.name, kind, extended, out)["file"])
 
     def page(self, examples: int = 4, out: str | Path | None = None, report: Report = silent) -> Path:
         """Write the page with the last audit and example conversations; returns the file."""

@@ -4,17 +4,22 @@ happens in between.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
+from functools import lru_cache, partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, cast
+
+import pyarrow as pa
 
 from tastemaker.chat import (
     FAILURES,
     Budget,
     Cache,
+    CallError,
     Chat,
     Engine,
     EngineSettings,
@@ -38,6 +43,7 @@ from tastemaker.converse.agents.plan import conversation_id, user_row
 from tastemaker.converse.audits.turns import check
 from tastemaker.converse.record import Conversation, to_row
 from tastemaker.converse.rules import RuleChat
+from tastemaker.engine import mapped
 from tastemaker.errors import ArtifactError, InputError
 from tastemaker.flows.converse.dataset import saved_settings, table_writer
 from tastemaker.flows.converse.env import ConversationEnv, open_chat, open_env
@@ -46,6 +52,7 @@ from tastemaker.flows.pipeline import Report
 from tastemaker.store import Workspace, append_line, read_lines, write_bytes, write_json
 from tastemaker.store.files import plain
 
+PART = 64  # conversations that a worker plays at a time
 TRIAL = 6  # conversations that a plan tries by rules
 SHOWN_FAILURES = 3
 
@@ -120,6 +127,59 @@ def work_on(env: ConversationEnv, engine: Engine, folder: RunFolder) -> Callable
         return to_row(replace(conversation, checks=check(conversation, env.known)))
 
     return work
+
+
+@dataclass(frozen=True)
+class Played:
+    """The batch function: places of conversations that rules play -> each as JSON, null for one that
+    failed.
+    """
+
+    root: str
+    name: str
+    settings: RunSettings
+
+    def __call__(self, places: tuple[int, ...]) -> pa.Table:
+        """A column `row`."""
+        all_units, work = _playing(self)
+        rows = []
+        for place in places:
+            try:
+                rows.append(json.dumps(plain(work(all_units[place]))))
+            except CallError:
+                rows.append("null")
+        return pa.table({"row": pa.array(rows, pa.string())})
+
+    def elsewhere(
+        self, work: Callable[[Unit[int]], Any], env: ConversationEnv, done: Collection[str], report: Report
+    ) -> Callable[[Unit[int]], Any]:
+        """`work`, done by the workspace's engine for all conversations that are not finished."""
+        places = [unit.value for unit in units(env) if unit.id not in done]
+        parts = [tuple(places[start : start + PART]) for start in range(0, len(places), PART)]
+        key = repr((self, env.identity, env.settings_hash))
+        tables = mapped(self, parts, env.workspace, "conversations played", key, report)
+        first = next(tables, None)  # all of them are played by now
+        texts = (
+            text for table in chain([first] if first else [], tables) for text in table["row"].to_pylist()
+        )
+        made = zip(places, texts, strict=True)
+
+        def read(unit: Unit[int]) -> Any:
+            row = next(json.loads(text) for place, text in made if place == unit.value)
+            return work(unit) if row is None else row
+
+        return read
+
+
+@lru_cache(maxsize=1)
+def _playing(played: Played) -> tuple[list[Unit[int]], Callable[[Unit[int]], Any]]:
+    """What a worker plays with, loaded once."""
+    env = open_env(Path(played.root), played.settings, lambda *_: None)
+    chat = open_chat(RULES, env.world.lexicon, played.settings.seed)
+    engine = Engine(
+        chat, settings=EngineSettings(PaceSettings(most=1), keep_calls=False, seed=played.settings.seed)
+    )
+    return units(env), work_on(env, engine, RunFolder.of(env.workspace, played.name))
 
 
 def _keep_media(env: ConversationEnv, folder: RunFolder, conversation: Conversation) -> None:
@@ -257,9 +317,14 @@ def generate(
         write_json(folder.settings, asdict(settings))
     engine = open_engine(env, chat, folder, session)
     write_json(folder.settings, asdict(settings))
+    work = work_on(env, engine, folder)
+    if settings.model == RULES and session.chat is None and env.workspace.settings.engine != "local":
+        done = engine.journal.units if engine.journal else ()
+        played = Played(str(env.workspace.root.resolve()), name, settings)
+        work = played.elsewhere(work, env, done, report)
     outcomes = map_units(
         engine,
-        work_on(env, engine, folder),
+        work,
         units(env),
         retry=session.retried,
         report=_heartbeat(report),

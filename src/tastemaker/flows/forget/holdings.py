@@ -24,7 +24,6 @@ from tastemaker.store import (
     tables_without,
     write_table,
 )
-from tastemaker.store.database.personal import held as rows_held
 from tastemaker.store.files import LEFTOVER, sweep
 from tastemaker.store.folders import MANIFEST, remove_folder
 
@@ -52,7 +51,7 @@ def database(workspace: Workspace, user_id: str) -> Iterator[Holding]:
     if not workspace.database.exists():
         return
     opened = Database(workspace.database)
-    for table, count in rows_held(opened, user_id).items():
+    for table, count in opened.held(user_id).items():
         if count:
             what, remove = f"{table} in the database", partial(close_database, workspace, user_id)
             learnt = _learnt_events(workspace) if table == EVENTS else ()

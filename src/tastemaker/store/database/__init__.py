@@ -7,7 +7,7 @@ from tastemaker.store.database.events import Event
 from tastemaker.store.database.keys import ROLES, Key, Keys
 from tastemaker.store.database.migrations import MIGRATIONS, VERSION
 from tastemaker.store.database.offers import Offer, OfferedRow, Offers
-from tastemaker.store.database.postgres import Address
+from tastemaker.store.database.session import Address
 from tastemaker.store.database.surveys import Question, Surveys
 from tastemaker.store.database.talks import Said, Talks
 

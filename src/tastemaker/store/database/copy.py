@@ -9,7 +9,7 @@ from pathlib import Path
 from tastemaker.errors import InputError
 from tastemaker.store.database.database import Database
 from tastemaker.store.database.integrity import DAMAGED, intact, tables
-from tastemaker.store.database.postgres import Address
+from tastemaker.store.database.session import Address
 
 ROWS = 10_000  # sent at once
 ERASED = "erased"  # keyed by another hash there: the workspace's tombstones keep these people out

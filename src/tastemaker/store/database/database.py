@@ -19,7 +19,8 @@ from tastemaker.errors import InputError
 from tastemaker.store.database.events import Event, micros, moment, undone
 from tastemaker.store.database.integrity import fetch, intact
 from tastemaker.store.database.migrations import PERSONAL
-from tastemaker.store.database.postgres import Address, Postgres, check_server
+from tastemaker.store.database.postgres import Postgres, check_server
+from tastemaker.store.database.session import Address
 from tastemaker.store.database.sqlite import Connection, Engine, Sqlite, check_file
 
 EVENT = tuple(field.name for field in fields(Event))
@@ -49,7 +50,8 @@ class Database:
     """The workspace's database, made or migrated when it is opened; safe to share between threads.
 
     A process looks through a file when it opens it for the first time, log included; rows are compared with
-    their checksums whenever they are read.
+    their checksums whenever they are read. silence: seconds after which a statement that a server does not
+    answer is given up with a BusyError; default: never, for it may be a long one.
 
     Raises
     ------
@@ -58,13 +60,17 @@ class Database:
         seconds.
     """
 
-    def __init__(self, path: Path | Address) -> None:
+    def __init__(self, path: Path | Address, silence: float | None = None) -> None:
         self.path = path
-        self._engine: Engine = Postgres(path) if isinstance(path, Address) else Sqlite(path)
+        self._engine: Engine = Postgres(path, silence) if isinstance(path, Address) else Sqlite(path)
 
     def close(self) -> None:
         """Close the connections of every thread; the object can be used again afterwards."""
         self._engine.close()
+
+    def now(self) -> datetime:
+        """The time by which everything here is stamped: of the server's clock, where there is a server."""
+        return self._engine.now()
 
     def locked(self, seconds: float = 0.2) -> bool:
         """Whether another process keeps this one from writing for so long. Raises BusyError where nothing can
@@ -178,6 +184,15 @@ class Database:
             mark = self._engine.mark(user_id, key)
             connection.execute("INSERT INTO erased (person) VALUES (?) ON CONFLICT DO NOTHING", (mark,))
         return count
+
+    def held(self, user_id: str) -> dict[str, int]:
+        """Rows about a person in each table that can hold any; `erase` removes them."""
+        counted = "SELECT count(*) FROM {} WHERE {} = ?"
+        with self.transaction(write=False) as connection:
+            return {
+                table: int(connection.execute(counted.format(table, column), (user_id,)).fetchone()[0])
+                for table, column in PERSONAL.items()
+            }
 
     def scrub(self, seconds: float = SCRUB) -> None:
         """Write what is kept anew, so that nothing of it holds what was deleted.

@@ -9,12 +9,14 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 import tastemaker.store.database.integrity as integrity
 import tastemaker.store.database.messages as messages
 from tastemaker.errors import ArtifactError, BusyError
+from tastemaker.store.database.events import now
 from tastemaker.store.database.migrations import MIGRATIONS, VERSION
 
 PATIENCE = 5.0  # seconds that a write waits for the one before it
@@ -53,6 +55,8 @@ class Engine(Protocol):
     def scrub(self, seconds: float) -> None: ...
 
     def mark(self, person: str, key: str) -> str | None: ...
+
+    def now(self) -> datetime: ...
 
     def close(self) -> None: ...
 
@@ -153,6 +157,10 @@ class Sqlite:
     def mark(self, person: str, key: str) -> str | None:
         """What stands for a person who was erased."""
         return integrity.person_mark(person, key)
+
+    def now(self) -> datetime:
+        """The time."""
+        return now()
 
     @contextmanager
     def transaction(self, write: bool = True) -> Iterator[sqlite3.Connection]:

@@ -131,6 +131,7 @@ def fit_live(workspace: Path, report: Report, least: int = LEAST, deploy: bool =
         "skill_low": skill.low,
         "skill_high": skill.high,
         "deployed": ranks,
+        "reason": learnt.objection or "",
         "before": before,
         "text": "\n".join(lines),
         "exit_code": 1 if learnt.objection else 0,
