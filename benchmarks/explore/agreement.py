@@ -19,8 +19,8 @@ import numpy.typing as npt
 from benchmarks.explore.environment import VERSION, peer_python
 from recipes.explore.shrunk import dros, switch_dr
 
-from tastemaker.explore.estimate import clipped_ips, dm, dr, ips, mips, snips
-from tastemaker.explore.policy import SoftmaxPolicy
+from tastemaker.explore.estimate.weighting import clipped_ips, dm, dr, ips, mips, snips
+from tastemaker.explore.policy.softmax import SoftmaxPolicy
 from tastemaker.explore.table import Log
 
 ROWS, ACTIONS, PREFIXES, TOLERANCE = 2_000, 50, 8, 1e-9

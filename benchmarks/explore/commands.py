@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 from recipes.common import show_table
 
-from tastemaker.explore.policy import SoftmaxPolicy
+from tastemaker.explore.policy.softmax import SoftmaxPolicy
 from tastemaker.simulate.bandit import catalogue_world, draw_log
 from tastemaker.store import write_table
 

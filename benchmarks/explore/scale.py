@@ -35,7 +35,7 @@ Line = dict[str, Any]
 
 def measure(operation: str, rows: int, actions: int) -> dict[str, float]:
     """Processor and wall seconds and extra megabytes of one operation."""
-    from tastemaker.explore.policy import SoftmaxPolicy
+    from tastemaker.explore.policy.softmax import SoftmaxPolicy
 
     rng = np.random.default_rng(0)
     vectors = rng.normal(size=(actions, 32)).astype(np.float32)

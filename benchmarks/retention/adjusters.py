@@ -15,18 +15,9 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from tastemaker.retention.adjust import (
-    Capped,
-    Constrained,
-    Hinge,
-    Mmr,
-    Rule,
-    Step,
-    Value,
-    adjust,
-    rank_effects,
-    tune_weight,
-)
+from tastemaker.retention.adjust.apply import adjust
+from tastemaker.retention.adjust.effects import rank_effects, tune_weight
+from tastemaker.retention.adjust.rules import Capped, Constrained, Hinge, Mmr, Rule, Step, Value
 
 
 def candidates(requests: int, items: int) -> pa.Table:

@@ -20,13 +20,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv as csv
 
-from tastemaker.retention.proxy import fit_ordinal
+from tastemaker.retention.proxy.model import fit_ordinal
 from tastemaker.retention.threshold import above, precision_bound
-from tastemaker.retention.validity import alpha
-from tastemaker.retention.validity.factor import fit_cfa
+from tastemaker.retention.validity.claim import alpha
+from tastemaker.retention.validity.factor.cfa import fit_cfa
 from tastemaker.retention.validity.factor.ordinal import fit_ordinal_cfa, polychoric_moments
-from tastemaker.retention.weights import answered_mean
-from tastemaker.retention.weights.rake import rake, raked_mean
+from tastemaker.retention.weights.aipw import answered_mean
+from tastemaker.retention.weights.claim import rake, raked_mean
 
 Floats = npt.NDArray[np.float64]
 BLOCKS = {"a": [0, 1, 2], "b": [3, 4, 5], "c": [6, 7, 8]}

@@ -69,7 +69,7 @@ def read(folder: Path) -> None:
     after.
     """
     from tastemaker.experiment.readout.read import check_split, read_out
-    from tastemaker.flows.retention.experiment.load import open_table, read_design
+    from tastemaker.flows.retention.tables import open_table, read_design
 
     design = read_design(folder / "plan.toml")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

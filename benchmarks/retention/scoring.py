@@ -13,8 +13,8 @@ from functools import partial
 import numpy as np
 import pyarrow as pa
 
-from tastemaker.retention.proxy import ProxySettings, fit_proxy, predict, predict_arrays
 from tastemaker.retention.proxy.judge import calibrate_proxy
+from tastemaker.retention.proxy.model import ProxySettings, fit_proxy, predict, predict_arrays
 
 ROWS, FEATURES, REPEATS = 1_000_000, 30, 5
 

@@ -32,9 +32,9 @@ from typing import Any
 import numpy as np
 from fastapi.testclient import TestClient
 
-from tastemaker.retention.adjust import Capped, Constrained
+from tastemaker.retention.adjust.rules import Capped, Constrained
 from tastemaker.retention.features import Person, features, known_items, matrix
-from tastemaker.retention.proxy import Proxy, ProxySettings, predict_arrays, to_parts
+from tastemaker.retention.proxy.model import Proxy, ProxySettings, predict_arrays, to_parts
 from tastemaker.retention.served import rerank, sentence
 from tastemaker.server import create_app
 from tastemaker.serving.service import WorkspaceService

@@ -26,10 +26,11 @@ import numpy.typing as npt
 import pyarrow as pa
 from scipy.stats import norm
 
-from tastemaker.retention.validity import alpha
-from tastemaker.retention.validity.factor import fit_cfa
+from tastemaker.retention.validity.claim import alpha
+from tastemaker.retention.validity.factor.cfa import fit_cfa
 from tastemaker.retention.validity.polychoric import fit_polychoric
-from tastemaker.retention.weights import aipw_mean, response_weights
+from tastemaker.retention.weights.aipw import aipw_mean
+from tastemaker.retention.weights.weigh import response_weights
 
 Floats = npt.NDArray[np.float64]
 PEERS = {"balance": "balance==0.23.0", "semopy": "semopy==2.3.11", "pingouin": "pingouin==0.7.0"}

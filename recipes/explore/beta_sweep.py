@@ -23,7 +23,7 @@ from recipes.common import Journal, parser, read_arguments
 from recipes.explore.beta_report import report
 from recipes.explore.catalogue import draw, load_catalogue
 from recipes.explore.loop import Loop, depsue
-from recipes.explore.population import Floats, Population, imitate
+from recipes.explore.population import Floats, Population, imitate, judge_path
 from recipes.explore.published import (
     GAPS,
     PaperPolicy,
@@ -33,14 +33,13 @@ from recipes.explore.published import (
     halves,
     safe_opg_paper,
 )
-from tastemaker.explore.gate import GateSettings, Support
-from tastemaker.explore.learn.objectives import Name
-from tastemaker.explore.learn.path import Outcome, PathSettings, judge_path, learn_path
-from tastemaker.explore.learn.rows import Rows
-from tastemaker.explore.learn.softmax import Settings
-from tastemaker.explore.learn.space import Weights
-from tastemaker.explore.ledger import Ledger
-from tastemaker.explore.policy import Policy, TablePolicy
+from tastemaker.explore.gate.certify import GateSettings, Support
+from tastemaker.explore.learn.path import Outcome, PathSettings, learn_path
+from tastemaker.explore.learn.softmax import Name, Settings
+from tastemaker.explore.learn.space import Rows, Weights
+from tastemaker.explore.ledger.ledger import Ledger
+from tastemaker.explore.policy.base import Policy
+from tastemaker.explore.policy.softmax import TablePolicy
 from tastemaker.explore.table import Log, split
 from tastemaker.simulate.bandit import SHIFTS, CatalogueSettings, CatalogueWorld
 from tastemaker.stats.random import generator
@@ -59,7 +58,7 @@ class Run:
     def __init__(self, world: CatalogueWorld, beta: int, seed: int) -> None:
         self.world, self.key = world, f"beta {beta} run {seed}"
         self.draws = generator(seed, "beta sweep", beta)
-        self.space = Population(world.contexts, world.vectors, world.prefixes)
+        self.space = Population(world.vectors, world.prefixes, contexts=world.contexts)
         self.names = list(world.world.actions)
         self.logger = TablePolicy(world.logger(beta), world.prefixes)
         self.base = self.value(self.logger)

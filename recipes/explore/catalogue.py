@@ -16,7 +16,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from recipes.common import DATA, benchmark
 from tastemaker.errors import InputError
-from tastemaker.explore.policy import TablePolicy
+from tastemaker.explore.policy.softmax import TablePolicy
 from tastemaker.explore.table import Log
 from tastemaker.simulate.bandit import CatalogueSettings, CatalogueWorld, catalogue_world
 

@@ -16,7 +16,7 @@ from scipy import stats
 
 from recipes.common import Journal, parser, read_arguments, save_figure, show_table
 from recipes.explore.draws import rate
-from tastemaker.explore.ledger import watch
+from tastemaker.explore.ledger.watch import watch
 from tastemaker.stats.random import generator
 
 FLOOR, WITHIN, BATCH = 0.0063, 50_000, 20

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recipes.explore.population import Flags, Floats, Population, served_by
+from recipes.explore.population import Flags, Floats, Population, judge_path, served_by
 from recipes.explore.published import Probability, balanced
-from tastemaker.explore.gate import GateSettings, collect
-from tastemaker.explore.learn.path import Outcome, PathSettings, judge_path, learn_path
-from tastemaker.explore.learn.rows import Rows
-from tastemaker.explore.learn.space import Weights
-from tastemaker.explore.ledger import Ledger, admit, margin, record, settle
-from tastemaker.explore.policy import Policy, TablePolicy
+from tastemaker.explore.gate.certify import GateSettings, collect
+from tastemaker.explore.learn.path import Outcome, PathSettings, learn_path
+from tastemaker.explore.learn.space import Rows, Weights
+from tastemaker.explore.ledger.ledger import Ledger, admit, margin, record, settle
+from tastemaker.explore.policy.base import Policy
+from tastemaker.explore.policy.softmax import TablePolicy
 from tastemaker.explore.table import Log, split
 
 Serve = Callable[[TablePolicy, int, int], Log]

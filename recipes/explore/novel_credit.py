@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from recipes.common import Journal, parser, read_arguments, save_figure, show_table
 from recipes.explore.draws import rate, rewarded_actions, wealth
 from recipes.explore.worlds import PrefixWorld, prefix_world
-from tastemaker.explore.gate import Plays, believe_items
+from tastemaker.explore.gate.features import Plays, believe_items
 from tastemaker.stats import betting
 from tastemaker.stats.random import generator
 

@@ -20,18 +20,12 @@ from matplotlib.figure import Figure
 
 from recipes.common import DATA, benchmark, parser, read_arguments, save_figure, show_table
 from recipes.explore.shrunk import dros, switch_dr
-from tastemaker.explore.bounds import lower_bound
-from tastemaker.explore.estimate import (
-    Contributions,
-    clipped_ips,
-    dm,
-    dr,
-    fit_reward_model,
-    ips,
-    snips,
-)
-from tastemaker.explore.gate import GateSettings, certify
-from tastemaker.explore.policy import Policy, TablePolicy, uniform_policy
+from tastemaker.explore.bounds import Contributions, lower_bound
+from tastemaker.explore.estimate.reward import fit_reward_model
+from tastemaker.explore.estimate.weighting import clipped_ips, dm, dr, ips, snips
+from tastemaker.explore.gate.certify import GateSettings, certify
+from tastemaker.explore.policy.base import Policy
+from tastemaker.explore.policy.softmax import TablePolicy, uniform_policy
 from tastemaker.explore.support import support_report
 from tastemaker.explore.table import Columns, Log, check_log, split
 from tastemaker.store import read_any, write_text

@@ -25,10 +25,10 @@ from scipy.special import logsumexp
 
 from recipes.common import Journal, parser, read_arguments, show_table
 from recipes.explore.draws import rate
-from tastemaker.explore.estimate.weights import on_support, weights
-from tastemaker.explore.gate import GateSettings, collect
-from tastemaker.explore.policy import Mixture, Policy, Pooled, SoftmaxPolicy, uniform_policy
-from tastemaker.explore.policy.pools import Pools
+from tastemaker.explore.estimate.weighting import on_support, weights
+from tastemaker.explore.gate.certify import GateSettings, collect
+from tastemaker.explore.policy.base import Policy, Pooled, Pools
+from tastemaker.explore.policy.softmax import Mixture, SoftmaxPolicy, uniform_policy
 from tastemaker.explore.support import weight_gap
 from tastemaker.explore.table import Log
 

@@ -4,19 +4,21 @@ look-up.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from tastemaker.errors import InputError
-from tastemaker.explore.learn.rows import Rows
+from tastemaker.explore.gate.certify import GateSettings, certify
+from tastemaker.explore.learn.path import Outcome, choose
 from tastemaker.explore.learn.softmax import Settings, ascend
-from tastemaker.explore.learn.space import Weights
-from tastemaker.explore.policy import Mixture, Policy, TablePolicy
-from tastemaker.explore.table import Log
+from tastemaker.explore.learn.space import Features, Rows, Weights, build_candidates
+from tastemaker.explore.policy.base import Policy
+from tastemaker.explore.policy.softmax import Mixture, TablePolicy
+from tastemaker.explore.table import Log, Split
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -24,12 +26,12 @@ Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
-class Population:
-    """A `Space` of the learners: the log's one context column numbers the rows of `contexts` (C, d)."""
+class Population(Features):
+    """What the learners ask of a finite population: the log's one context column numbers the rows of
+    `contexts` (C, d).
+    """
 
-    contexts: Floats
-    vectors: Floats
-    prefixes: Ints | None = None
+    contexts: Floats = field(kw_only=True)
 
     def rows(self, log: Log) -> Rows:
         """A log as the learners read it. Raises InputError on another context than such a number."""
@@ -107,3 +109,20 @@ def joined(parts: Sequence[Rows]) -> Rows:
 def served_by(log: Log, logger: Policy) -> Log:
     """The log of a mixture with what pi0 = `logger` gave each shown action."""
     return replace(log, reference=np.exp(logger.log_prob(log.context, log.action)))
+
+
+def judge_path(
+    trained: Sequence[Weights],
+    parts: Split,
+    space: Features,
+    existing: Flags,
+    gate: GateSettings,
+    shares: Sequence[float],
+    *,
+    spent: Collection[str] = (),
+) -> Outcome:
+    """The second half of `safe_opg`, for a path that is trained already on rows that need no check."""
+    best = choose(trained, parts.choose, space, existing, gate)
+    candidates = build_candidates(space, best, existing, shares)
+    certificates = certify(candidates, parts, gate, spent=spent, existing=existing)
+    return Outcome(tuple(candidates), tuple(certificates), best)

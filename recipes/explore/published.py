@@ -16,10 +16,8 @@ from scipy import stats
 
 from recipes.explore.population import Floats, imitate, joined, probabilities, take
 from tastemaker.errors import InputError
-from tastemaker.explore.learn.objectives import regularised, value
-from tastemaker.explore.learn.rows import Rows
-from tastemaker.explore.learn.softmax import Batch, Settings, ascend
-from tastemaker.explore.learn.space import Weights
+from tastemaker.explore.learn.softmax import Batch, Settings, ascend, regularised, value
+from tastemaker.explore.learn.space import Rows, Weights
 from tastemaker.stats.random import generator
 
 GAPS = (

@@ -24,11 +24,12 @@ from scipy.optimize import brentq
 
 from recipes.common import Journal, parser, read_arguments, show_table
 from recipes.explore.draws import rate
-from tastemaker.explore.gate import GateSettings, certify
-from tastemaker.explore.ledger import Entry, Ledger, bank, settle, watch
-from tastemaker.explore.policy import TablePolicy
+from tastemaker.explore.bounds import LEAST_UNITS, Units
+from tastemaker.explore.gate.certify import GateSettings, certify
+from tastemaker.explore.ledger.ledger import Entry, Ledger, bank, settle
+from tastemaker.explore.ledger.watch import watch
+from tastemaker.explore.policy.softmax import TablePolicy
 from tastemaker.explore.table import Log, Split
-from tastemaker.explore.units import LEAST_UNITS, Units
 from tastemaker.stats.random import generator
 
 Floats = npt.NDArray[np.float64]

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from tastemaker.arrays import Floats
 from tastemaker.errors import InputError
-from tastemaker.explore.estimate import Contributions, RewardModel, weights
-from tastemaker.explore.estimate.contributions import MODEL
-from tastemaker.explore.estimate.direct import CROSS_FITTED, NOVEL, Floats, corrected
-from tastemaker.explore.estimate.weights import assumptions
-from tastemaker.explore.policy import Policy
+from tastemaker.explore.bounds import MODEL, Contributions
+from tastemaker.explore.estimate.reward import RewardModel
+from tastemaker.explore.estimate.weighting import CROSS_FITTED, NOVEL, assumptions, corrected, weights
+from tastemaker.explore.policy.base import Policy
 from tastemaker.explore.table import Log
 
 BIASED = "rows of large weight lean on the reward model, so the estimate has its bias: not a certificate"

@@ -20,8 +20,8 @@ from matplotlib.figure import Figure
 from recipes.common import Journal, parser, read_arguments, save_figure, show_table
 from recipes.explore.draws import rate, rewarded_actions, student, wealth
 from recipes.explore.worlds import SmallWorld, paired_world
-from tastemaker.explore.gate import GateSettings, certify
-from tastemaker.explore.policy import TablePolicy
+from tastemaker.explore.gate.certify import GateSettings, certify
+from tastemaker.explore.policy.softmax import TablePolicy
 from tastemaker.explore.table import Log, Split
 from tastemaker.stats.random import generator
 

@@ -11,10 +11,9 @@ import numpy.typing as npt
 import pyarrow as pa
 from scipy.special import expit
 
+from tastemaker.arrays import Floats, Ints
 from tastemaker.errors import InputError
-from tastemaker.simulate.retention.draws import Ints, column
-from tastemaker.simulate.retention.returns import return_logit
-from tastemaker.simulate.retention.world import Floats, ListenerWorld
+from tastemaker.simulate.retention import ListenerWorld, column, return_logit
 from tastemaker.stats.random import generator
 
 TASTE = 0.8  # of the shared value Z that is the listener's liking of the item

@@ -31,15 +31,13 @@ from tastemaker.cli.progress import progress
 from tastemaker.demo.listeners import simulate
 from tastemaker.flows.ingest import ingest_dataset
 from tastemaker.flows.media import FACTS_FILE
-from tastemaker.flows.retention.experiment.run import check_experiment, read_experiment
+from tastemaker.flows.retention.experiment.run import check_experiment, export_trial, read_experiment
 from tastemaker.flows.retention.live.fit import fit_live
-from tastemaker.flows.retention.live.trial import export_trial
 from tastemaker.flows.train import run_stages
 from tastemaker.rehearse.town import ASKING, PLAN
 from tastemaker.serving.query import Happened, Query, Slate
 from tastemaker.serving.service import WorkspaceService
-from tastemaker.simulate.retention import ListenerWorld, ask, draw_listeners, returns
-from tastemaker.simulate.retention.world import PATHS
+from tastemaker.simulate.retention import PATHS, ListenerWorld, ask, draw_listeners, returns
 from tastemaker.stats.random import generator
 from tastemaker.store import Workspace, read_table, write_text
 from tastemaker.store.settings import SETTINGS_FILE

@@ -13,9 +13,9 @@ import pyarrow as pa
 from scipy import stats
 from sklearn.linear_model import LogisticRegression
 
-from tastemaker.retention.increment.rows import IncrementSettings, Mask, labels, read_rows
-from tastemaker.retention.increment.scores import METRICS
-from tastemaker.retention.increment.table import BASELINE, fold_scores, predict_folds
+from tastemaker.arrays import Bools
+from tastemaker.retention.increment.rows import IncrementSettings, labels, read_rows
+from tastemaker.retention.increment.table import BASELINE, METRICS, fold_scores, predict_folds
 from tastemaker.retention.proxy.model import feature
 from tastemaker.retention.threshold import GRID, N_MIN
 from tastemaker.schema.columns import numbers
@@ -45,7 +45,7 @@ def fold_table(rows: pa.Table, settings: IncrementSettings, key: int) -> list[Fo
     data = read_rows(rows, settings)
     rough = labels(data.outcome, np.ones(len(data.outcome), dtype=bool), settings.active_quantile)
     fold = dealt(rough.astype(np.int64), FOLDS, generator(key, "folds", "rows"))
-    splits: list[tuple[Mask, Mask]] = [(fold != part, fold == part) for part in range(FOLDS)]
+    splits: list[tuple[Bools, Bools]] = [(fold != part, fold == part) for part in range(FOLDS)]
     predicted = predict_folds(data, settings, splits)
     out = []
     for cohort, member in data.cohorts().items():

@@ -18,8 +18,9 @@ import pyarrow as pa
 from statsmodels.datasets import randhie
 
 from recipes.common import Journal, parser, read_arguments, show_table
-from tastemaker.flows.retention.report import write_claim
-from tastemaker.retention.increment import IncrementSettings, claim, increment_table
+from tastemaker.flows.retention.tables import write_claim
+from tastemaker.retention.increment.rows import IncrementSettings
+from tastemaker.retention.increment.table import claim, increment_table
 
 NAME = "real_survey"
 KNOWN = ("lncoins", "idp", "lpi", "fmde", "disea", "physlm")

@@ -24,22 +24,11 @@ import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 
 from recipes.common import DATA, Journal, parser, read_arguments, save_figure, show_table
-from recipes.retention.trial import TrialPlan, run_trial
-from tastemaker.flows.retention.report import write_claim
-from tastemaker.retention.adjust import (
-    Capped,
-    Constrained,
-    Hinge,
-    Mmr,
-    Rule,
-    Step,
-    Value,
-    compare,
-    grid_ranks,
-)
-from tastemaker.retention.adjust.claim import preview
-from tastemaker.simulate.retention import ListenerWorld
-from tastemaker.simulate.retention.world import PATHS
+from recipes.retention.trial import TrialPlan, grid_ranks, run_trial
+from tastemaker.flows.retention.tables import write_claim
+from tastemaker.retention.adjust.effects import compare, preview
+from tastemaker.retention.adjust.rules import Capped, Constrained, Hinge, Mmr, Rule, Step, Value
+from tastemaker.simulate.retention import PATHS, ListenerWorld
 from tastemaker.stats.random import generator
 
 NAME = "retentive_adjust"
@@ -263,7 +252,7 @@ def show_beauty(arguments: Any, requests: int, seed: int) -> None:
 def show_bandit(arguments: Any) -> None:
     """Clicks of the adjusted top item on the second half of a random log, by inverse propensity."""
     from tastemaker.explore.bounds import lower_bound
-    from tastemaker.explore.estimate import ips, snips
+    from tastemaker.explore.estimate.weighting import ips, snips
     from tastemaker.explore.policy.softmax import TablePolicy, uniform_policy
     from tastemaker.explore.table import Columns, check_log
 

@@ -18,9 +18,8 @@ from matplotlib.figure import Figure
 
 from recipes.common import Journal, parser, read_arguments, save_figure, show_table
 from tastemaker.experiment.moments import Metric
-from tastemaker.experiment.readout.asked import AskingSettings, read_asking
-from tastemaker.simulate.retention import ListenerWorld, draw_listeners, draw_pairs, returns
-from tastemaker.simulate.retention.draws import column
+from tastemaker.experiment.readout.logs import AskingSettings, read_asking
+from tastemaker.simulate.retention import ListenerWorld, column, draw_listeners, draw_pairs, returns
 from tastemaker.stats.random import generator
 
 NAME = "retentive_asked"

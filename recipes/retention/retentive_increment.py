@@ -15,8 +15,9 @@ from matplotlib.figure import Figure
 
 from recipes.common import Journal, parser, read_arguments, save_figure, show_table
 from recipes.retention.published import FoldScore, fold_table
-from tastemaker.flows.retention.report import write_claim
-from tastemaker.retention.increment import Increment, IncrementSettings, claim, increment_table
+from tastemaker.flows.retention.tables import write_claim
+from tastemaker.retention.increment.rows import IncrementSettings
+from tastemaker.retention.increment.table import Increment, claim, increment_table
 from tastemaker.simulate.retention import ListenerWorld, ask, draw_listeners, draw_pairs, returns
 
 NAME = "retentive_increment"

@@ -21,13 +21,19 @@ from scipy.stats import binom
 from recipes.common import Journal, parser, read_arguments, save_figure, show_table
 from recipes.retention.retentive_increment import world_rows
 from recipes.retention.tuning import TARGETS, measure, missed, tune
-from tastemaker.flows.retention.report import write_claim
-from tastemaker.retention.mediation import MediationSettings, claim, dealt_effect, item_means, mediation_tests
-from tastemaker.simulate.retention import ListenerWorld, draw_slates
-from tastemaker.simulate.retention.draws import item_quality, retention_latent
-from tastemaker.simulate.retention.returns import return_logit
-from tastemaker.simulate.retention.surveys import cuts
-from tastemaker.simulate.retention.world import PATHS, by_cohort
+from tastemaker.flows.retention.tables import write_claim
+from tastemaker.retention.mediation.verdict import claim, mediation_tests
+from tastemaker.retention.mediation.within import MediationSettings, dealt_effect, item_means
+from tastemaker.simulate.retention import (
+    PATHS,
+    ListenerWorld,
+    by_cohort,
+    cuts,
+    draw_slates,
+    item_quality,
+    retention_latent,
+    return_logit,
+)
 from tastemaker.stats.random import generator
 
 NAME = "retentive_mediation"

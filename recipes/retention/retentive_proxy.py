@@ -21,9 +21,8 @@ from scipy.stats import beta, binom, spearmanr
 
 from recipes.common import Journal, parser, read_arguments, save_figure, show_table
 from recipes.retention.published import THRESHOLDS, BinaryProxy, point_threshold
-from tastemaker.flows.retention.report import write_claim
+from tastemaker.flows.retention.tables import write_claim
 from tastemaker.retention.calibrate import Calibration, calibration_table
-from tastemaker.retention.proxy import Proxy, ProxySettings, fit_proxy, predict
 from tastemaker.retention.proxy.claim import calibration_claim, threshold_claim
 from tastemaker.retention.proxy.judge import (
     TARGETS,
@@ -32,18 +31,18 @@ from tastemaker.retention.proxy.judge import (
     choose_thresholds,
     judge,
 )
-from tastemaker.retention.proxy.parts import rows_of
+from tastemaker.retention.proxy.model import Proxy, ProxySettings, fit_proxy, predict, rows_of
 from tastemaker.retention.threshold import threshold_at_precision
 from tastemaker.simulate.retention import (
+    PATHS,
     RANKER_FEATURES,
     ListenerWorld,
     ask,
+    column,
     draw_listeners,
     draw_pairs,
     ranker_features,
 )
-from tastemaker.simulate.retention.draws import column
-from tastemaker.simulate.retention.world import PATHS
 from tastemaker.stats.random import generator
 
 NAME = "retentive_proxy"

@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 
 from recipes.common import Journal, parser, read_arguments, save_figure, show_table
 from recipes.retention.reported import effect_from_interval, power_of, size_for_error
-from recipes.retention.trial import TrialPlan, run_trial
+from recipes.retention.trial import TrialPlan, grid_ranks, run_trial
 from tastemaker.experiment import (
     Metric,
     Moments,
@@ -34,14 +34,13 @@ from tastemaker.experiment import (
     index_effect,
     srm,
 )
-from tastemaker.experiment.power import sample_size
+from tastemaker.experiment.decide import sample_size
 from tastemaker.experiment.readout.design import Design
 from tastemaker.experiment.readout.read import by_day, look_back, read_out
 from tastemaker.flows.retention.experiment.readout import decision_claim, readout_claim, watch_claim
-from tastemaker.flows.retention.report import write_claim
-from tastemaker.retention.adjust import Value, grid_ranks
-from tastemaker.simulate.retention import ListenerWorld
-from tastemaker.simulate.retention.world import PATHS
+from tastemaker.flows.retention.tables import write_claim
+from tastemaker.retention.adjust.rules import Value
+from tastemaker.simulate.retention import PATHS, ListenerWorld
 from tastemaker.stats.random import generator
 
 NAME = "retentive_readout"

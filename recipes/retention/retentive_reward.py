@@ -23,15 +23,14 @@ from recipes.retention.impressions import draw_impressions, expected_return
 from recipes.retention.live_loop import Town, build, live, points, serve, settle
 from tastemaker.cli.progress import progress
 from tastemaker.flows.pipeline import Pipeline
-from tastemaker.flows.retention.live.context import Context
-from tastemaker.flows.retention.live.deployed import load_deployed
+from tastemaker.flows.retention.live.context import Context, load_deployed
 from tastemaker.flows.retention.live.fit import fit_live
 from tastemaker.flows.search import Searcher
 from tastemaker.flows.stages.trained import trained_parts
 from tastemaker.flows.train import BUILDERS, order
 from tastemaker.rehearse.town import ASKING
 from tastemaker.retention.features import SERVED, matrix
-from tastemaker.retention.proxy import predict_arrays
+from tastemaker.retention.proxy.model import predict_arrays
 from tastemaker.retrieve.evaluation import rank_in_lists
 from tastemaker.stats.intervals import bootstrap
 from tastemaker.stats.ranking import ndcg_at, recall_at

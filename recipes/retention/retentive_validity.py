@@ -17,17 +17,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from recipes.common import parser, read_arguments, save_figure, show_table
-from tastemaker.flows.retention.report import write_claim
-from tastemaker.retention.validity import Associations, ValiditySettings
+from tastemaker.flows.retention.tables import write_claim
 from tastemaker.retention.validity.claim import validity_claim
 from tastemaker.retention.validity.factor.claim import battery_claim
-from tastemaker.retention.weights import (
-    ResponseWeights,
-    aipw_mean,
-    answered_mean,
-    weighted_mean,
-    weights_claim,
-)
+from tastemaker.retention.validity.table import Associations, ValiditySettings
+from tastemaker.retention.weights.aipw import aipw_mean, answered_mean, weighted_mean
+from tastemaker.retention.weights.claim import weights_claim
+from tastemaker.retention.weights.weigh import ResponseWeights
 from tastemaker.simulate.retention import ListenerWorld, ask, draw_listeners, draw_pairs
 from tastemaker.stats.random import generator
 

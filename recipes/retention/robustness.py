@@ -18,13 +18,14 @@ import polars as pl
 
 from recipes.common import Journal, parser, read_arguments, show_table
 from recipes.retention.retentive_mediation import CONTROLS, ITEMS
-from recipes.retention.trial import TrialPlan, run_trial
+from recipes.retention.trial import TrialPlan, grid_ranks, run_trial
 from recipes.retention.tuning import measure
 from tastemaker.experiment import Metric, Plan
 from tastemaker.experiment.readout.design import Design
 from tastemaker.experiment.readout.read import read_out
-from tastemaker.retention.adjust import Value, grid_ranks
-from tastemaker.retention.mediation import MediationSettings, mediation_tests
+from tastemaker.retention.adjust.rules import Value
+from tastemaker.retention.mediation.verdict import mediation_tests
+from tastemaker.retention.mediation.within import MediationSettings
 from tastemaker.simulate.retention import ListenerWorld, ask, draw_listeners, draw_pairs, draw_slates, returns
 
 NAME = "robustness"

@@ -26,8 +26,8 @@ from recipes.common import Journal, parser, read_arguments, show_table
 from recipes.explore.draws import rate
 from tastemaker.errors import InputError
 from tastemaker.flows.retention.live.fit import learn_proxy
-from tastemaker.retention.proxy import Proxy, ProxySettings
 from tastemaker.retention.proxy.judge import changes, choose_thresholds, judge
+from tastemaker.retention.proxy.model import Proxy, ProxySettings
 from tastemaker.retention.threshold import drift, threshold_at_precision
 from tastemaker.stats.random import generator
 

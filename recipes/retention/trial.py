@@ -12,11 +12,11 @@ import pyarrow as pa
 from scipy.special import expit
 from scipy.stats import norm
 
+import tastemaker.retention.adjust.rules as rules
+from tastemaker.arrays import Floats, Ints
 from tastemaker.errors import InputError
-from tastemaker.simulate.retention.draws import column, draw_listeners
-from tastemaker.simulate.retention.returns import return_logit
-from tastemaker.simulate.retention.surveys import cuts
-from tastemaker.simulate.retention.world import Floats, ListenerWorld, by_cohort
+from tastemaker.retention.adjust.apply import grid_requests, rank
+from tastemaker.simulate.retention import ListenerWorld, by_cohort, column, cuts, draw_listeners, return_logit
 from tastemaker.stats.random import generator
 
 # Base scores, p_pos and p_neg, each (requests, slate) -> the scores to rank by, of the same shape.
@@ -136,3 +136,14 @@ def _one_day(
         "true_return_control": truth[0],
         "true_return_treatment": truth[1],
     }
+
+
+def grid_ranks(score: Floats, p_pos: Floats, p_neg: Floats, rule: rules.Rule) -> Ints:
+    """New ranks (Q, n), from 1, of Q requests with n candidates each, given as arrays (Q, n): `adjust`
+    without the table. `Mmr` is refused: arrays carry no attributes.
+    """
+    requests = grid_requests(score, p_pos, p_neg)
+    ranked = rank(requests, rule, None)
+    out = np.empty(score.size, dtype=np.int64)
+    out[requests.rows] = ranked.position - requests.offsets[requests.request] + 1
+    return out.reshape(score.shape)

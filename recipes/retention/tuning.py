@@ -13,11 +13,17 @@ from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import mutual_info_score
 
+from tastemaker.arrays import Floats
 from tastemaker.errors import InputError
-from tastemaker.simulate.retention.draws import column, draw_listeners, draw_pairs
-from tastemaker.simulate.retention.returns import returns
-from tastemaker.simulate.retention.surveys import ask
-from tastemaker.simulate.retention.world import QUESTIONS, Floats, ListenerWorld
+from tastemaker.simulate.retention import (
+    QUESTIONS,
+    ListenerWorld,
+    ask,
+    column,
+    draw_listeners,
+    draw_pairs,
+    returns,
+)
 
 # Published numbers (secondary sources) and how near a world must come: correlations .02, mutual information
 # .005, AUC .010.

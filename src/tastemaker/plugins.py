@@ -23,8 +23,9 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -112,6 +113,23 @@ def call(group: str, name: str, *arguments: Any) -> Any:
         raise InputError(
             f"plugin '{name}' ({group}) of the package '{package}' failed ({reason}); mend or uninstall it"
         ) from None
+
+
+def on_demand(
+    package: str, homes: Mapping[str, str]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+    """`__getattr__`, `__dir__` and `__all__` of a package whose names are looked up when first asked for.
+
+    homes: module below the package -> its names, with spaces between them.
+    """
+    home = {name: module for module, names in homes.items() for name in names.split()}
+
+    def find(name: str) -> Any:
+        if name not in home:
+            raise AttributeError(f"module '{package}' has no attribute '{name}'")
+        return getattr(import_module(f"{package}.{home[name]}"), name)
+
+    return find, lambda: sorted(home), sorted(home)
 
 
 def _package(point: EntryPoint) -> tuple[str, str]:

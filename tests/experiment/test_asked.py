@@ -15,8 +15,7 @@ from scipy.stats import binom
 from tastemaker.errors import InputError
 from tastemaker.experiment.assign import assign, position
 from tastemaker.experiment.moments import Metric
-from tastemaker.experiment.readout.asked import AskingSettings, people_table, read_asking
-from tastemaker.experiment.readout.logs import AskedAfter
+from tastemaker.experiment.readout.logs import AskedAfter, AskingSettings, people_table, read_asking
 from tastemaker.flows.retention.asked import AskedTable, read_asked
 from tastemaker.simulate.retention import ListenerWorld, draw_listeners, draw_pairs, returns
 from tastemaker.stats.random import generator

@@ -16,7 +16,7 @@ from tastemaker.experiment import (
     srm,
 )
 from tastemaker.experiment.assign import arm_at, position
-from tastemaker.experiment.power import detectable
+from tastemaker.experiment.decide import detectable
 
 # Published, 14 days, percent: metric -> effect, 95 % half width, z, p, Holm, BH (over all seven; not printed
 # for two).

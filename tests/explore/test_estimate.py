@@ -15,21 +15,20 @@ from recipes.explore.shrunk import dros, switch_dr
 from tests.explore.worlds import Dense, GivenRewards, dense_world
 
 from tastemaker.errors import InputError
-from tastemaker.explore.bounds import lower_bound
-from tastemaker.explore.estimate import (
-    Contributions,
+from tastemaker.explore.bounds import Contributions, lower_bound
+from tastemaker.explore.estimate.reward import fit_reward_model
+from tastemaker.explore.estimate.weighting import (
     clipped_ips,
     dm,
     dr,
-    fit_reward_model,
+    fitted_propensities,
     ips,
     mips,
     offcem,
     paired,
     snips,
 )
-from tastemaker.explore.estimate.logger import fitted_propensities
-from tastemaker.explore.policy import Mixture, TablePolicy, uniform_policy
+from tastemaker.explore.policy.softmax import Mixture, TablePolicy, uniform_policy
 from tastemaker.explore.table import Columns, Log, check_log
 from tastemaker.stats.betting import log_wealth
 

@@ -11,10 +11,11 @@ from tests.explore.worlds import dense_world
 
 import tastemaker.explore.checked as checked
 from tastemaker.errors import InputError
-from tastemaker.explore.estimate.logger import fitted_propensities
-from tastemaker.explore.gate import Certificate, GateSettings, believe, certify, collect
-from tastemaker.explore.policy import Mixture, SoftmaxPolicy, TablePolicy
-from tastemaker.explore.policy.base import Blocked
+from tastemaker.explore.estimate.weighting import fitted_propensities
+from tastemaker.explore.gate.certify import GateSettings, certify, collect
+from tastemaker.explore.gate.features import Certificate, believe
+from tastemaker.explore.policy.base import Policy
+from tastemaker.explore.policy.softmax import Mixture, SoftmaxPolicy, TablePolicy
 from tastemaker.explore.support import least_rewarded
 from tastemaker.explore.table import Columns, Log, Split, check_log, split
 from tastemaker.simulate.bandit import draw_log
@@ -305,10 +306,10 @@ def test_a_ladder_scores_each_row_once_for_each_point_that_it_starts_from(monkey
     s3, ratios = parts.certify, []
     for policy in ladders[0]:
         if support == "logged":
-            weight = np.exp(Blocked.log_prob(policy, s3.context, s3.action)) / s3.propensity
+            weight = np.exp(Policy.log_prob(policy, s3.context, s3.action)) / s3.propensity
         else:
             prefix = world.prefixes[s3.action]
-            weight = np.exp(Blocked.prefix_log_prob(policy, s3.context, prefix)) / s3.prefix_propensity
+            weight = np.exp(Policy.prefix_log_prob(policy, s3.context, prefix)) / s3.prefix_propensity
         ratios.append(float(weight @ s3.reward) / s3.rewarded)
     tested = [place for place, item in enumerate(whole[:3]) if item.tested]
     assert tested and [whole[place].ratio for place in tested] == pytest.approx([ratios[p] for p in tested])

@@ -17,19 +17,17 @@ from hypothesis import strategies as st
 from recipes.explore.population import Population, imitate, joined, probabilities
 
 from tastemaker.errors import InputError
-from tastemaker.explore.estimate import ips
-from tastemaker.explore.gate import GateSettings
-from tastemaker.explore.learn.objectives import NAMES, Name, value
+from tastemaker.explore.estimate.weighting import ips
+from tastemaker.explore.gate.certify import GateSettings
 from tastemaker.explore.learn.path import (
     LAMBDAS,
     PathSettings,
     learn_path,
     safe_opg,
 )
-from tastemaker.explore.learn.rows import Rows
-from tastemaker.explore.learn.softmax import Settings, ascend, batches
-from tastemaker.explore.learn.space import Features, Weights, build_candidates
-from tastemaker.explore.policy import TablePolicy
+from tastemaker.explore.learn.softmax import NAMES, Name, Settings, ascend, batches, value
+from tastemaker.explore.learn.space import Features, Rows, Weights, build_candidates
+from tastemaker.explore.policy.softmax import TablePolicy
 from tastemaker.explore.table import Log, split
 from tastemaker.simulate.bandit import CatalogueSettings, CatalogueWorld, catalogue_world
 from tastemaker.stats.random import generator
@@ -49,7 +47,7 @@ def _world(key: int = 0) -> CatalogueWorld:
 
 
 WORLD = _world()
-SPACE = Population(WORLD.contexts, WORLD.vectors, WORLD.prefixes)
+SPACE = Population(WORLD.vectors, WORLD.prefixes, contexts=WORLD.contexts)
 NAMES_OF = list(WORLD.world.actions)
 
 

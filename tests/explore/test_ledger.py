@@ -9,20 +9,10 @@ from recipes.explore.worlds import PAIRED_TILTS, paired_world
 from scipy import stats
 
 from tastemaker.errors import InputError
-from tastemaker.explore.gate import GateSettings, certify
-from tastemaker.explore.ledger import (
-    Entry,
-    Ledger,
-    admit,
-    bank,
-    margin,
-    record,
-    settle,
-    watch,
-    watch_holdout,
-    withdraw,
-)
-from tastemaker.explore.policy import TablePolicy
+from tastemaker.explore.gate.certify import GateSettings, certify
+from tastemaker.explore.ledger.ledger import Entry, Ledger, admit, bank, margin, record, settle, withdraw
+from tastemaker.explore.ledger.watch import watch, watch_holdout
+from tastemaker.explore.policy.softmax import TablePolicy
 from tastemaker.explore.table import Log, Split
 from tastemaker.stats.random import generator
 

@@ -6,14 +6,8 @@ from scipy import stats
 from tests.explore.worlds import dense_softmax, dense_world
 
 from tastemaker.errors import InputError
-from tastemaker.explore.policy import (
-    Mixture,
-    SoftmaxPolicy,
-    TablePolicy,
-    base,
-    softmax,
-    uniform_policy,
-)
+from tastemaker.explore.policy import base, softmax
+from tastemaker.explore.policy.softmax import Mixture, SoftmaxPolicy, TablePolicy, uniform_policy
 
 
 @pytest.fixture
@@ -30,7 +24,7 @@ def test_blocks_agree_with_the_dense_softmax(precision: str, tolerance: float) -
         rows = np.arange(40)
         action = np.random.default_rng(2).integers(0, 30, 40)
         context = world.log.context
-        for answer in (policy.log_prob(context, action), base.Blocked.log_prob(policy, context, action)):
+        for answer in (policy.log_prob(context, action), base.Policy.log_prob(policy, context, action)):
             np.testing.assert_allclose(np.exp(answer), dense[rows, action], atol=tolerance)
         group = world.prefixes[None, :] == (rows % 5)[:, None]
         np.testing.assert_allclose(
@@ -100,12 +94,12 @@ def test_a_table_answers_as_the_general_policy_does() -> None:
     draws = np.random.default_rng(1)
     table = TablePolicy(draws.dirichlet(np.ones(6), 4), np.arange(6) % 3)
     context, action = draws.integers(0, 4, 50)[:, None] * 1.0, draws.integers(0, 6, 50)
-    np.testing.assert_allclose(table.log_prob(context, action), base.Blocked.log_prob(table, context, action))
+    np.testing.assert_allclose(table.log_prob(context, action), base.Policy.log_prob(table, context, action))
     np.testing.assert_allclose(
-        table.prefix_log_prob(context, action % 3), base.Blocked.prefix_log_prob(table, context, action % 3)
+        table.prefix_log_prob(context, action % 3), base.Policy.prefix_log_prob(table, context, action % 3)
     )
     subset = np.arange(6) < 2
-    np.testing.assert_allclose(table.mass(context, subset), base.Blocked.mass(table, context, subset))
+    np.testing.assert_allclose(table.mass(context, subset), base.Policy.mass(table, context, subset))
 
 
 def test_fingerprints_tell_policies_apart() -> None:

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from tastemaker import explore
 from tastemaker.cli.main import app
 from tastemaker.errors import InputError
-from tastemaker.explore.preflight import preflight
+from tastemaker.explore.checked import preflight
 from tastemaker.explore.rows import column_marks, row_marks, spent_again, spent_marks, told_again
 from tastemaker.explore.table import Log
 from tastemaker.store import write_table

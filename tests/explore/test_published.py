@@ -35,9 +35,9 @@ from tests.explore.test_learn import (
     _value,
 )
 
-from tastemaker.explore.learn.rows import Rows
 from tastemaker.explore.learn.softmax import Weights
-from tastemaker.explore.ledger import Ledger, bank
+from tastemaker.explore.learn.space import Rows
+from tastemaker.explore.ledger.ledger import Ledger, bank
 
 
 def test_balanced_weights_average_one_under_each_logger() -> None:

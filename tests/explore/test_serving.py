@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from tastemaker.errors import InputError
-from tastemaker.explore.policy import TablePolicy
+from tastemaker.explore.policy.softmax import TablePolicy
 from tastemaker.explore.slate import (
     Deployed,
     Draw,

@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 
 from tastemaker.experiment.assign import position
-from tastemaker.explore.gate import Certificate
-from tastemaker.explore.policy import Mixture, SoftmaxPolicy, uniform_policy
+from tastemaker.explore.gate.features import Certificate
+from tastemaker.explore.policy.softmax import Mixture, SoftmaxPolicy, uniform_policy
 from tastemaker.explore.table import Columns, check_log, split
-from tastemaker.retention.proxy.parts import user_parts
+from tastemaker.retention.proxy.model import user_parts
 
 ROWS = 40
 # As `certificates.json` of 0.1 holds it; the ledger remembers its digest.

@@ -10,7 +10,7 @@ import pytest
 from tests.explore.worlds import dense_world
 
 from tastemaker.errors import InputError
-from tastemaker.explore.policy import uniform_policy
+from tastemaker.explore.policy.softmax import uniform_policy
 from tastemaker.explore.support import least_rewarded, support_report
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tastemaker.errors import InputError
-from tastemaker.explore.estimate.logger import fitted_propensities
+from tastemaker.explore.estimate.weighting import fitted_propensities
 from tastemaker.explore.table import ESTIMATED, Columns, Log, check_log, distinct, split
 
 ACTIONS = ["a", "b", "c"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tastemaker.explore.policy import SoftmaxPolicy
+from tastemaker.explore.policy.softmax import SoftmaxPolicy
 from tastemaker.explore.table import Log
 
 

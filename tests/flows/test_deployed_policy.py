@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from tastemaker.cli.main import app
 from tastemaker.errors import ArtifactError, InputError
-from tastemaker.explore.policy import Pools
+from tastemaker.explore.policy.base import Pools
 from tastemaker.flows.explore.ledger_store import LedgerStore
 from tastemaker.flows.explore.live import AlarmSettings
 from tastemaker.flows.explore.runs import kept_policy, learnt_on

@@ -12,7 +12,7 @@ import pytest
 from tastemaker.corpus.events import Histories
 from tastemaker.corpus.splits import leave_one_out
 from tastemaker.flows.data import Data
-from tastemaker.flows.evaluation import checks
+from tastemaker.flows.evaluation import sections as checks
 
 
 def _data(base: Data, rows: list[list[int]], times: list[list[float]] | None, items: int) -> Data:
@@ -37,17 +37,17 @@ def _noise(rng: np.random.Generator, people: int = 500) -> list[list[int]]:
 def test_a_file_sorted_by_item_inside_a_day_is_pointed_at(blank: Data) -> None:
     rows = _noise(np.random.default_rng(1))
     tied = [[5.0] * 8 for _ in rows]
-    found = checks.order(_data(blank, [sorted(row) for row in rows], tied, 100), "test", True)
+    found = checks.order_check(_data(blank, [sorted(row) for row in rows], tied, 100), "test", True)
     assert not found["ok"] and "the order at equal times decides these numbers" in found["text"]
     assert "100.0% of people end with events at one time" in found["text"]
-    fine = checks.order(_data(blank, rows, tied, 100), "test", True)
+    fine = checks.order_check(_data(blank, rows, tied, 100), "test", True)
     assert fine["ok"] and "in another order" in fine["text"]
     timed = [[float(place) for place in range(8)] for _ in rows]
-    assert checks.order(_data(blank, [sorted(row) for row in rows], timed, 100), "test", True)["ok"]
+    assert checks.order_check(_data(blank, [sorted(row) for row in rows], timed, 100), "test", True)["ok"]
     words = checks.order_words(_data(blank, rows, tied, 100).histories)
     assert "100.0% of them tied" in words
     unknown = _data(blank, rows, None, 100)
-    assert "cannot be tried" in checks.order(unknown, "test", True)["text"]
+    assert "cannot be tried" in checks.order_check(unknown, "test", True)["text"]
     assert "no time confirms" in checks.order_words(unknown.histories)
 
 

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from tastemaker.cli.main import app
 from tastemaker.errors import InputError
-from tastemaker.explore.ledger import bank
+from tastemaker.explore.ledger.ledger import bank
 from tastemaker.flows.explore.ledger_store import LedgerStore
 from tastemaker.store import read_any, write_table
 

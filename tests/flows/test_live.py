@@ -25,11 +25,9 @@ from tastemaker.errors import ArtifactError, InputError
 from tastemaker.experiment.assign import position
 from tastemaker.explore.slate import plackett_luce
 from tastemaker.flows.pipeline import Pipeline
-from tastemaker.flows.retention.experiment.run import read_experiment
-from tastemaker.flows.retention.live.deployed import deployed
+from tastemaker.flows.retention.experiment.run import export_trial, read_experiment
+from tastemaker.flows.retention.live.context import deployed, event_rewards
 from tastemaker.flows.retention.live.fit import export_surveys, fit_live, withdraw_proxy
-from tastemaker.flows.retention.live.rewards import event_rewards
-from tastemaker.flows.retention.live.trial import export_trial
 from tastemaker.flows.stages.passes import passes
 from tastemaker.flows.watches import look_for_drift
 from tastemaker.serving.asking import Asker

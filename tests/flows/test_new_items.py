@@ -18,7 +18,7 @@ from tests.conftest import TINY, tiny_interactions, tiny_items
 from typer.testing import CliRunner
 
 from tastemaker.cli.main import app
-from tastemaker.explore import kept_for_new
+from tastemaker.explore.slate import kept_for_new
 from tastemaker.flows.explore.tables import Source, load
 from tastemaker.serving.query import Query
 from tastemaker.serving.serve import begin, search

@@ -15,7 +15,8 @@ from recipes.explore.pools import judged
 from scipy import stats
 from tests.flows.test_deployed_policy import HEAT, Shop
 
-from tastemaker.explore.policy import Mixture, Pooled, Pools, SoftmaxPolicy, uniform_policy
+from tastemaker.explore.policy.base import Pooled, Pools
+from tastemaker.explore.policy.softmax import Mixture, SoftmaxPolicy, uniform_policy
 from tastemaker.flows.explore.tables import Source, load
 from tastemaker.serving.service import open_service
 

@@ -16,7 +16,7 @@ from tastemaker.cli.retention.adjust import app as adjusters
 from tastemaker.cli.retention.experiment import app as experiment
 from tastemaker.errors import InputError
 from tastemaker.experiment import assign
-from tastemaker.flows.retention.experiment.load import read_design
+from tastemaker.flows.retention.tables import read_design
 from tastemaker.stats.random import generator
 
 PLAN = """

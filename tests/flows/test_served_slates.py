@@ -14,8 +14,7 @@ import pytest
 from scipy import stats
 from tests.conftest import quiet
 
-from tastemaker.flows.explore.estimates import estimate, support
-from tastemaker.flows.explore.learn import learn
+from tastemaker.flows.explore.estimates import estimate, learn, support
 from tastemaker.flows.explore.tables import Source, load
 from tastemaker.serving.query import Conflict, Happened, Query, Slate
 from tastemaker.serving.serve import begin, search

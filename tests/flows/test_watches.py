@@ -24,7 +24,7 @@ from tastemaker.errors import BusyError, InputError
 from tastemaker.experiment.checks import srm_evidence
 from tastemaker.flows import watches
 from tastemaker.flows.ingest import ingest_files
-from tastemaker.flows.retention.live.deployed import SHARES
+from tastemaker.flows.retention.live.context import SHARES
 from tastemaker.flows.watches import Look, Watcher
 from tastemaker.server import ServerSettings, create_app
 from tastemaker.server.operator import LOAD, PARTS

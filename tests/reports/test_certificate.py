@@ -9,8 +9,8 @@ import re
 import numpy as np
 import pytest
 
-from tastemaker.explore.gate import GateSettings, certify
-from tastemaker.explore.policy import TablePolicy
+from tastemaker.explore.gate.certify import GateSettings, certify
+from tastemaker.explore.policy.softmax import TablePolicy
 from tastemaker.explore.table import Log, Split
 from tastemaker.reports.certificate import claim, markdown, page
 

@@ -15,12 +15,12 @@ from tastemaker.retention.calibrate import (
     Calibrator,
     calibration_error,
     calibration_table,
+    equal_mass,
+    expected_observed,
     fit_calibrator,
     murphy,
     smooth_error,
 )
-from tastemaker.retention.calibrate.errors import equal_mass
-from tastemaker.retention.calibrate.table import expected_observed
 
 
 def sample(n: int = 2_000, seed: int = 7) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

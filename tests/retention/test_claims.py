@@ -12,11 +12,11 @@ import pytest
 from tests.server.chromium import Browser, find
 
 from tastemaker.errors import InputError
-from tastemaker.flows.retention.report import write_claim
+from tastemaker.flows.retention.tables import write_claim
 from tastemaker.retention.report import ClaimReport, Groups, Intervals, Lines, Table
-from tastemaker.retention.validity import ValiditySettings, widen
 from tastemaker.retention.validity.claim import validity_claim
-from tastemaker.retention.weights import weights_claim
+from tastemaker.retention.validity.table import ValiditySettings, widen
+from tastemaker.retention.weights.claim import weights_claim
 from tastemaker.stats.intervals import Interval
 
 ESTIMATE = Interval(0.6312, 0.6219, 0.6403, 5000, "Pearson")

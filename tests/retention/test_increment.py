@@ -14,9 +14,16 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 
 from tastemaker.errors import InputError
-from tastemaker.retention.increment import IncrementSettings, claim, increment_table
-from tastemaker.retention.increment.rows import Rows, labels, learn, read_rows, user_folds
-from tastemaker.retention.increment.scores import METRICS, prepare, resampled_scores, scores, user_draws
+from tastemaker.retention.increment.rows import IncrementSettings, Rows, labels, learn, read_rows, user_folds
+from tastemaker.retention.increment.table import (
+    METRICS,
+    claim,
+    increment_table,
+    prepare,
+    resampled_scores,
+    scores,
+    user_draws,
+)
 from tastemaker.simulate.retention import ListenerWorld, ask, draw_listeners, draw_pairs, returns
 
 BASELINE = ("history", "sameday", "like", "practical")

@@ -10,18 +10,24 @@ import pytest
 from scipy.stats import binom
 
 from tastemaker.errors import InputError
-from tastemaker.retention.mediation import (
+from tastemaker.retention.mediation.verdict import claim, mediation_tests
+from tastemaker.retention.mediation.within import (
     MediationSettings,
-    claim,
     clustered_logit,
     clustered_slope,
     conditional_logit,
     dealt_effect,
     item_means,
-    mediation_tests,
 )
-from tastemaker.simulate.retention import ListenerWorld, ask, draw_listeners, draw_pairs, draw_slates, returns
-from tastemaker.simulate.retention.world import PATHS
+from tastemaker.simulate.retention import (
+    PATHS,
+    ListenerWorld,
+    ask,
+    draw_listeners,
+    draw_pairs,
+    draw_slates,
+    returns,
+)
 
 CONTROLS = MediationSettings(controls=("history", "sameday", "like"))
 

@@ -16,16 +16,6 @@ from scipy.special import expit
 from scipy.stats import binom
 
 from tastemaker.errors import ArtifactError, InputError
-from tastemaker.retention.proxy import (
-    Proxy,
-    ProxySettings,
-    fit_ordinal,
-    fit_proxy,
-    from_parts,
-    predict,
-    predict_arrays,
-    to_parts,
-)
 from tastemaker.retention.proxy.claim import calibration_claim, threshold_claim
 from tastemaker.retention.proxy.judge import (
     Judged,
@@ -36,10 +26,22 @@ from tastemaker.retention.proxy.judge import (
     judge,
     skill,
 )
-from tastemaker.retention.proxy.model import slope_intervals
-from tastemaker.retention.proxy.ordinal import FAR
-from tastemaker.retention.proxy.parts import rows_of, user_parts
+from tastemaker.retention.proxy.model import (
+    FAR,
+    Proxy,
+    ProxySettings,
+    fit_ordinal,
+    fit_proxy,
+    from_parts,
+    predict,
+    predict_arrays,
+    rows_of,
+    slope_intervals,
+    to_parts,
+    user_parts,
+)
 from tastemaker.simulate.retention import (
+    PATHS,
     RANKER_FEATURES,
     ListenerWorld,
     ask,
@@ -47,7 +49,6 @@ from tastemaker.simulate.retention import (
     draw_pairs,
     ranker_features,
 )
-from tastemaker.simulate.retention.world import PATHS
 
 CUTS = np.array([-1.5, -0.5, 0.4, 1.6])
 

@@ -1,6 +1,6 @@
 import math
 
-from tastemaker.retention import Reason, rarity_of, reasons
+from tastemaker.retention.reasons import Reason, rarity_of, reasons
 
 ATTRIBUTES = {
     "new": frozenset({"type=reel", "mode=dorian", "book=ryan"}),

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from tastemaker.errors import InputError
 from tastemaker.experiment import assign
 from tastemaker.experiment.readout.logs import cut_of, unit_table
-from tastemaker.retention.adjust import Capped, Constrained, Value, adjust
+from tastemaker.retention.adjust.apply import adjust
+from tastemaker.retention.adjust.rules import Capped, Constrained, Value
 from tastemaker.retention.features import Known, Person, features, history_features, known_items, matrix
 from tastemaker.retention.served import by_place, rerank, sentence
 

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from tastemaker.cli.main import app
 from tastemaker.errors import InputError
-from tastemaker.flows.retention.tables import read_typed
+from tastemaker.store.tables import read_typed
 
 
 def run(*arguments: str | Path) -> tuple[int, str]:

@@ -5,7 +5,7 @@ import pytest
 from recipes.explore.worlds import PAIRED_TILTS, paired_world, prefix_world, true_novelty, true_value
 
 from tastemaker.errors import InputError
-from tastemaker.explore.policy import SoftmaxPolicy, TablePolicy
+from tastemaker.explore.policy.softmax import SoftmaxPolicy, TablePolicy
 from tastemaker.simulate.bandit import BanditWorld, draw_log
 
 

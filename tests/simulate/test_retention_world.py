@@ -13,8 +13,11 @@ from recipes.retention.tuning import TARGETS, measure, missed, tune
 
 from tastemaker.errors import InputError
 from tastemaker.simulate.retention import (
+    PATHS,
+    QUESTIONS,
     ListenerWorld,
     ask,
+    column,
     draw_listeners,
     draw_pairs,
     draw_slates,
@@ -22,8 +25,6 @@ from tastemaker.simulate.retention import (
     returns,
     survey_table,
 )
-from tastemaker.simulate.retention.draws import column
-from tastemaker.simulate.retention.world import PATHS, QUESTIONS
 
 
 def rows(world: ListenerWorld, key: int = 1):

@@ -19,7 +19,7 @@ from tastemaker.corpus.events import Histories
 from tastemaker.corpus.splits import Targets
 from tastemaker.errors import InputError
 from tastemaker.flows.data import load_data
-from tastemaker.flows.evaluation.checks import had_before
+from tastemaker.flows.evaluation.sections import had_before
 from tastemaker.flows.ingest import ingest_files, read_options
 from tastemaker.schema import EventRules
 from tastemaker.store import IngestSettings, Workspace, ingest_items

@@ -20,7 +20,7 @@ from tastemaker.assist.shelf import Floats, Shelf
 from tastemaker.assist.state import REMEMBERED, State, chip_name, label
 from tastemaker.converse.constraints import Constraint, demands, granted, relaxations
 from tastemaker.converse.reading.vocabulary import spoken
-from tastemaker.explore import IN_TALK, Draw, Pool, draw_pool, logger_name
+from tastemaker.explore.slate import IN_TALK, Draw, Pool, draw_pool, logger_name
 from tastemaker.retention.reasons import FEWEST
 from tastemaker.serving.query import Evidence as Reason
 

@@ -204,7 +204,7 @@ def power(
 
     Example: tastemaker explore power --lift 0.2 --click-rate 0.02 --candidates 3
     """
-    from tastemaker.explore.ledger import Ledger as Terms
+    from tastemaker.explore.ledger.ledger import Ledger as Terms
     from tastemaker.explore.power import Effect
     from tastemaker.flows.explore import estimates
 
@@ -233,7 +233,7 @@ def learn(
 
     Example: tastemaker explore learn log.parquet --actions items.parquet --context x0,x1 --out run
     """
-    from tastemaker.flows.explore.learn import learn as learn_candidates
+    from tastemaker.flows.explore.estimates import learn as learn_candidates
 
     with progress(quiet) as report:
         result = learn_candidates(source, out, objective, _numbers(shares, "--shares"), key, steps, report)

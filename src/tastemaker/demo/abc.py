@@ -12,8 +12,8 @@ import re
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
+from tastemaker.arrays import Floats
 from tastemaker.demo.abc_body import Key, fraction, is_compound, read_body, read_key, read_metre
 from tastemaker.errors import InputError
 
@@ -21,27 +21,29 @@ DEFAULT_TEMPO = 120.0  # quarters a minute, for a tune that prints none
 _FIELD = re.compile(r"^([A-Za-z]):(?![|:])(.*)$")
 _TEMPO = re.compile(r"(\d+)\s*/\s*(\d+)\s*=\s*(\d+(?:\.\d+)?)")
 
-TUNE_TYPES = (
-    "reel",
-    "hornpipe",
-    "jig",
-    "slip jig",
-    "slide",
-    "strathspey",
-    "highland fling",
-    "clog",
-    "march",
-    "quickstep",
-    "waltz",
-    "minuet",
-    "gavotte",
-    "polka",
-    "planxty",
-    "lament",
-    "air",
-)
+# Types of tunes, with the pulses a minute from which an unprinted tempo is drawn; the pulse is the half note
+# in 2/2 and 4/4.
+TEMPI = {
+    "reel": (96, 116),
+    "hornpipe": (72, 92),
+    "jig": (104, 124),
+    "slip jig": (108, 126),
+    "slide": (116, 132),
+    "strathspey": (60, 72),
+    "highland fling": (64, 78),
+    "clog": (66, 80),
+    "march": (76, 96),
+    "quickstep": (96, 112),
+    "waltz": (120, 150),
+    "minuet": (100, 120),
+    "gavotte": (66, 80),
+    "polka": (112, 132),
+    "planxty": (84, 104),
+    "lament": (50, 66),
+    "air": (56, 76),
+}
 _TYPE_WORDS = {
-    **{word: word for word in TUNE_TYPES},
+    **{word: word for word in TEMPI},
     "slipjig": "slip jig",
     "fling": "highland fling",
     "quick step": "quickstep",
@@ -76,7 +78,7 @@ class Tune:
     tempo: float
     tempo_printed: bool
     book: str
-    notes: npt.NDArray[np.float64]
+    notes: Floats
 
     def at_tempo(self, tempo: float) -> Tune:
         """The same tune played at `tempo` quarters a minute."""

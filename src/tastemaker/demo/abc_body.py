@@ -11,25 +11,25 @@ from dataclasses import dataclass
 
 from tastemaker.errors import InputError
 
-MODES = {"maj": 0, "ion": 0, "mix": -1, "dor": -2, "min": -3, "aeo": -3, "phr": -4, "loc": -5, "lyd": 1}
-MODE_NAMES = {
-    "maj": "major",
-    "ion": "major",
-    "mix": "mixolydian",
-    "dor": "dorian",
-    "min": "minor",
-    "aeo": "minor",
-    "phr": "phrygian",
-    "loc": "locrian",
-    "lyd": "lydian",
+# By the first three letters: a mode's name, and its sharps relative to the major on the same tonic.
+MODES = {
+    "maj": ("major", 0),
+    "ion": ("major", 0),
+    "mix": ("mixolydian", -1),
+    "dor": ("dorian", -2),
+    "min": ("minor", -3),
+    "aeo": ("minor", -3),
+    "phr": ("phrygian", -4),
+    "loc": ("locrian", -5),
+    "lyd": ("lydian", 1),
 }
-_FIFTHS = "FCGDAEB"
+DARK_MODES = frozenset({"minor", "dorian", "phrygian", "locrian"})
+FIFTHS = "FCGDAEB"
 _SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 _ACCIDENTALS = {"": None, "=": 0, "^": 1, "^^": 2, "_": -1, "__": -2}
 _TUPLETS = {2: 3, 3: 2, 4: 3, 6: 2, 8: 3}
-_MAXIMUM_EVENTS = (
-    20_000  # expanded notes; a tune of nested repeats beyond this is refused, not played for ever
-)
+# Expanded notes; a tune of nested repeats beyond this is refused, not played for ever.
+_MAXIMUM_EVENTS = 20_000
 
 _TOKEN = re.compile(
     r"""(?P<text>"[^"]*"|\{[^}]*\}|![^!\s]{1,30}!)
@@ -51,7 +51,7 @@ _KEY = re.compile(r"^\s*([A-G])([#b♯♭]?)\s*([A-Za-z]*)(.*)$")
 
 @dataclass(frozen=True)
 class Key:
-    """Tonic ("F#"), mode (a value of `MODE_NAMES`) and the alteration of each letter, in semitones."""
+    """Tonic ("F#"), mode (the name of one of `MODES`) and the alteration of each letter, in semitones."""
 
     tonic: str
     mode: str
@@ -66,7 +66,7 @@ def read_key(text: str) -> Key:
         text = "Amix"
     match = _KEY.match(text)
     if match is None:
-        return Key("C", "major", dict.fromkeys(_FIFTHS, 0))
+        return Key("C", "major", dict.fromkeys(FIFTHS, 0))
     letter, sign, word, rest = match.groups()
     mode = word.lower()[:3]
     # A lone capital M is a minor in the collections read here (E M, closing on E with natural Gs).
@@ -74,11 +74,12 @@ def read_key(text: str) -> Key:
         mode if mode in MODES else "min" if mode == "m" or (word[:1] == "m" and word[:2] != "mi") else "maj"
     )
     shift = {"": 0, "#": 1, "♯": 1, "b": -1, "♭": -1}[sign]
-    sharps = _FIFTHS.index(letter) - 1 + 7 * shift + MODES[mode]
-    alterations = {name: (sharps + 6 - place) // 7 for place, name in enumerate(_FIFTHS)}
+    title, signature = MODES[mode]
+    sharps = FIFTHS.index(letter) - 1 + 7 * shift + signature
+    alterations = {name: (sharps + 6 - place) // 7 for place, name in enumerate(FIFTHS)}
     for accidental, name in re.findall(r"(\^{1,2}|_{1,2}|=)([A-Ga-g])", word + rest):
         alterations[name.upper()] = int(_ACCIDENTALS[accidental] or 0)
-    return Key(letter + {"♯": "#", "♭": "b"}.get(sign, sign), MODE_NAMES[mode], alterations)
+    return Key(letter + {"♯": "#", "♭": "b"}.get(sign, sign), title, alterations)
 
 
 def read_metre(text: str) -> tuple[str, float]:
@@ -129,10 +130,9 @@ class _Body:
     def __init__(self, key: Key, unit: float, metre: str, bar: float) -> None:
         self.key, self.unit, self.metre, self.bar = key, unit, metre, bar
         self.altered: dict[str, int] = {}
-        self.written: dict[
-            tuple[str, int], int
-        ] = {}  # alterations of the last group, by letter and octave ...
-        self.carried: dict[tuple[str, int], int] = {}  # ... and the same while a tie holds them
+        # Alterations of the last group, by letter and octave, and the same while a tie holds them.
+        self.written: dict[tuple[str, int], int] = {}
+        self.carried: dict[tuple[str, int], int] = {}
         self.tuplet_left, self.tuplet_factor, self.broken = 0, 1.0, 1.0
         self.last: tuple[int, float] = (0, 0.0)  # first note of the last group, its length
         self.voice: str | None = None

@@ -7,7 +7,6 @@ in pixels, is its coverage), so a cover looks the same at every size.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -287,16 +286,7 @@ def _bars(canvas: _Canvas, spec: CoverSpec) -> None:
         canvas.paint(np.hypot(canvas.x - x, beyond) - width, int(inks[number]))
 
 
-_DRAW: dict[str, Callable[[_Canvas, CoverSpec], None]] = {
-    "rings": _rings,
-    "arcs": _arcs,
-    "petals": _petals,
-    "facets": _facets,
-    "hills": _hills,
-    "rays": _rays,
-    "orbs": _orbs,
-    "bars": _bars,
-}
+_DRAW = dict(zip(SHAPES, (_rings, _arcs, _petals, _facets, _hills, _rays, _orbs, _bars), strict=True))
 
 
 def draw(spec: CoverSpec, size: int = 256) -> npt.NDArray[np.uint8]:

@@ -13,19 +13,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from tastemaker.arrays import Bools, Float32, Floats, Ints
+from tastemaker.demo.abc_body import DARK_MODES, FIFTHS
 from tastemaker.errors import InputError
 from tastemaker.schema import INTERACTIONS, check
 from tastemaker.stats.random import generator
 
-Floats = npt.NDArray[np.float32]
-Ints = npt.NDArray[np.int64]
 FIELDS = ("tune_type", "mode", "timbre", "speed", "metre", "book")
 _START = int(datetime(2025, 1, 6, tzinfo=UTC).timestamp())
 _PLAY_SECONDS = 150.0
-_FIFTHS = "FCGDAEB"
 
 
 @dataclass(frozen=True)
@@ -78,15 +76,15 @@ class World:
     """
 
     settings: ListenerSettings
-    utility: Floats
-    exposure: Floats
+    utility: Float32
+    exposure: Float32
     kinds: Ints
-    kind_tastes: npt.NDArray[np.float64]
-    dark: npt.NDArray[np.bool_]
+    kind_tastes: Floats
+    dark: Bools
     keys: Ints
     companions: Ints
 
-    def scores(self, users: Ints, kind: Ints, last: Ints) -> Floats:
+    def scores(self, users: Ints, kind: Ints, last: Ints) -> Float32:
         """Choice logits (len(users), N) of the next play in a sitting of type `kind` after item `last` (-1 at
         its start).
         """
@@ -115,7 +113,7 @@ class Simulation:
     world: World
 
 
-def _standardised(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _standardised(values: Floats) -> Floats:
     """Rows with mean 0 and deviation 1; constant rows become 0."""
     spread = values.std(axis=-1, keepdims=True)
     return np.asarray((values - values.mean(axis=-1, keepdims=True)) / np.where(spread > 1e-9, spread, 1.0))
@@ -131,9 +129,7 @@ def _columns(facts: pa.Table) -> dict[str, list[str]]:
     return columns
 
 
-def _tastes(
-    columns: dict[str, list[str]], n: int, seed: int
-) -> tuple[npt.NDArray[np.float64], list[dict[str, str]]]:
+def _tastes(columns: dict[str, list[str]], n: int, seed: int) -> tuple[Floats, list[dict[str, str]]]:
     """Attribute utility (n, N) before scaling, and every listener's favourite value of each field, dearest
     field first.
 
@@ -193,7 +189,7 @@ def make_world(
         exposure=(settings.exposure * rng.standard_normal(n_items)).astype(np.float32),
         kinds=kinds.astype(np.int64),
         kind_tastes=chances / chances.sum(axis=1, keepdims=True),
-        dark=np.array([mode in {"minor", "dorian", "phrygian", "locrian"} for mode in columns["mode"]]),
+        dark=np.array([mode in DARK_MODES for mode in columns["mode"]]),
         keys=keys,
         companions=_companions(kinds, keys, settings.companions, seed),
     )
@@ -202,7 +198,7 @@ def make_world(
 
 def _fifth(key: str) -> int:
     """Place of a tonic on the circle of fifths."""
-    return _FIFTHS.index(key[0]) + 7 * (key.count("#") - key[1:].count("b"))
+    return FIFTHS.index(key[0]) + 7 * (key.count("#") - key[1:].count("b"))
 
 
 @dataclass
@@ -211,9 +207,9 @@ class _Log:
 
     user: list[Ints]
     item: list[Ints]
-    share: list[npt.NDArray[np.float64]]
-    liked: list[npt.NDArray[np.bool_]]
-    fresh: list[npt.NDArray[np.bool_]]
+    share: list[Floats]
+    liked: list[Bools]
+    fresh: list[Bools]
 
 
 def _play(world: World, lengths: Ints, seed: int) -> _Log:
@@ -248,7 +244,7 @@ def _play(world: World, lengths: Ints, seed: int) -> _Log:
     return log
 
 
-def _timestamps(user: Ints, fresh: npt.NDArray[np.bool_], share: npt.NDArray[np.float64], seed: int) -> Ints:
+def _timestamps(user: Ints, fresh: Bools, share: Floats, seed: int) -> Ints:
     """Seconds since 1970 of events sorted by listener and step: days between sittings, the time listened
     within one.
     """

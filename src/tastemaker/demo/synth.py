@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 
+from tastemaker.arrays import Float32, Floats
 from tastemaker.errors import InputError
 from tastemaker.stats.random import generator
 
@@ -70,16 +70,16 @@ def frequency(midi: float) -> float:
     return float(440.0 * 2.0 ** ((midi - 69.0) / 12.0))
 
 
-def _envelope(time: npt.NDArray[np.float64], sounding: float, timbre: Timbre) -> npt.NDArray[np.float64]:
+def _envelope(time: Floats, sounding: float, timbre: Timbre) -> Floats:
     """Raised-cosine attack and release, smooth at both ends; the attack yields when the note is shorter."""
     attack = min(timbre.attack, max(sounding, 0.005))
     rise = np.clip(time / attack, 0.0, 1.0)
     fall = np.clip((sounding + timbre.release - time) / timbre.release, 0.0, 1.0)
-    shape: npt.NDArray[np.float64] = 0.25 * (1.0 - np.cos(np.pi * rise)) * (1.0 - np.cos(np.pi * fall))
+    shape: Floats = 0.25 * (1.0 - np.cos(np.pi * rise)) * (1.0 - np.cos(np.pi * fall))
     return shape
 
 
-def _note(midi: float, duration: float, timbre: Timbre, rate: int) -> npt.NDArray[np.float64]:
+def _note(midi: float, duration: float, timbre: Timbre, rate: int) -> Floats:
     """One note. Partials come from sin kθ = 2 cos θ sin (k-1)θ - sin (k-2)θ: two calls to a sine whatever
     their number.
     """
@@ -105,13 +105,13 @@ def _note(midi: float, duration: float, timbre: Timbre, rate: int) -> npt.NDArra
 
 
 @lru_cache(maxsize=4)
-def _noise(size: int, rate: int) -> npt.NDArray[np.float64]:
+def _noise(size: int, rate: int) -> Floats:
     """Breath noise: white noise, differenced to take the rumble out."""
     return np.asarray(np.diff(generator("breath", size, rate).standard_normal(size + 1)) / np.sqrt(2.0))
 
 
 @lru_cache(maxsize=4)
-def _room(rate: int) -> npt.NDArray[np.float64]:
+def _room(rate: int) -> Floats:
     """The tail of a small room: exponentially fading noise from 8 ms on, unit energy."""
     size = int(_ROOM_SECONDS * rate)
     tail = generator("room", rate).standard_normal(size) * np.exp(-5.0 * np.arange(size) / size)
@@ -119,9 +119,7 @@ def _room(rate: int) -> npt.NDArray[np.float64]:
     return np.asarray(tail / np.sqrt(np.sum(tail**2)))
 
 
-def render(
-    notes: npt.NDArray[np.float64], timbre: str, rate: int = RATE, seconds: float = 12.0, room: float = 0.1
-) -> npt.NDArray[np.float32]:
+def render(notes: Floats, timbre: str, rate: int = RATE, seconds: float = 12.0, room: float = 0.1) -> Float32:
     """Play `notes` (n, 3) [onset s, duration s, MIDI] for at most `seconds`; (samples,) float32, peak -3
     dBFS.
 
@@ -164,16 +162,14 @@ def render(
     return (sound * (PEAK / peak if peak else 0.0)).astype(np.float32)
 
 
-def _breathed(
-    wave_form: npt.NDArray[np.float64], duration: float, timbre: Timbre, rate: int
-) -> npt.NDArray[np.float64]:
+def _breathed(wave_form: Floats, duration: float, timbre: Timbre, rate: int) -> Floats:
     """Breath under one note, shaped by the note's own envelope."""
     time = np.arange(len(wave_form)) / rate
     noise = _noise(1 << 16, rate)
     return np.resize(noise, len(wave_form)) * _envelope(time, duration * (1.0 - timbre.gap), timbre)
 
 
-def wav_bytes(samples: npt.NDArray[np.float32], rate: int = RATE) -> bytes:
+def wav_bytes(samples: Float32, rate: int = RATE) -> bytes:
     """A 16-bit mono WAV file; the same samples give the same bytes."""
     buffer = io.BytesIO()
     with wave.open(buffer, "wb") as file:

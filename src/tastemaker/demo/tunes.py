@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from tastemaker.demo.abc import TYPE_PATTERN, Tune, clean_title, read_abc, split_tunes, tune_type
-from tastemaker.demo.abc_body import is_compound
+from tastemaker.arrays import Floats
+from tastemaker.demo.abc import TEMPI, TYPE_PATTERN, Tune, clean_title, read_abc, split_tunes, tune_type
+from tastemaker.demo.abc_body import DARK_MODES, is_compound
 from tastemaker.demo.covers import PALETTES, SHAPES, CoverSpec, palette_probabilities
 from tastemaker.demo.procedural import BOOK as PROCEDURAL_BOOK
 from tastemaker.demo.procedural import procedural_tunes
@@ -35,7 +35,6 @@ BOOKS = {
     "oneills1850": "O'Neill's Music of Ireland",
     "airdsAirs": "Aird's Airs",
 }
-DARK_MODES = frozenset({"minor", "dorian", "phrygian", "locrian"})
 FACTS = pa.schema(
     [
         ("item_id", pa.string()),
@@ -58,26 +57,6 @@ FACTS = pa.schema(
         ("notes", pa.list_(pa.float32())),
     ]
 )
-# Pulses a minute from which an unprinted tempo is drawn; the pulse is the half note in 2/2 and 4/4.
-_TEMPI = {
-    "reel": (96, 116),
-    "hornpipe": (72, 92),
-    "jig": (104, 124),
-    "slip jig": (108, 126),
-    "slide": (116, 132),
-    "strathspey": (60, 72),
-    "highland fling": (64, 78),
-    "clog": (66, 80),
-    "march": (76, 96),
-    "quickstep": (96, 112),
-    "waltz": (120, 150),
-    "minuet": (100, 120),
-    "gavotte": (66, 80),
-    "polka": (112, 132),
-    "planxty": (84, 104),
-    "lament": (50, 66),
-    "air": (56, 76),
-}
 _UNKNOWN_TEMPO = (76, 112)
 # Words that many unrelated titles share: alone they identify no tune.
 _COMMON_WORDS = (
@@ -176,7 +155,7 @@ def _tempo(entry: Entry, kind: str | None, seed: int) -> tuple[float, str]:
     metre = entry.tune.metre
     if entry.tune.tempo_printed:
         return round(entry.tune.tempo / beat(metre)), "printed"
-    low, high = _TEMPI.get(kind or "", _UNKNOWN_TEMPO)
+    low, high = TEMPI.get(kind or "", _UNKNOWN_TEMPO)
     pulse = generator(seed, "tempo", entry.item_id).uniform(low, high)
     halved = metre == "4/4" and kind not in {"strathspey", "highland fling", "march", "air", "lament"}
     return round(pulse * (2.0 if halved else 1.0)), "assigned"
@@ -319,7 +298,7 @@ def _entries(n: int | None, seed: int, books: Iterable[str] | None) -> list[Entr
     return read_books(chosen, folder)
 
 
-def notes_of(fact: dict[str, Any]) -> npt.NDArray[np.float64]:
+def notes_of(fact: dict[str, Any]) -> Floats:
     """The notes (n, 3) [onset s, duration s, MIDI] of one row of facts, at its tempo, up to
     `CLIP_SECONDS`.
     """

@@ -7,13 +7,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-import numpy.typing as npt
 from scipy.fft import dct
 from scipy.signal import stft
 
+from tastemaker.arrays import Float32, Floats
 from tastemaker.errors import InputError
-
-Float32 = npt.NDArray[np.float32]
 
 MELS = 40
 CEPSTRA = 13
@@ -38,7 +36,7 @@ BLOCKS: tuple[tuple[str, int], ...] = (
 DIMENSIONS = sum(width for _, width in BLOCKS)
 
 
-def audio_vectors(waves: Iterable[npt.NDArray[np.float32] | None], rate: int) -> Float32:
+def audio_vectors(waves: Iterable[Float32 | None], rate: int) -> Float32:
     """(N, 179) float32 features of mono waveforms in [-1, 1] at `rate` samples a second.
 
     Blocks (`BLOCKS` names their widths): mean and spread over frames of 40 log-mel bands and of 13 cepstral
@@ -63,7 +61,7 @@ def audio_vectors(waves: Iterable[npt.NDArray[np.float32] | None], rate: int) ->
     return np.stack(rows) if rows else np.empty((0, DIMENSIONS), np.float32)
 
 
-def _features(wave: npt.NDArray[np.float32] | None, rate: int, row: int) -> Float32:
+def _features(wave: Float32 | None, rate: int, row: int) -> Float32:
     missing = np.full(DIMENSIONS, np.nan, np.float32)
     if wave is None:
         return missing
@@ -96,11 +94,11 @@ def _features(wave: npt.NDArray[np.float32] | None, rate: int, row: int) -> Floa
     return np.concatenate(parts).astype(np.float32)
 
 
-def _mean_spread(x: npt.NDArray[np.float64]) -> list[npt.NDArray[np.float64]]:
+def _mean_spread(x: Floats) -> list[Floats]:
     return [x.mean(axis=0), x.std(axis=0)]
 
 
-def _mel_bank(frequency: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _mel_bank(frequency: Floats) -> Floats:
     """(40, bins) triangles evenly spaced in mel = 2595 log10(1 + f / 700), from 40 Hz to the highest
     frequency.
     """
@@ -114,9 +112,7 @@ def _mel_bank(frequency: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.asarray(bank / bank.sum(axis=1, keepdims=True))
 
 
-def _harmony(
-    power: npt.NDArray[np.float64], frequency: npt.NDArray[np.float64]
-) -> list[npt.NDArray[np.float64]]:
+def _harmony(power: Floats, frequency: Floats) -> list[Floats]:
     """Mean and spread of pitch-class shares (12 each), and the mean share of sound 1..6 semitones apart
     (6).
     """
@@ -140,7 +136,7 @@ def _harmony(
     return [*_mean_spread(chroma), intervals / np.square(together).sum()]
 
 
-def _shape(power: npt.NDArray[np.float64], frequency: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _shape(power: Floats, frequency: Floats) -> Floats:
     """(frames, 4) centroid, width and 85 % roll-off as shares of the highest frequency, and flatness in
     nepers.
     """
@@ -154,7 +150,7 @@ def _shape(power: npt.NDArray[np.float64], frequency: npt.NDArray[np.float64]) -
     )
 
 
-def _rhythm(mel: npt.NDArray[np.float64], frame_rate: float) -> list[npt.NDArray[np.float64]]:
+def _rhythm(mel: Floats, frame_rate: float) -> list[Floats]:
     """(3,) onsets a second, mean and spread of onset strength; (30,) its autocorrelation at the tempi."""
     strength = np.maximum(np.diff(mel, axis=0), 0).mean(axis=1)
     around = np.ones(round(0.4 * frame_rate))

@@ -9,20 +9,21 @@ import numpy.typing as npt
 import scipy.sparse as sparse
 from sklearn.utils.extmath import randomized_svd
 
+from tastemaker.arrays import Float32, Floats, Ints
 from tastemaker.errors import InputError
 
 Damping = Literal["ppmi", "root", "none"]
 
 
 def behaviour_vectors(
-    pairs: npt.NDArray[np.int64],
+    pairs: Ints,
     weights: npt.NDArray[Any] | None,
     n_items: int,
     dimensions: int = 64,
     seed: int = 0,
     damping: Damping = "ppmi",
     smoothing: float = 0.75,
-) -> npt.NDArray[np.float32]:
+) -> Float32:
     """(n_items, d) float32 unit-length vectors of items that occur near each other; unseen items are NaN
     rows.
 
@@ -57,9 +58,7 @@ def behaviour_vectors(
     )
 
 
-def _checked(
-    pairs: npt.NDArray[np.int64], weights: npt.NDArray[Any] | None, n_items: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+def _checked(pairs: Ints, weights: npt.NDArray[Any] | None, n_items: int) -> tuple[Ints, Floats]:
     pairs = np.asarray(pairs, np.int64)
     if pairs.ndim != 2 or pairs.shape[1] != 2:
         raise InputError(f"behaviour view: pairs have shape {pairs.shape}, not (P, 2)")

@@ -7,9 +7,8 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
+from tastemaker.arrays import Float32, Floats
 from tastemaker.errors import InputError
-
-Float32 = npt.NDArray[np.float32]
 
 SIDE = 96  # pictures are averaged down to SIDE x SIDE before edges are measured
 _CELLS, _ANGLES, _LAYOUT = 4, 8, 6
@@ -48,7 +47,7 @@ def image_vectors(images: Iterable[npt.NDArray[np.uint8] | None]) -> Float32:
     return np.stack(rows) if rows else np.empty((0, DIMENSIONS), np.float32)
 
 
-def lab(rgb: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def lab(rgb: Floats) -> Floats:
     """CIELAB (L* 0..100, a*, b*) under D65 of sRGB values in [0, 1]; the last axis holds the three
     channels.
     """
@@ -59,7 +58,7 @@ def lab(rgb: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
 
 
-def shrink(image: npt.NDArray[np.float64], side: int) -> npt.NDArray[np.float64]:
+def shrink(image: Floats, side: int) -> Floats:
     """(side, side, c): exact area averages of (h, w, c); a smaller picture is enlarged without smoothing."""
     for axis in (0, 1):
         n = image.shape[axis]
@@ -86,7 +85,7 @@ def _features(image: npt.NDArray[np.uint8] | None, row: int) -> Float32:
     ).astype(np.float32)
 
 
-def _colours(colours: npt.NDArray[np.float64]) -> list[npt.NDArray[np.float64]]:
+def _colours(colours: Floats) -> list[Floats]:
     light = (colours[..., 0] * _LIGHT / 100).astype(np.int64).clip(0, _LIGHT - 1)
     a, b = (((colours[..., i] + 80) * _COLOUR / 160).astype(np.int64).clip(0, _COLOUR - 1) for i in (1, 2))
     counts = (
@@ -96,7 +95,7 @@ def _colours(colours: npt.NDArray[np.float64]) -> list[npt.NDArray[np.float64]]:
     return [np.sqrt(one / light.size) for one in counts]
 
 
-def _edges(light: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _edges(light: Floats) -> Floats:
     """(4 * 4 * 8,) mean edge strength by direction in each cell; each pixel is shared by the two nearest
     directions.
     """

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tastemaker.arrays import Bools, Float32, Floats
 from tastemaker.errors import InputError
 from tastemaker.stats.random import generator
 
@@ -33,7 +34,7 @@ class VectorReport:
     warnings: tuple[str, ...]
 
 
-def standardise(x: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+def standardise(x: npt.NDArray[Any]) -> Float32:
     """(N, d) float32 with mean 0 and variance 1 in every dimension; constant dimensions become 0, missing
     rows stay NaN.
 
@@ -96,14 +97,14 @@ def vector_report(x: npt.NDArray[Any], view: str = "vectors", seed: int = 0) -> 
     return VectorReport(view, len(x), x.shape[1], int(missing.sum()), dead, distinct, cosine, warnings)
 
 
-def _refuse(view: str, bad: npt.NDArray[np.bool_], what: str, remedy: str) -> None:
+def _refuse(view: str, bad: Bools, what: str, remedy: str) -> None:
     if bad.any():
         raise InputError(
             f"view '{view}': item row {int(bad.argmax()) + 1} {what} ({int(bad.sum())} such rows); {remedy}"
         )
 
 
-def _mean_cosine(x: npt.NDArray[np.float64], seed: int) -> float:
+def _mean_cosine(x: Floats, seed: int) -> float:
     n = len(x)
     if n < 2:
         return 0.0

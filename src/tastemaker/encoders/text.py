@@ -16,9 +16,9 @@ import numpy.typing as npt
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from tastemaker.arrays import Float32
 from tastemaker.errors import ArtifactError, InputError
 
-Float32 = npt.NDArray[np.float32]
 Labels = Sequence[Sequence[str]]
 Document = tuple[str, Sequence[str]]
 

@@ -4,14 +4,23 @@ surrogates.
 
 from tastemaker.experiment.assign import assign, first_exposures
 from tastemaker.experiment.checks import aa_test, check_units, srm
-from tastemaker.experiment.decide import Decision, Plan, Soundness, bh, decide, holm, non_inferior
+from tastemaker.experiment.decide import (
+    Decision,
+    Plan,
+    Soundness,
+    bh,
+    decide,
+    detectable,
+    non_inferior,
+    sample_size,
+)
 from tastemaker.experiment.effects import Effect, effect, effects
 from tastemaker.experiment.moments import Metric, Moments, cluster_totals, clustered, moments
-from tastemaker.experiment.power import detectable, sample_size
+from tastemaker.experiment.readout.days import confidence_sequence, watch
 from tastemaker.experiment.readout.design import design_of
 from tastemaker.experiment.readout.read import read_out
-from tastemaker.experiment.sequential import confidence_sequence, watch
 from tastemaker.experiment.surrogate import fit_index, index_effect
+from tastemaker.stats.intervals import holm
 
 __all__ = [
     "Decision",

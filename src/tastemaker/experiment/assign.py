@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
+from tastemaker.arrays import Floats
 from tastemaker.errors import InputError
 from tastemaker.schema import check
 from tastemaker.stats.random import hashed_place
@@ -40,17 +40,12 @@ def position(unit: str, salt: str) -> float:
     return hashed_place(unit, f"{salt}/".encode())
 
 
-def check_shares(shares: Mapping[str, float]) -> npt.NDArray[np.float64]:
+def check_shares(shares: Mapping[str, float]) -> Floats:
     """The shares as an array (arms,) in their order. Raises InputError unless >= 2 positive shares sum to
     1.
     """
     values = np.array(list(shares.values()), dtype=np.float64)
-    if (
-        len(values) < 2
-        or not np.all(np.isfinite(values))
-        or np.any(values <= 0)
-        or abs(values.sum() - 1) > 1e-9
-    ):
+    if len(values) < 2 or not np.all(values > 0) or not abs(values.sum() - 1) <= 1e-9:
         message = ", ".join(f"{arm} {share:g}" for arm, share in shares.items()) or "none"
         raise InputError(f"shares need at least two arms, each above 0, that sum to 1; got {message}")
     return values

@@ -14,6 +14,7 @@ import polars as pl
 import pyarrow as pa
 from scipy import special, stats
 
+from tastemaker.arrays import Floats
 from tastemaker.errors import InputError
 from tastemaker.experiment.assign import check_shares
 from tastemaker.experiment.moments import Metric, batches_of
@@ -70,11 +71,8 @@ def srm(
         f"{arm} {int(n):,} of {due:,.0f}" for arm, n, due in zip(shares, values, expected, strict=True)
     )
     power, shown = _ratio_power(wanted, values.sum(), alarm)
-    held = "the arms hold their shares"
-    if p < warn:
-        held = (
-            "the arms do not hold their shares" if p < alarm else "WARNING: the arms hardly hold their shares"
-        )
+    hardly = "WARNING: the arms hardly hold their shares" if p < warn else "the arms hold their shares"
+    held = "the arms do not hold their shares" if p < alarm else hardly
     seen = f"an arm that lost {LOST:.0%} of its units would be seen in {power:.0%} of tests"
     if shown < 1:
         seen += f", one that lost {shown:.1%} in 80 %"
@@ -99,7 +97,7 @@ def srm_evidence(counts: Mapping[str, int], shares: Mapping[str, float], prior: 
     return float(np.exp(min(total, 700.0)))
 
 
-def _ratio_power(shares: npt.NDArray[np.float64], units: float, alarm: float) -> tuple[float, float]:
+def _ratio_power(shares: Floats, units: float, alarm: float) -> tuple[float, float]:
     """Power of the chi-squared test when the last arm lost `LOST` of its units, and the loss it sees in 80
     %.
     """

@@ -13,31 +13,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from tastemaker.arrays import Floats
 from tastemaker.errors import InputError
 from tastemaker.experiment.checks import SampleRatio
-from tastemaker.experiment.effects import Effect, number, upper_tail
+from tastemaker.experiment.effects import Effect, effect, number, upper_tail
+from tastemaker.experiment.moments import Metric, Moments
+from tastemaker.stats.intervals import checked_p, holm
 
-Floats = npt.NDArray[np.float64]
 Verdict = Literal["ship", "do not ship", "cannot tell"]
-
-
-def _checked(p: npt.ArrayLike) -> Floats:
-    values = np.asarray(p, dtype=np.float64)
-    if values.ndim != 1 or np.any(~np.isfinite(values)) or np.any((values < 0) | (values > 1)):
-        raise InputError("p-values must be a list of numbers between 0 and 1; leave out what was not tested")
-    return values
-
-
-def holm(p: npt.ArrayLike) -> Floats:
-    """Holm's adjusted p-values (m,): below alpha means false alarms in any of the m tests stay below alpha.
-
-    Raises InputError on a p outside [0, 1]. Source: Holm, Scandinavian Journal of Statistics 1979.
-    """
-    values = _checked(p)  # statsmodels' multipletests collects garbage at each call: .1 s for three lines
-    order, adjusted = np.argsort(values), np.empty(len(values))
-    steps = values[order] * np.arange(len(values), 0, -1)
-    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(steps))
-    return adjusted
 
 
 def bh(p: npt.ArrayLike) -> Floats:
@@ -46,7 +29,7 @@ def bh(p: npt.ArrayLike) -> Floats:
 
     Raises InputError on a p outside [0, 1]. Source: Benjamini and Hochberg, JRSS B 1995.
     """
-    values = _checked(p)
+    values = checked_p(p)
     return np.asarray(stats.false_discovery_control(values), dtype=np.float64) if len(values) else values
 
 
@@ -186,14 +169,14 @@ def decide(
     be harmed. Raises InputError when a metric comes twice.
     """
     results: dict[Key, Effect] = {}
-    for effect in effects:
-        key = (effect.arm, effect.metric, effect.cohort)
+    for item in effects:
+        key = (item.arm, item.metric, item.cohort)
         if key in results:
             raise InputError(
-                f"metric '{effect.metric}'{_of(effect)} has two effects; give one an arm, metric and cohort"
+                f"metric '{item.metric}'{_of(item)} has two effects; give one an arm, metric and cohort"
             )
-        results[key] = effect
-    arms = list(dict.fromkeys(effect.arm for effect in effects)) or [""]
+        results[key] = item
+    arms = list(dict.fromkeys(item.arm for item in effects)) or [""]
     unsound = [*soundness.alarms, *_unsound(results, plan, sample_ratio)]
     missing = {arm: _missing(results, plan, arm) for arm in arms}
     primary, wins, losses = _primary(results, plan)
@@ -328,3 +311,63 @@ def _exploratory(effects: Mapping[Key, Effect], plan: Plan) -> list[Line]:
         Line("exploratory", item, float(q), outcome)
         for item, q, outcome in zip(looked, adjusted, outcomes, strict=True)
     ]
+
+
+def _normals(alpha: float, power: float) -> float:
+    for name, value in (("alpha", alpha), ("power", power)):
+        if not 0 < value < 1:
+            raise InputError(f"{name} is {value}; give a number between 0 and 1")
+    return float(stats.norm.ppf(1 - alpha / 2) + stats.norm.ppf(power))
+
+
+def _spread(cv: float, correlation: float) -> float:
+    """Relative variance of one unit after CUPED."""
+    if not (math.isfinite(cv) and cv > 0) or not -1 < correlation < 1:
+        raise InputError(
+            f"a coefficient of variation above 0 and a correlation in (-1, 1) are needed; got {cv},"
+            f" {correlation}"
+        )
+    return cv**2 * (1 - correlation**2)
+
+
+def sample_size(
+    cv: float, lift: float, alpha: float = 0.05, power: float = 0.8, correlation: float = 0.0
+) -> float:
+    """Units an arm to see a relative `lift` (.01: one percent) with `power`, two equal arms, two-sided test.
+
+    cv: standard deviation / mean of the metric by unit; correlation: with its CUPED covariate. Raises
+    InputError on values out of range. n = 2 CV^2 (z_{1-a/2} + z_power)^2 / lift^2, times 1 - correlation^2.
+    """
+    if not (math.isfinite(lift) and lift != 0):
+        raise InputError(
+            f"the lift to see is {lift}; give a number other than 0, for example .01 for one percent"
+        )
+    return 2 * _spread(cv, correlation) * (_normals(alpha, power) / lift) ** 2
+
+
+def detectable(
+    cv: float, n: float, alpha: float = 0.05, power: float = 0.8, correlation: float = 0.0
+) -> float:
+    """The relative lift that `n` units an arm see with `power`. Raises InputError on values out of range."""
+    if n < 2:
+        raise InputError(f"{n} units an arm; at least 2 are needed")
+    return _normals(alpha, power) * math.sqrt(2 * _spread(cv, correlation) / n)
+
+
+def variation(read: Moments, metric: Metric) -> tuple[float, float]:
+    """Coefficient of variation of a metric by unit and its correlation with its covariate (0 without one),
+    from past data.
+
+    Both count through the ratio's linearisation, so `sample_size` holds for ratios too. Raises InputError
+    when the metric is 0 or never varies.
+    """
+    plain = effect(read, read, metric, "absolute", covariate=False)
+    if plain.reason or plain.control == 0:
+        raise InputError(
+            f"metric '{metric.name}' gives no coefficient of variation: {plain.reason or 'its mean is 0'}"
+        )
+    adjusted = effect(read, read, metric, "absolute") if metric.covariate else plain
+    if adjusted.reason:
+        raise InputError(f"metric '{metric.name}': {adjusted.reason}")
+    selected = adjusted.variance_kept if metric.covariate else 1.0
+    return plain.se * math.sqrt(read.n / 2) / abs(plain.control), math.sqrt(max(0.0, 1 - selected))

@@ -12,8 +12,9 @@ from typing import Any, Literal
 import numpy as np
 from scipy import special
 
+from tastemaker.arrays import Floats
 from tastemaker.errors import InputError
-from tastemaker.experiment.moments import Floats, Metric, Moments
+from tastemaker.experiment.moments import Metric, Moments
 
 Kind = Literal["relative", "absolute"]
 Better = Literal["up", "down"]
@@ -322,18 +323,13 @@ def _compared(
     why = ""
     if mc <= 0:
         sign = "0" if mc == 0 else f"below 0 ({mc:.3g})"
-        why = f"the control's value is {sign}, so a relative lift has no meaning; ask for absolute"
+        why = f"the control's value is {sign}, so a relative lift has no meaning"
     elif contrast.variance(mt / mc) <= 0:
-        why = (
-            f"'{metric.name}' is 0 for every unit of the treatment: a lift of -100 % has no interval; ask for"
-        )
-        why += " absolute"
+        why = f"'{metric.name}' is 0 for every unit of the treatment: a lift of -100 % has no interval"
     elif not all(map(math.isfinite, contrast.limits(edge))):
-        why = (
-            f"the control's value ({mc:.3g}) cannot be told from 0, so a relative lift has no bounds; ask for"
-        )
-        why += " absolute"
+        why = f"the control's value ({mc:.3g}) cannot be told from 0, so a relative lift has no bounds"
     if why:
+        why += "; ask for absolute"
         none = [arm.value == 0 and arm.own == 0 for arm in arms]
         if any(none):  # not both: then there is nothing to compare
             full = arms[none.index(False)]
@@ -363,6 +359,23 @@ def no_effect(metric: str, reason: str, kind: Kind = "relative", n: int = 0, **a
     """An effect without a number, and why."""
     nan = math.nan
     return Effect(metric, nan, nan, nan, n, kind, nan, reason=reason, **about)
+
+
+def normal_effect(metric: Metric, value: float, se: float, alpha: float, **about: Any) -> Effect:
+    """An absolute effect of known standard error, with its normal interval and p."""
+    half = -float(special.ndtri(alpha / 2)) * se
+    p = 2 * float(special.ndtr(-abs(value) / se)) if se > 0 else math.nan
+    return Effect(
+        metric.name,
+        value,
+        value - half,
+        value + half,
+        kind="absolute",
+        p=p,
+        se=se,
+        better=metric.better,
+        **about,
+    )
 
 
 def effects(

@@ -7,16 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
 import tastemaker.schema.values as values
+from tastemaker.arrays import Bools, Floats
 from tastemaker.errors import InputError
 from tastemaker.schema.columns import complete, present, somebody, texts
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 _NEVER = 0.1  # share of the values above 1 that a count would have
 _CARRIED = 0.1  # share of a column's total that one unit may have before it is told
 
@@ -250,9 +248,7 @@ def _values(batch: pa.RecordBatch, columns: Iterable[str], start: int) -> Floats
     )
 
 
-def _groups(
-    batch: pa.RecordBatch, keys: Sequence[str], start: int
-) -> Iterator[tuple[Any, npt.NDArray[np.bool_]]]:
+def _groups(batch: pa.RecordBatch, keys: Sequence[str], start: int) -> Iterator[tuple[Any, Bools]]:
     """Each key present in the batch with the mask of its rows."""
     for name in keys:
         complete(present(batch, name), name, start=start)
@@ -308,11 +304,6 @@ def cluster_totals(
 
 def clustered(metric: Metric) -> Metric:
     """The same metric read from `cluster_totals`: a mean becomes total / units, a ratio stays one."""
-    below = metric.denominator or "units"
-    below_covariate = (metric.covariate_denominator or "units") if metric.covariate else ""
-    return replace(
-        metric,
-        numerator=metric.numerator or metric.name,
-        denominator=below,
-        covariate_denominator=below_covariate,
-    )
+    before = (metric.covariate_denominator or "units") if metric.covariate else ""
+    above, below = metric.numerator or metric.name, metric.denominator or "units"
+    return replace(metric, numerator=above, denominator=below, covariate_denominator=before)

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from tastemaker.arrays import Floats, Ints
 from tastemaker.experiment.effects import Effect, Kind, compared, effect, no_effect, ratio_error
-from tastemaker.experiment.moments import Floats, Ints, Metric, Moments, batches_of, numbers_of
+from tastemaker.experiment.moments import Metric, Moments, batches_of, numbers_of
 from tastemaker.schema.columns import present
 
 Open = Callable[[Iterable[str]], Any]
@@ -57,11 +58,8 @@ def quantile_effect(
             return no_effect(metric.name, why, kind, sum(sizes), better=metric.better)
         value, se, effective = _quantile(part, metric.quantile)
         if se == 0:
-            why = (
-                f"around its quantile {metric.quantile:g} every value of the {name} arm is {value:g}: ties"
-                " hide"
-            )
-            why += " how sure it is; read a mean, or another quantile"
+            why = f"around its quantile {metric.quantile:g} every value of the {name} arm is {value:g}: ties"
+            why += " hide how sure it is; read a mean, or another quantile"
             return no_effect(metric.name, why, kind, sum(sizes), better=metric.better)
         arms.append((units, value, se**2, effective))
     uneven = max(sizes) > MOST_UNEVEN * min(sizes)
@@ -104,14 +102,10 @@ def without_outliers(open_table: Open, metrics: Sequence[Metric]) -> tuple[Open,
     for metric in metrics:
         if metric.winsorise < 1:
             named = [metric.numerator or metric.name, metric.covariate]
-            cut = [
-                caps.setdefault((name, metric.winsorise), f"{name} up to {metric.winsorise:g}")
-                for name in named
-                if name
-            ]
-            metric = replace(
-                metric, numerator=cut[0], covariate=cut[1] if metric.covariate else "", winsorise=1.0
-            )
+            keys = [(name, metric.winsorise) for name in named if name]
+            cut = [caps.setdefault(key, f"{key[0]} up to {key[1]:g}") for key in keys]
+            past = cut[1] if metric.covariate else ""
+            metric = replace(metric, numerator=cut[0], covariate=past, winsorise=1.0)
         changed.append(metric)
     if not caps:
         return open_table, tuple(metrics)

@@ -6,22 +6,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from scipy import stats
 
+from tastemaker.arrays import Floats
 from tastemaker.errors import InputError
 from tastemaker.experiment.checks import check_units
-from tastemaker.experiment.effects import Effect, effects, no_effect
+from tastemaker.experiment.effects import Effect, effects, no_effect, normal_effect
 from tastemaker.experiment.moments import Metric, moments
 from tastemaker.schema.columns import numbers, one_spelling, texts
 from tastemaker.stats.random import generator
 
-Floats = npt.NDArray[np.float64]
 ASSUMPTIONS = (
     "unconfoundedness: the arm was assigned at random",
     "surrogacy: the arm acts on the long outcome only through the short ones",
@@ -80,10 +79,7 @@ def fit_index(
     rng = generator(key, "surrogate")
     refits = np.empty((resamples, k + 1))
     for place in range(resamples):
-        weight = np.asarray(
-            rng.poisson(1.0, n), dtype=np.float64
-        )  # the bootstrap of many users, without copying rows
-        weighted = design.T * weight
+        weighted = design.T * rng.poisson(1.0, n)  # the bootstrap of many users, without copying rows
         refits[place] = np.linalg.lstsq(weighted @ design, weighted @ outcome, rcond=None)[0]
     r2 = 1 - float(((outcome - design @ best) ** 2).mean() / outcome.var())
     return SurrogateIndex(names, best, refits, r2, n)
@@ -105,9 +101,8 @@ def index_effect(
     arms = [_rows(part, index.names) for part in (treatment, control)]
     n, smallest = len(arms[0]) + len(arms[1]), min(map(len, arms))
     if smallest < 2:
-        return no_effect(
-            metric, f"the smaller arm has {smallest} units; at least 2 are needed", "absolute", n
-        )
+        why = f"the smaller arm has {smallest} units; at least 2 are needed"
+        return no_effect(metric, why, "absolute", n)
     scores = [index.predict(arm) for arm in arms]
     value = float(scores[0].mean() - scores[1].mean())
     noise = sum(float(score.var(ddof=1)) / len(score) for score in scores)
@@ -115,15 +110,11 @@ def index_effect(
     refit = float(np.var(index.refits[:, 1:] @ gap, ddof=1)) if len(index.refits) > 1 else 0.0
     se = math.sqrt(noise + refit)
     if se == 0:
-        return no_effect(
-            metric, "the index is the same for every unit: there is nothing to compare", "absolute", n
-        )
-    half, p = float(stats.norm.ppf(1 - alpha / 2)) * se, float(2 * stats.norm.sf(abs(value) / se))
+        why = "the index is the same for every unit: there is nothing to compare"
+        return no_effect(metric, why, "absolute", n)
     means = [float(score.mean()) for score in scores]
-    effect = Effect(
-        metric, value, value - half, value + half, n, "absolute", p, ASSUMPTIONS, se=se, smallest=smallest
-    )
-    return replace(effect, treatment=means[0], control=means[1])
+    about = {"n": n, "smallest": smallest, "assumptions": ASSUMPTIONS}
+    return normal_effect(Metric(metric), value, se, alpha, treatment=means[0], control=means[1], **about)
 
 
 @dataclass(frozen=True)
@@ -169,17 +160,10 @@ def index_on_tables(
             raise InputError(
                 f"arm '{name}' is empty: no row has it; arms found: {', '.join(sorted(set(map(str, arms))))}"
             )
-    alone = effects(
-        moments(test, [Metric(name) for name in short], plan.arm),
-        [Metric(name) for name in short],
-        control,
-        treatment,
-    )
-    return (
-        index,
-        index_effect(index, now[arms == treatment], now[arms == control], f"{long} (predicted)"),
-        alone,
-    )
+    metrics = [Metric(name) for name in short]
+    alone = effects(moments(test, metrics, plan.arm), metrics, control, treatment)
+    label = f"{long} (predicted)"
+    return index, index_effect(index, now[arms == treatment], now[arms == control], label), alone
 
 
 def index_rows(index: SurrogateIndex) -> list[dict[str, str | int | float | bool | None]]:

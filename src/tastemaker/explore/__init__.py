@@ -10,138 +10,67 @@ Names are looked up when they are first asked for: learning needs torch, which t
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from tastemaker.plugins import on_demand
 
 if TYPE_CHECKING:
-    from tastemaker.explore.bounds import lower_bound
-    from tastemaker.explore.catalogue import Catalogue
-    from tastemaker.explore.checked import certify, estimate_policy
-    from tastemaker.explore.estimate import (
-        Contributions,
-        clipped_ips,
-        dm,
-        dr,
-        fit_reward_model,
-        ips,
-        mips,
-        offcem,
-        paired,
-        snips,
-    )
-    from tastemaker.explore.estimate.logger import fitted_propensities
-    from tastemaker.explore.estimate.weights import OwnPolicy
-    from tastemaker.explore.estimates import PolicyEstimate
-    from tastemaker.explore.gate.certificate import Certificate
-    from tastemaker.explore.gate.certify import GateSettings
-    from tastemaker.explore.learn.path import Outcome, PathSettings, safe_opg
-    from tastemaker.explore.learn.softmax import Settings
-    from tastemaker.explore.learn.space import Features
-    from tastemaker.explore.ledger import Ledger
-    from tastemaker.explore.policy import Mixture, Policy, SoftmaxPolicy, TablePolicy, uniform_policy
-    from tastemaker.explore.slate import (
-        BESIDE,
-        GREEDY_POLICY,
-        IN_TALK,
-        KEPT,
-        Deployed,
-        Draw,
-        Pool,
-        draw_deployed,
-        draw_pool,
-        draw_slate,
-        kept_for_new,
-        logger_name,
-        with_tail,
-    )
-    from tastemaker.explore.support import SupportReport, support_report
-    from tastemaker.explore.table import Columns, Log, Split, check_log, split
+    from tastemaker.explore.bounds import Contributions as Contributions
+    from tastemaker.explore.bounds import lower_bound as lower_bound
+    from tastemaker.explore.catalogue import Catalogue as Catalogue
+    from tastemaker.explore.checked import certify as certify
+    from tastemaker.explore.checked import estimate_policy as estimate_policy
+    from tastemaker.explore.estimate.reward import fit_reward_model as fit_reward_model
+    from tastemaker.explore.estimate.weighting import OwnPolicy as OwnPolicy
+    from tastemaker.explore.estimate.weighting import clipped_ips as clipped_ips
+    from tastemaker.explore.estimate.weighting import dm as dm
+    from tastemaker.explore.estimate.weighting import dr as dr
+    from tastemaker.explore.estimate.weighting import fitted_propensities as fitted_propensities
+    from tastemaker.explore.estimate.weighting import ips as ips
+    from tastemaker.explore.estimate.weighting import mips as mips
+    from tastemaker.explore.estimate.weighting import offcem as offcem
+    from tastemaker.explore.estimate.weighting import paired as paired
+    from tastemaker.explore.estimate.weighting import snips as snips
+    from tastemaker.explore.estimates import PolicyEstimate as PolicyEstimate
+    from tastemaker.explore.gate.certify import GateSettings as GateSettings
+    from tastemaker.explore.gate.features import Certificate as Certificate
+    from tastemaker.explore.learn.path import Outcome as Outcome
+    from tastemaker.explore.learn.path import PathSettings as PathSettings
+    from tastemaker.explore.learn.path import safe_opg as safe_opg
+    from tastemaker.explore.learn.softmax import Settings as Settings
+    from tastemaker.explore.learn.space import Features as Features
+    from tastemaker.explore.ledger.ledger import Ledger as Ledger
+    from tastemaker.explore.policy.base import Policy as Policy
+    from tastemaker.explore.policy.softmax import Mixture as Mixture
+    from tastemaker.explore.policy.softmax import SoftmaxPolicy as SoftmaxPolicy
+    from tastemaker.explore.policy.softmax import TablePolicy as TablePolicy
+    from tastemaker.explore.policy.softmax import uniform_policy as uniform_policy
+    from tastemaker.explore.support import SupportReport as SupportReport
+    from tastemaker.explore.support import support_report as support_report
+    from tastemaker.explore.table import Columns as Columns
+    from tastemaker.explore.table import Log as Log
+    from tastemaker.explore.table import Split as Split
+    from tastemaker.explore.table import check_log as check_log
+    from tastemaker.explore.table import split as split
 
-__all__ = [
-    "BESIDE",
-    "GREEDY_POLICY",
-    "IN_TALK",
-    "KEPT",
-    "Catalogue",
-    "Certificate",
-    "Columns",
-    "Contributions",
-    "Deployed",
-    "Draw",
-    "Features",
-    "GateSettings",
-    "Ledger",
-    "Log",
-    "Mixture",
-    "Outcome",
-    "OwnPolicy",
-    "PathSettings",
-    "Policy",
-    "PolicyEstimate",
-    "Pool",
-    "Settings",
-    "SoftmaxPolicy",
-    "Split",
-    "SupportReport",
-    "TablePolicy",
-    "certify",
-    "check_log",
-    "clipped_ips",
-    "dm",
-    "dr",
-    "draw_deployed",
-    "draw_pool",
-    "draw_slate",
-    "estimate_policy",
-    "fit_reward_model",
-    "fitted_propensities",
-    "ips",
-    "kept_for_new",
-    "logger_name",
-    "lower_bound",
-    "mips",
-    "offcem",
-    "paired",
-    "safe_opg",
-    "snips",
-    "split",
-    "support_report",
-    "uniform_policy",
-    "with_tail",
-]
-
-_HOME = {
-    name: module
-    for module, names in {
-        "bounds": "lower_bound",
+__getattr__, __dir__, __all__ = on_demand(
+    __name__,
+    {
+        "bounds": "Contributions lower_bound",
         "catalogue": "Catalogue",
-        "estimate": "Contributions clipped_ips dm dr fit_reward_model ips mips offcem paired snips",
-        "estimate.logger": "fitted_propensities",
         "checked": "certify estimate_policy",
-        "estimate.weights": "OwnPolicy",
+        "estimate.reward": "fit_reward_model",
+        "estimate.weighting": "OwnPolicy clipped_ips dm dr fitted_propensities ips mips offcem paired snips",
         "estimates": "PolicyEstimate",
-        "gate": "Certificate GateSettings",
+        "gate.certify": "GateSettings",
+        "gate.features": "Certificate",
         "learn.path": "Outcome PathSettings safe_opg",
-        "learn.space": "Features",
         "learn.softmax": "Settings",
-        "ledger": "Ledger",
-        "policy": "Mixture Policy SoftmaxPolicy TablePolicy uniform_policy",
-        "slate": (
-            "BESIDE GREEDY_POLICY IN_TALK KEPT Deployed Draw Pool draw_deployed draw_pool draw_slate"
-            " kept_for_new logger_name with_tail"
-        ),
+        "learn.space": "Features",
+        "ledger.ledger": "Ledger",
+        "policy.base": "Policy",
+        "policy.softmax": "Mixture SoftmaxPolicy TablePolicy uniform_policy",
         "support": "SupportReport support_report",
         "table": "Columns Log Split check_log split",
-    }.items()
-    for name in names.split()
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+    },
+)

@@ -3,45 +3,219 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 from scipy import stats
 
+from tastemaker.arrays import Floats, Ints
 from tastemaker.errors import InputError
-from tastemaker.explore.estimate.contributions import INFLUENCE, MODEL, Contributions
-from tastemaker.explore.units import PLURALS, Sums, too_few
 from tastemaker.stats import betting
-from tastemaker.stats.intervals import Interval
-from tastemaker.stats.random import generator
+from tastemaker.stats.intervals import Interval, effective_size
 
-Floats = npt.NDArray[np.float64]
-Method = Literal["hoeffding", "bernstein", "t", "bca", "log_smoothing", "betting"]
+LEAST_UNITS = 20  # fewer say nothing that a bound could rest on
+PLURALS = {"user": "persons", "request": "requests", "row": "rows"}
+
+
+def codes(names: npt.NDArray[np.str_]) -> Ints:
+    """(n,) a number for each distinct name, in order of appearance."""
+    encoded = pa.array(names, pa.string()).dictionary_encode()
+    return np.asarray(encoded.indices.to_numpy(zero_copy_only=False), dtype=np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class Units:
+    """kind: "user", "request" or "row"; code (n,): number of the unit of each row, from 0; count: units there
+    are.
+    """
+
+    kind: str
+    code: Ints
+    count: int
+
+    @classmethod
+    def rows(cls, n: int) -> Units:
+        """Every row by itself."""
+        return cls("row", np.arange(n), n)
+
+    @classmethod
+    def of(cls, kind: str, names: npt.NDArray[np.str_]) -> Units:
+        """Rows of the same name are one unit."""
+        code = codes(names)
+        return cls(kind, code, int(code.max(initial=-1)) + 1)
+
+    @cached_property
+    def size(self) -> Ints:
+        """(units,) rows of each."""
+        return np.bincount(self.code, minlength=self.count)
+
+    @property
+    def single(self) -> bool:
+        """Whether no unit has a second row."""
+        return self.count == len(self.code)
+
+    @property
+    def most(self) -> int:
+        """Rows of the unit that has most."""
+        return int(self.size.max(initial=1))
+
+    @property
+    def words(self) -> str:
+        """For instance "200 persons (10 to 50 rows each)"."""
+        if self.single:
+            return f"{self.count:,} {PLURALS[self.kind]}"
+        least, most = int(self.size.min()), self.most
+        span = f"{most:,}" if least == most else f"{least:,} to {most:,}"
+        return f"{self.count:,} {PLURALS[self.kind]} ({span} rows each)"
+
+    def sums(self, value: Floats, most: int | None = None) -> Sums:
+        """value (n,) summed by unit; a unit of more than `most` rows counts as that many."""
+        if self.single and most in (None, 1):
+            return Sums(value, np.ones(len(value)), 1)
+        total: Floats = np.bincount(self.code, weights=value, minlength=self.count).astype(np.float64)
+        size: Floats = self.size.astype(np.float64)
+        if most is not None and most < self.most:
+            shrunk = np.minimum(1.0, most / size)
+            total, size = total * shrunk, size * shrunk
+        return Sums(total, size, self.most if most is None else most)
+
+
+@dataclass(frozen=True, eq=False)
+class Sums:
+    """total, size (units,): the values of each unit summed, and how many rows that are; most: what a size
+    cannot exceed, fixed before the values were seen.
+    """
+
+    total: Floats
+    size: Floats
+    most: int
+
+    def __len__(self) -> int:
+        return len(self.total)
+
+    @property
+    def mean(self) -> float:
+        """Of a row."""
+        return float(self.total.sum() / self.size.sum())
+
+    def standard_error(self) -> float:
+        """Of the mean, whatever the rows of one unit have in common (linearised ratio, k / (k - 1))."""
+        count = len(self)
+        if count < 2:
+            return math.inf
+        left = self.total - self.mean * self.size
+        return math.sqrt(count / (count - 1) * float(left @ left)) / float(self.size.sum())
+
+    @property
+    def scaled(self) -> tuple[Floats, Floats | None]:
+        """Totals and sizes as `stats.betting` takes them: shares of the largest size there can be."""
+        if self.most == 1 and len(self.size) and self.size.min() == 1.0:
+            return self.total, None
+        return self.total / self.most, self.size / self.most
+
+    def lower(self, delta: float, low: float, fractions: tuple[float, ...] = betting.FRACTIONS) -> float:
+        """Betting lower bound of the mean of a row; low: the smallest value of one row."""
+        values, sizes = self.scaled
+        return betting.lower(values, delta, low, fractions=fractions, anchor=0.0, sizes=sizes)
+
+    def log_wealth(self, m: float, low: float) -> float:
+        """log of the wealth against "the mean of a row is at most m"."""
+        values, sizes = self.scaled
+        return betting.log_wealth(values, m, low, anchor=0.0, sizes=sizes)
+
+
+def too_few(units: Units, where: str = "the log") -> str:
+    """Why these units are no basis for a bound, else empty."""
+    if units.count >= LEAST_UNITS:
+        return ""
+    plural = PLURALS[units.kind]
+    return f"too few {plural}: {where} holds {units.count}, and a bound needs {LEAST_UNITS}; collect more"
+
+
+def check_kind(unit: str) -> None:
+    """Raises InputError unless `unit` is "" (the default), user, request or row."""
+    if unit and unit not in PLURALS:
+        raise InputError(f"unit '{unit}' is unknown; choose one of {', '.join(PLURALS)}")
+
+
+MEAN, INFLUENCE, MODEL = "mean", "influence", "model"
+
+
+@dataclass(frozen=True)
+class Contributions:
+    """value (n,): the estimate is their mean; weight (n,): the importance weight of each round.
+
+    low, high: range of a value, known before the data (infinite where there is none). kind: "mean"
+    (independent rounds), "influence" (a ratio's linearisation: only asymptotic bounds hold), "model" (rests
+    on a fitted reward model, whose own error no bound around these values sees). assumptions: what must hold,
+    in plain words. estimator: its name. units: what is independent (persons); None: every row by itself.
+    """
+
+    value: Floats
+    weight: Floats
+    low: float
+    high: float
+    kind: str = MEAN
+    assumptions: tuple[str, ...] = ()
+    estimator: str = ""
+    units: Units | None = None
+
+    def __post_init__(self) -> None:
+        if self.value.ndim != 1 or self.value.shape != self.weight.shape or not len(self.value):
+            raise InputError(
+                f"contributions need one value and one weight a round; got {self.value.shape},"
+                f" {self.weight.shape}"
+            )
+        if not np.all(np.isfinite(self.value)):
+            row = int(np.argmin(np.isfinite(self.value)))
+            raise InputError(f"{self.estimator}: the contribution of row {row + 1} is not a finite number")
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+    @property
+    def mean(self) -> float:
+        """The estimate."""
+        return float(self.value.mean())
+
+    def by(self, units: Units | None) -> Contributions:
+        """The same with other units."""
+        return replace(self, units=units)
+
+    def sums(self) -> Sums:
+        """The values summed by unit."""
+        units = self.units if self.units is not None else Units.rows(len(self.value))
+        return units.sums(self.value)
+
+    @property
+    def standard_error(self) -> float:
+        """Of the mean: s / sqrt(n) over independent rows, clustered by unit otherwise."""
+        return self.sums().standard_error()
+
+    @property
+    def effective_size(self) -> float:
+        """(sum w)^2 / sum w^2, 0 when every weight is 0."""
+        return effective_size(self.weight)
+
+
+Method = Literal["hoeffding", "bernstein", "t", "betting"]
 
 _ASYMPTOTIC = "asymptotic: right only for many rows without rare, very large contributions"
 _GIVEN = "how often they come is taken as given"
 _UNSEEN = "the interval does not contain the reward model's own error"
-_DRAWS = 2_000_000  # numbers drawn at once by the bootstrap
 
 
-def lower_bound(
-    contributions: Contributions,
-    delta: float = 0.05,
-    method: Method = "betting",
-    *,
-    smoothing: float | None = None,
-    fractions: tuple[float, ...] | None = None,
-    resamples: int = 2_000,
-    key: str | int = 0,
-) -> Interval:
+def lower_bound(contributions: Contributions, delta: float = 0.05, method: Method = "betting") -> Interval:
     """The mean of a row, and a number below the true mean with probability at least 1 - delta; `high` is
     infinite (one-sided). Rows are summed by the contributions' units, whatever those of one have in common.
 
-    hoeffding, bernstein (Maurer and Pontil 2009) need a finite range known before the data; t and bca are
-    asymptotic; log_smoothing (2405.14335) needs `smoothing` l > 0, chosen on other rows; betting (2010.09686)
-    needs a finite `low` and holds at any stopping time, with `fractions` of what the worst value could take:
-    .01 to .9 for paired values, 1e-4 to .9 where low is 0.
+    hoeffding, bernstein (Maurer and Pontil 2009) need a finite range known before the data; t is asymptotic;
+    betting (2010.09686) needs a finite `low` and holds at any stopping time, with bets of .01 to .9 of what
+    the worst value could take for paired values, 1e-4 to .9 where low is 0.
 
     Where the rows say nothing the bound is the smallest possible value and `reason` says why; no error.
 
@@ -54,14 +228,14 @@ def lower_bound(
         raise InputError(f"bound {method!r} does not exist; choose one of {', '.join(_METHODS)}")
     if not 0 < delta < 1:
         raise InputError(f"delta is {delta}; give an error rate above 0 and below 1, for instance .05")
-    if contributions.kind == INFLUENCE and method not in ("t", "bca"):
+    if contributions.kind == INFLUENCE and method != "t":
         raise InputError(
             f"{method} cannot take {contributions.estimator or 'influence values'}: a ratio has no"
-            " independent rounds of known range; use ips, or the bounds t or bca"
+            " independent rounds of known range; use ips, or the bound t"
         )
     sums = contributions.sums()
     notes = list(contributions.assumptions)
-    if method in ("t", "bca"):
+    if method == "t":
         notes.append(_ASYMPTOTIC)
     if contributions.kind == MODEL:
         notes.append(_UNSEEN)
@@ -72,12 +246,8 @@ def lower_bound(
     reason = _nothing(contributions, sums, method)
     if reason:
         low = contributions.low if math.isfinite(contributions.low) else -math.inf
-    elif method == "log_smoothing":
-        low = _log_smoothing(contributions, delta, smoothing)
     elif method == "betting":
-        low = _betting(contributions, sums, delta, fractions)
-    elif method == "bca":
-        low = _bca(sums, delta, resamples, key)
+        low = _betting(contributions, sums, delta)
     elif method == "t":
         low = sums.mean - float(stats.t.ppf(1 - delta, len(sums) - 1)) * sums.standard_error()
     else:
@@ -85,12 +255,12 @@ def lower_bound(
     return Interval(contributions.mean, low, math.inf, len(sums), method, tuple(notes), reason)
 
 
-_METHODS = ("hoeffding", "bernstein", "t", "bca", "log_smoothing", "betting")
+_METHODS = ("hoeffding", "bernstein", "t", "betting")
 
 
 def _nothing(contributions: Contributions, sums: Sums, method: str) -> str:
     """Why these rows support no claim at all by this method, else empty."""
-    if method not in ("bernstein", "t", "bca"):
+    if method not in ("bernstein", "t"):
         return ""
     units = contributions.units
     if units is not None and units.kind != "row" and method != "bernstein" and too_few(units):
@@ -104,13 +274,6 @@ def _nothing(contributions: Contributions, sums: Sums, method: str) -> str:
             " would see no spread"
         )
     return ""
-
-
-def _even(contributions: Contributions) -> tuple[Floats, float]:
-    """One value a unit whose mean is the mean of a row, and how often the range of a row it can span."""
-    sums = contributions.sums()
-    share = sums.size / sums.size.mean()
-    return sums.total / sums.size.mean(), float(share.max())
 
 
 def _range(contributions: Contributions, method: str) -> float:
@@ -134,61 +297,19 @@ def _hoeffding(contributions: Contributions, delta: float) -> float:
 
 
 def _bernstein(contributions: Contributions, delta: float) -> float:
-    value, wide = _even(contributions)
+    # One value a unit, whose mean is the mean of a row, and how often the range of a row it can span.
+    sums = contributions.sums()
+    value, wide = sums.total / sums.size.mean(), float((sums.size / sums.size.mean()).max())
     n, log = len(value), math.log(2 / delta)
     spread = math.sqrt(2 * float(value.var(ddof=1)) * log / n)
     return contributions.mean - spread - 7 * wide * _range(contributions, "bernstein") * log / (3 * (n - 1))
 
 
-def _log_smoothing(contributions: Contributions, delta: float, smoothing: float | None) -> float:
-    if smoothing is None or not smoothing > 0:
-        raise InputError(
-            "log_smoothing needs smoothing, a number above 0 chosen on other rows than these (try 1 / the"
-            " largest weight)"
-        )
-    value, wide = _even(contributions)
-    if not wide * contributions.low > -1 / smoothing:
-        raise InputError(
-            f"log_smoothing at {smoothing:g} needs contributions above {-1 / smoothing:g}, known before the"
-            " data"
-        )
-    growth = float(np.log1p(smoothing * value).mean()) - math.log(1 / delta) / len(value)
-    return (math.exp(growth) - 1) / smoothing
-
-
-def _betting(
-    contributions: Contributions, sums: Sums, delta: float, fractions: tuple[float, ...] | None
-) -> float:
+def _betting(contributions: Contributions, sums: Sums, delta: float) -> float:
     if not math.isfinite(contributions.low):
         raise InputError(
             "betting needs a smallest contribution known before the data, and"
             f" {contributions.estimator or 'this estimate'} has none; use the bound t, or ips"
         )
-    usual = betting.FRACTIONS if contributions.low < 0 else betting.SPARSE_FRACTIONS
-    return sums.lower(delta, contributions.low, fractions or usual)
-
-
-def _bca(sums: Sums, delta: float, resamples: int, key: str | int) -> float:
-    """Bias-corrected and accelerated bootstrap of the mean of a row, units drawn whole (Efron 1987)."""
-    if resamples * delta < 5:
-        raise InputError(
-            f"{resamples} resamples are too few for a percentile at delta = {delta}; give at least"
-            f" {math.ceil(5 / delta)}"
-        )
-
-    def ratio(total: Floats, size: Floats, axis: int = -1) -> Floats:
-        return np.asarray(total.sum(axis=axis) / size.sum(axis=axis))
-
-    even = float(np.ptp(sums.size)) == 0
-    result = stats.bootstrap(
-        (sums.total / sums.size,) if even else (sums.total, sums.size),
-        np.mean if even else ratio,
-        n_resamples=resamples,
-        paired=not even,
-        batch=max(1, _DRAWS // len(sums)),
-        confidence_level=1 - delta,
-        alternative="greater",
-        method="BCa",
-        rng=generator(key, "bca"),
-    )
-    return float(result.confidence_interval.low)
+    bets = betting.FRACTIONS if contributions.low < 0 else betting.SPARSE_FRACTIONS
+    return sums.lower(delta, contributions.low, bets)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from tastemaker.arrays import Bools, Floats, Ints
 from tastemaker.errors import InputError
 from tastemaker.explore.table import MOST, Log, played_by_log
 from tastemaker.schema import columns as read
@@ -25,9 +25,9 @@ class Catalogue:
     """
 
     ids: tuple[str, ...]
-    vectors: npt.NDArray[np.float64]
-    prefixes: npt.NDArray[np.int64] | None = None
-    new: npt.NDArray[np.bool_] | None = None
+    vectors: Floats
+    prefixes: Ints | None = None
+    new: Bools | None = None
 
     @classmethod
     def of(cls, table: pa.Table) -> Catalogue:
@@ -62,7 +62,7 @@ class Catalogue:
         names = sorted(set(read.texts(table, action).to_pylist()))
         return cls.of(pa.table({"action": names}))
 
-    def existing(self, log: Log) -> npt.NDArray[np.bool_]:
+    def existing(self, log: Log) -> Bools:
         """(A,) what pi0 may play: what the log shows, with all that is not marked new or stands in a pool.
 
         Of rows that a mixture logged, only those pi0 may have drawn say what pi0 plays.
@@ -71,7 +71,7 @@ class Catalogue:
         return played if self.new is None else played | ~self.new
 
 
-def _vectors(table: pa.Table) -> npt.NDArray[np.float64]:
+def _vectors(table: pa.Table) -> Floats:
     """(A, k) from the column `vector` or columns v0, v1 ...; without either, one indicator an action."""
     if "vector" in table.column_names:
         rows = table.column("vector").to_pylist()
@@ -98,7 +98,7 @@ def _vectors(table: pa.Table) -> npt.NDArray[np.float64]:
     return np.eye(table.num_rows)
 
 
-def _flags(table: pa.Table, name: str) -> npt.NDArray[np.bool_] | None:
+def _flags(table: pa.Table, name: str) -> Bools | None:
     """An optional column of true and false, written as such or as 1/0 or yes/no, in any case; empty is
     false.
     """

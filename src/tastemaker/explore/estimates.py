@@ -6,26 +6,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 import tastemaker.plugins as plugins
+from tastemaker.arrays import Floats
 from tastemaker.errors import InputError
-from tastemaker.explore.bounds import lower_bound
-from tastemaker.explore.estimate import (
-    Contributions,
-    RewardModel,
+from tastemaker.explore.bounds import Contributions, lower_bound
+from tastemaker.explore.estimate.reward import RewardModel, fit_reward_model
+from tastemaker.explore.estimate.weighting import (
+    OwnPolicy,
     clipped_ips,
     dm,
     dr,
-    fit_reward_model,
     ips,
     mips,
     offcem,
     paired,
     snips,
 )
-from tastemaker.explore.estimate.weights import OwnPolicy
-from tastemaker.explore.policy import Policy
+from tastemaker.explore.policy.base import Policy
 from tastemaker.explore.table import Log
 from tastemaker.stats.intervals import Interval
 
@@ -69,7 +67,7 @@ class PolicyEstimate:
 def estimate_policy(
     log: Log,
     policy: Policy,
-    vectors: npt.NDArray[np.float64] | None = None,
+    vectors: Floats | None = None,
     *,
     names: Sequence[str] = (),
     delta: float = 0.05,

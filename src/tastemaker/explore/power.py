@@ -6,14 +6,12 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from tastemaker.errors import InputError
-from tastemaker.explore.units import LEAST_UNITS
+from tastemaker.explore.bounds import LEAST_UNITS
 from tastemaker.stats.betting import FRACTIONS
 from tastemaker.stats.random import generator
 
-Floats = npt.NDArray[np.float64]
 DRAWS, RUNS, MOST = 20_000, 400, 10**10
 
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from tastemaker.arrays import Bools, Floats, Ints
 from tastemaker.errors import InputError
-from tastemaker.explore.policy import Mixture, Policy, Pools, TablePolicy
+from tastemaker.explore.policy.base import Policy, Pools
+from tastemaker.explore.policy.softmax import Mixture, TablePolicy
 from tastemaker.stats.random import generator
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 Key = tuple[str | int, ...]
 
 GREEDY_POLICY = "greedy"
@@ -225,7 +225,7 @@ def draw_deployed(
     deployed: Deployed,
     context: Floats,
     pool: Pool,
-    allowed: npt.NDArray[np.bool_],
+    allowed: Bools,
     k: int,
     key: Key,
     prefixes: npt.ArrayLike | None = None,

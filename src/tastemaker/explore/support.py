@@ -7,17 +7,15 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from tastemaker.arrays import Bools, Floats
 from tastemaker.errors import InputError
-from tastemaker.explore.estimate.weighting import paired
-from tastemaker.explore.estimate.weights import log_probs, on_support, weights
-from tastemaker.explore.policy import Policy
+from tastemaker.explore.bounds import PLURALS, Units, too_few
+from tastemaker.explore.estimate.weighting import log_probs, on_support, paired, weights
+from tastemaker.explore.policy.base import Policy
 from tastemaker.explore.table import ESTIMATED, Log
-from tastemaker.explore.units import PLURALS, Units, too_few
 from tastemaker.stats.betting import FRACTIONS
-
-Floats = npt.NDArray[np.float64]
+from tastemaker.stats.intervals import effective_size
 
 
 @dataclass(frozen=True)
@@ -69,43 +67,30 @@ class SupportReport:
 
     def to_text(self) -> str:
         """The report for a reader, one fact a line."""
-        users = "not known" if self.users is None else f"{self.users:,}"
+        users, (least, most) = "not known" if self.users is None else f"{self.users:,}", self.propensity_range
+        known, logged, novel = self.known_actions, self.logged_actions, self.novel_actions
         lines = [
             f"rows                {self.rows:,} (users: {users})",
             f"counted once        {self.units}",
             f"rewarded rows       {self.rewarded:,} ({self.rewarded / self.rows:.2%})",
             f"rewards             {self.reward_range[0]:g} to {self.reward_range[1]:g}",
-            (
-                f"propensities        {self.propensity_range[0]:.3g} to {self.propensity_range[1]:.3g},"
-                f" {self.propensities}"
-            ),
-            (
-                f"actions             {self.known_actions:,} known, {self.logged_actions:,} logged,"
-                f" {self.novel_actions:,} novel"
-            ),
+            f"propensities        {least:.3g} to {most:.3g}, {self.propensities}",
+            f"actions             {known:,} known, {logged:,} logged, {novel:,} novel",
             f"plays an action     {self.plays[0]:,} to {self.plays[2]:,}, median {self.plays[1]:,.0f}",
             f"rewarded rows that even the logger itself would need for a certificate: {self.least_rewarded}",
         ]
         if self.pools is not None:
             lines.append(f"pool of a request   {self.pools[0]:,} to {self.pools[1]:,} actions")
         if self.policy is not None:
-            fit = self.policy
-            more = (
-                "no number of such rows would do"
-                if fit.missing_rewarded is None
-                else f"{fit.missing_rewarded:,}"
-            )
+            fit, missing = self.policy, self.policy.missing_rewarded
+            more = "no number of such rows would do" if missing is None else f"{missing:,}"
+            mean = f"{fit.mean_weight:.4f}, expected {fit.expected_weight:.4f}"
             lines += [
-                (
-                    f"mean weight         {fit.mean_weight:.4f}, expected {fit.expected_weight:.4f} (z ="
-                    f" {fit.z:+.1f})"
-                ),
+                f"mean weight         {mean} (z = {fit.z:+.1f})",
                 f"largest weight      {fit.max_weight:.4g}",
                 f"effective rows      {fit.effective_rows:,.0f}",
-                (
-                    f"novelty             {fit.novelty:.4f} of the policy's plays go to actions the logger"
-                    " never plays"
-                ),
+                f"novelty             {fit.novelty:.4f} of the policy's plays go to actions the logger never"
+                " plays",
                 f"rewarded rows still missing for a certificate: {more}",
             ]
         return "\n".join([*lines, *(f"warning: {warning}" for warning in self.warnings)])
@@ -113,7 +98,7 @@ class SupportReport:
 
 def support_report(
     log: Log,
-    actions: npt.NDArray[np.bool_] | None = None,
+    actions: Bools | None = None,
     policy: Policy | None = None,
     *,
     c: float = 0.95,
@@ -178,14 +163,13 @@ def _repeats(growth: Floats, delta: float) -> float:
 
 
 def _policy_support(
-    log: Log, units: Units, existing: npt.NDArray[np.bool_], policy: Policy, c: float, delta: float
+    log: Log, units: Units, existing: Bools, policy: Policy, c: float, delta: float
 ) -> PolicySupport:
     # One pass over the catalogue for both the weights and the paired contributions.
     own = log_probs(log, policy)
     weight = weights(log, own)
     mass = on_support(log, policy, existing)
     z, _ = weight_gap(units, weight, mass, log.propensity)
-    square = float(np.square(weight).sum())
     gain = paired(log, own, c, cap=_cap(log))
     gains, _ = units.sums(gain.value).scaled
     growth = np.array([np.log1p(bet / -gain.low * gains).sum() for bet in FRACTIONS])
@@ -195,7 +179,7 @@ def _policy_support(
         expected_weight=float(mass.mean()),
         z=z,
         max_weight=float(weight.max()),
-        effective_rows=float(weight.sum()) ** 2 / square if square > 0 else 0.0,
+        effective_rows=effective_size(weight),
         novelty=float(1.0 - mass.mean()),
         missing_rewarded=None if needed is None else max(0, math.ceil(needed) - log.rewarded),
     )

@@ -13,14 +13,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tastemaker.arrays import Bools, Floats, Ints
 from tastemaker.errors import InputError
-from tastemaker.explore.policy.pools import Pools
-from tastemaker.explore.units import Units, check_kind
+from tastemaker.explore.bounds import Units, check_kind
+from tastemaker.explore.policy.base import Pools
 from tastemaker.schema import columns as read
 from tastemaker.stats.random import hashed_place
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 Strings = npt.NDArray[np.str_]
 
 LOGGED, ESTIMATED = "logged", "estimated"
@@ -104,6 +103,14 @@ class Log:
         """Rows with a reward above 0."""
         return int(np.count_nonzero(self.reward))
 
+    @property
+    def early(self) -> Bools | None:
+        """(n,) which rows are of the first half of the time; None where no times are known or all are
+        alike.
+        """
+        early = None if self.timestamp is None else self.timestamp <= np.median(self.timestamp)
+        return None if early is None or early.all() else early
+
     def units(self, unit: str = "") -> Units:
         """What is independent: persons where they are known, else requests, else rows; or as `unit` says.
 
@@ -124,7 +131,7 @@ class Log:
             known[unit] = Units.of(unit, names)
         return known[unit]
 
-    def take(self, rows: npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> Log:
+    def take(self, rows: Ints | Bools) -> Log:
         """The log of some rows, by number or mask."""
         columns = {name: getattr(self, name) for name in _ROWWISE}
         taken: dict[str, Any] = {
@@ -226,7 +233,7 @@ def check_log(
     return replace(log, propensity=logger(log), source=ESTIMATED)
 
 
-def played_by_log(log: Log) -> npt.NDArray[np.bool_]:
+def played_by_log(log: Log) -> Bools:
     """(A,) what pi0 showed, or could have shown where pools are known. Of rows that a mixture logged, only
     those that pi0 may have drawn say what it plays.
     """
@@ -307,7 +314,7 @@ def split_parts(log: Log, shares: Sequence[float] = (0.5, 0.2, 0.3), key: str | 
     return np.asarray(part, dtype=np.int64)
 
 
-def _within(values: Floats, name: str, wrong: npt.NDArray[np.bool_], what: str) -> None:
+def _within(values: Floats, name: str, wrong: Bools, what: str) -> None:
     if wrong.any():
         row = int(np.argmax(wrong))
         raise InputError(f"row {row + 1}, column '{name}': {values[row]:g} {what}")
@@ -387,7 +394,7 @@ def distinct(texts: Strings) -> set[str]:
     return {text for part in parts for text in np.unique(part).tolist()}
 
 
-def _taken(value: Any, rows: npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> Any:
+def _taken(value: Any, rows: Ints | Bools) -> Any:
     """Some rows of a column, held once where the column is."""
     if not isinstance(value, np.ndarray) or len(value) < 2 or value.strides[0]:
         return value[rows]

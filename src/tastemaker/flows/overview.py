@@ -27,8 +27,8 @@ from tastemaker.flows.converse.settings import RunFolder
 from tastemaker.flows.deploy import active, listed
 from tastemaker.flows.explore.ledger_store import LedgerStore
 from tastemaker.flows.explore.live import show
-from tastemaker.flows.retention.live.deployed import KIND as PROXY
-from tastemaker.flows.retention.live.deployed import SHARES, deployed, learnt_from, load_deployed
+from tastemaker.flows.retention.live.context import KIND as PROXY
+from tastemaker.flows.retention.live.context import SHARES, deployed, learnt_from, load_deployed
 from tastemaker.store import Database, Surveys, Workspace, read_lines
 from tastemaker.store.files import plain
 from tastemaker.store.folders import read_file

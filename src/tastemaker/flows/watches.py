@@ -18,7 +18,7 @@ from tastemaker.flows.explore.ledger_store import LedgerStore, ledger_in
 from tastemaker.flows.explore.live import AlarmSettings
 from tastemaker.flows.explore.live import watch as watch_policy
 from tastemaker.flows.explore.tables import Source
-from tastemaker.flows.retention.live.deployed import SHARES, load_deployed
+from tastemaker.flows.retention.live.context import SHARES, load_deployed
 from tastemaker.flows.retention.live.fit import NAME, NO_PROXY, fresh_answers, weighed
 from tastemaker.retention.proxy.claim import drift_claim
 from tastemaker.store import Database, Surveys, Workspace

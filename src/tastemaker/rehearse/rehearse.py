@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tastemaker.errors import InputError
-from tastemaker.flows.retention.report import write_claim
+from tastemaker.flows.retention.tables import write_claim
 from tastemaker.rehearse.crowd import WORLDS, Crowd, CrowdSettings
 from tastemaker.rehearse.operator import Catalogue, Operator
 from tastemaker.rehearse.town import PARTS, Schedule, Town

@@ -79,23 +79,13 @@ def _sections(certificates: Sequence[Mapping[str, Any]], chosen: int) -> list[Se
         ),
     ]
     if certificate["beside"]:
-        others = tuple(
-            (
-                other["test"],
-                number(other["lcb"]),
-                "would pass" if other["passed"] else "would refuse",
-                other["note"],
-            )
-            for other in certificate["beside"]
-        )
-        sections.append(
-            Section(
-                "Other tests of the same claim",
-                ("For comparison; they decide nothing.",),
-                columns=("test", "lower bound", "outcome", "note"),
-                rows=others,
-            )
-        )
+        others = []
+        for other in certificate["beside"]:
+            outcome = "would pass" if other["passed"] else "would refuse"
+            others.append((other["test"], number(other["lcb"]), outcome, other["note"]))
+        columns, note = ("test", "lower bound", "outcome", "note"), "For comparison; they decide nothing."
+        title = "Other tests of the same claim"
+        sections.append(Section(title, (note,), columns=columns, rows=tuple(others)))
     return sections
 
 
@@ -133,19 +123,13 @@ def claim(certificate: Mapping[str, Any]) -> str:
 
 
 def _figures(certificate: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    needed, log_hash, split_hash = (
-        number(certificate["margin"]),
-        certificate["log_hash"][:12],
-        certificate["split_hash"][:12],
-    )
+    needed, evidence = number(certificate["margin"]), number(1 / certificate["delta"])
+    log_hash, split_hash = certificate["log_hash"][:12], certificate["split_hash"][:12]
     weights = f"{number(certificate['max_weight'])}; {number(certificate['ess'])}"
     return (
         ("Lower bound of V(pi) - c V0", f"{number(certificate['lcb'])} (needed: {needed})"),
         ("Lower bound of V(pi) - floor V0", f"{number(certificate['floor_lcb'])} (needed: 0)"),
-        (
-            "Evidence (e-value)",
-            f"{number(certificate['e_value'])} (needed: {number(1 / certificate['delta'])})",
-        ),
+        ("Evidence (e-value)", f"{number(certificate['e_value'])} (needed: {evidence})"),
         ("Estimate of V(pi)/V0, no bound", number(certificate["ratio"])),
         ("Novelty: plays of new items", f"{certificate['novelty']:.2%}"),
         ("Plays that the log can speak about", f"{certificate['on_support_mass']:.2%}"),
@@ -163,12 +147,8 @@ def _counted(certificate: Mapping[str, Any]) -> list[tuple[str, str]]:
     if certificate.get("units") is None:
         return []
     names = {"user": "Persons", "request": "Requests", "row": "Rows"}[certificate["unit"]]
-    return [
-        (
-            f"{names} counted once; rows one counts as at most",
-            f"{certificate['units']:,}; {certificate['most_rows']:,}",
-        )
-    ]
+    counts = f"{certificate['units']:,}; {certificate['most_rows']:,}"
+    return [(f"{names} counted once; rows one counts as at most", counts)]
 
 
 def number(value: Any) -> str:

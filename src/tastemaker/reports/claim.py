@@ -12,7 +12,7 @@ import tastemaker.reports.figures as figures
 import tastemaker.reports.templating as templating
 from tastemaker.errors import InputError
 from tastemaker.reports.figures import Drawing, Row, Series
-from tastemaker.reports.read import need, numbers, sequence
+from tastemaker.reports.templating import need, numbers, sequence
 
 LISTS = (("assumptions", "What must hold"), ("limits", "What this cannot show"))
 COLOURS = {"supported": "up", "not supported": "down", "cannot tell": "muted"}
@@ -56,12 +56,7 @@ def render(claim: Mapping[str, Any], drawn: Mapping[str, Drawing]) -> str:
     """
     captions = [item.get("caption", "") for item in claim.get("figures", ())]
     tables = [
-        {
-            "title": part["title"],
-            "columns": part["columns"],
-            "rows": [[templating.unbroken(cell(value)) for value in row] for row in part["rows"]],
-            "note": part["note"],
-        }
+        part | {"rows": [[templating.unbroken(cell(value)) for value in row] for row in part["rows"]]}
         for part in _tables(claim)
     ]
     return templating.render(

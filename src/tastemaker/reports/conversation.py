@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import tastemaker.reports.templating as templating
-from tastemaker.reports.read import need, sequence
+from tastemaker.reports.templating import need, sequence
 
 
 def render(report: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import tastemaker.reports.templating as templating
 from tastemaker.reports.figures import Drawing, Row
 from tastemaker.reports.plots import drawings, primary_of
-from tastemaker.reports.read import mapping, need, number, row, sequence
+from tastemaker.reports.templating import mapping, need, number, row, sequence
 
 SECTIONS = {
     "metrics": "Results",
@@ -23,9 +23,8 @@ SECTIONS = {
     "provenance": "Provenance",
     "commands": "Reproduce",
 }
-FIGURES = {
-    "metrics": "results"
-}  # how the names of a section's figures begin, where it is not the section's own
+# How the names of a section's figures begin, where it is not the section's own.
+FIGURES = {"metrics": "results"}
 TERMS: dict[str, str] = {
     "R@k (recall)": (
         "Share of users whose held-out item is among the first k recommended. With one held-out item a user"
@@ -152,27 +151,16 @@ def _results(metrics: Mapping[str, Any]) -> dict[str, Any]:
         title = str(need(method, "name", "metrics.methods"))
         cells = {name: _cell(method, title, name) for name in [*names, primary]}
         value, difference = cells[primary]
-        methods.append(
-            {
-                "name": title,
-                "highlight": bool(method.get("highlight")),
-                "main": value,
-                "against": difference if baseline else None,
-                "cells": [cells[name] for name in names],
-            }
-        )
+        about = {"name": title, "highlight": bool(method.get("highlight")), "main": value}
+        against = difference if baseline else None
+        methods.append(about | {"against": against, "cells": [cells[name] for name in names]})
     comparisons = []
     for item in sequence(metrics.get("comparisons", []), "metrics.comparisons"):
         name = str(need(item, "against", "metrics.comparisons"))
         difference = need(need(item, "differences", name), primary, name)
         comparisons.append(row(name, difference, f"against '{name}'"))
-    return {
-        "names": names,
-        "primary": primary,
-        "baseline": baseline,
-        "methods": methods,
-        "comparisons": comparisons,
-    }
+    found = {"names": names, "primary": primary, "baseline": baseline}
+    return found | {"methods": methods, "comparisons": comparisons}
 
 
 def _cell(method: Mapping[str, Any], title: str, name: str) -> tuple[Row | None, Row | None]:

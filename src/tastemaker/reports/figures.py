@@ -94,25 +94,12 @@ def forest(rows: Sequence[Row], title: str, label: str, *, reference: float | No
     with _canvas(0.95 + 0.34 * len(rows), text) as (axes, draw):
         for place, row in enumerate(rows):
             colour = SERIES[0] if row.highlight else MUTED
-            axes.plot(
-                [row.low, row.high],
-                [place, place],
-                color=colour,
-                linewidth=2.6 if row.highlight else 1.8,
-                solid_capstyle="round",
-            )
+            width, ends = 2.6 if row.highlight else 1.8, [row.low, row.high]
+            axes.plot(ends, [place, place], color=colour, linewidth=width, solid_capstyle="round")
             axes.plot([row.value], [place], "o", color=colour, markersize=7 if row.highlight else 5.5)
-            axes.annotate(
-                f"{row.value:+.4f}".replace("-", "−") if reference == 0 else f"{row.value:.4f}",
-                (1.0, place),
-                xycoords=("axes fraction", "data"),
-                xytext=(4, 0),
-                textcoords="offset points",
-                va="center",
-                fontsize=9,
-                color=INK if row.highlight else MUTED,
-                fontweight="bold" if row.highlight else "normal",
-            )
+            number = f"{row.value:+.4f}".replace("-", "−") if reference == 0 else f"{row.value:.4f}"
+            look = (INK, "bold") if row.highlight else (MUTED, "normal")
+            _beside(axes, number, place, 4, color=look[0], fontweight=look[1])
         if reference is not None:
             axes.axvline(reference, color=INK, linewidth=1, linestyle=(0, (3, 3)))
         axes.set_yticks(range(len(rows)), [textwrap.fill(r.name, 24) for r in rows])
@@ -190,14 +177,8 @@ def dots(
             at = [(n + shift, r) for n, r in enumerate(rows) if r is not None]
             for x, r in at:
                 axes.plot([x, x], [r.low, r.high], color=colour, linewidth=1.6)
-            axes.plot(
-                [x for x, _ in at],
-                [r.value for _, r in at],
-                MARKERS[place % len(MARKERS)],
-                color=colour,
-                label=name,
-                markersize=5.5,
-            )
+            marker, values = MARKERS[place % len(MARKERS)], [r.value for _, r in at]
+            axes.plot([x for x, _ in at], values, marker, color=colour, label=name, markersize=5.5)
         axes.set_xticks(range(len(labels)), labels)
         axes.set_xlim(-0.5, len(labels) - 0.5)
         axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
@@ -238,27 +219,15 @@ def code_use(levels: Sequence[Sequence[int]], title: str) -> Drawing:
     text = f"{title}: codes in use by level: {', '.join(used)}"
     with _canvas(0.8 + 0.42 * len(levels), text) as (axes, draw):
         for place, counts in enumerate(levels):
-            cells = np.array(
-                [part.mean() for part in np.array_split(np.sort(counts)[::-1], min(len(counts), _MOST_CELLS))]
-            )
+            parts = np.array_split(np.sort(counts)[::-1], min(len(counts), _MOST_CELLS))
+            cells = np.array([part.mean() for part in parts])
             strength = 0.12 + 0.88 * (cells / max(cells.max(), 1e-12)) ** 0.5
-            colours = [
-                (SERIES[0], float(s)) if c > 0 else (SERIES[1], 1.0)
-                for c, s in zip(cells, strength, strict=True)
-            ]
+            colours = [(SERIES[0], float(s)) if s > 0.12 else (SERIES[1], 1.0) for s in strength]
             left = np.arange(len(cells)) / len(cells)
             axes.barh(place, 1 / len(cells), left=left, height=0.72, color=colours, linewidth=0)
         axes.set_yticks(range(len(levels)), [f"level {n + 1}" for n in range(len(levels))])
         for place, words in enumerate(used):
-            axes.annotate(
-                words,
-                (1.0, place),
-                xytext=(5, 0),
-                textcoords="offset points",
-                va="center",
-                fontsize=9,
-                color=MUTED,
-            )
+            _beside(axes, words, place, 5, color=MUTED)
         axes.set_ylim(len(levels) - 0.5, -0.5)
         axes.set_xlim(0, 1)
         axes.set_xticks([])
@@ -288,19 +257,19 @@ def group_sizes(sizes: Mapping[int, int], title: str) -> Drawing:
         axes.bar(names, [n / total for n in items], color=[SERIES[0], *[SERIES[4]] * 7], width=0.72)
         for place, n in enumerate(items):
             if n:
-                axes.annotate(
-                    f"{n / total:.1%}",
-                    (place, n / total),
-                    xytext=(0, 3),
-                    textcoords="offset points",
-                    ha="center",
-                    fontsize=9,
-                )
+                above: dict[str, Any] = {"xytext": (0, 3), "textcoords": "offset points", "ha": "center"}
+                axes.annotate(f"{n / total:.1%}", (place, n / total), fontsize=9, **above)
         axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:.0%}"))
         axes.set_ylim(0, max(n / total for n in items) * 1.14)
         _finish(axes, title, "items with the same Semantic ID", "share of items", legend=False)
         axes.tick_params(axis="x", length=0)
         return draw()
+
+
+def _beside(axes: Axes, text: str, place: float, gap: int, **look: Any) -> None:
+    """A text right of the axes, at a height of the data."""
+    where: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
+    axes.annotate(text, (1.0, place), xytext=(gap, 0), va="center", fontsize=9, **where, **look)
 
 
 def _finish(axes: Axes, title: str, x_label: str, y_label: str, *, legend: bool) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import tastemaker.reports.figures as figures
 from tastemaker.reports.figures import Drawing, Row, Series
-from tastemaker.reports.read import mapping, need, number, numbers, row, sequence
+from tastemaker.reports.templating import mapping, need, number, numbers, row, sequence
 
 
 def drawings(report: Mapping[str, Any]) -> dict[str, Drawing]:
@@ -18,16 +18,17 @@ def drawings(report: Mapping[str, Any]) -> dict[str, Drawing]:
     of a wrong value.
     """
     drawn: dict[str, Drawing] = {}
-    for key, draw in (
-        ("metrics", _results),
-        ("slices", _slices),
-        ("coverage", _coverage),
-        ("sids", _sids),
-        ("training", _training),
-    ):
+    parts = {"metrics": _results, "slices": _slices, "coverage": _coverage}
+    for key, draw in (parts | {"sids": _sids, "training": _training}).items():
         if report.get(key):
             drawn.update(draw(report[key]))
     return drawn
+
+
+def _mappings(values: Any, key: str, where: str) -> list[Mapping[str, Any]]:
+    """The objects in the list `key` of a part of the report."""
+    place = f"{where}.{key}"
+    return [mapping(item, place) for item in sequence(need(values, key, where), place)]
 
 
 def primary_of(metrics: Mapping[str, Any]) -> str:
@@ -38,10 +39,7 @@ def primary_of(metrics: Mapping[str, Any]) -> str:
 
 def _results(metrics: Any) -> dict[str, Drawing]:
     primary, baseline = primary_of(metrics), metrics.get("baseline")
-    methods = [
-        mapping(m, "metrics.methods")
-        for m in sequence(need(metrics, "methods", "metrics"), "metrics.methods")
-    ]
+    methods = _mappings(metrics, "methods", "metrics")
 
     def rows(part: str) -> list[Row]:
         having = [m for m in methods if primary in mapping(m.get(part, {}), f"metrics.methods.{part}")]
@@ -90,10 +88,7 @@ def _slices(values: Any) -> dict[str, Drawing]:
 
 
 def _coverage(values: Any) -> dict[str, Drawing]:
-    methods = [
-        mapping(m, "coverage.methods")
-        for m in sequence(need(values, "methods", "coverage"), "coverage.methods")
-    ]
+    methods = _mappings(values, "methods", "coverage")
     curves = {
         str(need(m, "name", "coverage.methods")): numbers(m["curve"], "coverage.curve")
         for m in methods

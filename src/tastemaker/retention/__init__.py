@@ -10,95 +10,66 @@ Names are looked up when they are first asked for.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tastemaker.retention.reasons import Reason, rarity_of, reasons
+from tastemaker.plugins import on_demand
 
 if TYPE_CHECKING:
-    from tastemaker.retention.adjust import Capped, Constrained, Hinge, Mmr, Step, Value, rank_effects
-    from tastemaker.retention.adjust.claim import preview
-    from tastemaker.retention.increment import IncrementSettings, increment_table
-    from tastemaker.retention.mediation import MediationSettings, mediation_tests
-    from tastemaker.retention.proxy import Proxy, ProxySettings, fit_proxy, predict
-    from tastemaker.retention.proxy.claim import calibration_claim, drift_claim, threshold_claim
-    from tastemaker.retention.proxy.judge import calibrate_proxy, calibration, choose_thresholds
-    from tastemaker.retention.proxy.parts import rows_of
-    from tastemaker.retention.report import ClaimReport
-    from tastemaker.retention.surveys import check_surveys, of_question, with_covariates
-    from tastemaker.retention.validity import ValiditySettings
-    from tastemaker.retention.validity.claim import validity_claim
-    from tastemaker.retention.validity.factor.claim import battery, battery_claim
-    from tastemaker.retention.weights import WeightSettings, aipw_mean, response_weights, weights_claim
+    from tastemaker.retention.adjust.effects import preview as preview
+    from tastemaker.retention.adjust.effects import rank_effects as rank_effects
+    from tastemaker.retention.adjust.rules import Capped as Capped
+    from tastemaker.retention.adjust.rules import Constrained as Constrained
+    from tastemaker.retention.adjust.rules import Hinge as Hinge
+    from tastemaker.retention.adjust.rules import Mmr as Mmr
+    from tastemaker.retention.adjust.rules import Step as Step
+    from tastemaker.retention.adjust.rules import Value as Value
+    from tastemaker.retention.increment.rows import IncrementSettings as IncrementSettings
+    from tastemaker.retention.increment.table import increment_table as increment_table
+    from tastemaker.retention.mediation.verdict import mediation_tests as mediation_tests
+    from tastemaker.retention.mediation.within import MediationSettings as MediationSettings
+    from tastemaker.retention.proxy.claim import calibration_claim as calibration_claim
+    from tastemaker.retention.proxy.claim import drift_claim as drift_claim
+    from tastemaker.retention.proxy.claim import threshold_claim as threshold_claim
+    from tastemaker.retention.proxy.judge import calibrate_proxy as calibrate_proxy
+    from tastemaker.retention.proxy.judge import calibration as calibration
+    from tastemaker.retention.proxy.judge import choose_thresholds as choose_thresholds
+    from tastemaker.retention.proxy.model import Proxy as Proxy
+    from tastemaker.retention.proxy.model import ProxySettings as ProxySettings
+    from tastemaker.retention.proxy.model import fit_proxy as fit_proxy
+    from tastemaker.retention.proxy.model import predict as predict
+    from tastemaker.retention.proxy.model import rows_of as rows_of
+    from tastemaker.retention.report import ClaimReport as ClaimReport
+    from tastemaker.retention.surveys import check_surveys as check_surveys
+    from tastemaker.retention.surveys import of_question as of_question
+    from tastemaker.retention.surveys import with_covariates as with_covariates
+    from tastemaker.retention.validity.claim import validity_claim as validity_claim
+    from tastemaker.retention.validity.factor.claim import battery as battery
+    from tastemaker.retention.validity.factor.claim import battery_claim as battery_claim
+    from tastemaker.retention.validity.table import ValiditySettings as ValiditySettings
+    from tastemaker.retention.weights.aipw import aipw_mean as aipw_mean
+    from tastemaker.retention.weights.claim import weights_claim as weights_claim
+    from tastemaker.retention.weights.weigh import WeightSettings as WeightSettings
+    from tastemaker.retention.weights.weigh import response_weights as response_weights
 
-__all__ = [
-    "Capped",
-    "ClaimReport",
-    "Constrained",
-    "Hinge",
-    "IncrementSettings",
-    "MediationSettings",
-    "Mmr",
-    "Proxy",
-    "ProxySettings",
-    "Reason",
-    "Step",
-    "ValiditySettings",
-    "Value",
-    "WeightSettings",
-    "aipw_mean",
-    "battery",
-    "battery_claim",
-    "calibrate_proxy",
-    "calibration",
-    "calibration_claim",
-    "check_surveys",
-    "choose_thresholds",
-    "drift_claim",
-    "fit_proxy",
-    "increment_table",
-    "mediation_tests",
-    "of_question",
-    "predict",
-    "preview",
-    "rank_effects",
-    "rarity_of",
-    "reasons",
-    "response_weights",
-    "rows_of",
-    "threshold_claim",
-    "validity_claim",
-    "weights_claim",
-    "with_covariates",
-]
-
-_HOME = {
-    name: module
-    for module, names in {
-        "adjust": "Capped Constrained Hinge Mmr Step Value rank_effects",
-        "adjust.claim": "preview",
-        "increment": "IncrementSettings increment_table",
-        "mediation": "MediationSettings mediation_tests",
-        "proxy": "Proxy ProxySettings fit_proxy predict",
+__getattr__, __dir__, __all__ = on_demand(
+    __name__,
+    {
+        "adjust.effects": "preview rank_effects",
+        "adjust.rules": "Capped Constrained Hinge Mmr Step Value",
+        "increment.rows": "IncrementSettings",
+        "increment.table": "increment_table",
+        "mediation.verdict": "mediation_tests",
+        "mediation.within": "MediationSettings",
         "proxy.claim": "calibration_claim drift_claim threshold_claim",
         "proxy.judge": "calibrate_proxy calibration choose_thresholds",
-        "proxy.parts": "rows_of",
+        "proxy.model": "Proxy ProxySettings fit_proxy predict rows_of",
         "report": "ClaimReport",
         "surveys": "check_surveys of_question with_covariates",
-        "validity": "ValiditySettings",
         "validity.claim": "validity_claim",
         "validity.factor.claim": "battery battery_claim",
-        "weights": "WeightSettings aipw_mean response_weights weights_claim",
-    }.items()
-    for name in names.split()
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+        "validity.table": "ValiditySettings",
+        "weights.aipw": "aipw_mean",
+        "weights.claim": "weights_claim",
+        "weights.weigh": "WeightSettings response_weights",
+    },
+)

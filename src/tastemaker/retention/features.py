@@ -10,10 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from tastemaker.arrays import Floats, Ints
 from tastemaker.errors import InputError
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 RECENT = 30  # events of a history that an item is compared with
 PRIOR = 10.0  # events' worth of the common rate that a person's or an item's own rate starts from
 FLAGS = 12  # attribute values that become a feature of their own

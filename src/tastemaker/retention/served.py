@@ -9,12 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tastemaker.retention.adjust.apply import rank
-from tastemaker.retention.adjust.requests import grid_requests
+from tastemaker.arrays import Floats, Ints
+from tastemaker.retention.adjust.apply import grid_requests, rank
 from tastemaker.retention.adjust.rules import Rule
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)

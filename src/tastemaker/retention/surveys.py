@@ -164,3 +164,13 @@ def _logged(table: pa.Table, impressions: pa.Table, name: str) -> None:
             f" '{table['item_id'][row]}', which was never logged as shown to them ({len(missing):,} such"
             " rows); repair the log or leave those rows out"
         )
+
+
+QUESTION = "return"
+WORDS = {"text": "Would you come back for more like this?", "low": "surely not", "high": "surely"}
+HEARD = 0.3  # of a play; a glance is nothing to ask about
+
+
+def never_salt(seed: int) -> str:
+    """What the hash of the never-asked group is salted with."""
+    return f"never asked/{seed}"

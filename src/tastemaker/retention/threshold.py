@@ -12,10 +12,10 @@ import numpy.typing as npt
 from scipy.special import stdtrit
 from statsmodels.stats.proportion import proportion_confint
 
+from tastemaker.arrays import Floats, Ints
 from tastemaker.errors import InputError
-from tastemaker.retention.calibrate.calibrators import checked
+from tastemaker.retention.calibrate import checked
 
-Floats = npt.NDArray[np.float64]
 GRID: Floats = np.round(np.linspace(0.95, 0.05, 91), 10)
 N_MIN = 100  # (effective) rows
 UNITS_MIN = 30  # people; below, the spread between people cannot be told
@@ -93,7 +93,7 @@ def precision_bound(
     return np.asarray(ends[0] if side == "lower" else ends[1], np.float64)
 
 
-def above(p: Floats, y: Floats, w: Floats, unit: npt.NDArray[np.int64], taus: Floats) -> Above:
+def above(p: Floats, y: Floats, w: Floats, unit: Ints, taus: Floats) -> Above:
     """Sums over the rows with p >= each of the falling `taus` (t,), by unit (numbered from 0).
 
     Effective rows: precision (1 − precision) over the variance of the ratio of the units' sums, at most what
@@ -213,7 +213,7 @@ def drift(
     return Drift(alarm, precision, upper, n, units, prevalence, f"{words} threshold again" if alarm else "")
 
 
-def numbered(unit: npt.ArrayLike | None, n: int) -> npt.NDArray[np.int64]:
+def numbered(unit: npt.ArrayLike | None, n: int) -> Ints:
     """(n,) units numbered from 0; every row a unit of its own where none are given. Raises InputError on
     another length.
     """

@@ -31,10 +31,9 @@ import pyarrow.compute as pc
 import pyarrow.types as pt
 
 import tastemaker.schema.values as values
+from tastemaker.arrays import Bools, Floats, Ints
 from tastemaker.errors import InputError
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 MOMENT = pa.timestamp("us", tz="UTC")
 MOST_APART = timedelta(days=10 * 365.25)  # from the first row of a log to its last
 EVERY_ROW = "every row needs a value there"
@@ -107,12 +106,7 @@ def whole(table: pa.Table, column: str, name: str = "", *, nulls: int | None = N
 
 
 def texts(
-    table: pa.Table,
-    column: str,
-    name: str = "",
-    *,
-    nulls: bool = False,
-    remedy: str = EVERY_ROW,
+    table: pa.Table, column: str, name: str = "", *, nulls: bool = False, remedy: str = EVERY_ROW
 ) -> pa.Array:
     """Text without surrounding blanks; ids that were floats once (12.0) are whole numbers again."""
     cells = present(table, column, name)
@@ -210,10 +204,8 @@ def in_our_time(moments: pa.Array | pa.ChunkedArray, column: str, name: str = ""
     elif ahead > timedelta(days=1):
         moment, what = last, f"lies {ahead.days:,} days ahead"
     elif last - first > MOST_APART:
-        moment, what = (
-            first,
-            f"lies {(last - first).days / 365.25:,.0f} years before the last, {last:%Y-%m-%d}",
-        )
+        apart = (last - first).days / 365.25
+        moment, what = first, f"lies {apart:,.0f} years before the last, {last:%Y-%m-%d}"
     else:
         return
     row = pc.index(moments, pa.scalar(moment, moments.type)).as_py()
@@ -244,9 +236,7 @@ def places(
     return np.asarray(rows.to_numpy(zero_copy_only=False), dtype=np.int64)
 
 
-def _read(
-    read: values.Reader, cells: pa.ChunkedArray, column: str, name: str
-) -> tuple[pl.Series, npt.NDArray[np.bool_]]:
+def _read(read: values.Reader, cells: pa.ChunkedArray, column: str, name: str) -> tuple[pl.Series, Bools]:
     """What a reader of `schema.values` makes of the column, and which cells it could not read."""
     try:
         result, wrong = read(cells, column)
@@ -255,9 +245,7 @@ def _read(
     return result, wrong.fill_null(False).to_numpy().astype(bool)
 
 
-def _refuse_first(
-    cells: pa.ChunkedArray, wrong: npt.NDArray[np.bool_], column: str, name: str, what: str
-) -> None:
+def _refuse_first(cells: pa.ChunkedArray, wrong: Bools, column: str, name: str, what: str) -> None:
     if wrong.any():
         row = int(np.argmax(wrong))
         raise InputError(

@@ -16,10 +16,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tastemaker.arrays import Bools, Floats
 from tastemaker.errors import InputError
 
 Kinds: TypeAlias = Sequence[str | None] | pa.Array | pa.ChunkedArray
-Values: TypeAlias = Sequence[float | None] | npt.NDArray[np.float64] | pa.Array | pa.ChunkedArray
+Values: TypeAlias = Sequence[float | None] | Floats | pa.Array | pa.ChunkedArray
 WANTED, NEITHER, UNWANTED = 1, 0, -1
 GLANCE = 0.1  # a play of a smaller share says nothing about taste
 HIGH, LOW = 0.6, 0.4  # where on its scale a rating begins to be wanted, and ends being unwanted
@@ -164,16 +165,16 @@ class EventRules:
         """(E,) `sign` of each event, for whole columns; 0 for kinds that nobody knows."""
         return self._by_kind(kinds, values, self._signs_of).astype(np.int8)
 
-    def rewards(self, kinds: Kinds, values: Values) -> npt.NDArray[np.float64]:
+    def rewards(self, kinds: Kinds, values: Values) -> Floats:
         """(E,) `reward` of each event, for whole columns; 0 for kinds that nobody knows."""
         return self._by_kind(kinds, values, self._rewards_of)
 
-    def worth(self, kinds: Kinds, values: Values) -> npt.NDArray[np.float64]:
+    def worth(self, kinds: Kinds, values: Values) -> Floats:
         """(E,) how much each event says that the item was wanted, in [0, 1], for whole columns: the weight of
         its kind, times the share of a play, or the place of a rating on its scale.
         """
 
-        def read(kind: EventKind, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        def read(kind: EventKind, values: Floats) -> Floats:
             place = values
             if kind.name == "rating":
                 place = (values - self.scale[0]) / (self.scale[1] - self.scale[0])
@@ -183,23 +184,20 @@ class EventRules:
 
         return self._by_kind(kinds, values, read)
 
-    def liked(self, kinds: Kinds, values: Values) -> npt.NDArray[np.bool_]:
+    def liked(self, kinds: Kinds, values: Values) -> Bools:
         """(E,) whether the person said that they want the item (a like, a purchase, a good rating), rather
         than merely played it.
         """
 
-        def read(kind: EventKind, values: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
-            wanted: npt.NDArray[np.bool_] = self._signs_of(kind, values) == WANTED
+        def read(kind: EventKind, values: Floats) -> Bools:
+            wanted: Bools = self._signs_of(kind, values) == WANTED
             return wanted if kind.explicit else np.zeros_like(wanted)
 
         return self._by_kind(kinds, values, read).astype(bool)
 
     def _by_kind(
-        self,
-        kinds: Kinds,
-        values: Values,
-        read: Callable[[EventKind, npt.NDArray[np.float64]], npt.NDArray[Any]],
-    ) -> npt.NDArray[np.float64]:
+        self, kinds: Kinds, values: Values, read: Callable[[EventKind, Floats], npt.NDArray[Any]]
+    ) -> Floats:
         """(E,) what `read` makes of the values of each known kind, 0 elsewhere."""
         codes, names = coded(kinds)
         numbers = np.asarray(values, dtype=np.float64)
@@ -211,7 +209,7 @@ class EventRules:
                 result[rows] = read(known, numbers[rows])
         return result
 
-    def _signs_of(self, kind: EventKind, values: npt.NDArray[np.float64]) -> npt.NDArray[np.int8]:
+    def _signs_of(self, kind: EventKind, values: Floats) -> npt.NDArray[np.int8]:
         """(n,) signs of events of one kind; `values` (n,) are NaN where the event has none."""
         sign = kind.sign
         if self.wanted is not None and sign != UNWANTED:
@@ -227,7 +225,7 @@ class EventRules:
                 signs[np.isnan(place)] = NEITHER
         return signs
 
-    def _rewards_of(self, kind: EventKind, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def _rewards_of(self, kind: EventKind, values: Floats) -> Floats:
         share = np.nan_to_num(np.minimum(values, 1.0), nan=1.0) if kind.name == "play" else 1.0
         return np.where(self._signs_of(kind, values) == WANTED, kind.reward * share, 0.0)
 

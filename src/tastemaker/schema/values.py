@@ -20,39 +20,9 @@ from tastemaker.errors import InputError
 Reader = Callable[[pa.ChunkedArray, str], tuple[pl.Series, pl.Series]]
 EITHER = "\x1f"  # between the `field=value` that an alternative of a clause `either` demands together
 # Words that stand for "nothing" in what databases, spreadsheets and pandas write.
-NULL_WORDS = frozenset(
-    [
-        "NULL",
-        "Null",
-        "null",
-        "(null)",
-        "\\N",
-        "None",
-        "NONE",
-        "none",
-        "nan",
-        "NaN",
-        "NAN",
-        "NA",
-        "N/A",
-        "n/a",
-        "#N/A",
-        "<NA>",
-        "<null>",
-        "NaT",
-        "nil",
-        "NIL",
-        "undefined",
-        "Undefined",
-        "UNDEFINED",
-        "#NULL!",
-        "(none)",
-        "<none>",
-        "[null]",
-        "N.A.",
-        "n.a.",
-    ]
-)
+_NOTHING = r"""NULL Null null (null) \N None NONE none nan NaN NAN NA N/A n/a #N/A <NA> <null> NaT nil NIL
+    undefined Undefined UNDEFINED #NULL! (none) <none> [null] N.A. n.a."""
+NULL_WORDS = frozenset(_NOTHING.split())
 # Those of them that may be meant as they stand: Namibia, and "none" of several kinds.
 WORDS = frozenset(["NA", "none", "None", "NONE"])
 # Date formats tried in turn on text, after "2020-01-02 03:04:05Z" has become "2020-01-02T03:04:05+00:00".
@@ -200,9 +170,8 @@ def as_time(column: pa.ChunkedArray, name: str, years: bool = False) -> tuple[pl
     dates = bare_dates(series)
     if dates is not None:
         return dates[0], series.is_not_null() & dates[0].is_null()
-    times = _since_1970(series.cast(pl.Float64, strict=False))
-    if series.dtype.is_integer():
-        times = _whole_since_1970(series.cast(pl.Int64, strict=False))
+    kind = pl.Int64 if series.dtype.is_integer() else pl.Float64
+    times = _since_1970(series.cast(kind, strict=False))
     if series.dtype == pl.String and times.null_count() > series.null_count():
         written = times.is_null() & series.is_not_null()
         times = times.scatter(written.arg_true(), _iso(series.filter(written)))
@@ -276,38 +245,28 @@ def _in_calendar(series: pl.Series) -> pl.Series:
 
 
 def _since_1970(numbers: pl.Series) -> pl.Series:
-    """Moments of Float64 numbers since 1970."""
-    size = numbers.abs()
-    scale = pl.DataFrame({"size": size}).select(
-        pl.when(pl.col("size") < 1e11)
-        .then(1e6)
-        .when(pl.col("size") < 1e14)
-        .then(1e3)
-        .when(pl.col("size") < 1e17)
-        .then(1.0)
-        .otherwise(1e-3)
-    )
-    micros = numbers * scale.to_series()
-    micros = micros.set(~(micros.is_finite() & (micros > -5e16) & (micros < 2e17)).fill_null(True), None)
-    return micros.round().cast(pl.Int64, strict=False).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
-
-
-def _whole_since_1970(numbers: pl.Series) -> pl.Series:
-    """Moments of Int64 numbers since 1970, without the rounding of floats."""
-    n = pl.col("n")
+    """Moments of Float64 or Int64 numbers since 1970; whole numbers without the rounding of floats."""
+    n, whole = pl.col("n"), numbers.dtype.is_integer()
     size = n.cast(pl.Float64).abs()
     micros = (
         pl.when(size < 1e11)
-        .then(n * 1_000_000)
+        .then(n * (1_000_000 if whole else 1e6))
         .when(size < 1e14)
-        .then(n * 1_000)
+        .then(n * (1_000 if whole else 1e3))
         .when(size < 1e17)
         .then(n)
-        .otherwise(n // 1_000)
+        .otherwise(n // 1_000 if whole else n * 1e-3)
     )
-    made = pl.DataFrame({"n": numbers}).select(micros.alias("micros"))["micros"]
-    made = made.set(~made.is_between(-(5 * 10**16), 2 * 10**17).fill_null(True), None)
-    return made.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+    moments = pl.DataFrame({"n": numbers}).select(micros.alias("micros"))["micros"]
+    known = moments.is_between(-(5 * 10**16), 2 * 10**17) if whole else _near(moments)
+    moments = moments.set(~known.fill_null(True), None)
+    if not whole:
+        moments = moments.round().cast(pl.Int64, strict=False)
+    return moments.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+
+
+def _near(micros: pl.Series) -> pl.Series:
+    return micros.is_finite() & (micros > -5e16) & (micros < 2e17)
 
 
 def bare_dates(series: pl.Series) -> tuple[pl.Series, str] | None:

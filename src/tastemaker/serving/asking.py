@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from tastemaker.experiment.assign import position
-from tastemaker.retention.prompts import HEARD, QUESTION, WORDS, never_salt
+from tastemaker.retention.surveys import HEARD, QUESTION, WORDS, never_salt
 from tastemaker.stats.random import generator
 from tastemaker.store import Database, Event, Question, Surveys, Workspace
 

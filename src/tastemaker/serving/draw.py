@@ -10,8 +10,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from tastemaker.explore import KEPT, Deployed, Draw, Pool, draw_deployed, draw_pool, logger_name, with_tail
-from tastemaker.explore.ledger import Entry
+from tastemaker.explore.ledger.ledger import Entry
+from tastemaker.explore.slate import (
+    KEPT,
+    Deployed,
+    Draw,
+    Pool,
+    draw_deployed,
+    draw_pool,
+    logger_name,
+    with_tail,
+)
 from tastemaker.flows.explore.ledger_store import deployment_name, ledger_in
 from tastemaker.flows.explore.runs import kept_policy, learnt_on
 from tastemaker.flows.explore.tables import contexts

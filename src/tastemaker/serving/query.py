@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tastemaker.errors import InputError
-from tastemaker.explore import GREEDY_POLICY, Draw
+from tastemaker.explore.slate import GREEDY_POLICY, Draw
 from tastemaker.schema import ANONYMOUS
 from tastemaker.serving.history import NOBODY, Profile
 

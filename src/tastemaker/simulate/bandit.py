@@ -13,12 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tastemaker.arrays import Bools, Floats, Ints
 from tastemaker.errors import InputError
 from tastemaker.stats.random import generator
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
 Context = npt.NDArray[np.floating[Any]]
 Block = npt.NDArray[np.floating[Any]]
 
@@ -33,7 +31,7 @@ class Plays(Protocol):
     def log_prob(self, ctx: Context, action: Ints) -> Floats: ...
     def prefix_log_prob(self, ctx: Context, prefix: Ints) -> Floats: ...
     def expect(self, ctx: Context, function: Callable[[slice, slice], Block]) -> Floats: ...
-    def mass(self, ctx: Context, subset: Flags) -> Floats: ...
+    def mass(self, ctx: Context, subset: Bools) -> Floats: ...
     def sample(self, ctx: Context, m: int, key: str | int) -> Ints: ...
     def fingerprint(self) -> str: ...
 
@@ -49,7 +47,7 @@ class BanditWorld:
 
     contexts: Context
     reward: Callable[[Context, slice], Block]
-    existing: Flags
+    existing: Bools
     prefixes: Ints | None = None
 
     def __post_init__(self) -> None:
@@ -144,7 +142,7 @@ class CatalogueWorld:
     contexts: Floats
     vectors: Floats
     own: Floats
-    existing: Flags
+    existing: Bools
     prefixes: Ints | None
     mean: float
     slope: float

@@ -14,9 +14,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from tastemaker.arrays import Floats
 from tastemaker.errors import InputError
-
-Floats = npt.NDArray[np.float64]
 
 FRACTIONS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9)
 # Sparse rewards tested on their own (not as paired differences) need far smaller bets.
@@ -113,22 +112,15 @@ def _nonzero(array: Floats, sizes: Floats | None) -> tuple[Floats, int]:
     return rows, len(array) - len(rows)
 
 
-def wealth_path(
-    values: npt.ArrayLike,
-    m: float,
-    low: float,
-    *,
-    fractions: Sequence[float] = FRACTIONS,
-    anchor: float = -math.inf,
-) -> Floats:
+def wealth_path(values: npt.ArrayLike, m: float, low: float) -> Floats:
     """log W(m) after every row, (n,): the first row at or above log(1/delta) is the alarm. Arguments as
     `log_wealth`.
     """
-    array, bets, _ = _checked(values, low, fractions)
-    if max(m, anchor) <= low:
+    array, bets, _ = _checked(values, low, FRACTIONS)
+    if m <= low:
         return np.full(len(array), math.inf)
     logs = np.empty((len(bets), len(array)))
-    for place, stake in enumerate(_stakes(m, low, bets, anchor)):
+    for place, stake in enumerate(_stakes(m, low, bets, -math.inf)):
         np.cumsum(np.log1p(stake * (array - m)), out=logs[place])
     top = logs.max(axis=0) if len(array) else np.empty(0)
     return np.asarray(top + np.log(np.exp(logs - top).mean(axis=0)))

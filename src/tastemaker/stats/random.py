@@ -8,7 +8,8 @@ import hashlib
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
+
+from tastemaker.arrays import Ints
 
 
 def _digest(key: tuple[str | float, ...]) -> bytes:
@@ -39,7 +40,7 @@ def hashed_place(
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8, key=key).digest(), order) / 2.0**64
 
 
-def dealt(stratum: npt.NDArray[np.int64], folds: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+def dealt(stratum: Ints, folds: int, rng: np.random.Generator) -> Ints:
     """Fold (n,) of each unit, 0 to folds - 1: at random, and as even as it can be within each stratum
     (n,).
     """
@@ -50,7 +51,7 @@ def dealt(stratum: npt.NDArray[np.int64], folds: int, rng: np.random.Generator) 
     return fold
 
 
-def hashed_order(ids: list[str], key: str | int) -> npt.NDArray[np.int64]:
+def hashed_order(ids: list[str], key: str | int) -> Ints:
     """Positions of `ids` sorted by a keyed hash, so that no order that leaks information survives.
 
     Catalogue numbers often follow time or similarity (measured on Amazon data: the ten ids after the last one

@@ -7,12 +7,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from tastemaker.arrays import Bools, Floats
 from tastemaker.errors import InputError
 
-Floats = npt.NDArray[np.float64]
 
-
-def _hits(ranks: npt.ArrayLike, k: int) -> tuple[Floats, npt.NDArray[np.bool_]]:
+def _hits(ranks: npt.ArrayLike, k: int) -> tuple[Floats, Bools]:
     """Ranks as float64 and whether each is within the first `k`; 0, inf and NaN mean "not found"."""
     if k < 1:
         raise InputError(f"the cut-off k is {k}; a ranking is cut at 1 or later")

@@ -10,25 +10,12 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from recipes.retention.trial import grid_ranks
 
 from tastemaker.errors import InputError
-from tastemaker.retention.adjust import (
-    Capped,
-    Constrained,
-    Hinge,
-    Mmr,
-    Step,
-    Value,
-    ablation,
-    ablations,
-    adjust,
-    compare,
-    gini,
-    grid_ranks,
-    rank_effects,
-    tune_weight,
-)
-from tastemaker.retention.adjust.requests import read_requests
+from tastemaker.retention.adjust.apply import adjust, read_requests
+from tastemaker.retention.adjust.effects import ablations, compare, gini, rank_effects, tune_weight
+from tastemaker.retention.adjust.rules import Capped, Constrained, Hinge, Mmr, Step, Value, ablation
 
 RULES = (
     Step(),

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import mutual_info_score
 
 from tastemaker.errors import InputError
-from tastemaker.retention.validity import mutual_information
-from tastemaker.retention.validity.information import entropy
+from tastemaker.retention.validity.table import entropy, mutual_information
 
 
 def test_a_rare_event_has_less_than_the_published_limit() -> None:

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from tastemaker.errors import InputError
-from tastemaker.retention.validity import alpha, reliability_grid, retest
+from tastemaker.retention.validity.claim import alpha, reliability_grid, retest
 
 
 def test_alpha_and_feldt_interval_as_pingouin_gives_them() -> None:

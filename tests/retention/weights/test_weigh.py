@@ -13,10 +13,9 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from tastemaker.errors import InputError
-from tastemaker.retention.weights import WeightSettings, response_weights, weights_claim
+from tastemaker.retention.weights.claim import rake, raked_mean, weights_claim
 from tastemaker.retention.weights.design import far_values
-from tastemaker.retention.weights.rake import rake, raked_mean
-from tastemaker.retention.weights.stages import asked_of_shown, stages_table
+from tastemaker.retention.weights.weigh import WeightSettings, asked_of_shown, response_weights, stages_table
 
 
 def survey(

@@ -229,6 +229,6 @@ def export(
 
     Example: tastemaker experiment export -w shop --out results.parquet
     """
-    from tastemaker.flows.retention.live.trial import export_trial
+    from tastemaker.flows.retention.experiment.run import export_trial
 
     emit(export_trial(workspace, out, experiment, days), as_json)

@@ -59,7 +59,7 @@ def fit(
     --out fitted
     """
     from tastemaker.flows.retention.proxy import fit as run
-    from tastemaker.retention.proxy import ProxySettings
+    from tastemaker.retention.proxy.model import ProxySettings
 
     settings = ProxySettings(tuple(feature), answer, weight, l2, window=window, unit=unit)
     with progress(quiet) as report:

@@ -66,8 +66,8 @@ def increment(
     Example: tastemaker retention increment rows.parquet --baseline history --baseline like --survey return
     --survey worth
     """
-    from tastemaker.flows.retention.increment import increment as run
-    from tastemaker.retention.increment import IncrementSettings
+    from tastemaker.flows.retention.survey import increment as run
+    from tastemaker.retention.increment.rows import IncrementSettings
 
     settings = IncrementSettings(
         tuple(baseline),
@@ -116,7 +116,7 @@ def mediation(
 
     Example: tastemaker retention mediation rows.parquet --slates slates.parquet --control history --json
     """
-    from tastemaker.flows.retention.increment import mediation as run
+    from tastemaker.flows.retention.survey import mediation as run
 
     settings = {"survey": survey, "outcome": outcome, "day": day, "alpha": alpha} | {
         "controls": tuple(control or ())

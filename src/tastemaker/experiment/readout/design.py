@@ -15,19 +15,8 @@ from tastemaker.experiment.moments import Metric
 
 _TEXTS = ("id", "unit", "arm", "day", "cohort", "control", "kind", "horizon", "cluster", "triggered")
 _NUMBERS = ("alpha", "alarm", "warn")
-_KNOWN = {
-    *_TEXTS,
-    *_NUMBERS,
-    "treatment",
-    "planned",
-    "n_min",
-    "primary",
-    "exploratory",
-    "cohorts",
-    "shares",
-    "metrics",
-    "guardrails",
-}
+_LISTS, _TABLES = ("primary", "exploratory", "cohorts"), ("shares", "metrics", "guardrails")
+_KNOWN = {*_TEXTS, *_NUMBERS, *_LISTS, *_TABLES, "treatment", "planned", "n_min"}
 _OF_METRIC = ("numerator", "denominator", "covariate", "covariate_denominator", "better")
 
 EXAMPLE = """\
@@ -109,7 +98,7 @@ def design_of(given: Any) -> Design:
     texts: dict[str, Any] = {name: _typed(given, name, str) for name in _TEXTS if name in given}
     texts |= {name: _typed(given, name, int) for name in ("planned", "n_min") if name in given}
     levels: dict[str, Any] = {name: _share(given[name], name) for name in _NUMBERS if name in given}
-    lists = {name: _names(given, name) for name in ("primary", "exploratory", "cohorts")}
+    lists = {name: _names(given, name) for name in _LISTS}
     guardrails = {
         name: _share(value, f"guardrails.{name}") for name, value in _table(given, "guardrails").items()
     }

@@ -26,9 +26,8 @@ from tastemaker.experiment.moments import (
     numbers_of,
 )
 from tastemaker.experiment.quantiles import Open, quantile_effect, values_by_arm, without_outliers
-from tastemaker.experiment.readout.days import cumulated, in_order
+from tastemaker.experiment.readout.days import Look, cumulated, in_order, watch
 from tastemaker.experiment.readout.design import Design
-from tastemaker.experiment.sequential import Look, watch
 from tastemaker.schema.columns import one_spelling, present
 
 LEAST = 4  # units of an arm (clusters, where these were assigned) below which nothing is estimated
@@ -78,10 +77,9 @@ def check_split(open_table: Open, design: Design) -> Split:
 
 def _ratio(open_table: Open, design: Design, rows: Mapping[str, int]) -> SampleRatio:
     if design.cluster:
-        arms = cluster_totals(open_table((design.cluster, design.arm)), design.cluster, [], design.arm)[
-            design.arm
-        ]
-        rows = {str(count["values"]): count["counts"] for count in arms.value_counts().to_pylist()}
+        clusters = cluster_totals(open_table((design.cluster, design.arm)), design.cluster, [], design.arm)
+        counts = clusters[design.arm].value_counts().to_pylist()
+        rows = {str(count["values"]): count["counts"] for count in counts}
     return srm(rows, design.shares, design.alarm, design.warn)
 
 
@@ -126,6 +124,12 @@ def prepared(open_table: Open, design: Design) -> tuple[Open, tuple[Metric, ...]
     return without_outliers(triggered(open_table, design), design.metrics)
 
 
+def columns(design: Design, metrics: Sequence[Metric], *extra: str) -> tuple[str, ...]:
+    """The columns that metrics are read from, with those of arms and clusters and `extra`."""
+    read = (name for metric in metrics for name in metric.columns)
+    return tuple(dict.fromkeys(filter(None, (design.arm, design.cluster, *extra, *read))))
+
+
 def measured(
     table: Any,
     metrics: Sequence[Metric],
@@ -147,10 +151,7 @@ def check_balance(open_table: Open, design: Design) -> tuple[list[Effect], Sound
     with_past = [metric for metric in metrics if metric.covariate]
     if not with_past:
         return [], Soundness()
-    columns = [name for metric in with_past for name in metric.columns]
-    read = measured(
-        opened(tuple(dict.fromkeys(filter(None, [design.arm, *columns, design.cluster])))), with_past, design
-    )
+    read = measured(opened(columns(design, with_past)), with_past, design)
     arms = [arm for arm in design.treatments if arm in read and design.control in read]
     balance = [item for name in arms for item in _balance(read, with_past, design, name)]
     return balance, _judged_balance(balance, design)
@@ -171,8 +172,7 @@ def read_out(
     split = check_split(open_table, design)
     opened, metrics = prepared(open_table, design)
     by_cohort = design.cohort if design.plan.cohorts else ""
-    columns = [name for metric in metrics for name in metric.columns]
-    wanted = tuple(dict.fromkeys(filter(None, [design.arm, *columns, by_cohort, design.cluster])))
+    wanted = columns(design, metrics, by_cohort)
     read = measured(opened(wanted), metrics, design, report=report)
     for name in (design.control, *design.treatments):
         if name not in read:
@@ -258,9 +258,8 @@ def _balance(
         before = clustered(before) if design.cluster else before
         item = effect(read[arm], read[design.control], before, "absolute", alpha=design.plan.alpha)
         if item.reason and item.treatment != item.control and item.smallest:
-            item = replace(
-                item, p=0.0, value=item.treatment - item.control
-            )  # constant in each arm, and apart
+            # Constant in each arm, and apart.
+            item = replace(item, p=0.0, value=item.treatment - item.control)
         out[key] = _named(item, design, arm)
     return list(out.values())
 
@@ -296,7 +295,7 @@ def by_day(table: pa.Table, design: Design) -> tuple[list[Any], dict[str, list[E
     opened, metrics = prepared(selected(table), replace(design, metrics=tuple(there)))
     metric = next(item for item in metrics if item.name == design.plan.primary[0])
     days = sorted(set(table[design.day].to_pylist()))
-    names = list(filter(None, [design.arm, design.day, design.cluster, *metric.columns]))
+    names = columns(design, [metric], design.day)
     whole = pa.Table.from_batches(list(batches_of(opened(names))))
     results: dict[str, list[Effect]] = {name: [] for name in design.treatments}
     for day in days:
@@ -321,8 +320,7 @@ def look_back(table: pa.Table, design: Design) -> tuple[list[Any], dict[tuple[st
     extra = tuple(filter(None, (design.cluster, design.triggered)))
     for day, so_far in cumulated(table, design.metrics, (design.unit, design.arm, design.day), extra):
         opened, metrics = prepared(selected(so_far), design)
-        names = [design.arm, design.cluster, *(name for metric in metrics for name in metric.columns)]
-        read = measured(opened(tuple(dict.fromkeys(filter(None, names)))), metrics, design)
+        read = measured(opened(columns(design, metrics)), metrics, design)
         for arm in design.treatments:
             if not {arm, design.control} <= set(read):
                 raise InputError(f"day {day}: arm '{arm}' or '{design.control}' is empty: no row has it yet")
@@ -330,10 +328,8 @@ def look_back(table: pa.Table, design: Design) -> tuple[list[Any], dict[tuple[st
                 taken.setdefault((arm, item.metric), []).append(item)
         days.append(day)
     plan, arms = design.plan, len(design.treatments)
-    sizes = dict.fromkeys(plan.exploratory, len(plan.exploratory) * arms) | dict.fromkeys(
-        plan.guardrails, arms
-    )
-    sizes |= dict.fromkeys(plan.primary, len(plan.primary) * arms)
+    sizes = dict.fromkeys(plan.exploratory, len(plan.exploratory) * arms)
+    sizes |= dict.fromkeys(plan.guardrails, arms) | dict.fromkeys(plan.primary, len(plan.primary) * arms)
     return days, {
         key: watch(items, design.planned, plan.alpha / sizes.get(key[1], 1), design.n_min)
         for key, items in taken.items()

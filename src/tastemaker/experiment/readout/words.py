@@ -8,10 +8,9 @@ from typing import Literal
 
 from tastemaker.errors import InputError
 from tastemaker.experiment.checks import SampleRatio
-from tastemaker.experiment.decide import Decision
+from tastemaker.experiment.decide import Decision, detectable, sample_size, variation
 from tastemaker.experiment.effects import Effect, number
 from tastemaker.experiment.moments import Metric, Moments
-from tastemaker.experiment.power import detectable, sample_size, variation
 
 Row = dict[str, str | int | float | bool | None]
 CLAIMS: dict[str, Literal["supported", "not supported", "cannot tell"]] = {
@@ -83,15 +82,12 @@ def effect_rows(effects: Sequence[Effect]) -> list[Row]:
 
 def ratio_rows(ratio: SampleRatio) -> list[Row]:
     """Units found and expected for each arm."""
-    return [
-        {
-            "arm": arm,
-            "units": f"{count:,}",
-            "expected": f"{ratio.expected[arm]:,.0f}",
-            "difference": f"{count - ratio.expected[arm]:+,.0f}",
-        }
-        for arm, count in ratio.counts.items()
-    ]
+    rows: list[Row] = []
+    for arm, count in ratio.counts.items():
+        due = ratio.expected[arm]
+        row: Row = {"arm": arm, "units": f"{count:,}", "expected": f"{due:,.0f}"}
+        rows.append(row | {"difference": f"{count - due:+,.0f}"})
+    return rows
 
 
 def balance_rows(effects: Sequence[Effect]) -> list[Row]:
@@ -128,26 +124,18 @@ def sensitivity_rows(
     """
     rows: list[Row] = []
     smallest = min(item.n for item in read.values())
-    matched = len(read) / sum(
-        1 / max(item.n, 1) for item in read.values()
-    )  # equal arms of this size would see as much
+    # Equal arms of this size would see as much.
+    matched = len(read) / sum(1 / max(item.n, 1) for item in read.values())
     for metric in metrics:
         plain = read[control]
         try:
             cv, rho = variation(plain, metric)
         except InputError:
             continue
-        rows.append(
-            {
-                "metric": metric.name,
-                "units in the smaller arm": f"{smallest:,}",
-                "spread (SD / mean)": f"{cv:.2f}",
-                "explained by the past": f"{100 * rho**2:.0f} %",
-                "lift seen 4 times of 5": number(
-                    detectable(cv, matched, alpha, correlation=rho), "relative", sign=False
-                ),
-            }
-        )
+        lift = number(detectable(cv, matched, alpha, correlation=rho), "relative", sign=False)
+        row: Row = {"metric": metric.name, "units in the smaller arm": f"{smallest:,}"}
+        row |= {"spread (SD / mean)": f"{cv:.2f}", "explained by the past": f"{100 * rho**2:.0f} %"}
+        rows.append(row | {"lift seen 4 times of 5": lift})
     return rows
 
 
@@ -175,16 +163,8 @@ def power_rows(
     for name, (cv, rho) in past.items():
         needed = sample_size(cv, lift, alpha, power, rho) if lift is not None else float(units or 0)
         seen = lift if lift is not None else detectable(cv, needed, alpha, power, rho)
-        rows.append(
-            {
-                "metric": name,
-                "cv": cv,
-                "correlation": rho,
-                "lift": seen,
-                "units_per_arm": math.ceil(needed),
-                "power": power,
-            }
-        )
+        row: Row = {"metric": name, "cv": cv, "correlation": rho, "lift": seen}
+        rows.append(row | {"units_per_arm": math.ceil(needed), "power": power})
     return rows
 
 

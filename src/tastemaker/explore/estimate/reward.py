@@ -8,12 +8,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from tastemaker.arrays import Floats, Ints
 from tastemaker.errors import InputError
 from tastemaker.explore.table import Log
 from tastemaker.stats.random import generator
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 
 class RewardModel(Protocol):

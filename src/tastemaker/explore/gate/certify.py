@@ -11,12 +11,11 @@ from functools import cached_property
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from tastemaker.arrays import Bools, Floats
 from tastemaker.errors import InputError
-from tastemaker.explore.bounds import lower_bound
-from tastemaker.explore.estimate import Contributions
-from tastemaker.explore.estimate.weights import (
+from tastemaker.explore.bounds import PLURALS, Contributions, Sums, Units, check_kind, lower_bound, too_few
+from tastemaker.explore.estimate.weighting import (
     PREFIX,
     SUPPORT,
     OwnPolicy,
@@ -28,16 +27,13 @@ from tastemaker.explore.estimate.weights import (
     reference_weights,
     weights,
 )
-from tastemaker.explore.gate.certificate import Certificate, Comparison
-from tastemaker.explore.gate.features import Believed
-from tastemaker.explore.policy import Policy
+from tastemaker.explore.gate.features import Believed, Certificate, Comparison
+from tastemaker.explore.policy.base import Policy
 from tastemaker.explore.rows import Columns, Marks, spent_again, told_again
 from tastemaker.explore.support import least_rewarded
 from tastemaker.explore.table import Log, Split
-from tastemaker.explore.units import PLURALS, Sums, Units, check_kind, too_few
+from tastemaker.stats.intervals import effective_size
 
-Floats = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
 Support = Literal["logged", "prefix", "features"]
 SUPPORTS: tuple[Support, ...] = ("logged", "prefix", "features")
 
@@ -197,7 +193,7 @@ def certify(
     settings: GateSettings = GateSettings(),
     *,
     spent: Collection[str] | Spent = (),
-    existing: Flags | None = None,
+    existing: Bools | None = None,
     believed: Believed | None = None,
     chains: Sequence[int] = (),
 ) -> list[Certificate]:
@@ -257,7 +253,7 @@ def certify(
 
 
 def unopened(
-    candidates: Sequence[Policy], parts: Split, settings: GateSettings, existing: Flags | None, reason: str
+    candidates: Sequence[Policy], parts: Split, settings: GateSettings, existing: Bools | None, reason: str
 ) -> list[Certificate]:
     """Certificates that say why no row was opened."""
     judge = _Judge(
@@ -270,7 +266,7 @@ def unopened(
 class _Judge:
     settings: GateSettings
     parts: Split
-    existing: Flags
+    existing: Bools
     believed: Believed | None
 
     def evidence(self, policy: Policy, log: Log) -> Evidence:
@@ -369,7 +365,6 @@ class _Judge:
         lcb = sums.lower(delta, low)
         floor_lcb = evidence.sums(at.floor).lower(delta, evidence.low(at.floor))
         log_e = sums.log_wealth(at.margin, low)
-        squares = float(np.square(evidence.weight).sum())
         return replace(
             self.untested(policy, _verdict(lcb, floor_lcb, at)),
             delta=delta,
@@ -378,7 +373,7 @@ class _Judge:
             e_value=math.exp(min(log_e, 700.0)),
             ratio=_ratio(evidence, slice(None)),
             max_weight=float(evidence.weight.max()),
-            ess=float(evidence.weight.sum()) ** 2 / squares if squares else 0.0,
+            ess=effective_size(evidence.weight),
             tested=True,
             passed=lcb >= at.margin and floor_lcb >= 0,
             assumptions=evidence.assumptions,
@@ -387,13 +382,13 @@ class _Judge:
         )
 
 
-def _seen(s2: Log, s3: Log) -> Flags:
+def _seen(s2: Log, s3: Log) -> Bools:
     seen = np.zeros(s3.n_actions, dtype=bool)
     seen[s2.action] = seen[s3.action] = True
     return seen
 
 
-def _ratio(evidence: Evidence, rows: slice | Flags) -> float:
+def _ratio(evidence: Evidence, rows: slice | Bools) -> float:
     """Estimate of V(pi)/V0 on some rows; nan where the logger earned nothing there."""
     earned = float(evidence.logger[rows].sum())
     return float(evidence.own[rows].sum()) / earned if earned > 0 else math.nan
@@ -401,10 +396,8 @@ def _ratio(evidence: Evidence, rows: slice | Flags) -> float:
 
 def _halves(evidence: Evidence, log: Log) -> tuple[float, float] | None:
     """V(pi)/V0 on the first and the second half of the time; None where no times are known."""
-    if log.timestamp is None or np.ptp(log.timestamp) == 0:
-        return None
-    early = log.timestamp <= np.median(log.timestamp)
-    return (_ratio(evidence, early), _ratio(evidence, ~early)) if not early.all() else None
+    early = log.early
+    return None if early is None else (_ratio(evidence, early), _ratio(evidence, ~early))
 
 
 def _verdict(lcb: float, floor_lcb: float, at: GateSettings) -> str:

@@ -11,15 +11,14 @@ from typing import Unpack
 import numpy as np
 
 import tastemaker.explore.checked as checked
+from tastemaker.arrays import Bools
 from tastemaker.errors import InputError
-from tastemaker.explore.checked import SpentBefore
-from tastemaker.explore.gate import Certificate, GateSettings, certify, collect
-from tastemaker.explore.learn.objectives import NAMES, Name, regularised, value
-from tastemaker.explore.learn.rows import Rows
-from tastemaker.explore.learn.softmax import Settings, ascend
-from tastemaker.explore.learn.space import Flags, Space, Weights, build_candidates
-from tastemaker.explore.policy import Policy
-from tastemaker.explore.preflight import gate_preflight
+from tastemaker.explore.checked import SpentBefore, gate_preflight
+from tastemaker.explore.gate.certify import GateSettings, collect
+from tastemaker.explore.gate.features import Certificate
+from tastemaker.explore.learn.softmax import NAMES, Name, Settings, ascend, regularised, value
+from tastemaker.explore.learn.space import Features, Rows, Weights, build_candidates
+from tastemaker.explore.policy.base import Policy
 from tastemaker.explore.table import Log, Split
 
 LAMBDAS = (10.0, 3.0, 1.0, 0.5, 0.25, 0.1, 0.03)
@@ -66,8 +65,8 @@ class Outcome:
 
 def safe_opg(
     parts: Split,
-    space: Space,
-    existing: Flags,
+    space: Features,
+    existing: Bools,
     gate: GateSettings = GateSettings(),
     settings: PathSettings = PathSettings(),
     *,
@@ -98,23 +97,6 @@ def safe_opg(
     return Outcome(tuple(candidates), tuple(certificates), best)
 
 
-def judge_path(
-    trained: Sequence[Weights],
-    parts: Split,
-    space: Space,
-    existing: Flags,
-    gate: GateSettings,
-    shares: Sequence[float],
-    *,
-    spent: Collection[str] = (),
-) -> Outcome:
-    """The second half of `safe_opg`, for a path that is trained already on rows that need no check."""
-    best = choose(trained, parts.choose, space, existing, gate)
-    candidates = build_candidates(space, best, existing, shares)
-    certificates = certify(candidates, parts, gate, spent=spent, existing=existing)
-    return Outcome(tuple(candidates), tuple(certificates), best)
-
-
 def learn_path(
     rows: Rows, settings: PathSettings, key: str | int, start: Weights | None = None
 ) -> list[Weights]:
@@ -139,7 +121,9 @@ def learn_path(
     return path
 
 
-def choose(trained: Sequence[Weights], s2: Log, space: Space, existing: Flags, gate: GateSettings) -> Weights:
+def choose(
+    trained: Sequence[Weights], s2: Log, space: Features, existing: Bools, gate: GateSettings
+) -> Weights:
     """The point of a path whose wealth against the claim's opposite grows fastest on S2, on existing actions
     alone.
     """
@@ -147,7 +131,7 @@ def choose(trained: Sequence[Weights], s2: Log, space: Space, existing: Flags, g
 
 
 def bases(
-    trained: Sequence[Weights], s2: Log, space: Space, existing: Flags, gate: GateSettings
+    trained: Sequence[Weights], s2: Log, space: Features, existing: Bools, gate: GateSettings
 ) -> list[int]:
     """Points of a path that a ladder of candidates starts from, on what S2 says: the one whose wealth against
     the claim's opposite grows fastest; the one nearest to the logger, to fall back on; and the one of most

@@ -6,17 +6,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from tastemaker.arrays import Floats, Ints
 from tastemaker.errors import InputError
-from tastemaker.explore.learn.rows import Rows
-from tastemaker.explore.learn.space import Weights
+from tastemaker.explore.learn.space import Rows, Weights
 from tastemaker.stats.random import generator
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -61,10 +59,10 @@ class Batch:
     the context in the batch, `action`, `reward`, `propensity` (m,).
     """
 
-    number: npt.NDArray[np.int64]
+    number: Ints
     share: torch.Tensor
     log_probs: torch.Tensor
-    row: npt.NDArray[np.int64]
+    row: Ints
     place: torch.Tensor
     action: torch.Tensor
     reward: torch.Tensor
@@ -144,7 +142,7 @@ def ascend(
     return current()
 
 
-def _within(rows: Rows, contexts: npt.NDArray[np.int64], scores: torch.Tensor) -> torch.Tensor:
+def _within(rows: Rows, contexts: Ints, scores: torch.Tensor) -> torch.Tensor:
     """The scores (B, A) of some contexts, far down for what they could not show."""
     if rows.pools is None:
         return scores
@@ -173,9 +171,7 @@ def batches(rows: Rows, settings: Settings, key: str | int) -> Iterator[Batch]:
         queue = queue[settings.batch :]
 
 
-def _batch(
-    rows: Rows, contexts: npt.NDArray[np.int64], order: npt.NDArray[np.int64], starts: npt.NDArray[np.int64]
-) -> Batch:
+def _batch(rows: Rows, contexts: Ints, order: Ints, starts: Ints) -> Batch:
     counts = starts[contexts + 1] - starts[contexts]
     place = np.repeat(np.arange(len(contexts)), counts)
     inside = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -195,3 +191,78 @@ def _batch(
         reward,
         propensity,
     )
+
+
+Name = Literal["ips", "clipped_ips", "dr", "cql", "log_likelihood"]
+NAMES: tuple[Name, ...] = ("ips", "clipped_ips", "dr", "cql", "log_likelihood")
+
+
+def value(name: Name, rows: Rows, settings: Settings) -> Objective:
+    """The objective called `name`.
+
+    ips: mean w r, its gradient mean w r grad log pi (REINFORCE). clipped_ips: w no larger than
+    `settings.clip`. dr: with a linear reward model, mean E_pi f + w (r - f). cql: the same with a model held
+    down where the log shows nothing.
+    log_likelihood: mean r log pi(a|x), Ustimenko et al., arXiv 2509.03456.
+    """
+    unit = 1.0 / max(float(rows.reward.mean()), 1e-12)
+    if name == "ips":
+        return lambda batch: unit * batch.mean(batch.weight * batch.reward)
+    if name == "clipped_ips":
+        return lambda batch: unit * batch.mean(batch.weight.clamp(max=settings.clip) * batch.reward)
+    if name == "log_likelihood":
+        return lambda batch: unit * batch.mean(batch.log_prob * batch.reward)
+    model = reward_model(rows, settings, settings.conservatism if name == "cql" else 0.0)
+
+    def doubly_robust(batch: Batch) -> torch.Tensor:
+        predicted = model(batch)
+        own = batch.of(predicted)
+        weight = batch.weight.clamp(max=settings.clip)
+        return unit * (batch.expected(predicted) + batch.mean(weight * (batch.reward - own)))
+
+    return doubly_robust
+
+
+def regularised(main: Objective, imitation: float, entropy: float) -> Objective:
+    """`main` - imitation R(pi, pi0) + entropy H(pi), with R = -mean log pi(a_i|x_i) over the log's rows."""
+
+    def total(batch: Batch) -> torch.Tensor:
+        out = main(batch)
+        if imitation:
+            out = out + imitation * batch.mean(batch.log_prob)
+        if entropy:
+            out = out - entropy * batch.expected(batch.log_probs)
+        return out
+
+    return total
+
+
+def reward_model(rows: Rows, settings: Settings, conservatism: float) -> Objective:
+    """Fit f(x, a) = [x, 1] M v_a + b_a by squared loss plus conservatism (logsumexp_a f - f(a_i)), CQL's
+    penalty (2006.04779): f, which predicts the rewards (B, A) of a batch.
+    """
+    shift, scale = standardise(rows, settings.spread)
+    inputs = torch.tensor(
+        np.c_[(rows.contexts - shift) * scale, np.ones(len(rows.contexts))], dtype=torch.float32
+    )
+    vectors = torch.tensor(rows.vectors, dtype=torch.float32)
+    matrix = torch.zeros(inputs.shape[1], vectors.shape[1], requires_grad=True)
+    bias = torch.full((1,), float(rows.reward.mean()), requires_grad=True)
+
+    def predicted_rewards(batch: Batch) -> torch.Tensor:
+        return (inputs[batch.number] @ matrix) @ vectors.T + bias
+
+    adam = torch.optim.Adam([matrix, bias], lr=settings.learning_rate)
+    for batch in batches(rows, settings, "reward"):
+        predicted = predicted_rewards(batch)
+        own = batch.of(predicted)
+        loss = batch.mean((batch.reward - own) ** 2)
+        if conservatism:
+            spread = torch.logsumexp(predicted, dim=1) - float(np.log(predicted.shape[1]))
+            loss = loss + conservatism * ((spread * batch.share).sum() - batch.mean(own))
+        adam.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        adam.step()
+    matrix.requires_grad_(False)
+    bias.requires_grad_(False)
+    return predicted_rewards

@@ -6,16 +6,57 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
-from tastemaker.explore.learn.rows import Floats, Ints, Rows
-from tastemaker.explore.policy import Mixture, Policy, Pooled, SoftmaxPolicy
+from tastemaker.arrays import Bools, Floats, Ints
+from tastemaker.errors import InputError
+from tastemaker.explore.policy.base import Policy, Pooled, Pools
+from tastemaker.explore.policy.softmax import Mixture, SoftmaxPolicy
 from tastemaker.explore.table import Log
 
-Flags = npt.NDArray[np.bool_]
+
+@dataclass(frozen=True)
+class Rows:
+    """contexts (C, d) distinct contexts; vectors (A, k) of all actions; context, action (n,) row numbers of
+    them; reward (n,); propensity (n,) of the logger. pools: what each context could show, None where all did;
+    with pools every row is a context of its own.
+    """
+
+    contexts: Floats
+    vectors: Floats
+    context: Ints
+    action: Ints
+    reward: Floats
+    propensity: Floats
+    pools: Pools | None = None
+
+    @classmethod
+    def of(cls, log: Log, vectors: Floats) -> Rows:
+        """The rows of a log over actions with `vectors` (A, k). Raises InputError when shapes do not fit."""
+        if len(vectors) != log.n_actions:
+            raise InputError(
+                f"{len(vectors)} action vectors for a catalogue of {log.n_actions} actions; give one vector"
+                " an action"
+            )
+        if log.pool is not None:
+            each = np.arange(len(log)), log.action, log.reward, log.propensity
+            return cls(log.context.astype(np.float64), vectors, *each, log.pool)
+        contexts, place = np.unique(log.context, axis=0, return_inverse=True)
+        return cls(
+            contexts.astype(np.float64), vectors, place.reshape(-1), log.action, log.reward, log.propensity
+        )
+
+    def __len__(self) -> int:
+        return len(self.action)
+
+    @cached_property
+    def order(self) -> tuple[Ints, Ints]:
+        """Rows sorted by context, and where each context's rows start: (n,), (C + 1,)."""
+        counts = np.bincount(self.context, minlength=len(self.contexts))
+        return np.argsort(self.context, kind="stable"), np.concatenate([[0], np.cumsum(counts)])
 
 
 @dataclass(frozen=True)
@@ -33,8 +74,8 @@ class Weights:
     def policy(
         self,
         vectors: Floats,
-        prefixes: npt.NDArray[np.int64] | None = None,
-        allowed: npt.NDArray[np.bool_] | None = None,
+        prefixes: Ints | None = None,
+        allowed: Bools | None = None,
     ) -> SoftmaxPolicy:
         """The same policy over any contexts; what does not depend on the context goes into the actions'
         biases.
@@ -44,31 +85,13 @@ class Weights:
         return SoftmaxPolicy(vectors, matrix, bias, allowed, prefixes, shift=self.shift)
 
 
-class Space(Protocol):
-    """What the learners ask of a catalogue: how a log is read, and how weights become policies."""
-
-    def rows(self, log: Log) -> Rows:
-        """A log as the learners read it."""
-        ...
-
-    def policy(self, weights: Weights, allowed: Flags | None = None) -> Policy:
-        """The trained policy, restricted to the `allowed` (A,) actions."""
-        ...
-
-    def outside(self, weights: Weights, existing: Flags) -> Policy | None:
-        """The trained policy on what is new, None where nothing is."""
-        ...
-
-    def mixed(self, first: Policy, second: Policy, share: float, cap: float | None = None) -> Policy:
-        """(1 - share) first + share second, the share raised per context until second/mixture <= cap."""
-        ...
-
-
 @dataclass(frozen=True, eq=False)
 class Features:
-    """Contexts are the log's own feature columns; vectors (A, k) and prefixes (A,) of all actions. pooled:
-    whether
-    policies look at the pool of each request: the known part plays within it, the new part outside of it.
+    """What the learners ask of a catalogue: how a log is read, and how weights become policies.
+
+    Contexts are the log's own feature columns; vectors (A, k) and prefixes (A,) of all actions. pooled:
+    whether policies look at the pool of each request: the known part plays within it, the new part outside
+    of it.
     """
 
     vectors: Floats
@@ -79,13 +102,13 @@ class Features:
         """A log as the learners read it."""
         return Rows.of(log, self.vectors)
 
-    def policy(self, weights: Weights, allowed: Flags | None = None) -> Policy:
+    def policy(self, weights: Weights, allowed: Bools | None = None) -> Policy:
         """A softmax over the action vectors; with pools, within the pool of each request."""
         if self.pooled:
             return Pooled(weights.policy(self.vectors, self.prefixes))
         return weights.policy(self.vectors, self.prefixes, allowed)
 
-    def outside(self, weights: Weights, existing: Flags) -> Policy | None:
+    def outside(self, weights: Weights, existing: Bools) -> Policy | None:
         """The same on what is new: outside of each request's pool, or not `existing` (A,); None where nothing
         is.
         """
@@ -94,12 +117,14 @@ class Features:
         return None if existing.all() else weights.policy(self.vectors, self.prefixes, ~existing)
 
     def mixed(self, first: Policy, second: Policy, share: float, cap: float | None = None) -> Policy:
-        """A mixture whose parts are asked separately."""
+        """(1 - share) first + share second, the share raised per context until second/mixture <= cap; its
+        parts are asked separately.
+        """
         return Mixture(first, second, share, cap)
 
 
 def build_candidates(
-    space: Space, weights: Weights, existing: Flags, shares: Sequence[float]
+    space: Features, weights: Weights, existing: Bools, shares: Sequence[float]
 ) -> list[Policy]:
     """(1 - nu) pi_A + nu pi_N for every nu: the policy on existing actions, and on new ones."""
     old, new = space.policy(weights, existing), space.outside(weights, existing)

@@ -13,15 +13,15 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from tastemaker.arrays import Floats
 from tastemaker.errors import InputError
-from tastemaker.explore.gate import Certificate
+from tastemaker.explore.bounds import Units
+from tastemaker.explore.gate.features import Certificate
 from tastemaker.explore.ledger.watch import live_ratios
 from tastemaker.explore.table import Log
-from tastemaker.explore.units import Units
 from tastemaker.stats import betting
 from tastemaker.stats.intervals import Interval
 
-Floats = npt.NDArray[np.float64]
 Kind = Literal["gate", "deployed", "served", "alarm"]
 KINDS: tuple[Kind, ...] = ("gate", "deployed", "served", "alarm")
 TABLE_KIND = "exploration"
@@ -64,11 +64,8 @@ class Entry:
         time.
         """
         values = {name: value for name, value in asdict(self).items() if value or name not in LATER}
-        return {
-            "kind": TABLE_KIND,
-            "fingerprint": self.policy,
-            "note": json.dumps(values, sort_keys=True),
-        }
+        note = json.dumps(values, sort_keys=True)
+        return {"kind": TABLE_KIND, "fingerprint": self.policy, "note": note}
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Entry:
@@ -303,26 +300,19 @@ def settle(
         )
     each = rounds / max(len(values), 1)
     scaled = values * each
-    if people:
-        units = Units.of("user", np.asarray(people))
-        first = np.unique(units.code, return_index=True)[1]
-        return ledger.plus(
-            Entry(
-                "served",
-                policy,
-                (mark,) if mark else (),
-                rounds=rounds,
-                rows=len(values),
-                note=note,
-                people=tuple(people[row] for row in first),
-                sums=tuple(np.bincount(units.code, weights=scaled).tolist()),
-                sizes=tuple((units.size * each).tolist()),
-            )
-        )
-    sums = tuple(float(np.log1p(stake * scaled).sum()) for stake in ledger.stakes)
-    marks = (mark,) if mark else ()
+    entry = Entry("served", policy, (mark,) if mark else (), rounds=rounds, rows=len(values), note=note)
+    if not people:
+        sums = tuple(float(np.log1p(stake * scaled).sum()) for stake in ledger.stakes)
+        return ledger.plus(replace(entry, log_sums=sums))
+    units = Units.of("user", np.asarray(people))
+    first = np.unique(units.code, return_index=True)[1]
     return ledger.plus(
-        Entry("served", policy, marks, rounds=rounds, rows=len(values), log_sums=sums, note=note)
+        replace(
+            entry,
+            people=tuple(people[row] for row in first),
+            sums=tuple(np.bincount(units.code, weights=scaled).tolist()),
+            sizes=tuple((units.size * each).tolist()),
+        )
     )
 
 

@@ -7,13 +7,11 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from tastemaker.arrays import Floats
 from tastemaker.errors import InputError
+from tastemaker.explore.bounds import Units, too_few
 from tastemaker.explore.table import Columns, Log
-from tastemaker.explore.units import Units, too_few
 from tastemaker.stats import betting
-
-Floats = npt.NDArray[np.float64]
-
 
 FIRST, RATIO = 256, 1.5  # rows at the first look where persons return, and from each look to the next
 

@@ -5,19 +5,68 @@ once.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
-from dataclasses import fields, is_dataclass
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from tastemaker.arrays import Bools, Floats, Ints
 from tastemaker.errors import InputError
-from tastemaker.explore.policy.pools import Pools
 from tastemaker.stats.random import generator
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+
+@dataclass(frozen=True, eq=False)
+class Pools:
+    """items (n, m): row numbers of the catalogue, -1 behind the last of a row."""
+
+    items: Ints
+
+    @classmethod
+    def of(cls, rows: Sequence[npt.ArrayLike]) -> Pools:
+        """One list of item numbers a row."""
+        arrays = [np.asarray(row, dtype=np.int64) for row in rows]
+        return cls.ragged(np.concatenate(arrays), np.array([len(row) for row in arrays]))
+
+    @classmethod
+    def ragged(cls, items: Ints, lengths: Ints) -> Pools:
+        """The items of all rows one after another, and how many each has."""
+        table = np.full((len(lengths), int(lengths.max(initial=0))), -1, dtype=np.int64)
+        table[np.arange(table.shape[1])[None, :] < lengths[:, None]] = items
+        return cls(table)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, rows: Ints | Bools) -> Pools:
+        return Pools(self.items[rows])
+
+    @property
+    def sizes(self) -> Ints:
+        """(n,) items in each."""
+        return np.asarray((self.items >= 0).sum(axis=1))
+
+    def holds(self, action: Ints) -> Bools:
+        """(n,) whether each row's action is in its pool."""
+        return np.asarray((self.items == action[:, None]).any(axis=1))
+
+    def without(self, above: Pools) -> Pools:
+        """The pools less the items of `above`: what is left for a lower place of a list."""
+        taken = (self.items[:, :, None] == above.items[:, None, :]).any(axis=2)
+        return Pools(np.where(taken, -1, self.items))
+
+    def mask(self, rows: slice, actions: slice) -> Bools:
+        """(r, a) whether each of a slice of the actions is in the pools of a slice of the rows."""
+        part = self.items[rows] - actions.start
+        width = actions.stop - actions.start
+        inside = (part >= 0) & (part < width) & (self.items[rows] >= 0)
+        flags = np.zeros((len(part), width), dtype=bool)
+        row, place = np.nonzero(inside)
+        flags[row, part[row, place]] = True
+        return flags
+
+
 Context = npt.NDArray[np.floating[Any]]
 Block = npt.NDArray[np.floating[Any]]
 
@@ -25,74 +74,12 @@ Block = npt.NDArray[np.floating[Any]]
 BLOCK = 2048
 
 
-class Policy(Protocol):
+class Policy:
     """pi(a|x) over actions 0..A-1. ctx is (n, d), action (n,) int64, prefix (n,) int64; `prefixes` (A,) maps
     one to the other.
+
+    Everything follows from `n_actions` and `blocks`; a subclass overrides what it can do in fewer passes.
     """
-
-    @property
-    def n_actions(self) -> int:
-        """Size A of the catalogue."""
-        ...
-
-    @property
-    def prefixes(self) -> Ints | None:
-        """(A,) prefix number of every action, or None."""
-        ...
-
-    def blocks(self, ctx: Context) -> Iterator[tuple[slice, slice, Block]]:
-        """(rows, actions, log-probabilities (r, a)) of every block, row block by row block, actions
-        ascending.
-        """
-        ...
-
-    def log_prob(self, ctx: Context, action: Ints) -> Floats:
-        """(n,) log pi(action_i|x_i)."""
-        ...
-
-    def prefix_log_prob(self, ctx: Context, prefix: Ints) -> Floats:
-        """(n,) log of the probability of all actions that have prefix_i."""
-        ...
-
-    def expect(self, ctx: Context, function: Callable[[slice, slice], Block]) -> Floats:
-        """(n,) sum_a pi(a|x_i) f(x_i, a), exact; f takes (rows, actions) slices and gives (r, a)."""
-        ...
-
-    def mass(self, ctx: Context, subset: npt.NDArray[np.bool_]) -> Floats:
-        """(n,) probability of a subset (A,) of the actions."""
-        ...
-
-    def sample(self, ctx: Context, m: int, key: str | int) -> Ints:
-        """(n, m) independent draws a row."""
-        ...
-
-    def top_k(self, ctx: Context, k: int) -> tuple[Ints, Floats]:
-        """The k most likely actions (n, k), best first, and their probabilities (n, k)."""
-        ...
-
-    def at(self, ctx: Context, items: Ints) -> Floats:
-        """(n, m) scores of m actions a row, -inf for what is never played; their differences are those of the
-        log-probabilities.
-        """
-        ...
-
-    def within(self, pools: Pools) -> Policy:
-        """How it plays in rows (one each) where only the items of `pools` could be shown; itself, when it
-        does not look at pools.
-        """
-        ...
-
-    def in_pool(self, ctx: Context, pools: Pools) -> Floats:
-        """(n,) probability of the items of each row's pool, as `within` plays."""
-        ...
-
-    def fingerprint(self) -> str:
-        """A digest of everything that determines the probabilities."""
-        ...
-
-
-class Blocked:
-    """All of `Policy` from `blocks` alone; a subclass overrides what it can do in fewer passes."""
 
     prefixes: Ints | None = None
 
@@ -102,7 +89,9 @@ class Blocked:
         raise TypeError(f"{type(self).__name__} has no number of actions")
 
     def blocks(self, ctx: Context) -> Iterator[tuple[slice, slice, Block]]:
-        """(rows, actions, log-probabilities (r, a)) of every block."""
+        """(rows, actions, log-probabilities (r, a)) of every block, row block by row block, actions
+        ascending.
+        """
         raise TypeError(f"{type(self).__name__} has no blocks")
 
     def log_prob(self, ctx: Context, action: Ints) -> Floats:
@@ -135,7 +124,7 @@ class Blocked:
             total[rows] += np.einsum("ra,ra->r", np.exp(block), function(rows, actions), dtype=np.float64)
         return total
 
-    def mass(self, ctx: Context, subset: npt.NDArray[np.bool_]) -> Floats:
+    def mass(self, ctx: Context, subset: Bools) -> Floats:
         """(n,) probability of the actions in `subset` (A,) bool."""
         total = np.zeros(len(ctx))
         for rows, actions, block in self.blocks(ctx):
@@ -183,11 +172,15 @@ class Blocked:
         return ids, np.exp(best)
 
     def at(self, ctx: Context, items: Ints) -> Floats:
-        """(n, m) log-probabilities of m actions a row."""
+        """(n, m) scores of m actions a row, -inf for what is never played; their differences are those of the
+        log-probabilities.
+        """
         return np.stack([self.log_prob(ctx, column) for column in items.T], axis=1)
 
     def within(self, pools: Pools) -> Policy:
-        """Itself: it does not look at pools."""
+        """How it plays in rows (one each) where only the items of `pools` could be shown; itself, as it does
+        not look at pools.
+        """
         return self
 
     def in_pool(self, ctx: Context, pools: Pools) -> Floats:
@@ -235,3 +228,94 @@ def _invert(probability: Block, start: Floats, uniform: Floats) -> Ints:
     place: Ints = np.stack([(cumulative <= draw[:, None]).sum(axis=1) for draw in uniform.T], axis=1)
     inside: Ints = np.where(place < probability.shape[1], place, probability.argmax(axis=1)[:, None])
     return inside
+
+
+@dataclass(frozen=True, eq=False)
+class Pooled(Policy):
+    """`base`, restricted to what its request could show (inside), or to all that it could not. Where nothing
+    lies outside it plays inside; without pools it is `base`.
+    """
+
+    base: Policy
+    inside: bool = True
+
+    @property
+    def n_actions(self) -> int:
+        """Size A of the catalogue."""
+        return self.base.n_actions
+
+    @property
+    def prefixes(self) -> Ints | None:  # type: ignore[override]
+        """(A,) prefixes of the base."""
+        return self.base.prefixes
+
+    def blocks(self, ctx: Context) -> Iterator[tuple[slice, slice, Block]]:
+        """(rows, actions, log-probabilities) of the base."""
+        return self.base.blocks(ctx)
+
+    def log_prob(self, ctx: Context, action: Ints) -> Floats:
+        """(n,) of the base."""
+        return self.base.log_prob(ctx, action)
+
+    def within(self, pools: Pools) -> Policy:
+        """As it plays in these rows."""
+        return Within(self.base, pools, self.inside)
+
+    def in_pool(self, ctx: Context, pools: Pools) -> Floats:
+        """(n,) 1 inside, 0 outside where there is anything outside."""
+        whole = pools.sizes >= self.n_actions
+        return np.where(self.inside | whole, 1.0, 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Within(Policy):
+    """What `Pooled.within` gives: row i of every context it is asked about has the pool i."""
+
+    base: Policy
+    pools: Pools
+    inside: bool
+
+    @property
+    def n_actions(self) -> int:
+        """Size A of the catalogue."""
+        return self.base.n_actions
+
+    @property
+    def prefixes(self) -> Ints | None:  # type: ignore[override]
+        """(A,) prefixes of the base."""
+        return self.base.prefixes
+
+    def blocks(self, ctx: Context) -> Iterator[tuple[slice, slice, Block]]:
+        """(rows, actions, log-probabilities), -inf for what lies on the other side."""
+        total = np.full(len(ctx), -np.inf)
+        for rows, actions, block in self.base.blocks(ctx):
+            part = np.where(self._played(rows, actions), block, -np.inf).astype(np.float64)
+            total[rows] = np.logaddexp(total[rows], np.logaddexp.reduce(part, axis=1))
+        if np.isneginf(total).any():
+            raise InputError(f"row {int(np.argmin(total)) + 1}: the policy plays nothing that could be shown")
+        for rows, actions, block in self.base.blocks(ctx):
+            yield rows, actions, np.where(self._played(rows, actions), block - total[rows, None], -np.inf)
+
+    def _played(self, rows: slice, actions: slice) -> Bools:
+        inside = self.pools.mask(rows, actions)
+        if self.inside:
+            return inside
+        whole = self.pools.sizes[rows] >= self.n_actions
+        return np.where(whole[:, None], inside, ~inside)
+
+    def log_prob(self, ctx: Context, action: Ints) -> Floats:
+        """(n,) of the logged actions; the catalogue is looked through only for those outside their pool."""
+        held = self.pools.holds(action)
+        inward = self.inside | (self.pools.sizes >= self.n_actions)
+        result = np.full(len(ctx), -np.inf)
+        rows = np.flatnonzero(held & inward)
+        if len(rows):
+            items = np.concatenate([self.pools.items[rows], action[rows, None]], axis=1)
+            score = np.where(items >= 0, self.base.at(ctx[rows], np.maximum(items, 0)), -np.inf)
+            result[rows] = score[:, -1] - np.logaddexp.reduce(score[:, :-1], axis=1)
+        rows = np.flatnonzero(~held & ~inward)
+        if len(rows):
+            result[rows] = Policy.log_prob(
+                Within(self.base, self.pools[rows], False), ctx[rows], action[rows]
+            )
+        return np.asarray(np.minimum(result, 0.0))

@@ -23,13 +23,19 @@ from tastemaker.engine import mapped
 from tastemaker.errors import InputError
 from tastemaker.flows.data import last_snapshot
 from tastemaker.flows.deploy import active
-from tastemaker.flows.evaluation import checks
 from tastemaker.flows.evaluation.sections import (
+    NOTHING,
+    alarm,
     comparisons,
     curves,
+    had_before,
     headline,
+    order_check,
+    order_words,
     reach,
+    repeats,
     semantic_ids,
+    simple_beaten,
     sliced,
     table_text,
 )
@@ -93,8 +99,7 @@ def evaluate_workspace(
     nothing = not outcomes[0].ranks.any()
     if nothing:
         text += (
-            f"\n{checks.NOTHING}; look at the tables (`tastemaker admin doctor`) and at the report's training"
-            " curve"
+            f"\n{NOTHING}; look at the tables (`tastemaker admin doctor`) and at the report's training curve"
         )
     return {"run": str(folder), **document, "text": text, "exit_code": int(nothing)}
 
@@ -251,7 +256,7 @@ def _document(pipeline: Pipeline, outcomes: Sequence[Outcome], targets: Targets,
     """Everything the run folder keeps, as `reports.render` takes it."""
     data, settings = pipeline.data, pipeline.workspace.settings
     simulated = any(str(user).startswith("simulated-") for user in data.histories.users[:1])
-    order = checks.order_words(data.histories)
+    order = order_words(data.histories)
     rules = (
         f"{part} targets of {len(targets):,} users, full ranking of {len(data.item_ids):,} items, seen items "
     )
@@ -268,12 +273,12 @@ def _document(pipeline: Pipeline, outcomes: Sequence[Outcome], targets: Targets,
         ),
         "metrics": metrics,
         "alarms": [
-            checks.repeats(targets, settings.remove_seen),
-            checks.order(data, part, settings.remove_seen),
-            checks.simple_beaten(outcomes),
-            *(checks.alarm(one, len(data.item_ids)) for one in outcomes),
+            repeats(targets, settings.remove_seen),
+            order_check(data, part, settings.remove_seen),
+            simple_beaten(outcomes),
+            *(alarm(one, len(data.item_ids)) for one in outcomes),
         ],
-        "unreachable": checks.had_before(targets) if settings.remove_seen else 0.0,
+        "unreachable": had_before(targets) if settings.remove_seen else 0.0,
         "slices": sliced(
             outcomes, evaluation.slices(targets.target, data.training_counts, targets.context.lengths)
         ),

@@ -2,23 +2,113 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tastemaker.errors import InputError
+from tastemaker.explore.bounds import PLURALS
 from tastemaker.explore.checked import certify as run_gate
-from tastemaker.explore.gate import Certificate, GateSettings, Spent, Support, believe
-from tastemaker.explore.ledger import Ledger, admit, bank, margin, record
-from tastemaker.explore.units import PLURALS
+from tastemaker.explore.gate.certify import SPENT, GateSettings, Spent, Support
+from tastemaker.explore.gate.features import Certificate, believe
+from tastemaker.explore.ledger.ledger import Ledger, admit, bank, margin, record
+from tastemaker.explore.rows import (
+    Columns,
+    Marks,
+    column_marks,
+    spent_again,
+    spent_marks,
+    told_again,
+    whole_marks,
+)
+from tastemaker.explore.table import Log
 from tastemaker.flows.explore.ledger_store import LedgerStore
 from tastemaker.flows.explore.runs import keep_policy, learnt_from, open_run, own_run, read_candidates
-from tastemaker.flows.explore.spent import SpentRows
 from tastemaker.flows.explore.tables import Source, load
 from tastemaker.flows.pipeline import Report
-from tastemaker.store import Address, Workspace, read_any, write_text
+from tastemaker.store import Address, Database, Workspace, read_any, write_text
+
+BESIDE_LOG = ".tastemaker-spent.sqlite"
+TABLE = "CREATE TABLE IF NOT EXISTS spent_rows (gate INTEGER PRIMARY KEY, marks BLOB NOT NULL)"
+COLUMNS = "CREATE TABLE IF NOT EXISTS spent_columns (gate INTEGER PRIMARY KEY, marks BLOB NOT NULL)"
+
+
+@dataclass(frozen=True)
+class SpentRows:
+    """ledger: its database; beside: one in the folder of the log, None where rows come from a workspace or
+    that folder takes no files.
+    """
+
+    ledger: Path | Address
+    beside: Path | None = None
+
+    @classmethod
+    def of(cls, ledger: Path | Address, log: Path | None) -> SpentRows:
+        """Of a ledger and the log it judges."""
+        if log is None:
+            return cls(ledger)
+        beside = log.resolve().parent / BESIDE_LOG
+        try:
+            beside.touch()
+        except OSError:
+            return cls(ledger)
+        return cls(ledger, beside)
+
+    def read(self) -> Marks:
+        """Marks of every row that was opened."""
+        found = [_marks(blob) for blob in self._blobs(TABLE, "spent_rows")]
+        return np.unique(np.concatenate([np.empty(0, dtype=np.uint64), *found]))
+
+    def columns(self) -> list[Columns]:
+        """Marks of their columns, gate by gate; none of gates of earlier versions."""
+        return [_columns(blob) for blob in set(self._blobs(COLUMNS, "spent_columns"))]
+
+    def _blobs(self, table: str, name: str) -> list[bytes]:
+        found = list[bytes]()
+        for path in self._paths():
+            with closing(Database(path)) as database, database.transaction() as connection:
+                connection.execute(table)
+                rows = connection.execute(f"SELECT marks FROM {name}").fetchall()
+                found += [bytes(row[0]) for row in rows]
+        return found
+
+    def add(self, log: Log, whole: Log | None) -> None:
+        """Remember these rows, of a whole log, as opened. Raises InputError when somebody else opened them
+        meanwhile.
+        """
+        marks, columns = spent_marks(log).astype("<u8").tobytes(), io.BytesIO()
+        named: dict[str, Any] = {**column_marks(log), "whole": whole_marks(log if whole is None else whole)}
+        np.savez_compressed(columns, **named)
+        for path in self._paths():
+            with closing(Database(path)) as database, database.transaction() as connection:
+                connection.execute(TABLE)
+                connection.execute(COLUMNS)
+                rows = connection.execute("SELECT marks FROM spent_rows").fetchall()
+                told = connection.execute("SELECT marks FROM spent_columns").fetchall()
+                opened = np.concatenate([np.empty(0, dtype="<u8"), *(_marks(row[0]) for row in rows)])
+                if spent_again(log, opened) or told_again(log, [_columns(row[0]) for row in told], whole):
+                    raise InputError(SPENT.format("these rows were meanwhile"))
+                connection.execute("INSERT INTO spent_rows (marks) VALUES (?)", (marks,))
+                connection.execute("INSERT INTO spent_columns (marks) VALUES (?)", (columns.getvalue(),))
+
+    def _paths(self) -> list[Path | Address]:
+        return [path for path in (self.ledger, self.beside) if path is not None]
+
+
+def _marks(blob: bytes) -> Marks:
+    return np.frombuffer(blob, dtype="<u8").astype(np.uint64)
+
+
+def _columns(blob: bytes) -> Columns:
+    with np.load(io.BytesIO(blob)) as arrays:
+        return dict(arrays)
+
 
 FILE = "certificates.json"
 
@@ -51,16 +141,8 @@ def certify(
     if run.parts.digest not in book.spent:
         _require_reference(source, book, store.path)
     needed = margin(book, request.planned, store.unsettled_rounds(book))
-    gate = GateSettings(
-        book.c,
-        book.gate_delta,
-        needed,
-        book.floor,
-        request.support,
-        book.cap,
-        unit=source.unit,
-        most_rows=request.most_rows,
-    )
+    terms = (book.c, book.gate_delta, needed, book.floor, request.support, book.cap)
+    gate = GateSettings(*terms, unit=source.unit, most_rows=request.most_rows)
     believed = None
     if request.support == "features":
         believed = believe(run.parts.learn, loaded.vectors, loaded.existing, gate.delta)
@@ -175,10 +257,8 @@ def deploy(
         tested = [certificate for certificate in certificates if certificate.tested]
         passed = [item for item in certificates if item.passed]
         if passed:
-            return _refused(
-                f"no candidate of novelty {wish.novelty:g} or more passed; the most novel that did has"
-                f" {max(item.novelty for item in passed):.3f}"
-            )
+            most = f"the most novel that did has {max(item.novelty for item in passed):.3f}"
+            return _refused(f"no candidate of novelty {wish.novelty:g} or more passed; {most}")
         return _refused((tested or certificates)[0].reason)
     place = certificates.index(chosen) + 1
     try:

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
 from tastemaker.errors import InputError
-from tastemaker.explore.ledger import TABLE_KIND, Entry, Ledger
+from tastemaker.explore.ledger.ledger import TABLE_KIND, Entry, Ledger
 from tastemaker.store import Address, Database, Workspace, fingerprint
 from tastemaker.store.database.events import now
 
@@ -48,48 +49,42 @@ class LedgerStore:
 
         Raises InputError when there is none and none are given, and on terms that contradict the ledger's.
         """
-        database = Database(self.path)
-        book = ledger_in(database)
         wanted = {name: value for name, value in (given or {}).items() if value is not None}
+        with closing(Database(self.path)) as database:
+            book = ledger_in(database)
+            if book is None and given is not None:
+                book = Ledger(**wanted)  # type: ignore[arg-type]
+                if book.delta > MOST_DELTA:
+                    raise InputError(
+                        f"--delta {book.delta:g}: a promise that fails more often than {MOST_DELTA:g} is"
+                        " none; give .05, or less"
+                    )
+                values = {name: value for name, value in asdict(book).items() if name != "entries"}
+                mark = fingerprint(TERMS, {}, values)
+                database.deploy(TERMS, mark, now(), json.dumps(values, sort_keys=True))
         for name, value in wanted.items():
             if book is not None and value != getattr(book, name):
-                database.close()
                 raise InputError(
                     f"{self.path}: promises {OPTIONS[name]} {getattr(book, name):g}, which was set once;"
                     f" leave out {OPTIONS[name]} {value:g}, or start another ledger for other rows"
                 )
-        if book is None and given is not None:
-            terms = Ledger(**wanted)  # type: ignore[arg-type]
-            if terms.delta > MOST_DELTA:
-                database.close()
-                raise InputError(
-                    f"--delta {terms.delta:g}: a promise that fails more often than {MOST_DELTA:g} is none;"
-                    " give .05, or less"
-                )
-            values = {name: value for name, value in asdict(terms).items() if name != "entries"}
-            database.deploy(TERMS, fingerprint(TERMS, {}, values), now(), json.dumps(values, sort_keys=True))
-            book = terms
-        database.close()
         if book is None:
             raise InputError(f"{self.path}: holds no ledger yet; `tastemaker explore certify` starts one")
         return book
 
     def secret(self) -> str:
         """64 hexadecimal digits that only this ledger knows."""
-        database = Database(self.path)
-        secret = database.secret("ledger")
-        database.close()
-        return secret
+        with closing(Database(self.path)) as database:
+            return database.secret("ledger")
 
     def append(self, before: Ledger, after: Ledger) -> Ledger:
         """Write the entries that `after` has more than `before`, each in one durable transaction; gives
         `after`.
         """
-        database = Database(self.path)
-        for entry in after.entries[len(before.entries) :]:
-            row = entry.to_row()
-            database.deploy(row["kind"], row["fingerprint"], now(), row["note"])
-        database.close()
+        with closing(Database(self.path)) as database:
+            for entry in after.entries[len(before.entries) :]:
+                row = entry.to_row()
+                database.deploy(row["kind"], row["fingerprint"], now(), row["note"])
         return after
 
     def unsettled_rounds(self, book: Ledger) -> int:
@@ -98,9 +93,8 @@ class LedgerStore:
         """
         if book.latest is None or self.workspace is None:
             return book.left
-        database = Database(self.path)
-        served = database.served(deployment_name(book.latest))
-        database.close()
+        with closing(Database(self.path)) as database:
+            served = database.served(deployment_name(book.latest))
         return served - (book.latest.rounds - book.left)
 
 

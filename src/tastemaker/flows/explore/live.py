@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from tastemaker.errors import InputError
-from tastemaker.explore import logger_name
-from tastemaker.explore.ledger import Ledger, bank, live_gains, live_ratios, settle, watch_holdout, withdraw
-from tastemaker.explore.ledger import watch as watch_rewards
-from tastemaker.explore.ledger.watch import FIRST, looks
+from tastemaker.explore.ledger.ledger import Ledger, bank, live_gains, settle, withdraw
+from tastemaker.explore.ledger.watch import FIRST, live_ratios, looks, watch_holdout
+from tastemaker.explore.ledger.watch import watch as watch_rewards
+from tastemaker.explore.slate import logger_name
 from tastemaker.explore.table import Log, Split, split
 from tastemaker.flows.deploy import in_service
 from tastemaker.flows.explore.ledger_store import LedgerStore, deployment_name
@@ -92,45 +92,25 @@ def _rows(source: Source, book: Ledger) -> Log:
 
 def _result(book: Ledger) -> dict[str, Any]:
     earned = bank(book)
+    keys = ("kind", "policy", "rounds", "margin", "note")
     entries = [
-        {
-            "kind": entry.kind,
-            "policy": entry.policy[:12],
-            "rounds": entry.rounds,
-            "margin": entry.margin,
-            "note": entry.note,
-        }
-        for entry in book.entries
+        {key: getattr(entry, key) for key in keys} | {"policy": entry.policy[:12]} for entry in book.entries
     ]
     serving = None if book.serving is None else book.serving.policy[:12]
     lines = [
-        (
-            f"promise: the sum over rounds of V(pi) - {book.c:g} V0 is never below 0, with probability"
-            f" {1 - book.delta:g}"
-        ),
-        (
-            f"gates {book.gates} of {book.K}; banked (lower bound, reward x rounds) {earned.low:.6g}; serving"
-            f" {serving or 'pi0'}, {book.left:,} planned rounds not banked"
-        ),
+        f"promise: the sum over rounds of V(pi) - {book.c:g} V0 is never below 0, with probability"
+        f" {1 - book.delta:g}",
+        f"gates {book.gates} of {book.K}; banked (lower bound, reward x rounds) {earned.low:.6g}; serving"
+        f" {serving or 'pi0'}, {book.left:,} planned rounds not banked",
     ]
     lines += [
         f"{number:>3} {entry['kind']:9} {entry['policy']:12} rounds {entry['rounds']:,} {entry['note']}"
         for number, entry in enumerate(entries, 1)
     ]
-    return {
-        "c": book.c,
-        "floor": book.floor,
-        "delta": book.delta,
-        "gates": book.gates,
-        "gates_allowed": book.K,
-        "holdout": book.holdout,
-        "cap": book.cap,
-        "bank": earned.low,
-        "serving": serving,
-        "rounds_left": book.left,
-        "entries": entries,
-        "text": "\n".join(lines),
-    }
+    terms = {"c": book.c, "floor": book.floor, "delta": book.delta, "gates": book.gates}
+    terms |= {"gates_allowed": book.K, "holdout": book.holdout, "cap": book.cap, "bank": earned.low}
+    state = {"serving": serving, "rounds_left": book.left, "entries": entries}
+    return terms | state | {"text": "\n".join(lines)}
 
 
 @dataclass(frozen=True)
@@ -169,9 +149,8 @@ def watch(
     handed_back = ""
     text = f"no alarm in {rows:,} rows of {units.words}"
     if not units.single:
-        text += (
-            f"; looked at after {', '.join(f'{row:,}' for row in looks(rows)) or f'{FIRST} rows at first'}"
-        )
+        taken = ", ".join(f"{row:,}" for row in looks(rows))
+        text += f"; looked at after {taken or f'{FIRST} rows at first'}"
     if alarm is not None:
         text = f"ALARM at row {alarm:,} of {rows:,} ({units.words}): the mean reward is below {against}"
         if hand_back and store is not None and book is not None:

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from tastemaker.arrays import Floats
 from tastemaker.errors import ArtifactError, InputError
-from tastemaker.explore import BESIDE
-from tastemaker.explore.estimate.weights import OwnPolicy
-from tastemaker.explore.policy import Policy
+from tastemaker.explore.estimate.weighting import OwnPolicy
+from tastemaker.explore.policy.base import Policy
+from tastemaker.explore.slate import BESIDE
 from tastemaker.explore.table import Split, distinct, split
 from tastemaker.flows.explore.tables import Loaded, Source
 from tastemaker.store import (
@@ -117,7 +117,7 @@ def own_run(loaded: Loaded, key: str) -> OffPolicyRun:
     return OffPolicyRun([OwnPolicy()], split(loaded.log, OWN_PARTS, key), (1,))
 
 
-def read_candidates(folder: Path) -> tuple[list[Policy], npt.NDArray[np.float64]]:
+def read_candidates(folder: Path) -> tuple[list[Policy], Floats]:
     """The candidates of a sealed run, chain after chain, and the vectors (A, k) that its contexts are means
     of.
     """
@@ -170,7 +170,7 @@ def keep_policy(workspace: Workspace, folder: Path, candidate: int, digest: str)
     workspace.artifacts.put(KIND, digest, build, settings={"candidate": candidate})
 
 
-def kept_policy(workspace: Workspace, digest: str) -> tuple[Policy, npt.NDArray[np.float64], frozenset[str]]:
+def kept_policy(workspace: Workspace, digest: str) -> tuple[Policy, Floats, frozenset[str]]:
     """The policy kept under its digest, the vectors (A, k) its contexts are means of, and the pi0 it was
     certified against.
 

@@ -6,22 +6,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tastemaker.arrays import Bools, Floats, Ints
 from tastemaker.errors import InputError
-from tastemaker.explore import IN_TALK, kept_for_new
 from tastemaker.explore.catalogue import Catalogue
-from tastemaker.explore.estimate.logger import fitted_propensities
-from tastemaker.explore.policy import Policy, Pools
-from tastemaker.explore.preflight import Preflight, preflight
+from tastemaker.explore.checked import Preflight, preflight
+from tastemaker.explore.estimate.weighting import fitted_propensities
+from tastemaker.explore.policy.base import Policy, Pools
+from tastemaker.explore.slate import IN_TALK, kept_for_new
 from tastemaker.explore.table import Columns, Log, check_log
 from tastemaker.flows.data import Data
 from tastemaker.flows.explore.ledger_store import last_gate
@@ -73,16 +74,16 @@ class Loaded:
 
     log: Log
     catalogue: Catalogue
-    existing: npt.NDArray[np.bool_]
+    existing: Bools
     source: Source
 
     @property
-    def vectors(self) -> npt.NDArray[np.float64]:
+    def vectors(self) -> Floats:
         """(A, k) of all actions."""
         return self.catalogue.vectors
 
     @property
-    def prefixes(self) -> npt.NDArray[np.int64] | None:
+    def prefixes(self) -> Ints | None:
         """(A,) of all actions, or None."""
         return self.catalogue.prefixes
 
@@ -172,11 +173,10 @@ def _served(workspace: Workspace, source: Source) -> tuple[Source, list[dict[str
     """First rows of slates in the order they were served, with their rewards, pools and what stood above
     them; and the source with its times filled in.
     """
-    database = Database(workspace.database)
-    since, until = source.since or last_gate(database) or BEGINNING, source.until or now()
-    slates, events = database.slates_table().to_pylist(), database.events_table().to_pylist()
-    pools, above = Offers(database).pools(), dict[str, tuple[str, ...]]()
-    database.close()
+    with closing(Database(workspace.database)) as database:
+        since, until = source.since or last_gate(database) or BEGINNING, source.until or now()
+        slates, events = database.slates_table().to_pylist(), database.events_table().to_pylist()
+        pools, above = Offers(database).pools(), dict[str, tuple[str, ...]]()
     reward = _rewards([event for event in events if event["timestamp"] <= until], workspace.event_rules())
     lengths = Counter(row["request_id"] for row in slates)
     rows = []
@@ -214,18 +214,18 @@ def _rewards(events: Sequence[dict[str, Any]], rules: EventRules) -> dict[tuple[
     return earned
 
 
-def _reduced(vectors: npt.NDArray[np.float64], width: int = 16) -> npt.NDArray[np.float64]:
+def _reduced(vectors: Floats, width: int = 16) -> Floats:
     """(A, at most width) the strongest directions of the vectors, without those that are rounding alone."""
     from sklearn.decomposition import TruncatedSVD
 
     if vectors.shape[1] <= width:
         return vectors
     strongest = TruncatedSVD(width, random_state=0).fit(np.nan_to_num(vectors))
-    reduced: npt.NDArray[np.float64] = strongest.transform(np.nan_to_num(vectors))
+    reduced: Floats = strongest.transform(np.nan_to_num(vectors))
     return reduced[:, strongest.singular_values_ > 1e-6 * strongest.singular_values_[0]]
 
 
-def contexts(users: Sequence[str], data: Data, vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def contexts(users: Sequence[str], data: Data, vectors: Floats) -> Floats:
     """(n, k) mean vector of what each user's ingested history holds; zeros for a bare history."""
     rows = [data.histories.of(data.user_row[user]) if user in data.user_row else () for user in users]
     return np.stack(

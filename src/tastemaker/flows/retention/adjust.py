@@ -8,10 +8,10 @@ from typing import Any, cast
 
 from tastemaker.errors import InputError
 from tastemaker.flows.pipeline import Report
-from tastemaker.flows.retention.report import write_claim
-from tastemaker.flows.retention.tables import read_typed
-from tastemaker.retention.adjust import Capped, Constrained, Hinge, Mmr, Rule, Step, Value
+from tastemaker.flows.retention.tables import write_claim
+from tastemaker.retention.adjust.rules import Capped, Constrained, Hinge, Mmr, Rule, Step, Value
 from tastemaker.store import write_table
+from tastemaker.store.tables import read_typed
 
 RULES: dict[str, type[Step | Hinge | Value | Constrained | Mmr]] = {
     "step": Step,
@@ -48,9 +48,9 @@ def preview_rule(
     """Apply a rule to `scored` (request_id, item_id, score, p_pos ...): adjusted.parquet and the report in
     `out`.
     """
-    from tastemaker.flows.retention.experiment.load import in_file
-    from tastemaker.retention.adjust import adjust
-    from tastemaker.retention.adjust.claim import preview
+    from tastemaker.flows.retention.tables import in_file
+    from tastemaker.retention.adjust.apply import adjust
+    from tastemaker.retention.adjust.effects import preview
 
     report("adjust", 0, 2, "applying the rule")
     with in_file(scored):
@@ -69,9 +69,8 @@ def tune_rule(
     """The largest global weight whose mean engagement loss stays within `cap`, by dual updates, with its
     report in `out`.
     """
-    from tastemaker.flows.retention.experiment.load import in_file
-    from tastemaker.retention.adjust import tune_weight
-    from tastemaker.retention.adjust.claim import preview, tuned_claim
+    from tastemaker.flows.retention.tables import in_file
+    from tastemaker.retention.adjust.effects import preview, tune_weight, tuned_claim
 
     report("tune", 0, 2, "dual updates")
     with in_file(scored):

@@ -5,6 +5,7 @@ from a table.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,22 +15,21 @@ import pyarrow as pa
 from tastemaker.errors import InputError
 from tastemaker.experiment.moments import Metric
 from tastemaker.experiment.readout import words
-from tastemaker.experiment.readout.asked import (
+from tastemaker.experiment.readout.logs import (
     SHOWN,
     UNASKED,
+    AskedAfter,
     AskingReading,
     AskingSettings,
     people_table,
     read_asking,
     unasked_share,
 )
-from tastemaker.experiment.readout.logs import AskedAfter
 from tastemaker.flows.pipeline import Report
-from tastemaker.flows.retention.experiment.load import in_file
-from tastemaker.flows.retention.report import write_claim
-from tastemaker.flows.retention.tables import read_typed
+from tastemaker.flows.retention.tables import in_file, write_claim
 from tastemaker.retention.report import ClaimReport, Intervals, Table
 from tastemaker.store import Database, Surveys, Workspace, write_table
+from tastemaker.store.tables import read_typed
 
 LOGGED = (
     Metric("returned", covariate="before"),
@@ -40,21 +40,15 @@ LOGGED = (
     Metric("skips", covariate="before", better="down"),
 )
 _ASSUMED = (
-    (
-        "the never-asked group is chosen by a hash of the person's id, and ask_holdout and seed kept their"
-        " values"
-    ),
+    "the never-asked group is chosen by a hash of the person's id, and ask_holdout and seed kept their"
+    " values",
     "people do not affect each other",
-    (
-        "the first event that a question could follow happens before any question, so it says nothing of the"
-        " group"
-    ),
+    "the first event that a question could follow happens before any question, so it says nothing of the"
+    " group",
 )
 _LIMITS = (
-    (
-        "the effect of the whole practice of asking, at the share and pace it had; another pace has another"
-        " effect"
-    ),
+    "the effect of the whole practice of asking, at the share and pace it had; another pace has another"
+    " effect",
     "nothing is said of people who never played or liked what a list showed",
 )
 
@@ -127,7 +121,7 @@ def read_asked(
 
 def _logged(workspace: Path, tolerated: float, least: int, days: int) -> tuple[pa.Table, AskingSettings, str]:
     """The people of a workspace, the settings of the read-out, and its horizon in words."""
-    from tastemaker.retention.prompts import HEARD, never_salt
+    from tastemaker.retention.surveys import HEARD, never_salt
     from tastemaker.schema import ANONYMOUS
 
     opened = Workspace.open(workspace)
@@ -138,11 +132,8 @@ def _logged(workspace: Path, tolerated: float, least: int, days: int) -> tuple[p
             " tastemaker.toml"
         )
     design = AskingSettings(LOGGED, settings.ask_holdout, tolerated, least, SHOWN)
-    database = Database(opened.database)
-    try:
+    with closing(Database(opened.database)) as database:
         logs = database.events_table(), database.slates_table(), Surveys(database).rows()
-    finally:
-        database.close()
     with in_file(workspace):
         after = AskedAfter(HEARD, ANONYMOUS, opened.event_rules())
         people = people_table(*logs, never_salt(settings.seed), design, after, days)
@@ -163,12 +154,8 @@ def asked_claim(reading: AskingReading, settings: AskingSettings, horizon: str) 
         tables += [Table.of("What these groups could see", rows)] if rows else []
     known = tuple(words.forest(reading.effects))
     title, label = "What asking does", "change against the never asked, percent"
-    split = Intervals(
-        "Share of people never asked",
-        "share, and what was promised",
-        (unasked_share(reading.ratio),),
-        settings.holdout,
-    )
+    share, promised = (unasked_share(reading.ratio),), "share, and what was promised"
+    split = Intervals("Share of people never asked", promised, share, settings.holdout)
     return ClaimReport(
         f"Asking costs at most {settings.tolerated:.1%} of '{first}'",
         reading.verdict,
@@ -178,12 +165,7 @@ def asked_claim(reading: AskingReading, settings: AskingSettings, horizon: str) 
         _ASSUMED,
         _LIMITS,
         horizon,
-        {
-            "holdout": settings.holdout,
-            "tolerated": settings.tolerated,
-            "alpha": settings.alpha,
-            "least": settings.least,
-        },
+        {name: getattr(settings, name) for name in ("holdout", "tolerated", "alpha", "least")},
     )
 
 

@@ -14,14 +14,21 @@ import pyarrow as pa
 
 from tastemaker.errors import ArtifactError
 from tastemaker.flows.pipeline import Report
-from tastemaker.flows.retention.report import write_claim
-from tastemaker.flows.retention.tables import read_typed, warn_of_slips
-from tastemaker.retention.proxy import Proxy, ProxySettings, fit_proxy, from_parts, predict, to_parts
+from tastemaker.flows.retention.tables import warn_of_slips, write_claim
 from tastemaker.retention.proxy.claim import calibration_claim, drift_claim, slopes_table, threshold_claim
 from tastemaker.retention.proxy.judge import calibrate_proxy, calibration, choose_thresholds
-from tastemaker.retention.proxy.model import slope_intervals
-from tastemaker.retention.proxy.parts import rows_of
+from tastemaker.retention.proxy.model import (
+    Proxy,
+    ProxySettings,
+    fit_proxy,
+    from_parts,
+    predict,
+    rows_of,
+    slope_intervals,
+    to_parts,
+)
 from tastemaker.store import read_table, verify_folder, write_folder, write_json, write_table
+from tastemaker.store.tables import read_typed
 
 FOLDER = "proxy"
 

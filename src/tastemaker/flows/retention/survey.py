@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,13 @@ from typing import Any
 import pyarrow as pa
 
 from tastemaker.flows.pipeline import Report
-from tastemaker.flows.retention.report import write_claim
-from tastemaker.flows.retention.tables import read_typed
+from tastemaker.flows.retention.tables import in_file, warn_of_slips, write_claim
+from tastemaker.retention.increment.rows import IncrementSettings
 from tastemaker.retention.surveys import check_surveys, of_question, turned, with_covariates
 from tastemaker.retention.validity.table import ValiditySettings
-from tastemaker.retention.weights.stages import stages_table
-from tastemaker.retention.weights.weigh import WeightSettings
+from tastemaker.retention.weights.weigh import WeightSettings, stages_table
 from tastemaker.store import Database, Workspace, write_table
+from tastemaker.store.tables import IDS, read_typed
 
 
 @dataclass(frozen=True)
@@ -97,15 +98,12 @@ def _of_workspace(workspace: Path, covariates: Sequence[str]) -> tuple[pa.Table,
     """The questions asked, with the chance that what was shown came to be asked about; and everything
     shown.
     """
-    from tastemaker.flows.retention.live.shown import shown_rows
-    from tastemaker.retention.weights.stages import asked_of_shown
+    from tastemaker.flows.retention.live.fit import shown_rows
+    from tastemaker.retention.weights.weigh import asked_of_shown
 
     opened = Workspace.open(workspace)
-    database = Database(opened.database)
-    try:
+    with closing(Database(opened.database)) as database:
         shown = shown_rows(opened, database)
-    finally:
-        database.close()
     return asked_of_shown(shown, covariates, name=f"{workspace}, what was shown"), shown
 
 
@@ -124,8 +122,7 @@ def validate_answers(
     question; reverse: questions worded the other way round. Raises InputError with file, row, column and
     remedy.
     """
-    from tastemaker.retention.validity.claim import validity_claim
-    from tastemaker.retention.validity.reliability import retest
+    from tastemaker.retention.validity.claim import retest, validity_claim
     from tastemaker.retention.validity.table import widen
 
     report("survey validity", 0, 2, "reading")
@@ -187,3 +184,63 @@ def validate_battery(
     written = write_claim(claim, out)
     report("battery", 2, 2, "")
     return written | {"left_out": given.left_out, "chi2": fit.fit.chi2, "exit_code": claim.exit_code}
+
+
+def increment(
+    rows: Path,
+    out: Path,
+    report: Report,
+    settings: IncrementSettings,
+    reverse: Sequence[str] = (),
+    seed: int = 0,
+) -> dict[str, Any]:
+    """`tastemaker retention increment`. reverse: answer columns of
+    which 1 is the best answer.
+
+    Raises InputError with file, row, column and remedy.
+    """
+    from tastemaker.retention.increment.table import claim, increment_table
+
+    report("increment", 0, 2, "reading")
+    moments = [settings.survey_time, *settings.feature_times.values(), *filter(None, [settings.time])]
+    table = read_typed(rows, times=moments)
+    warn_of_slips(table, settings.baseline, str(rows))
+    report("increment", 1, 2, "fitting every model on every fold")
+    with in_file(rows):
+        table = turned(table, reverse, name=str(rows))
+        increments = increment_table(table, settings, seed, name=str(rows))
+    result = claim(increments, survey=settings.surveys[0])
+    written = write_claim(result, out)
+    report("increment", 2, 2, "")
+    return written | {"exit_code": result.exit_code}
+
+
+def mediation(
+    rows: Path,
+    out: Path,
+    report: Report,
+    *,
+    slates: Path | None = None,
+    candidates: Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """`tastemaker retention mediation`: item, user, state or unknown.
+
+    Raises InputError with file, row, column and remedy.
+    """
+    from tastemaker.retention.mediation.verdict import claim, mediation_tests
+    from tastemaker.retention.mediation.within import MediationSettings
+
+    report("mediation", 0, 2, "reading")
+    ids = (*IDS, "policy_id")
+    table = read_typed(rows)
+    dealt = None if slates is None else read_typed(slates, text=ids)
+    options = None if candidates is None else read_typed(candidates, text=ids)
+    chosen = MediationSettings(**(settings or {}))
+    warn_of_slips(table, chosen.controls, str(rows))
+    report("mediation", 1, 2, "testing")
+    tests = mediation_tests(table, dealt, candidates=options, settings=chosen, key=seed, name=str(rows))
+    written = write_claim(claim(tests), out)
+    report("mediation", 2, 2, "")
+    return written | {"path": tests.verdict, "exit_code": 1 if tests.verdict == "unknown" else 0}

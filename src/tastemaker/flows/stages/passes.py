@@ -32,7 +32,7 @@ def passes(pipeline: Pipeline, train: Histories, seed: int) -> Iterator[Pass]:
     """The histories of every pass, each with other events left out, and which events are targets (all for
     None): where the setting `reward` says so, they are drawn by what the events tell, or by a proxy.
     """
-    from tastemaker.flows.retention.live.rewards import event_rewards
+    from tastemaker.flows.retention.live.context import event_rewards
 
     settings = pipeline.workspace.settings
     if settings.reward == "events":

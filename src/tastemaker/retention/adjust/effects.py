@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
+from tastemaker.arrays import Bools, Floats, Ints
 from tastemaker.errors import InputError
-from tastemaker.retention.adjust.order import engagement, engagement_range
-from tastemaker.retention.adjust.requests import Floats, Ints, Requests, ids_of, read_requests
-from tastemaker.retention.adjust.similarity import Similarity
+from tastemaker.retention.adjust.apply import (
+    Requests,
+    Similarity,
+    adjust,
+    engagement,
+    engagement_range,
+    ids_of,
+    read_requests,
+)
+from tastemaker.retention.adjust.rules import Rule, Value, ablation
+from tastemaker.retention.report import Cell, ClaimReport, Intervals, Lines, Table
 from tastemaker.schema.columns import numbers, one_spelling
 from tastemaker.stats.intervals import Interval
 
@@ -89,24 +99,15 @@ def rank_effects(
         "proxy_gain": _seen_proxy(requests, new, k) - _seen_proxy(requests, old, k),
         "engagement_loss": lost,
     }
-    message = {
-        name: _mean(values, users, name, name in ("changed", "overlap")) for name, values in means.items()
-    }
+    results = {name: _mean(part, users, name, name in ("changed", "overlap")) for name, part in means.items()}
     columns = [name for name in by if name in before.column_names]
     groups = {name: ids_of(before, name) for name in columns}
     for name in groups.keys() - {"item_id"}:  # ids are taken exactly
         one_spelling(groups[name].unique().sort().to_list(), name, "scored")
     exposure = {name: _exposure(groups[name], name, requests, old, new, k) for name in columns}
     distances = _distances(before, requests, (shown_old, shown_new))
-    return RankEffects(
-        k,
-        len(best),
-        displacement=int(np.abs(new - old).max()),
-        distance_before=distances[0],
-        distance_after=distances[1],
-        exposure=exposure,
-        **message,
-    )
+    about: dict[str, Any] = results | {"distance_before": distances[0], "distance_after": distances[1]}
+    return RankEffects(k, len(best), displacement=int(np.abs(new - old).max()), exposure=exposure, **about)
 
 
 def _new_ranks(before: pa.Table, after: pa.Table, requests: Requests) -> Ints:
@@ -135,7 +136,7 @@ def _new_ranks(before: pa.Table, after: pa.Table, requests: Requests) -> Ints:
     return new
 
 
-def _users(table: pa.Table, requests: Requests) -> npt.NDArray[np.int64] | None:
+def _users(table: pa.Table, requests: Requests) -> Ints | None:
     """Number of the user (Q,) of each request."""
     if "user_id" not in table.column_names:
         return None
@@ -143,7 +144,7 @@ def _users(table: pa.Table, requests: Requests) -> npt.NDArray[np.int64] | None:
     return np.asarray(codes[requests.rows[requests.offsets[:-1]]])
 
 
-def _mean(values: Floats, users: npt.NDArray[np.int64] | None, name: str, share: bool = False) -> Interval:
+def _mean(values: Floats, users: Ints | None, name: str, share: bool = False) -> Interval:
     """Mean (Q,) with a normal 95 % interval over users, a ratio of user totals (delta method); a share stays
     within [0, 1].
     """
@@ -156,11 +157,8 @@ def _mean(values: Floats, users: npt.NDArray[np.int64] | None, name: str, share:
     n = len(sizes)
     if n < 2:
         return Interval(mean, -math.inf, math.inf, n, name, reason="" if n else "no request")
-    half = (
-        1.959963984540054
-        * float(np.sqrt(((totals - mean * sizes) ** 2).sum() / (n - 1) / n))
-        / float(sizes.mean())
-    )
+    error = float(np.sqrt(((totals - mean * sizes) ** 2).sum() / (n - 1) / n)) / float(sizes.mean())
+    half = 1.959963984540054 * error
     unit = "requests" if users is None else "users"
     ends = (max(0.0, mean - half), min(1.0, mean + half)) if share else (mean - half, mean + half)
     return Interval(mean, *ends, n, name, (f"{unit} are independent",))
@@ -203,9 +201,7 @@ def _exposure(column: pl.Series, by: str, requests: Requests, old: Ints, new: In
     return Exposure(by, gini(sums[0]), gini(sums[1]), moves)
 
 
-def _distances(
-    table: pa.Table, requests: Requests, shown: tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]
-) -> list[float]:
+def _distances(table: pa.Table, requests: Requests, shown: tuple[Bools, Bools]) -> list[float]:
     if not {"attributes", "vector"} & set(table.column_names):
         return [math.nan, math.nan]
     similarity = Similarity.of(table)
@@ -215,3 +211,175 @@ def _distances(
         values = np.array([similarity.distance(rows) for rows in np.split(requests.rows[mask], ends)])
         out.append(float(np.nanmean(values)) if np.isfinite(values).any() else math.nan)
     return out
+
+
+def compare(
+    scored: pa.Table,
+    rules: Mapping[str, Rule],
+    k: int = 10,
+    standardise: bool = True,
+    report: Callable[[int, int], object] | None = None,
+) -> dict[str, RankEffects]:
+    """What each rule of `rules` (name -> rule) does to the same candidates. `report(done, total)` is called
+    as it goes.
+    """
+    if not rules:
+        raise InputError("there is no rule to compare; give at least one")
+    results = {}
+    for place, (name, rule) in enumerate(rules.items()):
+        results[name] = rank_effects(scored, adjust(scored, rule, standardise), k)
+        if report is not None:
+            report(place + 1, len(rules))
+    return results
+
+
+def ablations(scored: pa.Table, rule: Rule, k: int = 10) -> dict[str, RankEffects]:
+    """The rule, the same rule only raising, and only lowering: which half does the work."""
+    parts: dict[str, Rule] = {
+        "both": rule,
+        "boost only": ablation(rule, "boost"),
+        "demote only": ablation(rule, "demote"),
+    }
+    return compare(scored, parts, k)
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The global weight found, as a rule; its mean engagement loss and mean retention value; weight and loss
+    of every round.
+    """
+
+    rule: Value
+    loss: float
+    value: float
+    rounds: tuple[tuple[float, float], ...]
+
+
+def tune_weight(scored: pa.Table, cap: float, penalty: float = 1.0) -> Tuned:
+    """One weight for all requests, the largest (up to 10) whose mean engagement loss stays within `cap`, by
+    dual updates.
+
+    log weight moves by (cap - loss) / cap, clipped to half an octave a round so that the ranking never
+    lurches (as arXiv 2302.09178 clips its updates), with a step that shrinks as 1/sqrt(round). The best
+    feasible weight of all rounds is kept; 0 when none was. A cap on the mean leaves some requests above it:
+    `Constrained` holds it in each. Raises InputError on a cap outside (0, 1].
+    """
+    if not 0 < cap <= 1:
+        raise InputError(f"the cap is {cap}; give the share of engagement to give up, above 0 and at most 1")
+    requests = read_requests(scored)
+    best, worst = engagement_range(requests)
+    spread = np.where(best > worst, best - worst, 1.0)
+    worth = Value(1.0, penalty).retention(requests.p_pos, requests.p_neg) * ~requests.flat[requests.request]
+
+    def measure(weight: float) -> tuple[float, float]:
+        order = requests.sorted_by(requests.z + weight * worth)
+        gained = requests.sums(requests.discount * worth[order]) / requests.sums(requests.discount)
+        return float(((best - engagement(requests, order)) / spread).mean()), float(gained.mean())
+
+    weight, selected, seen = 1.0, (0.0, *measure(0.0)), []
+    for number in range(_ROUNDS):
+        loss, gained = measure(weight)
+        seen.append((weight, loss))
+        if loss <= cap and weight > selected[0]:
+            selected = (weight, loss, gained)
+        move = float(np.clip((cap - loss) / cap, -0.35, 0.35)) / math.sqrt(number + 1 if loss > 0 else 1)
+        weight = min(_HEAVIEST, weight * math.exp(move))
+    return Tuned(Value(selected[0], penalty), selected[1], selected[2], tuple(seen))
+
+
+_ROUNDS, _HEAVIEST = 40, 10.0  # of the dual updates, and the largest weight they try
+_LIMITS = (
+    "proxy gain counts predicted answers, not people who come back: only a test shows that",
+    "engagement here is the base score itself, discounted by position",
+)
+
+
+def effect_row(name: str, effects: RankEffects) -> dict[str, Cell]:
+    """One rule as a row: what it gains, what it costs, how much it moves."""
+    return {
+        "rule": name,
+        "proxy gain": effects.proxy_gain,
+        "engagement lost": effects.engagement_loss,
+        f"top {effects.k} kept": effects.overlap,
+        "largest move": effects.displacement,
+    }
+
+
+def movement_row(name: str, effects: RankEffects) -> dict[str, Cell]:
+    """One rule as a row: churn and, where items have attributes, diversity."""
+    row: dict[str, Cell] = {
+        "rule": name,
+        f"lists changed (top {effects.k})": effects.changed,
+        "Kendall tau": effects.tau,
+    }
+    if not math.isnan(effects.distance_before):
+        row |= {
+            "diversity before": round(effects.distance_before, 4),
+            "diversity after": round(effects.distance_after, 4),
+        }
+    return row
+
+
+def exposure_rows(effects: RankEffects) -> list[dict[str, Cell]]:
+    """Gini of exposure by each column, and the value whose share moved most."""
+    rows: list[dict[str, Cell]] = []
+    for name, item in effects.exposure.items():
+        value, before, after = item.moves[0]
+        moved = f"{value}: {100 * before:.2f} % to {100 * after:.2f} %"
+        row: dict[str, Cell] = {"exposure by": name, "Gini before": item.gini_before}
+        rows.append(row | {"Gini after": item.gini_after, "largest move": moved})
+    return rows
+
+
+def preview(scored: pa.Table, rule: Rule, name: str, k: int = 10) -> tuple[RankEffects, ClaimReport]:
+    """Effects of `rule` on `scored`, and the report: is there a proxy gain, at which price?
+
+    The claim is supported when the interval of the proxy gain lies above 0. Raises InputError as `adjust`.
+    """
+    parts = ablations(scored, rule, k)
+    full = parts["both"]
+    gain, lost = full.proxy_gain, full.engagement_loss
+    verdict: Any = "supported" if gain.low > 0 else "not supported"
+    moved = f"Predicted positive answers in the top {k} change by {_points(gain)}"
+    because = f"{moved}; {100 * lost.value:.2f} % of the engagement range is given up."
+    named = {name if part == "both" else f"{name}, {part}": item for part, item in parts.items()}
+    rows, churn = ([row(label, item) for label, item in named.items()] for row in (effect_row, movement_row))
+    rest = Table.of("Exposure (1 / log2(1 + position) within the top)", exposure_rows(full))
+    gains = {f"{name}, {part}": effects.proxy_gain for part, effects in parts.items()}
+    picture = Intervals.of("Proxy gain", f"change of mean p in the top {k}", gains, reference=0.0)
+    return full, ClaimReport(
+        f"{name} puts more of what people return for into the first {k}",
+        verdict,
+        because,
+        (Table.of("This rule, and each half alone", rows), Table.of("Churn and diversity", churn), rest),
+        (picture,),
+        (
+            "the proxy is calibrated on the candidates ranked here",
+            "requests of different users are independent",
+        ),
+        _LIMITS,
+        settings={"rule": type(rule).__name__, **asdict(rule), "k": k, "requests": full.requests},
+    )
+
+
+def _points(interval: Interval) -> str:
+    return f"{100 * interval.value:+.2f} points ({100 * interval.low:+.2f} to {100 * interval.high:+.2f})"
+
+
+def tuned_claim(claim: ClaimReport, tuned: Tuned, cap: float) -> ClaimReport:
+    """The preview of a tuned rule, with how its weight was found; a weight of 0 means that the cap allows
+    none.
+    """
+    x = tuple(float(place + 1) for place in range(len(tuned.rounds)))
+    series = (
+        ("weight", x, tuple(item for item, _ in tuned.rounds)),
+        ("loss, percent", x, tuple(100 * item for _, item in tuned.rounds)),
+    )
+    text = (
+        f"Weight {tuned.rule.weight:.3f} gives up {100 * tuned.loss:.2f} % of the engagement range (cap"
+        f" {100 * cap:g} %). "
+    )
+    result: Any = claim.verdict if tuned.rule.weight > 0 else "not supported"
+    figures = (*claim.figures, Lines("Dual updates", "round", "weight, loss", series))
+    settings = {**claim.settings, "cap": cap}
+    return replace(claim, verdict=result, because=text + claim.because, figures=figures, settings=settings)

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from tastemaker.arrays import Floats
 from tastemaker.errors import InputError
 
-Floats = npt.NDArray[np.float64]
 Part = Literal["both", "boost", "demote"]
 
 

@@ -8,19 +8,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from scipy.special import expit
 
+from tastemaker.arrays import Bools, Floats, Ints
 from tastemaker.errors import InputError
 from tastemaker.retention.surveys import check_answers
 from tastemaker.schema.columns import codes, numbers
 from tastemaker.stats.random import dealt, generator
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
-
 
 FILL = "fill it in or leave the column out"
 
@@ -75,13 +70,13 @@ class Rows:
     outcome: Floats
     weight: Floats
     users: Ints
-    low: Mask
+    low: Bools
     features: Floats
     answers: dict[str, Floats]
     time: Floats | None
     dropped: int
 
-    def cohorts(self) -> dict[str, Mask]:
+    def cohorts(self) -> dict[str, Bools]:
         """All rows, and the low-signal ones where there are both kinds."""
         every = {"all": np.ones(len(self.outcome), dtype=bool)}
         return every | ({"low-signal": self.low} if 0 < self.low.sum() < len(self.low) else {})
@@ -141,7 +136,7 @@ def read_rows(table: pa.Table, settings: IncrementSettings, name: str = "rows") 
 
 def low_signal(
     table: pa.Table, cohort: str, events: str, share: float, users: Ints, name: str = "rows"
-) -> Mask:
+) -> Bools:
     """(n,) the cohort column, or else the `share` of users (n,) with the fewest events; nobody where neither
     column exists.
     """
@@ -207,7 +202,7 @@ def learn(x: Floats, y: Floats, weight: Floats) -> Fitted:
     return Fitted(slopes, float(model.intercept_[0] - slopes @ mean), mean)
 
 
-def labels(outcome: Floats, train: Mask, active_quantile: float | None) -> Floats:
+def labels(outcome: Floats, train: Bools, active_quantile: float | None) -> Floats:
     """(n,) 0 or 1; a count is cut at the quantile of the positive counts of the training rows only."""
     if active_quantile is None:
         return outcome
@@ -247,7 +242,7 @@ def _in_time(table: pa.Table, settings: IncrementSettings, name: str) -> None:
             )
 
 
-def user_folds(data: Rows, settings: IncrementSettings, key: int | str) -> Iterator[tuple[Mask, Mask]]:
+def user_folds(data: Rows, settings: IncrementSettings, key: int | str) -> Iterator[tuple[Bools, Bools]]:
     """(train, test) masks (n,) of each fold; a user's rows lie in one fold.
 
     Users with a positive outcome are dealt out evenly, so that a rare outcome is in every fold. With a time

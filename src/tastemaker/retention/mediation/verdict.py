@@ -11,22 +11,19 @@ import numpy as np
 import pyarrow as pa
 from scipy.stats import norm
 
+from tastemaker.arrays import Floats, Ints
 from tastemaker.errors import InputError
-from tastemaker.retention.mediation.rows import (
-    Answered,
-    Floats,
-    Ints,
-    MediationSettings,
-    expectations,
-    read_answered,
-    repeaters,
-)
 from tastemaker.retention.mediation.within import (
+    Answered,
+    MediationSettings,
     clustered_logit,
     conditional_logit,
     dealt_effect,
+    expectations,
     group_means,
     item_means,
+    read_answered,
+    repeaters,
 )
 from tastemaker.retention.report import LEAST_PEOPLE, Cell, ClaimReport, Intervals, Table
 from tastemaker.retention.report import Verdict as ClaimVerdict
@@ -88,19 +85,8 @@ def mediation_tests(
     )
     verdict, reason = _verdict(within, between, exposure, again, len(answered.user_ids))
     users = len(answered.user_ids)
-    return MediationTests(
-        verdict,
-        reason,
-        within,
-        between,
-        conditional,
-        exposure,
-        reliability,
-        len(answered.answer),
-        users,
-        again,
-        settings,
-    )
+    found = (within, between, conditional, exposure, reliability)
+    return MediationTests(verdict, reason, *found, len(answered.answer), users, again, settings)
 
 
 def _verdict(
@@ -109,52 +95,24 @@ def _verdict(
     if users < LEAST_PEOPLE:
         return "unknown", f"too few units: {users} people answered; {LEAST_PEOPLE} are needed"
     if exposure is not None and exposure.low > 0:
-        return (
-            "item",
-            (
-                f"users dealt better-answered items at random returned more: {100 * exposure.value:+.2f} pp a"
-                f" point [{100 * exposure.low:+.2f}, {100 * exposure.high:+.2f}]"
-            ),
-        )
+        words = f"users dealt better-answered items at random returned more: {100 * exposure.value:+.2f} pp a"
+        return "item", f"{words} point [{100 * exposure.low:+.2f}, {100 * exposure.high:+.2f}]"
     if within is None or between is None:
-        return (
-            "unknown",
-            (
-                f"{again} users have answers on two different days, so a link inside users cannot be told"
-                " from one between them: ask the same users again on another day"
-            ),
-        )
+        words = f"{again} users have answers on two different days, so a link inside users cannot be told"
+        return "unknown", f"{words} from one between them: ask the same users again on another day"
     inside = f"inside users {within.value:+.3f} log-odds a point [{within.low:+.3f}, {within.high:+.3f}]"
-    if within.low > 0:
-        if exposure is None:
-            return (
-                "unknown",
-                (
-                    f"{inside}, which the item and the user's mood of the day both explain; only randomised"
-                    " slates tell"
-                ),
-            )
+    outside = f"{inside}, between users {between.value:+.3f}"
+    if within.low > 0 and exposure is None:
+        words = f"{inside}, which the item and the user's mood of the day both explain; only randomised"
+        return "unknown", f"{words} slates tell"
+    if within.low > 0 and exposure is not None:
         if np.isnan(exposure.value):
             return "unknown", f"{inside}; {exposure.reason}"
-        return (
-            "state",
-            (
-                f"{inside}, yet items dealt at random moved nothing: the day explains it, or a match no item"
-                " mean shows"
-            ),
-        )
+        words = f"{inside}, yet items dealt at random moved nothing: the day explains it, or a match no item"
+        return "state", f"{words} mean shows"
     if between.low > 0:
-        return (
-            "user",
-            f"{inside}, between users {between.value:+.3f}: people who answer high return, whatever they see",
-        )
-    return (
-        "unknown",
-        (
-            f"{inside}, between users {between.value:+.3f} [{between.low:+.3f}, {between.high:+.3f}]: no link"
-            " was found"
-        ),
-    )
+        return "user", f"{outside}: people who answer high return, whatever they see"
+    return "unknown", f"{outside} [{between.low:+.3f}, {between.high:+.3f}]: no link was found"
 
 
 def _inside(answered: Answered, settings: MediationSettings) -> tuple[Interval, Interval, Interval | None]:
@@ -189,10 +147,8 @@ def _inside(answered: Answered, settings: MediationSettings) -> tuple[Interval, 
 
 
 def _estimate(value: float, variance: float, n: int, kind: str, alpha: float, assumption: str) -> Interval:
-    half = float(norm.ppf(1 - alpha / 2) * np.sqrt(variance))
-    return Interval(
-        float(value), float(value) - half, float(value) + half, n, kind, (assumption,) if assumption else ()
-    )
+    half = norm.ppf(1 - alpha / 2) * np.sqrt(variance)
+    return Interval.around(value, half, n, kind, (assumption,) if assumption else ())
 
 
 def _exposure(
@@ -213,8 +169,7 @@ def _exposure(
     teaches = (rng.permutation(len(ids)) % 2 == 0)[users]
     items, item_ids = codes(rows, settings.item, name)
     answer, outcome = (
-        numbers(rows, settings.survey, name, nulls=True),
-        numbers(rows, settings.outcome, name, nulls=True),
+        numbers(rows, column, name, nulls=True) for column in (settings.survey, settings.outcome)
     )
     means, reliability = item_means(np.nan_to_num(answer), items, teaches & ~np.isnan(answer), len(item_ids))
     dealt, expected = _dealt(slates, candidates, item_ids, means)
@@ -232,18 +187,15 @@ def _exposure(
     hope = np.array([expected[request[entry]] for entry in at])
     slope, error = dealt_effect(outcome[at], users[at], value, hope, _controls(rows, settings, at, name))
     half = float(norm.ppf(1 - settings.alpha / 2)) * error
-    reason = "every item dealt had the same mean answer, so exposure says nothing" if np.isnan(slope) else ""
     believed = (
         "slate probabilities are as logged",
         "the dealing half's answers are independent of the other half's returns",
     )
-    people = len(np.unique(users[at]))
-    return (
-        Interval(
-            slope, slope - half, slope + half, people, "randomised exposure, user-clustered", believed, reason
-        ),
-        reliability,
-    )
+    people, kind = len(np.unique(users[at])), "randomised exposure, user-clustered"
+    if np.isnan(slope):
+        reason = "every item dealt had the same mean answer, so exposure says nothing"
+        return Interval.unknown(people, kind, reason, believed), reliability
+    return Interval.around(slope, half, people, kind, believed), reliability
 
 
 def _controls(rows: pa.Table, settings: MediationSettings, at: Ints, name: str) -> Floats | None:
@@ -302,30 +254,18 @@ def claim(tests: MediationTests, horizon: str = "day 1") -> ClaimReport:
     if tests.reliability is not None:
         note += f" Reliability of the item means: {tests.reliability:.2f}."
     odds = {test: item for test, unit, item in named if item is not None and unit == "log-odds a point"}
+    label = "log-odds a point of answer"
+    picture = Intervals.of("Link between answer and return", label, odds, reference=0.0)
     return ClaimReport(
         claim=f"Better answers to '{tests.settings.survey}' bring returns because of the item shown.",
         verdict=verdict,
         because=f"Verdict {tests.verdict}: {tests.reason}.",
         tables=(Table.of("Three paths", rows, note),),
-        figures=(
-            (
-                Intervals.of(
-                    "Link between answer and return", "log-odds a point of answer", odds, reference=0.0
-                ),
-            )
-            if odds
-            else ()
-        ),
-        assumptions=tuple(
-            sorted(
-                {assumption for _, _, item in named if item is not None for assumption in item.assumptions}
-            )
-        ),
+        figures=(picture,) if odds else (),
+        assumptions=tuple(sorted({text for _, _, item in named if item for text in item.assumptions})),
         limits=(
-            (
-                "A link inside users does not prove that the item causes: a good day lifts the answer and the"
-                " return alike."
-            ),
+            "A link inside users does not prove that the item causes: a good day lifts the answer and the"
+            " return alike.",
             "Exposure tests what item means show; a purely personal match between user and item escapes it.",
         ),
         horizon=horizon,

@@ -2,14 +2,142 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
-import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
 
+from tastemaker.arrays import Bools, Floats, Ints
 from tastemaker.errors import InputError
+from tastemaker.retention.surveys import check_answers
+from tastemaker.schema.columns import codes, numbers, texts
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
+
+@dataclass(frozen=True)
+class MediationSettings:
+    """survey, outcome (0 or 1), user, item, day, request: columns of the rows; controls: columns known before
+    the question, given to every model; alpha: two-sided error of each test.
+    """
+
+    survey: str = "return"
+    outcome: str = "returned"
+    user: str = "user_id"
+    item: str = "item_id"
+    day: str = "day"
+    request: str = "request_id"
+    controls: tuple[str, ...] = ()
+    alpha: float = 0.05
+
+    def __post_init__(self) -> None:
+        if not 0 < self.alpha < 0.5:
+            raise InputError(f"alpha is {self.alpha}; give an error rate between 0 and .5")
+
+
+@dataclass(frozen=True)
+class Answered:
+    """Rows with an answer and an outcome: answer, outcome (n,), users (n,) from 0, day (n,), controls (n, c),
+    place (n,) in the table, user_ids of the numbers.
+    """
+
+    answer: Floats
+    outcome: Floats
+    users: Ints
+    day: Ints
+    controls: Floats
+    place: Ints
+    user_ids: list[str]
+
+
+def read_answered(rows: pa.Table, settings: MediationSettings, name: str) -> Answered:
+    """Rows with both. Raises InputError naming row and column: unknown column, answer outside 1 to 5, outcome
+    of one class.
+    """
+    check_answers(rows, answer=settings.survey, name=name)
+    answer, outcome = (
+        numbers(rows, settings.survey, name, nulls=True),
+        numbers(rows, settings.outcome, name, nulls=True),
+    )
+    selected = ~np.isnan(answer) & ~np.isnan(outcome)
+    if not selected.any():
+        raise InputError(
+            f"{name}: no row has both an answer to '{settings.survey}' and an outcome; nothing can be tested"
+        )
+    y = outcome[selected]
+    if not np.isin(y, (0, 1)).all() or y.min() == y.max():
+        raise InputError(
+            f"{name}: column '{settings.outcome}' must hold both 0 and 1 and nothing else; it has"
+            f" {', '.join(f'{value:g}' for value in sorted(set(y))[:5])}"
+        )
+    parts = [numbers(rows, column, name, nulls=True)[selected] for column in settings.controls]
+    controls = np.column_stack(parts) if parts else np.zeros((len(y), 0))
+    if np.isnan(controls).any():
+        row, place = (int(at) for at in np.argwhere(np.isnan(controls))[0])
+        raise InputError(
+            f"{name}: row {np.flatnonzero(selected)[row] + 1}, column '{settings.controls[place]}' is empty;"
+            " fill it in"
+        )
+    every, ids = codes(rows, settings.user, name)
+    present, users = np.unique(every[selected], return_inverse=True)
+    day = codes(rows, settings.day, name)[0][selected]
+    return Answered(
+        answer[selected], y, users, day, controls, np.flatnonzero(selected), [ids[item] for item in present]
+    )
+
+
+def repeaters(answered: Answered) -> int:
+    """How many users have answers on at least two different days."""
+    pairs = np.unique(np.column_stack([answered.users, answered.day]), axis=0)
+    return int((np.bincount(pairs[:, 0]) >= 2).sum())
+
+
+def expectations(
+    slates: pa.Table, candidates: pa.Table | None, items: list[str], means: Floats, name: str
+) -> dict[str, float]:
+    """policy_id -> E of the summed item means of a slate under that policy's candidate probabilities.
+
+    candidates: policy_id, item_id, probability (expected number of times the item is in a slate of the
+    policy). Without it, a policy whose propensities are all alike is taken as uniform over the items of
+    `slates`; any other is refused by name.
+    """
+    place = "position" if "position" in slates.column_names else "item_id"
+    again = pl.DataFrame(slates.select(["request_id", place])).is_duplicated()
+    if again.any():
+        row = int(again.arg_max() or 0)
+        raise InputError(
+            f"{name}: row {row + 1}: request '{slates['request_id'][row]}' has {place}"
+            f" '{slates[place][row]}' twice; keep one row a shown item"
+        )
+    value = dict(zip(items, means.tolist(), strict=True))
+    overall = float(means.mean())
+    if candidates is not None:
+        probability = numbers(candidates, "probability", "candidates", low=0)
+        items_given = texts(candidates, "item_id", "candidates").to_pylist()
+        v = np.array([value.get(item, overall) for item in items_given])
+        policy, names = codes(candidates, "policy_id", "candidates")
+        return dict(zip(names, np.bincount(policy, probability * v, len(names)).tolist(), strict=True))
+    policy, names = codes(slates, "policy_id", name)
+    propensity, request = (
+        numbers(slates, "propensity", name, nulls=True),
+        codes(slates, "request_id", name)[0],
+    )
+    slots = len(request) / (int(request.max()) + 1)
+    out = {}
+    for number, policy_id in enumerate(names):
+        own = propensity[policy == number]
+        if own.max() - own.min() > 1e-9:
+            raise InputError(
+                f"{name}: policy '{policy_id}' has unequal propensities; give --candidates with policy_id,"
+                " item_id, probability"
+            )
+        dealt = set(slates["item_id"].filter(pa.array(policy == number)).to_pylist())
+        if not np.isclose(own[0] * len(dealt), 1.0, rtol=0.02):
+            raise InputError(
+                f"{name}: policy '{policy_id}' has propensity {own[0]:g} over {len(dealt)} items, which is"
+                " not uniform; give --candidates with policy_id, item_id, probability"
+            )
+        out[policy_id] = slots * float(np.mean([value.get(entry, overall) for entry in dealt]))
+    return out
 
 
 def group_means(values: Floats, users: Ints) -> Floats:
@@ -124,7 +252,7 @@ def _solve(matrix: Floats, right: Floats) -> Floats:
         ) from None
 
 
-def item_means(answers: Floats, items: Ints, rows: Mask, count: int) -> tuple[Floats, float]:
+def item_means(answers: Floats, items: Ints, rows: Bools, count: int) -> tuple[Floats, float]:
     """(count,) mean answer of each item over `rows` (n,), the overall mean where an item has none; and its
     reliability: the share of the variance of these means (weighted by answers) that is not noise of few
     answers, in [0, 1].

@@ -62,17 +62,13 @@ def calibration_claim(
             Lines("Reliability", "predicted", "happened", (*lines, *truth)),
         ),
         assumptions=(
-            (
-                f"Users of this table ('{proxy.settings.unit}') neither fitted nor calibrated the proxy, and"
-                " are independent of each other."
-            ),
+            f"Users of this table ('{proxy.settings.unit}') neither fitted nor calibrated the proxy, and are"
+            " independent of each other.",
             "Weights make answers stand for everyone asked.",
         ),
         limits=(
-            (
-                "A calibrated proxy predicts answers; whether acting on them brings people back is for the"
-                " path tests and a trial."
-            ),
+            "A calibrated proxy predicts answers; whether acting on them brings people back is for the path"
+            " tests and a trial.",
         ),
         settings=asdict(proxy.settings) | {"answers": proxy.n, "about": dict(proxy.about)},
     )
@@ -106,11 +102,9 @@ def threshold_claim(proxy: Proxy) -> ClaimReport:
     chosen = proxy.thresholds
     sure = 100 * (1 - max(threshold.alpha for threshold in chosen.values()))
     words = [
-        (
-            f"{NAMES[side]}: no threshold, {item.reason}"
-            if item.tau is None
-            else f"{NAMES[side]} above {item.tau:.2f}, at least {item.bound:.3f} ({item.units:,} people)"
-        )
+        f"{NAMES[side]}: no threshold, {item.reason}"
+        if item.tau is None
+        else f"{NAMES[side]} above {item.tau:.2f}, at least {item.bound:.3f} ({item.units:,} people)"
         for side, item in chosen.items()
     ]
     rows: list[dict[str, Cell]] = [
@@ -129,19 +123,16 @@ def threshold_claim(proxy: Proxy) -> ClaimReport:
         for side, item in chosen.items()
     ]
     return ClaimReport(
-        claim=(
-            f"Acting above the thresholds is right as often as promised, with {sure:g} % confidence a side."
-        ),
+        claim=f"Acting above the thresholds is right as often as promised, with {sure:g} % confidence a"
+        " side.",
         verdict="cannot tell" if any(item.tau is None for item in chosen.values()) else "supported",
         because="; ".join(words) + ".",
         tables=(Table.of("Fixed sequence of lower bounds", rows),),
         figures=(_promises(chosen),),
         assumptions=(
             "Fresh impressions come from the same mix as these answers; the drift alarm watches it.",
-            (
-                f"People ('{proxy.settings.unit}') are independent of each other; answers of one person need"
-                " not be."
-            ),
+            f"People ('{proxy.settings.unit}') are independent of each other; answers of one person need not"
+            " be.",
         ),
         limits=("Thresholds move with prevalence: choose them again on schedule, and keep the old ones.",),
         settings=asdict(proxy.settings),
@@ -179,17 +170,10 @@ def drift_claim(proxy: Proxy, rows: pa.Table, name: str = "rows", alpha: float =
     elif not alarms:
         because = f"No change is shown by {len(judged.unit):,} fresh answers of {people:,} people"
     tables = [_watched(watched)] + ([_bounds(proxy, drifts)] if drifts else [])
-    figures = [
-        Intervals(
-            "Fresh answers against the predictions",
-            "now minus then",
-            tuple(
-                (WATCHED[c.what], c.now.value - c.then, c.now.low - c.then, c.now.high - c.then)
-                for c in watched
-            ),
-            0.0,
-        )
-    ]
+    moved = tuple(
+        (WATCHED[c.what], c.now.value - c.then, c.now.low - c.then, c.now.high - c.then) for c in watched
+    )
+    figures = [Intervals("Fresh answers against the predictions", "now minus then", moved, 0.0)]
     return ClaimReport(
         claim="Fresh answers come as the deployed proxy says.",
         verdict=verdict,

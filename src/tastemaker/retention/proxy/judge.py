@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from scipy.special import stdtr, stdtrit
 
+from tastemaker.arrays import Floats, Ints
 from tastemaker.errors import InputError
 from tastemaker.retention.calibrate import Calibration, calibration_table, fit_calibrator
-from tastemaker.retention.proxy.model import SIDES, Floats, Proxy, predict
+from tastemaker.retention.proxy.model import SIDES, Proxy, predict
 from tastemaker.retention.threshold import numbered, threshold_at_precision
 from tastemaker.schema.columns import numbers, one_spelling, present, texts
-from tastemaker.stats.intervals import Interval
+from tastemaker.stats.intervals import Interval, holm
 
 SKILL_MIN = 10  # people; Student's t allows for so few, and asks more of them
 TARGETS = {"pos": 0.8, "neg": 0.6}
@@ -38,7 +38,7 @@ class Judged:
     truth: Mapping[str, Floats]
     predicted: Mapping[str, Floats]
     weight: Floats | None
-    unit: npt.NDArray[np.int64]
+    unit: Ints
 
     @property
     def people(self) -> int:
@@ -97,16 +97,10 @@ def choose_thresholds(
     rows: users that neither fitted nor calibrated it. Raises InputError as `threshold_at_precision`.
     """
     judged, goals = judge(proxy, rows, name), TARGETS | dict(targets or {})
+    w, unit = judged.weight, judged.unit
     thresholds = {
-        side: threshold_at_precision(
-            judged.predicted[side],
-            judged.truth[side],
-            judged.weight,
-            unit=judged.unit,
-            target=goals[side],
-            alpha=alpha,
-        )
-        for side in SIDES
+        side: threshold_at_precision(p, judged.truth[side], w, unit=unit, target=goals[side], alpha=alpha)
+        for side, p in judged.predicted.items()
     }
     about = dict(proxy.about) | {"watch": {k: list(v) for k, v in offsets(judged, proxy).items()}}
     return counted(replace(proxy, thresholds=thresholds, about=about), "test", judged)
@@ -134,7 +128,7 @@ def calibration(
     }
 
 
-def skill(judged: Judged, level: float = 0.95) -> Interval:
+def skill(judged: Judged) -> Interval:
     """Share of the log loss of knowing only the average answer that the proxy takes away, both sides
     together: 0 for a proxy that knows nothing, with an interval by person.
 
@@ -149,16 +143,14 @@ def skill(judged: Judged, level: float = 0.95) -> Interval:
         known += w * constant
         gain += w * (constant + y * np.log(p) + (1 - y) * np.log1p(-p))
     kind, total, people = "skill, by person", float(known.sum()), judged.people
-    nan = float("nan")
     if people < SKILL_MIN:
         few = f"too few units: {people} people answered, {SKILL_MIN} are needed"
-        return Interval(nan, nan, nan, people, kind, reason=few)
+        return Interval.unknown(people, kind, few)
     if total <= 1e-6:
-        return Interval(nan, nan, nan, people, kind, reason="everybody gave the same answer")
+        return Interval.unknown(people, kind, "everybody gave the same answer")
     sums = np.bincount(judged.unit, gain)
-    half = float(stdtrit(people - 1, (1 + level) / 2) * sums.std(ddof=1) * np.sqrt(people)) / total
-    value = float(sums.sum()) / total
-    return Interval(value, value - half, value + half, people, kind, ("people are independent",))
+    half = stdtrit(people - 1, 0.975) * sums.std(ddof=1) * np.sqrt(people) / total
+    return Interval.around(sums.sum() / total, half, people, kind, ("people are independent",))
 
 
 def offsets(judged: Judged, proxy: Proxy) -> dict[str, tuple[float, float]]:
@@ -186,11 +178,11 @@ def offsets(judged: Judged, proxy: Proxy) -> dict[str, tuple[float, float]]:
     return results
 
 
-def value_slope(judged: Judged, proxy: Proxy, level: float = 0.95) -> Interval:
+def value_slope(judged: Judged, proxy: Proxy) -> Interval:
     """The slope of `offsets` with its interval by person; 0 where every prediction is the same."""
     slope, error = offsets(judged, proxy).get("slope", (0.0, 0.0))
-    half = float(stdtrit(max(judged.people - 1, 1), (1 + level) / 2)) * error
-    return Interval(slope, slope - half, slope + half, judged.people, "slope by person")
+    half = stdtrit(max(judged.people - 1, 1), 0.975) * error
+    return Interval.around(slope, half, judged.people, "slope by person")
 
 
 @dataclass(frozen=True)
@@ -219,19 +211,15 @@ def changes(proxy: Proxy, judged: Judged, alpha: float = 0.05) -> list[Change]:
         float(2 * stdtr(df, -abs(now[w][0] - stored[w][0]) / errors[w])) if errors[w] > 0 else 1.0
         for w in now
     ]
-    order = np.argsort(raw, kind="stable")
-    adjusted = np.empty(len(raw))
-    steps = np.arange(len(raw), 0, -1) * np.array(raw)[order]
-    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)  # Holm 1979
     wide, seen = float(stdtrit(df, 0.975)), float(stdtrit(df, 1 - alpha / 2) + stdtrit(df, 0.8))
     return [
         Change(
             what,
             float(stored[what][0]),
-            Interval(value, value - wide * error, value + wide * error, judged.people, "by person"),
+            Interval.around(value, wide * error, judged.people, "by person"),
             float(p),
             bool(p < alpha),
             seen * errors[what],
         )
-        for (what, (value, error)), p in zip(now.items(), adjusted, strict=True)
+        for (what, (value, error)), p in zip(now.items(), holm(raw), strict=True)
     ]

@@ -5,16 +5,130 @@ is no event.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import polars as pl
 import pyarrow as pa
+from scipy.stats import f as f_distribution
 
 from tastemaker.errors import InputError
 from tastemaker.retention.report import Cell, ClaimReport, Intervals, Table, Verdict
-from tastemaker.retention.validity.reliability import ONE_ITEM, Retest, reliability_grid
+from tastemaker.retention.validity.correlation import pearson
+from tastemaker.retention.validity.polychoric import polychoric
 from tastemaker.retention.validity.table import Associations, ValiditySettings, association_table
 from tastemaker.stats.intervals import Interval
+
+GRID = (0.5, 0.6, 0.7, 0.8, 0.9)
+ONE_ITEM = (
+    "one item: alpha, omega and a factor model of it alone are not identified; ask it again of the same"
+    " people (test-retest)"
+)
+
+
+def alpha(covariance: npt.ArrayLike, n: int) -> Interval:
+    """Cronbach's alpha of the k items with this covariance (k, k) over n respondents, with Feldt's interval.
+
+    alpha = k / (k - 1) (1 - trace / sum). One item: NaN, with the reason. Raises InputError on a matrix that
+    is not square and symmetric, n below 2, or items without spread. Source: Cronbach 1951; Feldt,
+    Psychometrika 1965.
+    """
+    s = np.asarray(covariance, dtype=np.float64)
+    if s.ndim != 2 or s.shape[0] != s.shape[1] or not np.allclose(s, s.T) or n < 2:
+        raise InputError(
+            f"alpha needs a symmetric covariance of the items and n of at least 2; got shape {s.shape} and n"
+            f" = {n}"
+        )
+    k = len(s)
+    if k == 1:
+        return Interval.unknown(n, "Cronbach alpha", ONE_ITEM)
+    if not s.sum() > 0:
+        raise InputError("alpha needs items whose sum varies; everyone has the same total")
+    value = float(k / (k - 1) * (1 - np.trace(s) / s.sum()))
+    low, high = (1 - (1 - value) * f_distribution.ppf(q, n - 1, (n - 1) * (k - 1)) for q in (0.975, 0.025))
+    assumptions = (
+        "items measure one thing equally well, with independent errors",
+        "respondents are independent",
+    )
+    return Interval(value, float(low), float(high), n, "Cronbach alpha", assumptions)
+
+
+@dataclass(frozen=True)
+class Disattenuated:
+    """What a correlation would be without measurement error, if the two reliabilities were these; above 1 is
+    impossible.
+    """
+
+    reliability_a: float
+    reliability_b: float
+    correlation: float
+    possible: bool
+
+
+def reliability_grid(r: float, grid: Sequence[float] = GRID) -> list[Disattenuated]:
+    """r / sqrt(reliability_a reliability_b) over all pairs of `grid`: how far a single item's unknown
+    reliability matters.
+
+    Raises InputError on a reliability outside (0, 1] or |r| > 1. Source: Spearman 1904.
+    """
+    if not abs(r) <= 1 or not all(0 < item <= 1 for item in grid):
+        raise InputError(f"a grid needs |r| <= 1 and reliabilities in (0, 1]; got r = {r} and {tuple(grid)}")
+    pairs = [(a, b) for a in grid for b in grid if b >= a]
+    return [Disattenuated(a, b, r / np.sqrt(a * b), abs(r) <= np.sqrt(a * b)) for a, b in pairs]
+
+
+@dataclass(frozen=True)
+class Retest:
+    """Agreement of two answers of one person to one question about one item: as numbers, and as ordered
+    answers.
+    """
+
+    pairs: int
+    pearson: Interval
+    polychoric: Interval
+
+
+def retest(
+    surveys: pa.Table,
+    question: str,
+    *,
+    weight: str | None = None,
+    key: Sequence[str | int] = (0,),
+) -> Retest:
+    """Correlation of the first and the second answer where the same user was asked `question` about the same
+    item again.
+
+    surveys: rows of `schema.SURVEYS`; `weight`: a column, taken from the first answer. Give the re-asked a
+    random choice, or the result speaks only for those who were asked twice. Without a pair the values are
+    NaN, with the reason. Raises InputError when a question is unknown or its timestamps are missing.
+    """
+    frame = pl.DataFrame(pl.from_arrow(surveys)).filter(pl.col("question") == question)
+    if frame.is_empty():
+        known = ", ".join(sorted(set(surveys["question"].to_pylist())))
+        raise InputError(f"question '{question}' was never asked; the table has {known}")
+    answered = frame.filter(pl.col("answer").is_not_null()).sort("timestamp", nulls_last=True)
+    if answered["timestamp"].null_count():
+        raise InputError(
+            f"question '{question}': some answers have no timestamp, so which came first cannot be told"
+        )
+    columns = ["answer"] if weight is None else ["answer", weight]
+    twice = answered.group_by("user_id", "item_id", maintain_order=True).agg(
+        pl.len().alias("times"),
+        *(pl.col(column).first().alias(f"first_{column}") for column in columns),
+        pl.col("answer").get(1, null_on_oob=True),
+    )
+    twice = twice.filter(pl.col("times") >= 2)
+    if twice.height < 3:
+        reason = f"{twice.height} re-asked pairs of '{question}': ask a random part again after some days"
+        none = Interval.unknown(twice.height, "test-retest", reason)
+        return Retest(twice.height, none, none)
+    first, second, users = (twice[c].to_numpy() for c in ("first_answer", "answer", "user_id"))
+    w = None if weight is None else twice[f"first_{weight}"].to_numpy()
+    results = [f(first, second, w, users=users, key=key) for f in (pearson, polychoric)]
+    return Retest(twice.height, *results)
+
 
 CEILING = 0.85  # of a correlation: above it two questions are one
 LIMIT = 0.15  # of information: the published limit, here asked of the normalised value
@@ -53,15 +167,10 @@ def validity_claim(
         tables=_tables(table, questions[0], retests or {}),
         figures=_figures(table),
         assumptions=(
-            (
-                "users are independent of each other",
-                "the weights make those who answered stand for everyone asked",
-            )
+            "users are independent of each other",
+            "the weights make those who answered stand for everyone asked"
             if settings.weight
-            else (
-                "users are independent of each other",
-                "those who answered both questions are like everyone else: no weights",
-            )
+            else "those who answered both questions are like everyone else: no weights",
         ),
         limits=(
             ONE_ITEM.capitalize() + ".",
@@ -88,13 +197,8 @@ def _verdict(associations: Associations, first: str) -> tuple[Verdict, str]:
         if r is None:
             judged.append((False, False, f"{label}: {row[f'{kind}_reason']}"))
             continue
-        judged.append(
-            (
-                low > 0 and high < CEILING,
-                high < 0 or low > CEILING,
-                f"{label} = {r:.2f} [{low:.2f}, {high:.2f}]",
-            )
-        )
+        text = f"{label} = {r:.2f} [{low:.2f}, {high:.2f}]"
+        judged.append((low > 0 and high < CEILING, high < 0 or low > CEILING, text))
     for row in associations.events.to_pylist():
         value, low, high = (row[f"normalised{end}"] for end in ("", "_low", "_high"))
         if value is None or low is None or high is None:
@@ -122,16 +226,18 @@ def _estimate(row: Mapping[str, Any], column: str, n: str = "n") -> Interval:
 
 def _tables(associations: Associations, first: str, retests: Mapping[str, Retest]) -> tuple[Table, ...]:
     rows = associations.pairs.to_pylist()
-    cells = [
-        _who(row)
-        | {
-            "polychoric": _estimate(row, "polychoric"),
-            "effective n": round(row["ess"]),
-            "users": row["users"],
-        }
+    columns = ("content", "questions", "polychoric", "effective n", "users")
+    cells = tuple(
+        (
+            row["group"],
+            f"{row['a']}, {row['b']}",
+            _estimate(row, "polychoric"),
+            round(row["ess"]),
+            row["users"],
+        )
         for row in rows
-    ]
-    tables = [Table.of("Correlations (polychoric)", cells, "Intervals from resampling users.")]
+    )
+    tables = [Table("Correlations (polychoric)", columns, cells, "Intervals from resampling users.")]
     contrasts = associations.contrasts.to_pylist()
     if contrasts:
         note = (
@@ -147,35 +253,17 @@ def _tables(associations: Associations, first: str, retests: Mapping[str, Retest
     ]
     tables.append(_reliability(overall))
     if retests:
-        asked: list[dict[str, Cell]] = [
-            {
-                "question": name,
-                "asked twice": retest.pairs,
-                "Pearson": retest.pearson,
-                "polychoric": retest.polychoric,
-            }
-            for name, retest in retests.items()
-        ]
-        tables.append(
-            Table.of(
-                "Test-retest", asked, "Of the people asked twice; a random choice of them speaks for all."
-            )
-        )
+        twice = ("question", "asked twice", "Pearson", "polychoric")
+        asked = tuple((name, item.pairs, item.pearson, item.polychoric) for name, item in retests.items())
+        note = "Of the people asked twice; a random choice of them speaks for all."
+        tables.append(Table("Test-retest", twice, asked, note))
     return tuple(tables)
-
-
-def _who(row: Mapping[str, Any]) -> dict[str, Cell]:
-    return {"content": row["group"], "questions": f"{row['a']}, {row['b']}"}
 
 
 def _contrast(row: Mapping[str, Any]) -> dict[str, Cell]:
     about: dict[str, Cell] = {"content": row["group"], "reading": row["reading"], "contrast": row["contrast"]}
-    return about | {
-        "difference": _estimate(row, "difference"),
-        "z": row["z"],
-        "p": row["p"],
-        "test": row["test"],
-    }
+    about["difference"] = _estimate(row, "difference")
+    return about | {name: row[name] for name in ("z", "p", "test")}
 
 
 def _event(row: Mapping[str, Any]) -> dict[str, Cell]:

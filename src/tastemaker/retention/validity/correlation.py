@@ -2,19 +2,90 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
+from tastemaker.arrays import Floats, Ints
 from tastemaker.errors import InputError
-from tastemaker.retention.validity.resample import bounds, by_user, checked
 from tastemaker.stats.intervals import Interval
+from tastemaker.stats.random import generator
 
-Floats = npt.NDArray[np.float64]
+_HELD = 4_000_000  # numbers held at once
+
+
+def by_user(values: Floats, users: npt.ArrayLike | None) -> Floats:
+    """(U, k) sums by user of values (n, k); each row is a user of its own when `users` (n,) is not given."""
+    if users is None:
+        return values
+    owner = np.unique(np.asarray(users), return_inverse=True)[1]
+    if len(owner) != len(values):
+        raise InputError(f"users has {len(owner)} entries for {len(values)} rows; give the user of each row")
+    return np.column_stack([np.bincount(owner, column) for column in values.T])
+
+
+def resampled(sums: Floats, key: Sequence[str | int], resamples: int) -> Floats:
+    """(resamples, k) totals of as many users drawn with replacement; sums (U, k)."""
+    if resamples < 1:
+        raise InputError(f"resamples is {resamples}; a bootstrap needs at least 1")
+    rng = generator(*key, "bootstrap of users")
+    n = len(sums)
+    out = np.empty((resamples, sums.shape[1]))
+    step = max(1, _HELD // n)
+    for start in range(0, resamples, step):
+        size = min(step, resamples - start)
+        drawn = (
+            rng.integers(0, n, size=(size, n), dtype=np.int32)
+            + (np.arange(size, dtype=np.int64) * n)[:, None]
+        )
+        counts = np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n)
+        out[start : start + size] = counts @ sums
+    return out
+
+
+def bounds(
+    sums: Floats,
+    statistic: Callable[[Floats], Floats],
+    key: Sequence[str | int],
+    resamples: int,
+) -> tuple[float, float]:
+    """95 % percentile interval of `statistic`, which maps totals (r, k) to values (r,); resamples without a
+    value are left out.
+    """
+    values = statistic(resampled(sums, key, resamples))
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return float("nan"), float("nan")
+    low, high = np.quantile(values, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def checked(
+    *arrays: npt.ArrayLike, weight: npt.ArrayLike | None, names: Sequence[str]
+) -> tuple[list[Floats], Floats, Ints]:
+    """Arrays of equal length as float64 without the rows where one is NaN or has no weight; the weights; the
+    rows kept.
+
+    Raises InputError on unequal lengths, no row left, a negative or infinite weight.
+    """
+    results = [np.asarray(array, dtype=np.float64) for array in arrays]
+    w = np.ones(len(results[0])) if weight is None else np.asarray(weight, dtype=np.float64)
+    if len({len(part) for part in [*results, w]}) > 1:
+        raise InputError(
+            f"{', '.join(names)} and the weights have {[len(part) for part in [*results, w]]} rows; give one"
+            " value a row"
+        )
+    wrong = ~(w >= 0) | np.isinf(w)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise InputError(f"row {row + 1}: the weight is {w[row]:g}; weights are finite and at least 0")
+    selected = np.flatnonzero((w > 0) & np.all([~np.isnan(item) for item in results], axis=0))
+    return [item[selected] for item in results], w[selected], selected
+
+
 USERS = "users are independent of each other"
 CONSTANT = "everyone gave the same answer: a correlation needs answers that differ"
 
@@ -27,7 +98,6 @@ def pearson(
     users: npt.ArrayLike | None = None,
     key: Sequence[str | int] = (0,),
     resamples: int = 500,
-    level: float = 0.95,
 ) -> Interval:
     """Weighted Pearson correlation of a and b (n,) with a percentile interval from resampling users.
 
@@ -40,11 +110,11 @@ def pearson(
     kind = "weighted Pearson" if weight is not None else "Pearson"
     if len(x) < 3 or x.min() == x.max() or y.min() == y.max():
         reason = CONSTANT if len(x) >= 3 else f"{len(x)} complete rows: a correlation needs at least 3"
-        return Interval(float("nan"), float("nan"), float("nan"), len(x), kind, (USERS,), reason)
+        return Interval.unknown(len(x), kind, reason, (USERS,))
     x, y = x - w @ x / w.sum(), y - w @ y / w.sum()
     sums = by_user(w[:, None] * np.column_stack([np.ones(len(x)), x, y, x * x, y * y, x * y]), owners)
     value = float(_from_sums(sums.sum(axis=0)[None])[0])
-    low, high = bounds(sums, _from_sums, key, resamples, level)
+    low, high = bounds(sums, _from_sums, key, resamples)
     return Interval(value, low, high, len(sums), kind, (USERS,))
 
 
@@ -70,28 +140,16 @@ class Comparison:
     method: str
 
 
-def compare_dependent(
-    r_ac: float,
-    r_bc: float,
-    r_ab: float,
-    n: float,
-    method: Literal["hittner", "steiger"] = "hittner",
-    *,
-    level: float = 0.95,
-) -> Comparison:
+def compare_dependent(r_ac: float, r_bc: float, r_ab: float, n: float) -> Comparison:
     """Is r(a, c) different from r(b, c) among the same n respondents? They share c, so they are not
     independent.
 
     z = (atanh r_ac - atanh r_bc) sqrt(n - 3) / sqrt(2 - 2 s), with s the covariance of the two Fisher z at a
-    common r: their mean (Steiger), or the mean of the Fisher z taken back (Hittner, May and Silver). Give n =
-    effective size when weighted. The interval is Zou's. Raises InputError on |r| >= 1, an impossible triple,
-    or n <= 3.
+    common r, the mean of the Fisher z taken back. Give n = effective size when weighted. The interval is
+    Zou's. Raises InputError on |r| >= 1, an impossible triple, or n <= 3.
 
-    Source: Steiger, Psychological Bulletin 1980; Hittner, May and Silver, J. General Psychology 2003; Zou,
-    Psych. Methods 2007.
+    Source: Hittner, May and Silver, J. General Psychology 2003; Zou, Psych. Methods 2007.
     """
-    if method not in ("hittner", "steiger"):
-        raise InputError(f"method '{method}' is unknown; choose hittner or steiger")
     if not max(abs(r_ac), abs(r_bc), abs(r_ab)) < 1 or not n > 3:
         raise InputError(
             f"correlations lie between -1 and 1 and n is above 3; got {r_ac}, {r_bc}, {r_ab} and n = {n}"
@@ -102,22 +160,22 @@ def compare_dependent(
             " rows?"
         )
     za, zb = np.arctanh(r_ac), np.arctanh(r_bc)
-    common = np.tanh((za + zb) / 2) if method == "hittner" else (r_ac + r_bc) / 2
+    common = np.tanh((za + zb) / 2)
     s = (r_ab * (1 - 2 * common**2) - common**2 * (1 - 2 * common**2 - r_ab**2) / 2) / (1 - common**2) ** 2
     z = float((za - zb) * np.sqrt(n - 3) / np.sqrt(2 - 2 * s))
-    low, high = _zou(r_ac, r_bc, r_ab, n, level)
-    return Comparison(r_ac - r_bc, low, high, z, float(2 * ndtr(-abs(z))), n, method)
+    low, high = _zou(r_ac, r_bc, r_ab, n)
+    return Comparison(r_ac - r_bc, low, high, z, float(2 * ndtr(-abs(z))), n, "hittner")
 
 
-def _fisher(r: float, n: float, level: float) -> tuple[float, float]:
-    """The interval of one correlation by Fisher's z."""
-    half = ndtri((1 + level) / 2) / np.sqrt(n - 3)
+def _fisher(r: float, n: float) -> tuple[float, float]:
+    """The 95 % interval of one correlation by Fisher's z."""
+    half = ndtri(0.975) / np.sqrt(n - 3)
     return float(np.tanh(np.arctanh(r) - half)), float(np.tanh(np.arctanh(r) + half))
 
 
-def _zou(r_ac: float, r_bc: float, r_ab: float, n: float, level: float) -> tuple[float, float]:
+def _zou(r_ac: float, r_bc: float, r_ab: float, n: float) -> tuple[float, float]:
     """Interval of r_ac - r_bc from the two Fisher intervals and the covariance of the two correlations."""
-    (l1, u1), (l2, u2) = [_fisher(r, n, level) for r in (r_ac, r_bc)]
+    (l1, u1), (l2, u2) = [_fisher(r, n) for r in (r_ac, r_bc)]
     shared = (r_ab - r_ac * r_bc / 2) * (1 - r_ac**2 - r_bc**2 - r_ab**2) + r_ab**3
     c = shared / ((1 - r_ac**2) * (1 - r_bc**2))
     down = (r_ac - l1) ** 2 + (u2 - r_bc) ** 2 - 2 * c * (r_ac - l1) * (u2 - r_bc)
@@ -126,7 +184,7 @@ def _zou(r_ac: float, r_bc: float, r_ab: float, n: float, level: float) -> tuple
     return float(difference - np.sqrt(max(down, 0))), float(difference + np.sqrt(max(up, 0)))
 
 
-def compare_independent(r_1: float, n_1: float, r_2: float, n_2: float, *, level: float = 0.95) -> Comparison:
+def compare_independent(r_1: float, n_1: float, r_2: float, n_2: float) -> Comparison:
     """Is a correlation different between two groups of different people? Fisher z, as published for the
     by-content rows.
 
@@ -137,19 +195,10 @@ def compare_independent(r_1: float, n_1: float, r_2: float, n_2: float, *, level
             f"correlations lie between -1 and 1 and n is above 3; got {r_1}, {r_2}, n = {n_1}, {n_2}"
         )
     z = float((np.arctanh(r_1) - np.arctanh(r_2)) / np.sqrt(1 / (n_1 - 3) + 1 / (n_2 - 3)))
-    ends = [_fisher(r, n, level) for r, n in ((r_1, n_1), (r_2, n_2))]
-    down = np.hypot(r_1 - ends[0][0], ends[1][1] - r_2)
-    up = np.hypot(ends[0][1] - r_1, r_2 - ends[1][0])
-    d = r_1 - r_2
-    return Comparison(
-        d,
-        float(d - down),
-        float(d + up),
-        z,
-        float(2 * ndtr(-abs(z))),
-        n_1 + n_2,
-        "Fisher z of independent groups",
-    )
+    (low_1, high_1), (low_2, high_2) = _fisher(r_1, n_1), _fisher(r_2, n_2)
+    down, up = np.hypot(r_1 - low_1, high_2 - r_2), np.hypot(high_1 - r_1, r_2 - low_2)
+    d, p = r_1 - r_2, float(2 * ndtr(-abs(z)))
+    return Comparison(d, float(d - down), float(d + up), z, p, n_1 + n_2, "Fisher z of independent groups")
 
 
 def difference_by_user(
@@ -171,20 +220,10 @@ def difference_by_user(
     owner = np.unique(np.asarray(users), return_inverse=True)[1]
     parts = []
     for pair, mask in zip((first, second), rows, strict=True):
-        w = np.asarray(mask, dtype=np.float64) * (
-            1.0 if weight is None else np.asarray(weight, dtype=np.float64)
-        )
+        w = np.asarray(mask, dtype=np.float64) * np.asarray(1.0 if weight is None else weight)
         (x, y), kept_weight, selected = checked(*pair, weight=w, names=("a", "b"))
         if len(x) < 3 or x.min() == x.max() or y.min() == y.max():
-            return Interval(
-                float("nan"),
-                float("nan"),
-                float("nan"),
-                len(x),
-                "difference of correlations",
-                (USERS,),
-                CONSTANT,
-            )
+            return Interval.unknown(len(x), "difference of correlations", CONSTANT, (USERS,))
         x, y = x - x.mean(), y - y.mean()
         block = kept_weight[:, None] * np.column_stack([np.ones(len(x)), x, y, x * x, y * y, x * y])
         parts.append(
@@ -197,7 +236,6 @@ def difference_by_user(
     def gap(s: Floats) -> Floats:
         return _from_sums(s[:, :6]) - _from_sums(s[:, 6:])
 
-    low, high = bounds(sums, gap, key, resamples, 0.95)
-    return Interval(
-        float(gap(sums.sum(axis=0)[None])[0]), low, high, len(sums), "difference of correlations", (USERS,)
-    )
+    low, high = bounds(sums, gap, key, resamples)
+    value = float(gap(sums.sum(axis=0)[None])[0])
+    return Interval(value, low, high, len(sums), "difference of correlations", (USERS,))

@@ -8,12 +8,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr, ndtri, owens_t
 
+from tastemaker.arrays import Floats
 from tastemaker.errors import InputError
-from tastemaker.retention.validity.correlation import CONSTANT, USERS
-from tastemaker.retention.validity.resample import bounds, by_user, checked
+from tastemaker.retention.validity.correlation import CONSTANT, USERS, bounds, by_user, checked
 from tastemaker.stats.intervals import Interval
 
-Floats = npt.NDArray[np.float64]
 _END = 0.99999  # of rho
 _FAR = 9.0  # a threshold beyond which a normal variable is never
 _STEPS = 60
@@ -27,7 +26,6 @@ def polychoric(
     users: npt.ArrayLike | None = None,
     key: Sequence[str | int] = (0,),
     resamples: int = 300,
-    level: float = 0.95,
 ) -> Interval:
     """Two-step polychoric correlation of ordered answers a, b (n,) with a percentile interval from resampling
     users.
@@ -42,7 +40,7 @@ def polychoric(
     kind = "two-step polychoric" + ("" if weight is None else ", weighted")
     (rows, i), (columns, j) = np.unique(x, return_inverse=True), np.unique(y, return_inverse=True)
     if min(len(rows), len(columns)) < 2:
-        return Interval(float("nan"), float("nan"), float("nan"), len(x), kind, (USERS,), CONSTANT)
+        return Interval.unknown(len(x), kind, CONSTANT, (USERS,))
     if max(len(rows), len(columns)) > 20:
         raise InputError(
             f"{len(rows)} and {len(columns)} distinct values are too many for ordered answers; give at most"
@@ -53,7 +51,7 @@ def polychoric(
     indicator[np.arange(len(x)), i * shape[1] + j] = w
     sums = by_user(indicator, None if users is None else np.asarray(users)[selected])
     value = float(fit_polychoric(sums.sum(axis=0).reshape(shape)))
-    low, high = bounds(sums, lambda s: fit_polychoric(s.reshape(-1, *shape)), key, resamples, level)
+    low, high = bounds(sums, lambda s: fit_polychoric(s.reshape(-1, *shape)), key, resamples)
     return Interval(value, low, high, len(sums), kind, (USERS, "the answers are cut from normal variables"))
 
 
@@ -95,11 +93,11 @@ def thresholds_of(margin: Floats) -> Floats:
 def _likelihood(n: Floats, h: Floats, k: Floats, rho: Floats) -> tuple[Floats, Floats, Floats]:
     """(m,) log-likelihood a unit of weight, its derivative in rho, and the expected information."""
     h_grid, k_grid, r = h[:, :, None], k[:, None, :], rho[:, None, None]
-    p = np.maximum(_cells(_corners(bivariate_normal(h_grid, k_grid, r), ndtr(h), ndtr(k))), 1e-300)
+    p = np.maximum(cells(corners(bivariate_normal(h_grid, k_grid, r), ndtr(h), ndtr(k))), 1e-300)
     density = np.exp(-(h_grid**2 - 2 * r * h_grid * k_grid + k_grid**2) / (2 * (1 - r**2))) / (
         2 * np.pi * np.sqrt(1 - r**2)
     )
-    slope = _cells(_corners(density, np.zeros_like(h), np.zeros_like(k), top=0.0))
+    slope = cells(corners(density, np.zeros_like(h), np.zeros_like(k), top=0.0))
     seen = n > 0
     value = np.where(seen, n * np.log(p), 0.0).sum(axis=(1, 2))
     score = np.where(seen, n * slope / p, 0.0).sum(axis=(1, 2))
@@ -107,7 +105,7 @@ def _likelihood(n: Floats, h: Floats, k: Floats, rho: Floats) -> tuple[Floats, F
     return value, score, information
 
 
-def _corners(inner: Floats, row_end: Floats, column_end: Floats, top: float = 1.0) -> Floats:
+def corners(inner: Floats, row_end: Floats, column_end: Floats, top: float = 1.0) -> Floats:
     """(m, r + 1, c + 1) values at every corner of the cells, given those at the inner ones and along the far
     edges.
     """
@@ -118,7 +116,7 @@ def _corners(inner: Floats, row_end: Floats, column_end: Floats, top: float = 1.
     return out
 
 
-def _cells(corners: Floats) -> Floats:
+def cells(corners: Floats) -> Floats:
     """(m, r, c) mass of each cell from the distribution function at its corners."""
     return np.diff(np.diff(corners, axis=1), axis=2)
 

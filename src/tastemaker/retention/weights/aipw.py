@@ -5,15 +5,15 @@ it could be.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from scipy import stats
 
+from tastemaker.arrays import Floats, Ints
 from tastemaker.errors import InputError
-from tastemaker.retention.weights.newton import gram
+from tastemaker.retention.weights.design import gram
 from tastemaker.retention.weights.weigh import (
     Prepared,
     WeightSettings,
@@ -25,8 +25,6 @@ from tastemaker.schema.columns import codes
 from tastemaker.stats.intervals import Interval
 from tastemaker.stats.random import dealt, generator
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 Scale = tuple[float, float]
 
 MISSING_AT_RANDOM = "given the covariates, who answers does not depend on the answer"
@@ -34,7 +32,7 @@ NOTHING = "no category has enough answers"
 POSITIVE = "everyone shown could have answered"
 
 
-def answered_mean(shown: pa.Table, *, level: float = 0.95, name: str = "surveys") -> Interval:
+def answered_mean(shown: pa.Table, *, name: str = "surveys") -> Interval:
     """Mean of the answers that came, by design weight alone: what anyone gets who forgets those who did not
     answer.
 
@@ -46,9 +44,8 @@ def answered_mean(shown: pa.Table, *, level: float = 0.95, name: str = "surveys"
     mean = float(weight @ filled / weight.sum())
     rests = ("those who did not answer would have answered like those who did",)
     influence = weight * (filled - mean) / weight.sum()
-    return _interval(
-        mean, influence, owner, values, Interval(mean, 0, 0, 0, "mean of the answers", rests), level
-    )
+    about = Interval(mean, 0, 0, 0, "mean of the answers", rests)
+    return _interval(mean, influence, owner, values, about)
 
 
 def weighted_mean(
@@ -56,7 +53,6 @@ def weighted_mean(
     covariates: Sequence[str],
     *,
     scale: Scale | None = None,
-    level: float = 0.95,
     name: str = "surveys",
 ) -> Interval:
     """As published: mean of the answers under the response weights, weights taken as known, variance from
@@ -73,7 +69,7 @@ def weighted_mean(
         mean = float(weight @ filled / weight.sum())
         about = Interval(mean, 0, 0, 0, "weighted mean", (MISSING_AT_RANDOM, POSITIVE))
         influence = weight * (filled - mean) / weight.sum()
-        return _interval(mean, influence, codes(rows, "user_id", name)[0], given.values, about, level)
+        return _interval(mean, influence, codes(rows, "user_id", name)[0], given.values, about)
 
     return _with_thin(shown, covariates, main, scale, name)
 
@@ -85,7 +81,6 @@ def aipw_mean(
     key: Sequence[str | int] = (0,),
     folds: int = 5,
     scale: Scale | None = None,
-    level: float = 0.95,
     name: str = "surveys",
 ) -> Interval:
     """Doubly robust mean of the answers over everyone shown: right when either the answer model or the
@@ -120,9 +115,7 @@ def aipw_mean(
         given = prepare(rows, covariates, WeightSettings(), name, allow_constant=True)
         owner = codes(rows, "user_id", name)[0]
         value, influence = _influence(given, _cross_fit(given, owner, folds, key, name))
-        return _interval(
-            value, influence, owner, given.values, Interval(value, 0, 0, 0, "AIPW", rests), level
-        )
+        return _interval(value, influence, owner, given.values, Interval(value, 0, 0, 0, "AIPW", rests))
 
     return _with_thin(shown, covariates, main, scale, name)
 
@@ -141,7 +134,7 @@ def _with_thin(
     users = len(codes(shown, "user_id", name)[1])
     if rows.all():
         why = f"{NOTHING}: {'; '.join(category.text for category in thin)}"
-        return Interval(np.nan, np.nan, np.nan, users, "mean", (), why)
+        return Interval.unknown(users, "mean", why)
     estimate = main(shown.filter(pa.array(~rows)) if thin else shown)
     if estimate.reason:
         return estimate
@@ -207,11 +200,7 @@ def _influence(given: Prepared, predicted: Floats) -> tuple[float, Floats]:
     return value, given.d * (predicted + ratio * residual - value - (ratio - 1) * fitted) / total
 
 
-def _interval(
-    value: float, influence: Floats, owner: Ints, values: Floats, about: Interval, level: float
-) -> Interval:
-    if not 0 < level < 1:
-        raise InputError(f"level is {level}; give the coverage of the interval, above 0 and below 1")
+def _interval(value: float, influence: Floats, owner: Ints, values: Floats, about: Interval) -> Interval:
     users = int(owner.max()) + 1
     answers = values[~np.isnan(values)]
     if answers.min() == answers.max():
@@ -219,13 +208,12 @@ def _interval(
             f"everyone gave the same answer ({answers[0]:g}): its spread among those who did not answer"
             " cannot be told"
         )
-        nan = float("nan")
-        return replace(about, value=nan, low=nan, high=nan, n=users, reason=reason)
+        return Interval.unknown(users, about.kind, reason, about.assumptions)
     squares = np.bincount(owner, influence, minlength=users) ** 2
     variance = float(squares.sum()) * users / max(users - 1, 1)
     df = float(squares.sum() ** 2 / (squares**2).sum())  # Satterthwaite: a few large terms leave little
-    half = float(stats.t.ppf((1 + level) / 2, df)) * variance**0.5
-    return replace(about, value=value, low=value - half, high=value + half, n=users)
+    half = stats.t.ppf(0.975, df) * variance**0.5
+    return Interval.around(value, half, users, about.kind, about.assumptions)
 
 
 @dataclass(frozen=True)

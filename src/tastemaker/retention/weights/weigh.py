@@ -4,20 +4,83 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tastemaker.arrays import Bools, Floats
 from tastemaker.errors import InputError
+from tastemaker.retention.report import Cell, Table
 from tastemaker.retention.surveys import check_probability
-from tastemaker.retention.weights.balance import balance_table
-from tastemaker.retention.weights.design import Design, categories, design
-from tastemaker.retention.weights.newton import Balanced, balance
+from tastemaker.retention.weights.design import Balanced, Design, balance, categories, design, gram
 from tastemaker.schema.columns import codes, numbers
 
-Floats = npt.NDArray[np.float64]
+
+def balance_table(design: Design, target: Floats, before: Floats, after: Floats) -> pa.Table:
+    """One row a moment: covariate, kind (mean, square, product), target, answered and weighted mean,
+    smd_before, smd_after.
+
+    target, before, after (n,): weights of everyone shown, of those who answered, and of those who answered
+    after weighting (0 for others). A standardised difference divides by the standard deviation under
+    `target`. Means are in the data's units; squares and products of standardised covariates. Columns of two
+    values have no square, exclusive categories no product.
+    """
+    x, p = design.x, len(design.names)
+    sides = [weight / weight.sum() for weight in (target, before, after)]
+    first = [weight @ x for weight in sides]
+    second = [_second(x, weight) for weight in sides]
+    spread, two_valued = _spread(x, sides[0], second[0])
+    rows: list[dict[str, object]] = []
+    for j, name in enumerate(design.names):
+        means = [float(design.mean[j] + design.scale[j] * item[j]) for item in first]
+        rows.append(_row(name, "mean", means, [float(item[j]) for item in first], 1.0))
+    pairs = [(j, j) for j in range(p)] + list(combinations(range(p), 2))
+    for j, k in pairs:
+        if spread[j, k] < 1e-6 or (j == k and two_valued[j]):
+            continue
+        name = f"{design.names[j]}²" if j == k else f"{design.names[j]} × {design.names[k]}"
+        means = [float(item[j, k]) for item in second]
+        if k != j and design.names[j].split("=")[0] == design.names[k].split("=")[0]:
+            continue
+        rows.append(_row(name, "square" if j == k else "product", means, means, float(spread[j, k])))
+    return pa.Table.from_pylist(rows)
+
+
+def _second(x: Floats, weight: Floats) -> Floats:
+    """(p, p) weighted means of x_j x_k; rows without weight are left out."""
+    on = weight > 0
+    return gram(x, weight) if on.all() else gram(x[on], weight[on])
+
+
+def _spread(x: Floats, weight: Floats, second: Floats) -> tuple[Floats, Bools]:
+    """(p, p) standard deviations of x_j x_k under `weight`, and (p,) which columns take two values.
+
+    Of those the square is a line in the column itself: the fourth moment is as small as the third allows.
+    """
+    third, fourth = np.zeros(x.shape[1]), np.zeros_like(second)
+    for start in range(0, len(x), 1 << 16):
+        part, w = x[start : start + (1 << 16)], weight[start : start + (1 << 16)]
+        squares = part**2
+        third += w @ (squares * part)
+        fourth += (squares * w[:, None]).T @ squares
+    spread = np.sqrt(np.maximum(fourth - second**2, 0.0))
+    return spread, np.diag(fourth) - 1 - third**2 < 1e-8 * np.diag(fourth)
+
+
+def _row(name: str, kind: str, means: list[float], moments: list[float], spread: float) -> dict[str, object]:
+    return {
+        "covariate": name,
+        "kind": kind,
+        "target": means[0],
+        "answered": means[1],
+        "weighted": means[2],
+        "smd_before": (moments[1] - moments[0]) / spread,
+        "smd_after": (moments[2] - moments[0]) / spread,
+    }
+
+
 LIMIT = 0.1  # of |SMD|: the published acceptance
 LEAST = 10  # people who answered in a category; below, one answer stands for too many to be modelled
 
@@ -104,12 +167,12 @@ class Prepared:
     fitted balance, and the rows (n,) of each category.
     """
 
-    answered: npt.NDArray[np.bool_]
+    answered: Bools
     values: Floats
     d: Floats
     design: Design
     fit: Balanced
-    categories: list[tuple[str, npt.NDArray[np.bool_]]]
+    categories: list[tuple[str, Bools]]
 
 
 def read_answers(shown: pa.Table, name: str) -> tuple[Floats, Floats]:
@@ -132,7 +195,7 @@ def read_answers(shown: pa.Table, name: str) -> tuple[Floats, Floats]:
 
 def thin_categories(
     shown: pa.Table, covariates: Sequence[str], name: str
-) -> tuple[tuple[ThinCategory, ...], npt.NDArray[np.bool_]]:
+) -> tuple[tuple[ThinCategory, ...], Bools]:
     """The categories that fewer than LEAST people answered in, rarest reasons first found, and their rows
     (n,).
 
@@ -243,3 +306,52 @@ def _trim(weight: Floats, given: Prepared, trim: float | None) -> tuple[Floats, 
     cap = trim * weight.sum() / given.answered.sum()
     cut = np.minimum(weight, cap)
     return cut * (weight.sum() / cut.sum()), int((weight > cap).sum())
+
+
+STAGES = ("shown", "played", "asked", "answered")
+
+
+def asked_of_shown(
+    shown: pa.Table, covariates: Sequence[str], settings: WeightSettings = WeightSettings(), name: str = "log"
+) -> pa.Table:
+    """The rows of `shown` that were asked, with `asked_probability`: how likely a shown row with these
+    covariates was to be played, to be free of the limits of asking, and to be drawn, fitted so that those
+    asked match everything shown in the mean of each covariate.
+
+    shown: one row an item of a list that somebody saw, with user_id, asked (0 or 1) and the covariates.
+    Weighing the result by `response_weights` makes its answers stand for everything shown. Raises InputError
+    as `response_weights`.
+    """
+    asked = numbers(shown, "asked", name) > 0
+    stage = pa.table({name: shown[name] for name in ("user_id", *covariates)})
+    stage = stage.append_column("answer", pa.array(np.where(asked, 1.0, np.nan), from_pandas=True))
+    stage = stage.append_column("asked_probability", pa.array(np.ones(len(asked))))
+    chance = 1 / response_weights(stage, covariates, settings, name=name).weight[asked]
+    rows = shown.filter(pa.array(asked))
+    if "asked_probability" in rows.column_names:
+        rows = rows.drop_columns(["asked_probability"])
+    return rows.append_column("asked_probability", pa.array(np.minimum(chance, 1.0)))
+
+
+def stages_table(shown: pa.Table, covariates: Sequence[str], name: str = "log") -> Table:
+    """Rows and people left at each of STAGES, and how far the mean of the worst covariate has moved from
+    everything shown, in its standard deviations. shown: as for `asked_of_shown`, with played (0 or 1) and
+    answer.
+    """
+    x = design(shown, covariates, np.ones(shown.num_rows), 50, name, allow_constant=True)
+    owner = codes(shown, "user_id", name)[0]
+    within = {
+        "shown": np.ones(shown.num_rows, bool),
+        "played": numbers(shown, "played", name) > 0,
+        "asked": numbers(shown, "asked", name) > 0,
+        "answered": ~np.isnan(numbers(shown, "answer", name, nulls=True)),
+    }
+    rows: list[dict[str, Cell]] = []
+    for stage in STAGES:
+        on = within[stage]
+        moved = np.abs(x.x[on].mean(axis=0)) if on.any() and x.names else np.zeros(1)
+        worst = x.names[int(moved.argmax())] if x.names and stage != "shown" else ""
+        row: dict[str, Cell] = {"stage": stage, "rows": int(on.sum()), "people": len(np.unique(owner[on]))}
+        rows.append(row | {"worst |SMD| from shown": float(moved.max()), "of": worst})
+    note = "Before weighting; who is never asked by the draw of people (ask_holdout) is left out."
+    return Table.of("From shown to answered", rows, note)

@@ -10,10 +10,9 @@ from tastemaker.experiment.decide import Decision
 from tastemaker.experiment.effects import Effect, number
 from tastemaker.experiment.moments import clustered
 from tastemaker.experiment.readout import words
-from tastemaker.experiment.readout.days import day_bars, look_bars, look_rows
+from tastemaker.experiment.readout.days import Look, day_bars, look_bars, look_rows
 from tastemaker.experiment.readout.design import Design
 from tastemaker.experiment.readout.read import Reading
-from tastemaker.experiment.sequential import Look
 from tastemaker.experiment.surrogate import SurrogateIndex, SurrogatePlan, index_rows
 from tastemaker.retention.report import ClaimReport, Groups, Intervals, Table
 from tastemaker.stats.intervals import Interval
@@ -53,13 +52,9 @@ def readout_claim(
     split = reading.split
     if split.triggered is not None:
         share = sum(split.triggered.counts.values()) / sum(split.everybody.counts.values())
-        caption = (
-            f"Only units with '{design.triggered}' were analysed: {share:.1%} of all."
-            f" {split.everybody.reason}"
-        )
-        more.append(
-            Table.of("What it means for everybody", words.diluted_rows(reading.effects, share), caption)
-        )
+        caption = f"Only units with '{design.triggered}' were analysed: {share:.1%} of all."
+        rows, caption = words.diluted_rows(reading.effects, share), f"{caption} {split.everybody.reason}"
+        more.append(Table.of("What it means for everybody", rows, caption))
     claim = decision_claim(design, reading.decision, reading.effects, more)
     if daily is None:
         return claim
@@ -78,11 +73,8 @@ def decision_claim(
 ) -> ClaimReport:
     """The report of a decision, however its effects were found."""
     plan = design.plan
-    held = (
-        "A guardrail passes when harm beyond what is tolerated is excluded. Intervals are of one metric"
-        " alone; p"
-    )
-    held += " is corrected as 'held to' says."
+    held = "A guardrail passes when harm beyond what is tolerated is excluded. Intervals are of one metric"
+    held += " alone; p is corrected as 'held to' says."
     tables = [Table.of("Decision", words.decision_rows(decision), held)]
     if decision.sample_ratio is not None:
         units = f"Sample ratio, clusters of '{design.cluster}'" if design.cluster else "Sample ratio"
@@ -145,11 +137,8 @@ def watch_claim(
     rows = [_look_row(design, names[key], key, look) for key, look in last.items()]
     tables, figures = [], []
     for key, items in looks.items():
-        title = (
-            "Looks so far"
-            if key[1] == primary[0] and len(design.treatments) == 1
-            else f"Looks so far: {names[key]}"
-        )
+        alone = key[1] == primary[0] and len(design.treatments) == 1
+        title = "Looks so far" if alone else f"Looks so far: {names[key]}"
         caption = f"Planned before the start: {design.planned:,} units."
         tables.append(Table.of(title, look_rows(days, items, relative), caption))
         groups = tuple(look_bars(items, relative).items())
@@ -163,12 +152,8 @@ def watch_claim(
         figures=tuple(figures),
         assumptions=(*_TRUST, *_WATCHED),
         horizon=design.plan.horizon,
-        settings={
-            "experiment": design.id,
-            "planned": design.planned,
-            "n_min": design.n_min,
-            "alpha": design.plan.alpha,
-        },
+        settings={"experiment": design.id, "planned": design.planned}
+        | {"n_min": design.n_min, "alpha": design.plan.alpha},
     )
 
 
@@ -194,11 +179,8 @@ def _look_row(design: Design, name: str, key: tuple[str, str], look: Look) -> wo
     role = "primary" if key[1] in design.plan.primary else "exploratory"
     if key[1] in design.plan.guardrails:
         role, margin = "guardrail", design.plan.guardrails[key[1]]
-        told = {
-            1: "not worse",
-            -1: f"HARMED by more than {number(margin, design.kind, False)}",
-            0: "go on",
-        }
+        harmed = f"HARMED by more than {number(margin, design.kind, False)}"
+        told = {1: "not worse", -1: harmed, 0: "go on"}
         message = look.reason or told[_side(design, key, look)]
     return {"metric": name, "role": role, "so far": message}
 
@@ -228,6 +210,9 @@ def surrogate_claim(
         " of the index."
     )
     rows: list[Any] = [{"outcome": plan.long, "effect": estimate, "units": effect.n}]
+    moves = "One that moves says neither whether the long one moves nor by how much."
+    bars = ((plan.long, effect.value, effect.low, effect.high),)
+    picture = Intervals("Effect on the index", f"change of {plan.long}", bars, 0.0)
     return ClaimReport(
         f"'{plan.treatment}' changes {plan.long} in the long run",
         verdict,
@@ -235,31 +220,14 @@ def surrogate_claim(
         tables=(
             Table.of("Effect on the index", rows, note),
             Table.of("The index", index_rows(index)),
-            Table.of(
-                "Each short outcome alone",
-                words.effect_rows(alone),
-                "One that moves says neither whether the long one moves nor by how much.",
-            ),
+            Table.of("Each short outcome alone", words.effect_rows(alone), moves),
         ),
         assumptions=effect.assumptions,
         limits=(
-            (
-                "a surrogate that predicts users does not thereby predict effects: compare with past long"
-                " tests (arXiv 2402.17637)"
-            ),
+            "a surrogate that predicts users does not thereby predict effects: compare with past long tests"
+            " (arXiv 2402.17637)",
         ),
-        figures=(
-            (
-                Intervals(
-                    "Effect on the index",
-                    f"change of {plan.long}",
-                    ((plan.long, effect.value, effect.low, effect.high),),
-                    0.0,
-                ),
-            )
-            if not effect.reason
-            else ()
-        ),
+        figures=() if effect.reason else (picture,),
         horizon=plan.horizon,
         settings={"short outcomes": list(index.names), "long outcome": plan.long},
     )

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tastemaker.errors import InputError
 from tastemaker.experiment.checks import AATest
 from tastemaker.experiment.readout.design import Design
+from tastemaker.experiment.readout.logs import RETURN, Window, cut_of, unit_table
 from tastemaker.experiment.surrogate import SurrogatePlan
 from tastemaker.flows.pipeline import Report
-from tastemaker.flows.retention.experiment.load import in_file, open_table, read_design
-from tastemaker.flows.retention.report import write_claim
-from tastemaker.flows.retention.tables import read_typed, warn_of_slips
+from tastemaker.flows.retention.live.context import SHARES
+from tastemaker.flows.retention.tables import in_file, open_table, read_design, warn_of_slips, write_claim
 from tastemaker.schema.columns import codes
-from tastemaker.store import write_table
+from tastemaker.store import Database, Surveys, Workspace, write_table
+from tastemaker.store.database.surveys import DIFFERS
+from tastemaker.store.remote import uploaded
+from tastemaker.store.tables import read_typed
 
 
 def assign_units(units: Path, plan: Path, out: Path, column: str = "user_id") -> dict[str, Any]:
@@ -33,12 +38,8 @@ def assign_units(units: Path, plan: Path, out: Path, column: str = "user_id") ->
     write_table(out, assigned)
     counts = {count["values"]: count["counts"] for count in assigned["arm"].value_counts().to_pylist()}
     ratio = srm(counts, design.shares)
-    return {
-        "table": str(out),
-        "counts": dict(ratio.counts),
-        "p": ratio.p,
-        "text": f"{ratio.reason}\ntable: {out}",
-    }
+    text = f"{ratio.reason}\ntable: {out}"
+    return {"table": str(out), "counts": dict(ratio.counts), "p": ratio.p, "text": text}
 
 
 def check_experiment(
@@ -72,10 +73,8 @@ def check_experiment(
     lines += [*sound.alarms, *(f"WARNING: {warning}" for warning in sound.warnings)]
     ratio, passed, trials = split.worst, not (split.worst.alarm or sound.alarms), {}
     for test in _trials(table, design, runs, seed, report) if runs else ():
-        trials[test.metric] = {
-            name: getattr(test, name)
-            for name in ("rate", "up", "down", "limit", "tail", "uniform_p", "passed", "reason")
-        }
+        told = ("rate", "up", "down", "limit", "tail", "uniform_p", "passed", "reason")
+        trials[test.metric] = {name: getattr(test, name) for name in told}
         lines.append(f"{test.metric}: {test.reason}{'' if test.passed else '; REFUSED'}")
         passed = passed and test.passed
     lines.append("passed" if passed else "refused: find the cause before reading any effect from this test")
@@ -99,7 +98,7 @@ def _trials(table: Path, design: Design, runs: int, seed: int, report: Report) -
     """
     from tastemaker.experiment import aa_test, clustered
     from tastemaker.experiment.moments import batches_of, cluster_totals
-    from tastemaker.experiment.readout.read import prepared
+    from tastemaker.experiment.readout.read import columns, prepared
 
     opened, metrics = prepared(lambda names: open_table(table, names, design.ids), design)
     share = design.shares[design.treatments[0]]
@@ -107,8 +106,7 @@ def _trials(table: Path, design: Design, runs: int, seed: int, report: Report) -
     for place, metric in enumerate(metrics):
         report("A/A trials", place, len(metrics), metric.name)
         with in_file(table):
-            names = tuple(dict.fromkeys(filter(None, (design.arm, design.cluster, *metric.columns))))
-            rows = pa.Table.from_batches(list(batches_of(opened(names))))
+            rows = pa.Table.from_batches(list(batches_of(opened(columns(design, [metric])))))
             if design.cluster and not metric.quantile:
                 rows, metric = cluster_totals(rows, design.cluster, [metric], design.arm), clustered(metric)
             whole = design.cluster if metric.quantile else ""
@@ -200,8 +198,8 @@ def plan_power(
     metric.
     """
     from tastemaker.experiment import clustered
-    from tastemaker.experiment.power import variation
-    from tastemaker.experiment.readout.read import measured, prepared
+    from tastemaker.experiment.decide import variation
+    from tastemaker.experiment.readout.read import columns, measured, prepared
     from tastemaker.experiment.readout.words import power_rows, power_text
 
     if table is not None and plan is not None:
@@ -211,10 +209,9 @@ def plan_power(
             means = [
                 metric for metric in metrics if metric.name in design.plan.primary and not metric.quantile
             ]
-            columns = [name for metric in means for name in metric.columns]
             if not means:
                 raise InputError("no primary metric is a mean or ratio; give --cv for a quantile")
-            arms = measured(opened(filter(None, [design.arm, design.cluster, *columns])), means, design)
+            arms = measured(opened(columns(design, means)), means, design)
             if design.control not in arms:
                 raise InputError(f"arm '{design.control}' is empty: no row has it")
             past = {
@@ -251,3 +248,41 @@ def read_surrogate(
     written = write_claim(claim, out)
     report("surrogate index", 2, 2, "")
     return written | {"exit_code": claim.exit_code}
+
+
+def export_trial(workspace: Path, out: str | Path, experiment: str = "", days: int = 14) -> dict[str, Any]:
+    """`tastemaker experiment export`: one row a person exposed; exposures.parquet beside it, for `experiment
+    check`.
+    """
+    opened = Workspace.open(workspace)
+    name = experiment or opened.settings.experiment
+    if not name:
+        raise InputError(
+            f'{workspace}: no test is set; write experiment = "rr-1" into tastemaker.toml, or give'
+            " --experiment"
+        )
+    with closing(Database(opened.database)) as database:
+        exposures, differing = (Surveys(database).exposures(log) for log in (name, name + DIFFERS))
+        logs = exposures, database.events_table(), database.slates_table()
+    table = unit_table(*logs, name, SHARES, Window(days), opened.event_rules())
+    cut = cut_of(table)
+    if differing.num_rows:  # a test that began with version 0.1 did not log it
+        differs = pc.is_in(table["user_id"], differing["unit"].combine_chunks())
+        table = table.append_column("would_differ", differs.cast("int64"))
+    log = f"{out}"[: -len(PurePosixPath(out).name)] + "exposures.parquet"
+    for place, rows in ((out, table), (log, exposures)):
+        with uploaded(place) as path:
+            write_table(path, rows)
+    counts = {item["values"]: item["counts"] for item in table["arm"].value_counts().to_pylist()}
+    message = ", ".join(f"{arm} {count:,}" for arm, count in sorted(counts.items()))
+    return {
+        "table": str(out),
+        "exposures": log,
+        "counts": counts,
+        "cut": cut,
+        "text": (
+            f"'{name}': {message}; {cut:,} left out because their {days} days are not in the log in"
+            f" full\nreturned: seen again {RETURN[0]} to {RETURN[1]} hours after the first list\ntable:"
+            f" {out}\nlog: {log}"
+        ),
+    }

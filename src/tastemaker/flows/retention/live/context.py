@@ -10,14 +10,16 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tastemaker.arrays import Bools, Floats, Ints
 from tastemaker.corpus.events import Histories
 from tastemaker.corpus.pairs import pair_counts
+from tastemaker.errors import ArtifactError
 from tastemaker.flows.data import Data
-from tastemaker.retention.features import Floats, Known, Person, features, known_items
-from tastemaker.store import Event
-
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
+from tastemaker.flows.pipeline import Pipeline
+from tastemaker.flows.retention.proxy import load_proxy
+from tastemaker.retention.features import Known, Person, features, history_features, known_items, matrix
+from tastemaker.retention.proxy.model import Proxy, predict_arrays
+from tastemaker.store import Database, Event, Workspace
 
 
 class Context:
@@ -73,3 +75,55 @@ class Context:
     def features(self, person: Person, items: npt.ArrayLike, scores: npt.ArrayLike) -> dict[str, Floats]:
         """Each feature (n,) of the candidates `items` (n,) of this person, best score first."""
         return features(self.known, person, items, scores)
+
+
+KIND, WITHDRAWN = "proxy", ""  # a deployment of no proxy takes back the one before
+SHARES = {"control": 0.5, "treatment": 0.5}  # of people in the running test
+
+
+def deployed(database: Database) -> str | None:
+    """The fingerprint of the newest deployed proxy; None before the first one, and after it was withdrawn."""
+    return next((row.fingerprint for row in database.deployments() if row.kind == KIND), WITHDRAWN) or None
+
+
+def learnt_from(proxy: Proxy) -> str:
+    """What the proxy was fitted on, in words that keep simulated listeners apart from people."""
+    simulated, fitted = int(proxy.about.get("simulated", 0)), proxy.n
+    answers = int(proxy.about.get("answers", fitted))
+    gathered = f" of {answers:,} gathered" if answers > fitted else ""
+    share = "all" if simulated >= fitted else f"{simulated:,}"
+    return f"{fitted:,} survey answers{gathered}" + (f", {share} of simulated listeners" if simulated else "")
+
+
+def load_deployed(workspace: Workspace, mark: str) -> Proxy:
+    """The proxy `mark` of a workspace. Raises ArtifactError naming the command that makes one."""
+    try:
+        return load_proxy(workspace.artifacts.get(KIND, mark))
+    except ArtifactError as error:
+        raise ArtifactError(
+            f"{error}; make one with `tastemaker retention proxy live -w {workspace.root}`"
+        ) from None
+
+
+def event_rewards(pipeline: Pipeline, train: Histories) -> Floats:
+    """(E,) how likely a good answer would be for each event of `train`, p_pos of the proxy that the
+    setting `reward` names.
+
+    Features that only a served list has (score, lead, place) stand at their mean among the answers: there is
+    no score yet when examples are made. Raises ArtifactError when there is no such proxy.
+    """
+    proxy = load_deployed(pipeline.workspace, pipeline.workspace.settings.reward)
+    context = Context(pipeline.data, pipeline.workspace.table("interactions", full=False), train)
+    means = proxy.about.get("means", {})
+    parts = []
+    for row, user in enumerate(train.users):
+        result = history_features(context.known, context.person(str(user), train.of(row).tolist()))
+        n = len(train.of(row))
+        result |= {
+            name: np.full(n, float(means.get(name, 0.0)))
+            for name in proxy.settings.features
+            if name not in result
+        }
+        parts.append(predict_arrays(proxy, matrix(result, proxy.settings.features, n))[0])
+        pipeline.report("rewards", row + 1, len(train.users), "")
+    return np.concatenate(parts)

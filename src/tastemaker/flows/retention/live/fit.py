@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,18 +17,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tastemaker.errors import ArtifactError, InputError
+from tastemaker.experiment.assign import position
 from tastemaker.flows.deploy import renew
 from tastemaker.flows.pipeline import Report
-from tastemaker.flows.retention.live.deployed import (
+from tastemaker.flows.retention.live.context import (
     KIND,
     WITHDRAWN,
     deployed,
     learnt_from,
     load_deployed,
 )
-from tastemaker.flows.retention.live.shown import question_rows, shown_rows
-from tastemaker.flows.retention.report import write_claim
-from tastemaker.retention.proxy import Proxy, ProxySettings, fit_proxy, to_parts
+from tastemaker.flows.retention.tables import write_claim
 from tastemaker.retention.proxy.claim import calibration_claim, drift_claim, far_off, slopes_table
 from tastemaker.retention.proxy.judge import (
     calibrate_proxy,
@@ -37,17 +37,74 @@ from tastemaker.retention.proxy.judge import (
     skill,
     value_slope,
 )
-from tastemaker.retention.proxy.model import slope_intervals
-from tastemaker.retention.proxy.parts import PARTS, rows_of
+from tastemaker.retention.proxy.model import (
+    PARTS,
+    Proxy,
+    ProxySettings,
+    fit_proxy,
+    rows_of,
+    slope_intervals,
+    to_parts,
+)
 from tastemaker.retention.report import ClaimReport
-from tastemaker.retention.weights import response_weights
+from tastemaker.retention.surveys import HEARD, QUESTION, never_salt
 from tastemaker.retention.weights.claim import FEWEST, SMALLEST
-from tastemaker.retention.weights.stages import asked_of_shown
+from tastemaker.retention.weights.weigh import asked_of_shown, response_weights
+from tastemaker.schema import ANONYMOUS
 from tastemaker.stats.intervals import Interval
 from tastemaker.store import Database, Surveys, Workspace, fingerprint, write_json, write_table
 from tastemaker.store.database.events import now
 from tastemaker.store.database.surveys import ASKED
 from tastemaker.store.remote import uploaded
+
+
+def question_rows(surveys: Surveys) -> pa.Table:
+    """Questions of the survey whose slate logged its features, those first, without rows that lack one."""
+    rows = surveys.rows()
+    return complete(rows.filter(pc.equal(rows["question"], QUESTION)))
+
+
+def complete(rows: pa.Table) -> pa.Table:
+    """The rows that have every feature, which is every column that is none of a question's."""
+    for name in [name for name in rows.column_names if name not in ASKED]:
+        rows = rows.filter(pc.is_valid(rows[name]))
+    return rows
+
+
+def shown_rows(workspace: Workspace, database: Database) -> pa.Table:
+    """One row an item of a list that somebody saw, with the features logged then, played, asked (0 or 1) and
+    the answer; people who are never asked, and those nobody knows, left out.
+    """
+    shown = complete(Surveys(database).shown())
+    settings, rules, salt = workspace.settings, workspace.event_rules(), never_salt(workspace.settings.seed)
+    users, asked = shown["user_id"].to_pylist(), question_rows(Surveys(database))
+    met = set(asked["user_id"].to_pylist())  # whatever ask_holdout says today
+    askable = {
+        user: user in met or (user != ANONYMOUS and bool(position(user, salt) >= settings.ask_holdout))
+        for user in set(users)
+    }
+    shown = shown.filter(pa.array([askable[user] for user in users], pa.bool_()))
+    keys = list(zip(shown["request_id"].to_pylist(), shown["item_id"].to_pylist(), strict=True))
+    events = database.events_table()
+    wished = {
+        (request, item)
+        for request, item, kind, value in zip(
+            *(events[name].to_pylist() for name in ("request_id", "item_id", "kind", "value")), strict=True
+        )
+        if request is not None and rules.reward(kind, value) >= HEARD
+    }
+    places = zip(asked["request_id"].to_pylist(), asked["item_id"].to_pylist(), strict=True)
+    answers = dict(zip(places, asked["answer"].to_pylist(), strict=True))
+    columns = {
+        "played": [float(key in wished or key in answers) for key in keys],
+        "asked": [float(key in answers) for key in keys],
+        "answer": [answers.get(key) for key in keys],
+    }
+    for name, values in columns.items():
+        kind = pa.int64() if name == "answer" else pa.float64()
+        shown = shown.append_column(name, pa.array(values, kind))
+    return shown
+
 
 LEAST = 400
 COVARIATES = ("activity", "popularity", "user_likes")
@@ -61,9 +118,8 @@ def export_surveys(workspace: Path, out: str | Path) -> dict[str, Any]:
     """`tastemaker retention survey export`: every question shown, with its answer and the features logged
     with its slate, to a path or URL.
     """
-    database = Database(Workspace.open(workspace).database)
-    table = Surveys(database).rows()
-    database.close()
+    with closing(Database(Workspace.open(workspace).database)) as database:
+        table = Surveys(database).rows()
     with uploaded(out) as path:
         write_table(path, table)
     answered = table.num_rows - table["answer"].null_count
@@ -161,14 +217,11 @@ def fresh_answers(workspace: Workspace) -> tuple[str | None, pa.Table | None]:
     """The proxy that ranks (None without one), and what was asked since it was deployed (None before the
     first answer).
     """
-    database = Database(workspace.database)
-    try:
+    with closing(Database(workspace.database)) as database:
         mark = deployed(database)
         if mark is None:
             return None, None
         since = _since(database, question_rows(Surveys(database)))
-    finally:
-        database.close()
     return mark, since if since["answer"].null_count < since.num_rows else None
 
 
@@ -317,22 +370,15 @@ def withdraw_proxy(workspace: Path, to: str = "") -> dict[str, Any]:
     are gone.
     """
     opened = Workspace.open(workspace)
-    database = Database(opened.database)
-    try:
+    with closing(Database(opened.database)) as database:
         mark = deployed(database)
         if mark is None and not to:
-            return {
-                "withdrawn": None,
-                "deployed": None,
-                "text": "no proxy is deployed: nothing to withdraw",
-                "exit_code": 1,
-            }
+            text = "no proxy is deployed: nothing to withdraw"
+            return {"withdrawn": None, "deployed": None, "text": text, "exit_code": 1}
         back = _earlier(database, to) if to else WITHDRAWN
         if to:
             load_deployed(opened, back)
         database.deploy(KIND, back, now(), f"instead of {mark}" if mark else "put back")
-    finally:
-        database.close()
     renew(opened)
     order = f"proxy {back} ranks" if to else "lists keep the model's own order"
     lines = [f"{f'proxy {mark} withdrawn: ' if mark else ''}{order} from the next request on"]

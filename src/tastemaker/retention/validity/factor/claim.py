@@ -4,23 +4,102 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tastemaker.arrays import Floats
 from tastemaker.errors import InputError
 from tastemaker.retention.report import Cell, ClaimReport, Intervals, Table, Verdict
+from tastemaker.retention.validity.claim import alpha
+from tastemaker.retention.validity.correlation import resampled
 from tastemaker.retention.validity.factor.cfa import CUTOFFS, CfaFit, fit_cfa
-from tastemaker.retention.validity.factor.discriminant import htmt, htmt_bounds
 from tastemaker.retention.validity.factor.invariance import Invariance, invariance
 from tastemaker.retention.validity.factor.ordinal import fit_ordinal_cfa, is_ordinal
-from tastemaker.retention.validity.reliability import alpha
 from tastemaker.schema.columns import codes, numbers
 from tastemaker.schema.columns import groups as grouped
 from tastemaker.stats.intervals import Interval
 
-Floats = npt.NDArray[np.float64]
+
+def htmt(covariance: npt.ArrayLike, blocks: Mapping[str, Sequence[int]]) -> dict[tuple[str, str], float]:
+    """Heterotrait-monotrait ratio of each pair of blocks: mean |r| between, over the geometric mean of mean
+    |r| within.
+
+    covariance or correlation (p, p); blocks: factor -> rows of its items. Below .85 two blocks are two
+    things. Raises InputError when a block has one item. Source: Henseler, Ringle and Sarstedt, J. Acad.
+    Marketing Science 2015.
+    """
+    values = _ratios(np.asarray(covariance, dtype=np.float64)[None], blocks)
+    return {pair: float(value[0]) for pair, value in values.items()}
+
+
+def htmt_bounds(
+    answers: npt.ArrayLike,
+    blocks: Mapping[str, Sequence[int]],
+    *,
+    key: Sequence[str | int] = (0,),
+    resamples: int = 500,
+) -> dict[tuple[str, str], Interval]:
+    """`htmt` of answers (n, p) with 95 % percentile intervals from resampling people, one a row; an upper
+    bound of 1 or more says "one thing".
+
+    Raises InputError on missing answers (leave such people out) or as `htmt`.
+    """
+    x = np.asarray(answers, dtype=np.float64)
+    if x.ndim != 2 or not np.isfinite(x).all():
+        raise InputError(
+            f"HTMT needs complete answers (people, items); got shape {x.shape} with {np.isnan(x).sum()}"
+            " missing"
+        )
+    x = x - x.mean(axis=0)
+    p = x.shape[1]
+    rows, columns = np.triu_indices(p)
+    sums = np.column_stack([np.ones(len(x)), x, x[:, rows] * x[:, columns]])
+
+    def covariances(totals: Floats) -> Floats:
+        mean = totals[:, 1 : p + 1] / totals[:, :1]
+        out = np.empty((len(totals), p, p))
+        out[:, rows, columns] = totals[:, p + 1 :] / totals[:, :1]
+        out[:, columns, rows] = out[:, rows, columns]
+        return out - mean[:, :, None] * mean[:, None, :]
+
+    values = _ratios(covariances(sums.sum(axis=0)[None]), blocks)
+    drawn = _ratios(covariances(resampled(sums, key, resamples)), blocks)
+    results = {}
+    for pair, value in values.items():
+        low, high = np.quantile(drawn[pair], [0.025, 0.975]).tolist()
+        results[pair] = Interval(float(value[0]), low, high, len(sums), "HTMT", ("users are independent",))
+    return results
+
+
+def _ratios(covariance: Floats, blocks: Mapping[str, Sequence[int]]) -> dict[tuple[str, str], Floats]:
+    """Ratios (m,) of each pair of blocks from covariances (m, p, p)."""
+    for name, items in blocks.items():
+        if len(items) < 2:
+            raise InputError(
+                f"HTMT: block '{name}' has {len(items)} item; it needs at least two to compare within and"
+                " between"
+            )
+    sd = np.sqrt(np.einsum("mii->mi", covariance))
+    r = np.abs(covariance / (sd[:, :, None] * sd[:, None, :]))
+    within = {
+        name: r[:, items][:, :, items][:, *np.triu_indices(len(items), 1)].mean(axis=1)
+        for name, items in _lists(blocks).items()
+    }
+    out = {}
+    for (a, first), (b, second) in combinations(_lists(blocks).items(), 2):
+        between = r[:, first][:, :, second].mean(axis=(1, 2))
+        out[(a, b)] = np.asarray(between / np.sqrt(within[a] * within[b]), dtype=np.float64)
+    return out
+
+
+def _lists(blocks: Mapping[str, Sequence[int]]) -> dict[str, list[int]]:
+    return {name: list(items) for name, items in blocks.items()}
+
+
+_INVARIANCE = "Of the answers as numbers, by maximum likelihood. Comparing means needs scalar invariance."
 METHODS = ("maximum likelihood", "polychoric correlations and WLSMV (ordered answers)")
 Group = tuple[npt.ArrayLike, npt.ArrayLike, int]
 
@@ -64,31 +143,17 @@ def battery_claim(
         for factor, items in against.items()
         for item, loading in items
     )
+    note = f"chi2 = {fit.fit.chi2:.3f}, df = {fit.fit.df}, n = {n}, by {METHODS[ordinal is not None]};"
+    note += " cut-offs are conventions."
     report = ClaimReport(
         claim=f"The battery measures {len(blocks)} separate things: {', '.join(blocks)}",
         verdict=_battery_verdict(fit, failed, undecided),
         because=f"{fit.improper.capitalize()}: the solution is improper. {words}" if fit.improper else words,
         tables=(
-            Table.of(
-                "Checks",
-                checks,
-                f"chi2 = {fit.fit.chi2:.3f}, df = {fit.fit.df}, n = {n}, by {METHODS[ordinal is not None]};"
-                " cut-offs are conventions.",
-            ),
+            Table.of("Checks", checks, note),
             Table.of("Factors", factors),
             Table.of("Standardised loadings", _loadings(fit, labels)),
-            *(
-                [
-                    Table.of(
-                        "Invariance across groups",
-                        _levels(levels),
-                        "Of the answers as numbers, by maximum likelihood. Comparing means needs scalar"
-                        " invariance.",
-                    )
-                ]
-                if levels
-                else []
-            ),
+            *([Table.of("Invariance across groups", _levels(levels), _INVARIANCE)] if levels else []),
         ),
         figures=(_figure(fit, labels),),
         assumptions=(
@@ -155,7 +220,7 @@ def _checks(
     return [dict(zip(("check", "value", "asked for", "passes"), row, strict=True)) for row in rows]
 
 
-def _factors(fit: CfaFit, s: npt.NDArray[np.float64], n: int) -> list[dict[str, Cell]]:
+def _factors(fit: CfaFit, s: Floats, n: int) -> list[dict[str, Cell]]:
     rows: list[dict[str, Cell]] = []
     for place, (name, items) in enumerate(fit.blocks.items()):
         row: dict[str, Cell] = {
@@ -170,30 +235,17 @@ def _factors(fit: CfaFit, s: npt.NDArray[np.float64], n: int) -> list[dict[str, 
 
 
 def _loadings(fit: CfaFit, labels: Sequence[str]) -> list[dict[str, Cell]]:
-    return [
-        {
-            "item": labels[i],
-            "factor": name,
-            "loading": float(fit.loadings[i]),
-            "unexplained": float(fit.residual[i]),
-        }
-        for name, items in fit.blocks.items()
-        for i in items
-    ]
+    columns, named = ("item", "factor", "loading", "unexplained"), fit.blocks.items()
+    rows = (
+        (labels[i], name, float(fit.loadings[i]), float(fit.residual[i])) for name, at in named for i in at
+    )
+    return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
 def _levels(levels: Sequence[Invariance]) -> list[dict[str, Cell]]:
-    return [
-        {
-            "level": item.level,
-            "chi2": item.fit.chi2,
-            "df": item.fit.df,
-            "CFI": item.fit.cfi,
-            "CFI lost": item.cfi_drop,
-            "holds": item.holds,
-        }
-        for item in levels
-    ]
+    columns = ("level", "chi2", "df", "CFI", "CFI lost", "holds")
+    rows = ((at.level, at.fit.chi2, at.fit.df, at.fit.cfi, at.cfi_drop, at.holds) for at in levels)
+    return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
 def _figure(fit: CfaFit, labels: Sequence[str]) -> Intervals:

@@ -11,15 +11,19 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from tastemaker.arrays import Floats, Ints
 from tastemaker.errors import InputError
 from tastemaker.retention.validity.factor.cfa import (
     CUTOFFS,
+    Fit,
+    Moments,
     checked_covariance,
     correlations,
+    fit_of,
+    minimise,
     owners,
     start_values,
 )
-from tastemaker.retention.validity.factor.fit import Fit, Floats, Moments, fit_of, minimise
 
 Level = Literal["configural", "metric", "scalar"]
 LEVELS: tuple[Level, ...] = ("configural", "metric", "scalar")
@@ -81,7 +85,7 @@ class _Layout:
     in the others they are free as soon as loadings (metric) and intercepts (scalar) are held equal.
     """
 
-    def __init__(self, level: Level, groups: int, owner: npt.NDArray[np.int64]) -> None:
+    def __init__(self, level: Level, groups: int, owner: Ints) -> None:
         g, p, q = groups, len(owner), int(owner.max()) + 1
         self.groups, self.owner, self.p, self.q = g, owner, p, q
         self.metric, self.scalar = level != "configural", level == "scalar"

@@ -5,31 +5,35 @@ adjusted in mean and variance (WLSMV).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import least_squares
 from scipy.special import ndtr
-from scipy.stats import chi2, ncx2
 
+from tastemaker.arrays import Floats
 from tastemaker.errors import InputError
 from tastemaker.retention.validity.factor.cfa import (
     CfaFit,
+    Fit,
     average_variance,
     composite_reliability,
     correlations,
+    fit_measures,
     improper,
     owners,
     positive,
     refuse_unidentified,
     start_values,
 )
-from tastemaker.retention.validity.factor.fit import Fit, noncentral, tucker_lewis
-from tastemaker.retention.validity.polychoric import bivariate_normal, fit_polychoric, thresholds_of
-from tastemaker.retention.validity.resample import by_user
+from tastemaker.retention.validity.polychoric import (
+    bivariate_normal,
+    cells,
+    corners,
+    fit_polychoric,
+    thresholds_of,
+)
 
-Floats = npt.NDArray[np.float64]
 MOST_CATEGORIES = 7  # whole numbers of so few values are ordered answers; more are treated as numbers
 
 
@@ -40,9 +44,9 @@ def is_ordinal(answers: Floats) -> bool:
     )
 
 
-def polychoric_moments(answers: Floats, unit: npt.ArrayLike | None = None) -> tuple[Floats, Floats]:
+def polychoric_moments(answers: Floats) -> tuple[Floats, Floats]:
     """Polychoric correlations (m,) of all pairs of items, in the order of `np.triu_indices(p, 1)`, and n
-    times their covariance (m, m), of complete answers (n, p) with people `unit` (n,).
+    times their covariance (m, m), of complete answers (n, p), one row a person.
 
     Source: Muthén, Psychometrika 1984: influence of each answer on rho and, through the thresholds, on its
     two-step estimate, with the information from the products of scores as lavaan and Mplus have it (where
@@ -70,8 +74,7 @@ def polychoric_moments(answers: Floats, unit: npt.ArrayLike | None = None) -> tu
         crossed = np.einsum("ab,ab,tab->t", share, on_rho, on_tau)
         through = moved[i] @ crossed[: k - 1] + moved[j] @ crossed[k - 1 :]
         influence[:, pair] = (on_rho.ravel()[cell[pair]] - through) / information
-    sums = by_user(influence, unit)
-    return rho, sums.T @ sums / n
+    return rho, influence.T @ influence / n
 
 
 def _scores(h: Floats, k: Floats, rho: float) -> tuple[Floats, Floats]:
@@ -79,33 +82,29 @@ def _scores(h: Floats, k: Floats, rho: float) -> tuple[Floats, Floats]:
     root = np.sqrt(1 - rho**2)
     x, y = h[:, None], k[None, :]
 
-    def cells(inner: Floats, rows: Floats, columns: Floats, top: float) -> Floats:
-        corners = np.zeros((len(h) + 2, len(k) + 2))
-        corners[1:-1, 1:-1], corners[1:-1, -1], corners[-1, 1:-1], corners[-1, -1] = inner, rows, columns, top
-        return np.diff(np.diff(corners, axis=0), axis=1)
+    def mass(inner: Floats, rows: Floats, columns: Floats, top: float) -> Floats:
+        return np.asarray(cells(corners(inner[None], rows[None], columns[None], top))[0])
 
     zeros_h, zeros_k = np.zeros_like(h), np.zeros_like(k)
-    share = np.maximum(cells(bivariate_normal(x, y, rho), ndtr(h), ndtr(k), 1.0), 1e-12)
+    share = np.maximum(mass(bivariate_normal(x, y, rho), ndtr(h), ndtr(k), 1.0), 1e-12)
     joint = np.exp(-(x**2 - 2 * rho * x * y + y**2) / (2 * root**2)) / (2 * np.pi * root)
-    on_rho = cells(joint, zeros_h, zeros_k, 0.0) / share
+    on_rho = mass(joint, zeros_h, zeros_k, 0.0) / share
     phi_h, phi_k = (np.exp(-(t**2) / 2) / np.sqrt(2 * np.pi) for t in (h, k))
     on_tau = []
     for place in range(len(h)):
         only = np.arange(len(h)) == place
         inner = np.where(only[:, None], phi_h[:, None] * ndtr((y - rho * x) / root), 0.0)
-        on_tau.append(cells(inner, np.where(only, phi_h, 0.0), zeros_k, 0.0) / share)
+        on_tau.append(mass(inner, np.where(only, phi_h, 0.0), zeros_k, 0.0) / share)
     for place in range(len(k)):
         only = np.arange(len(k)) == place
         inner = np.where(only[None, :], phi_k[None, :] * ndtr((x - rho * y) / root), 0.0)
-        on_tau.append(cells(inner, zeros_h, np.where(only, phi_k, 0.0), 0.0) / share)
+        on_tau.append(mass(inner, zeros_h, np.where(only, phi_k, 0.0), 0.0) / share)
     return on_rho, np.array(on_tau)
 
 
-def fit_ordinal_cfa(
-    answers: npt.ArrayLike, blocks: Mapping[str, Sequence[int]], unit: npt.ArrayLike | None = None
-) -> CfaFit:
-    """CFA of ordered answers (n, p) without a gap in which each item loads on its own factor; unit (n,): the
-    person of each row (default: every row is one).
+def fit_ordinal_cfa(answers: npt.ArrayLike, blocks: Mapping[str, Sequence[int]]) -> CfaFit:
+    """CFA of ordered answers (n, p) without a gap, one row a person, in which each item loads on its own
+    factor.
 
     chi2, CFI, TLI and RMSEA are those of the test adjusted in mean and variance (scaled and shifted); its
     likelihood, AIC, BIC and GFI do not exist (NaN). Raises InputError as `fit_cfa`, or on a pair of items
@@ -118,7 +117,7 @@ def fit_ordinal_cfa(
     owner = owners(blocks, p)
     refuse_unidentified(blocks, owner)
     rows, columns = np.triu_indices(p, 1)
-    r, gamma = polychoric_moments(x, unit)
+    r, gamma = polychoric_moments(x)
     if np.abs(r).max() > 0.999:
         pair = int(np.argmax(np.abs(r)))
         raise InputError(f"items {rows[pair]} and {columns[pair]} repeat each other; leave one out")
@@ -143,7 +142,8 @@ def fit_ordinal_cfa(
         raise InputError(f"the factor model has {len(theta)} parameters for {len(r)} correlations")
     statistic = _adjusted((n - 1) * 2 * solved.cost, u @ gamma, df)
     base = _adjusted((n - 1) * float(weight @ r**2), weight[:, None] * gamma, base_df)
-    fit = _fit(statistic, df, base, base_df, n)
+    none = dict.fromkeys(("gfi", "log_likelihood", "aic", "bic"), float("nan"))
+    fit = fit_measures((statistic, df), (base, base_df), n) | none
     srmr = float(np.sqrt(2 * np.square(implied(theta) - r).sum() / (p * (p + 1))))
     loadings, phi = positive(theta[:p], correlations(theta[p:], q), owner)
     unexplained = 1 - loadings**2
@@ -159,22 +159,3 @@ def _adjusted(statistic: float, product: Floats, df: int) -> float:
         return statistic
     scale = np.sqrt(df / np.trace(product @ product))
     return float(scale * statistic + df - scale * np.trace(product))
-
-
-def _fit(statistic: float, df: int, base: float, base_df: int, n: int) -> dict[str, Any]:
-    excess, base_excess = max(statistic - df, 0.0), max(base - base_df, statistic - df, 0.0)
-    low, high = (noncentral(statistic, df, level) for level in (0.95, 0.05))
-    scale = 1 / (df * n) if df else 0.0
-    return {
-        "chi2": statistic,
-        "df": df,
-        "p": float(chi2.sf(statistic, df)) if df else 1.0,
-        "baseline_chi2": base,
-        "baseline_df": base_df,
-        "cfi": 1 - excess / base_excess if base_excess else 1.0,
-        "tli": tucker_lewis(statistic, df, base, base_df),
-        "rmsea": float(np.sqrt(excess * scale)),
-        "rmsea_low": float(np.sqrt(low * scale)),
-        "rmsea_high": float(np.sqrt(high * scale)),
-        "p_close": float(ncx2.sf(statistic, df, 0.0025 / scale)) if df else 1.0,
-    } | dict.fromkeys(("gfi", "log_likelihood", "aic", "bic"), float("nan"))
