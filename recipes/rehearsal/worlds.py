@@ -22,7 +22,7 @@ from scipy.stats import t as student
 from recipes.common import Journal, parser, read_arguments
 from tastemaker.cli.progress import progress
 from tastemaker.flows.ingest import ingest_dataset
-from tastemaker.flows.retention.report import write_claim
+from tastemaker.flows.retention.tables import write_claim
 from tastemaker.rehearse.crowd import WORLDS
 from tastemaker.rehearse.rehearse import (
     ALL,
