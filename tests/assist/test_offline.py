@@ -27,6 +27,7 @@ PAIRED = {
     "a jig in D, a reel in G or a waltz in A": {("jig", "D"), ("reel", "G"), ("waltz", "A")},
     "reels in G or airs in D and G": {("reel", "G"), ("air", "D"), ("air", "G")},
     "a jig or reel, in D or G": {("jig", "D"), ("jig", "G"), ("reel", "D"), ("reel", "G")},
+    "jigs in D and slow reels in G": {("jig", "D"), ("reel", "G")},
     "a jig in D, no, a reel in G": {("reel", "G")},
 }
 

@@ -271,8 +271,8 @@ def collect(
     """Make a data set of what people with a name said to the assistant, and what they liked of its answers.
 
     It is exported, read, learnt from and benchmarked as a generated one; collect again for what came since.
-    `tastemaker forget` takes a person out of it too. Their likes and plays are events and reach `train` by
-    themselves.
+    `tastemaker admin forget` takes a person out of it too. Their likes and plays are events and reach `train`
+    by themselves.
 
     Example: tastemaker converse collect -w shop && tastemaker converse export -w shop --name people
     """

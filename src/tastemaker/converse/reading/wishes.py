@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise, product
+from operator import itemgetter
 
 from tastemaker.converse.catalogue import Value
 from tastemaker.converse.constraints import Change, Clause, Constraint, Strength, merge
@@ -247,10 +248,15 @@ class Wishes:
             if not parts or group[0][2].field in own or JOINED.fullmatch(between):
                 parts.append([])
             parts[-1].append(group)
-        fields = [tuple(sorted(group[0][2].field for group in part)) for part in parts]
-        for names, run in groupby(zip(fields, parts, strict=True), key=lambda pair: pair[0]):
-            alike = [part for _, part in run]
-            spots = [spot for part in alike for group in part for spot in group]
+        fields = [frozenset(group[0][2].field for group in part) for part in parts]
+        runs = [
+            (names, [part for _, part in run])
+            for names, run in groupby(zip(fields, parts, strict=True), itemgetter(0))
+        ]
+        if parts and len(common := frozenset.intersection(*fields)) > 1:  # "and slow airs in D"
+            runs = [(common, parts)]
+        for names, alike in runs:
+            spots = [s for part in alike for group in part for s in group if s[2].field in names]
             joins = (text.whole[a[-1][-1][1] : b[0][0][0]] for a, b in pairwise(alike))
             several = [name for name in names if len({s[2].value for s in spots if s[2].field == name}) > 1]
             words = all(self.vocabulary.fields[name].kind == "word" for name in names)
@@ -258,7 +264,7 @@ class Wishes:
                 continue
             if any(text.negated(spot[0]) for spot in spots):
                 continue
-            order = [group[0][2].field for group in alike[0]]
+            order = [group[0][2].field for group in alike[0] if group[0][2].field in names]
             choices = [
                 [
                     [(name, s[2].value) for group in part for s in group if s[2].field == name]
