@@ -72,7 +72,7 @@ def item_model(n: int, seed: int, successors: bool, people: int) -> tuple[ItemMo
     rows = (first + np.arange(EVENTS)) % n if successors else rng.integers(n, size=(people, EVENTS))
     read = windows(Histories.of_lists(rows.tolist()))
     catalogue = Catalogue(codes, sizes, residual_rows(model, ids), device)
-    half = device_defaults().dtype == "bfloat16"
+    half = device_defaults()[1] == "bfloat16"
     return model, ItemLesson(read.items, read.target, read.offsets, catalogue, seed, half=half), ids
 
 
@@ -128,7 +128,7 @@ def trunk(size: Size) -> dict[str, Any]:
     codes = random_codes(n, sizes, rng)
     histories = Histories.of_lists(rng.integers(n, size=(size.people, EVENTS)).tolist())
     examples, siblings = behaviour_examples(histories, codes, vocabulary), Siblings.of(codes, sizes)
-    dtype: Any = device_defaults().dtype
+    dtype: Any = device_defaults()[1]
     told = {"stage": "sft", "batch_rows": size.batch, "micro_tokens": 32_768, "dtype": dtype}
     list(train(model, vocabulary, examples, Settings(**told, steps=2), siblings=siblings))
     wait()
@@ -151,9 +151,9 @@ def beam(size: Size) -> dict[str, Any]:
     layers, width, heads = size.decoder
     sizes, (length, width_of_beam) = (256,) * 3, size.search
     vocabulary = build_small(sizes)
-    device, defaults = device_of("auto"), device_defaults()
+    device, (_, dtype) = device_of("auto"), device_defaults()
     model = small(vocabulary, Shape(layers=layers, width=width, heads=heads, context=2 * length))
-    model = model.to(device, getattr(torch, defaults.dtype)).eval()
+    model = model.to(device, getattr(torch, dtype)).eval()
     trie = build_trie(np.random.default_rng(0).integers(256, size=(size.items, 3)), sizes)
     decoder, start = Decoder.of(model, vocabulary), vocabulary.sid_slice(0).start
     prompts = torch.from_numpy(np.random.default_rng(1).integers(start, start + 256, size=(1, length))).to(
@@ -186,12 +186,12 @@ def main() -> None:
     parser.add_argument("--size", choices=tuple(SIZES), default="full")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
-    defaults = device_defaults()
-    name = torch.cuda.get_device_name() if defaults.device == "cuda" else "processor"
+    device = device_defaults()[0]
+    name = torch.cuda.get_device_name() if device == "cuda" else "processor"
     for arm in ARMS:
         started = time.perf_counter()
         result = arm(SIZES[arguments.size])
-        about = {"arm": arm.__name__, "size": arguments.size, "device": defaults.device, "name": name}
+        about = {"arm": arm.__name__, "size": arguments.size, "device": device, "name": name}
         line = json.dumps(about | result | {"seconds": round(time.perf_counter() - started, 2)})
         print(line, flush=True)
         with arguments.out.open("a", encoding="utf-8") as file:

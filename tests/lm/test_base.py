@@ -42,7 +42,7 @@ def test_default_sizes_are_small(vocabulary):
     assert 1e6 < sum(one.numel() for one in model.parameters()) < 15e6
 
 
-@pytest.mark.parametrize("change", [{"width": 30}, {"layers": 0}, {"heads": 5}, {"mlp": 0}])
+@pytest.mark.parametrize("change", [{"width": 30}, {"layers": 0}, {"heads": 5}])
 def test_shapes_that_cannot_be_built_are_refused(change):
     with pytest.raises(ModelError, match="shape"):
         Shape(**change)
@@ -137,8 +137,8 @@ def test_the_device_of_a_setting(monkeypatch):
     assert base.device_of("auto") == base.device_of("cpu") == torch.device("cpu")
     with pytest.raises(ModelError, match="PyTorch finds no GPU; set it to 'auto' or 'cpu'"):
         base.device_of("cuda")
-    chosen = base.device_defaults()
-    assert chosen.device == "cpu" and chosen.dtype in ("float32", "bfloat16") and chosen.threads >= 1
+    device, dtype = base.device_defaults()
+    assert device == "cpu" and dtype in ("float32", "bfloat16")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert base.device_of("auto").type == "cuda" and base.device_of("cpu").type == "cpu"
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tastemaker.errors import InputError
-from tastemaker.retrieve.baselines import Lexical, LexicalSettings, content_knn, cooccurrence, popularity
+from tastemaker.retrieve.baselines import Lexical, content_knn, cooccurrence, popularity
 from tastemaker.retrieve.evaluation import Lists
 
 
@@ -31,16 +31,14 @@ def test_cooccurrence_equals_counting_pairs() -> None:
     for row in rows:
         for a in range(len(row)):
             for b in range(len(row)):
-                if 0 < abs(a - b) <= 2 and row[a] != row[b]:
+                if 0 < abs(a - b) <= 3 and row[a] != row[b]:
                     pairs[row[a], row[b]] += 1
                     seen[row[a]] += 1
     strength = pairs / np.sqrt(np.outer(seen, seen)) * pairs / (pairs + 5.0)
-    score = cooccurrence(Lists.of(rows), 6, window=2, damping=5.0, decay=0.5)(Lists.of([[2], [1, 4], []]))
+    score = cooccurrence(Lists.of(rows), 6)(Lists.of([[2], [1, 4], []]))
     np.testing.assert_allclose(score[0], strength[2], rtol=1e-5)
-    np.testing.assert_allclose(score[1], (strength[4] + 0.5 * strength[1]) / 1.5, rtol=1e-5)
+    np.testing.assert_allclose(score[1], (strength[4] + 0.8 * strength[1]) / 1.8, rtol=1e-5)
     assert (score[2] == 0).all()
-    with pytest.raises(InputError, match="window"):
-        cooccurrence(Lists.of(rows), 6, window=0)
 
 
 def test_pairs_never_cross_users_and_short_training_is_no_error() -> None:
@@ -74,5 +72,3 @@ def test_word_search_ranks_by_bm25() -> None:
 def test_word_search_refuses_a_catalogue_without_words() -> None:
     with pytest.raises(InputError, match="no item text holds a word"):
         Lexical(["", "!!"])
-    with pytest.raises(InputError, match="BM25"):
-        LexicalSettings(length_penalty=2)

@@ -52,12 +52,12 @@ class Local:
         from llguidance.hf import from_tokenizer
 
         path = Path(folder)
-        defaults = device_defaults()
-        self._device = device or defaults.device
+        found, dtype = device_defaults()
+        self._device = device or found
         self._tokenizer = load_tokenizer(path)
         if not getattr(self._tokenizer, "chat_template", None):
             raise ModelError(f"{path}: its tokenizer has no chat template; take an instruction-tuned model")
-        self._model = load(path, defaults.dtype if device is None else "float32")[0].to(self._device)
+        self._model = load(path, dtype if device is None else "float32")[0].to(self._device)
         self._name = f"{name or path.name}@{file_hash(_weights(path))[:12]}"
         self._deadline, self._lock = deadline, threading.Lock()
         self._encoder, self._table = self._tokenizer.backend_tokenizer, from_tokenizer(self._tokenizer)

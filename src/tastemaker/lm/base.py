@@ -38,7 +38,6 @@ class Shape:
     heads: int = 6
     mlp: float = 8 / 3
     context: int = 1024
-    rope_theta: float = 10_000.0
     init_std: float = 0.02
 
     def __post_init__(self) -> None:
@@ -47,17 +46,6 @@ class Shape:
                 f"shape: width {self.width} must be an even multiple of heads {self.heads}, and every size"
                 " positive"
             )
-        if not (self.mlp > 0 and self.init_std > 0 and self.rope_theta > 1):
-            raise ModelError("shape: mlp and init_std must be positive and rope_theta above 1")
-
-
-@dataclass(frozen=True)
-class Device:
-    """Where and how to compute: torch device, dtype name, threads."""
-
-    device: str
-    dtype: str
-    threads: int
 
 
 @contextmanager
@@ -124,11 +112,10 @@ def _seconds(dtype: torch.dtype) -> float:
     return min(times)
 
 
-def device_defaults() -> Device:
-    """The device of "auto" with the faster type there."""
+def device_defaults() -> tuple[str, str]:
+    """The kind of device of "auto", and the name of the faster type there."""
     device = device_of("auto")
-    dtype = "bfloat16" if fast_bfloat16(device) else "float32"
-    return Device(device.type, dtype, torch.get_num_threads())
+    return device.type, "bfloat16" if fast_bfloat16(device) else "float32"
 
 
 def small(vocabulary: Vocabulary, shape: Shape | None = None, seed: int = 0) -> Any:
@@ -148,7 +135,7 @@ def small(vocabulary: Vocabulary, shape: Shape | None = None, seed: int = 0) -> 
         num_attention_heads=shape.heads,
         num_key_value_heads=shape.heads,
         max_position_embeddings=shape.context,
-        rope_parameters={"rope_type": "default", "rope_theta": shape.rope_theta},
+        rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
         initializer_range=shape.init_std,
         tie_word_embeddings=True,
         pad_token_id=None,

@@ -7,7 +7,6 @@ Each `fit` returns `score(contexts) -> (U, N)`, higher is better, for `retrieve.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -19,6 +18,11 @@ from tastemaker.retrieve.evaluation import Floats, Score, Sequences, row_of_even
 
 # Words, and single characters of scripts written without spaces.
 TOKEN = r"(?u)[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400-\u9fff]+"
+
+
+WINDOW, DAMPING, DECAY = 3, 5.0, 0.8  # of co-occurrence
+# BM25: how soon repeats of a word stop counting, and how much long texts are held back.
+SATURATION, LENGTH_PENALTY = 1.2, 0.75
 
 
 def popularity(train: Sequences, n_items: int) -> Score:
@@ -60,22 +64,18 @@ def content_knn(vectors: Floats, use: Literal["last", "mean"] = "last") -> Score
     return score
 
 
-def cooccurrence(
-    train: Sequences, n_items: int, window: int = 3, damping: float = 5.0, decay: float = 0.8
-) -> Score:
-    """Score by damped item-item co-occurrence: n_ab / sqrt(c_a c_b) * n_ab / (n_ab + damping), both ways in
+def cooccurrence(train: Sequences, n_items: int) -> Score:
+    """Score by damped item-item co-occurrence: n_ab / sqrt(c_a c_b) * n_ab / (n_ab + DAMPING), both ways in
     time.
 
-    `n_ab` counts pairs at most `window` events apart in a training history, `c_a` the pairs item a is in; a
-    history item of age t (0 = last) weighs decay^t. Source: item-item collaborative filtering, Sarwar et al.
+    `n_ab` counts pairs at most WINDOW events apart in a training history, `c_a` the pairs item a is in; a
+    history item of age t (0 = last) weighs DECAY^t. Source: item-item collaborative filtering, Sarwar et al.
     2001, with the significance weighting of Herlocker et al. 1999.
     """
-    if window < 1 or damping < 0 or not 0 < decay <= 1:
-        raise InputError("co-occurrence needs window >= 1, damping >= 0 and 0 < decay <= 1")
     user, items = row_of_event(train), np.asarray(train.items)
     apart = [
         (items[:-step], items[step:], user[:-step] == user[step:])
-        for step in range(1, window + 1)
+        for step in range(1, WINDOW + 1)
         if step < len(items)
     ]
     left = np.concatenate([np.empty(0, np.int64), *(a[same] for a, _, same in apart)])
@@ -90,31 +90,19 @@ def cooccurrence(
     )
     seen = np.maximum(np.bincount(np.r_[left, right], minlength=n_items), 1).astype(np.float32)
     near, far = pairs.coords
-    strength = pairs.data / np.sqrt(seen[near] * seen[far]) * pairs.data / (pairs.data + np.float32(damping))
+    strength = pairs.data / np.sqrt(seen[near] * seen[far]) * pairs.data / (pairs.data + np.float32(DAMPING))
     table = sparse.csr_array((strength.astype(np.float32), (near, far)), shape=(n_items, n_items))
 
     def score(contexts: Sequences) -> Floats:
-        return np.asarray((profile(contexts, n_items, "mean", decay) @ table).todense())
+        return np.asarray((profile(contexts, n_items, "mean", DECAY) @ table).todense())
 
     return score
-
-
-@dataclass(frozen=True)
-class LexicalSettings:
-    """BM25's two dials: how soon repeats of a word stop counting, and how much long texts are held back."""
-
-    saturation: float = 1.2
-    length_penalty: float = 0.75
-
-    def __post_init__(self) -> None:
-        if self.saturation < 0 or not 0 <= self.length_penalty <= 1:
-            raise InputError("BM25 needs saturation >= 0 and a length penalty in [0, 1]")
 
 
 class Lexical:
     """Word search over item texts (N,), ranked by BM25 (Robertson & Zaragoza 2009)."""
 
-    def __init__(self, texts: Sequence[str], settings: LexicalSettings = LexicalSettings()) -> None:
+    def __init__(self, texts: Sequence[str]) -> None:
         self._words = CountVectorizer(token_pattern=TOKEN, strip_accents="unicode", dtype=np.float32)
         try:
             counts = self._words.fit_transform(texts).tocoo()
@@ -124,14 +112,10 @@ class Lexical:
             ) from None
         rows, words = counts.coords
         lengths = np.bincount(rows, counts.data, minlength=len(texts))
-        held_back = (
-            1 - settings.length_penalty + settings.length_penalty * lengths / max(lengths.mean(), 1e-12)
-        )
+        held_back = 1 - LENGTH_PENALTY + LENGTH_PENALTY * lengths / max(lengths.mean(), 1e-12)
         documents = np.bincount(words, minlength=counts.shape[1])
         rarity = np.log1p((len(texts) - documents + 0.5) / (documents + 0.5))
-        weight = (
-            counts.data * (settings.saturation + 1) / (counts.data + settings.saturation * held_back[rows])
-        )
+        weight = counts.data * (SATURATION + 1) / (counts.data + SATURATION * held_back[rows])
         scores = (weight * rarity[words]).astype(np.float32)
         self._table: Any = sparse.csr_array((scores, (words, rows)), shape=counts.shape[::-1])
         self._of_item: Any = sparse.csr_array(counts)

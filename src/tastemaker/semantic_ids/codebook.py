@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,6 @@ from tastemaker.errors import ArtifactError
 from tastemaker.semantic_ids.sizes import check_sizes
 from tastemaker.semantic_ids.views import Float32, View, Views, count_items
 
-Missing = Literal["mask", "mean"]
 Blocks = tuple[slice, ...]
 _FORMAT = 1
 _CELLS = 1 << 24  # distances held at once, 64 MB
@@ -29,17 +28,14 @@ class Codebook:
     """Standardisation, encoders and codewords, frozen; a re-fit makes another `version`.
 
     codewords: one (K_l, D) float32 array a level. projection: (matrix (D, H), bias (D,)) that joins the
-    encoded views (RQ-VAE), or None (residual k-means lays weighted views side by side). missing: how residual
-    k-means compares an
-    item that lacks a view: "mask" on the other views only; "mean" as if the view were average, the others
-    scaled up.
+    encoded views (RQ-VAE), or None (residual k-means lays weighted views side by side, and compares an item
+    that lacks a view on the others alone).
     """
 
     kind: str
     views: tuple[View, ...]
     codewords: tuple[Float32, ...]
     projection: tuple[Float32, Float32] | None = None
-    missing: Missing = "mask"
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -69,7 +65,7 @@ class Codebook:
         n = count_items(views, self.views)
         parts = [view.standardise(views.get(view.name), n) for view in self.views]
         if self.projection is None:
-            return side_by_side(self.views, parts, self.missing)
+            return side_by_side(self.views, parts)
         encoded = [view.encode(x, present) for view, (x, present) in zip(self.views, parts, strict=True)]
         matrix, bias = self.projection
         return (np.concatenate(encoded, axis=1) @ matrix.T + bias).astype(np.float32), np.ones(
@@ -105,7 +101,7 @@ class Codebook:
             "format": _FORMAT,
             "kind": self.kind,
             "sizes": list(self.sizes),
-            "missing": self.missing,
+            "missing": "mask",
             "projection": self.projection is not None,
             "views": views,
         }
@@ -130,7 +126,7 @@ class Codebook:
             joint = None
             if settings["projection"]:
                 joint = (_float32(arrays["projection.weight"]), _float32(arrays["projection.bias"]))
-            book = cls(str(settings["kind"]), views, levels, joint, settings["missing"])
+            book = cls(str(settings["kind"]), views, levels, joint)
         except (KeyError, TypeError) as error:
             raise ArtifactError(f"codebook: {error} is missing from its files; fit it again") from None
         if book.version != settings.get("version"):
@@ -162,7 +158,7 @@ def encode(codebook: Codebook, views: Views) -> npt.NDArray[np.int32]:
 
 
 def side_by_side(
-    views: tuple[View, ...], parts: list[tuple[Float32, npt.NDArray[np.bool_]]], missing: Missing
+    views: tuple[View, ...], parts: list[tuple[Float32, npt.NDArray[np.bool_]]]
 ) -> tuple[Float32, Float32]:
     """Weighted views next to each other: view m contributes an expected squared length of weight^2 whatever
     its width.
@@ -172,10 +168,6 @@ def side_by_side(
         [x * (v.weight / math.sqrt(d)) for v, d, (x, _) in zip(views, widths, parts, strict=True)], axis=1
     )
     present = np.stack([here for _, here in parts], axis=1).astype(np.float32)
-    if missing == "mean":
-        squares = np.array([view.weight**2 for view in views])
-        growth = np.sqrt(squares.sum() / np.maximum(present @ squares, squares.min()))
-        return np.asarray(z * growth[:, None], np.float32), np.ones_like(present)
     present[present.sum(axis=1) == 0] = 1  # nothing known: compare as the average item
     return z, present
 

@@ -40,22 +40,6 @@ class SidReport:
     largest_group: int
     first_agreement: float | None
 
-    def lines(self) -> list[str]:
-        """The report in words, one fact a line."""
-        levels = ", ".join(f"{u:.0%} of {k}" for u, k in zip(self.use, self.sizes, strict=True))
-        out = [
-            (
-                f"{self.items} items, {self.distinct_share:.1%} distinct Semantic IDs, {self.alone_share:.1%}"
-                " of items on their own"
-            ),
-            f"largest group {self.largest_group}; codes in use by level: {levels}",
-        ]
-        if self.purity is not None:
-            out.append("attribute purity by prefix length: " + ", ".join(f"{p:.2f}" for p in self.purity))
-        if self.first_agreement is not None:
-            out.append(f"{self.first_agreement:.1%} of items keep their first code without that view")
-        return out
-
 
 def sid_report(
     codes: npt.NDArray[Any],

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import scipy.sparse as sparse
 
 from tastemaker.errors import InputError
-from tastemaker.semantic_ids.codebook import Blocks, Codebook, Missing, chunks, distances, subtract
+from tastemaker.semantic_ids.codebook import Blocks, Codebook, chunks, distances, subtract
 from tastemaker.semantic_ids.collisions import with_room
 from tastemaker.semantic_ids.sizes import check_sizes
 from tastemaker.semantic_ids.views import Float32, Scaling, Views, fit_views
@@ -25,7 +25,7 @@ TOLERANCE = 1e-4  # Lloyd steps end when one lowers the error by a smaller share
 @dataclass(frozen=True)
 class RkmeansSettings:
     """iterations: Lloyd steps at most; sample: rows a level is fitted on at most; scaling:
-    "dimension" (every dimension to variance 1) or "view" (keep a view's spectrum); missing: see `Codebook`;
+    "dimension" (every dimension to variance 1) or "view" (keep a view's spectrum);
     start: "spread" (k-means++) or "rows" (rows drawn evenly: less drawn to outliers, so clusters are more
     even); balance: fit later levels on what `encode_unique` with this balance leaves.
     """
@@ -33,7 +33,6 @@ class RkmeansSettings:
     iterations: int = 30
     sample: int = 200_000
     scaling: Scaling = "dimension"
-    missing: Missing = "mask"
     start: Literal["spread", "rows"] = "spread"
     balance: float | None = None
 
@@ -64,7 +63,7 @@ def fit_rkmeans(
     if n < sizes[0]:
         raise InputError(f"{n} items but {sizes[0]} codes at level 1; choose a first size of at most {n}")
     empty = np.zeros((1, sum(view.dimensions for view in known)), np.float32)
-    frame = Codebook("rkmeans", known, (empty,), None, settings.missing)
+    frame = Codebook("rkmeans", known, (empty,))
     z, present = frame.latent(views)
     if n > settings.sample:
         rows = np.sort(generator(seed, "rkmeans sample").choice(n, settings.sample, replace=False))
@@ -81,7 +80,7 @@ def fit_rkmeans(
             codes = assign(z, present, words, frame.blocks)[0]
         z = subtract(z, present, words[codes], frame.blocks)
         levels.append(words)
-    return Codebook("rkmeans", known, tuple(levels), None, settings.missing)
+    return Codebook("rkmeans", known, tuple(levels))
 
 
 def kmeans(

@@ -17,6 +17,7 @@ from tastemaker.corpus.behaviour import Words, behaviour_examples
 from tastemaker.corpus.events import Histories
 from tastemaker.corpus.metadata import SENTENCES, metadata_examples
 from tastemaker.corpus.mixing import mix, token_counts
+from tastemaker.corpus.splits import Targets
 from tastemaker.errors import InputError
 from tastemaker.flows.data import item_texts
 from tastemaker.flows.pipeline import Pipeline
@@ -139,6 +140,9 @@ def _words(pipeline: Pipeline, vocabulary: Vocabulary) -> Words | None:
     return words_of(pipeline.workspace.settings, pipeline.data.items, vocabulary, folder)
 
 
+Judge = Callable[[Vocabulary, Any], float]  # of a model
+
+
 @dataclass(frozen=True)
 class Lesson:
     """One stage of training: its name in `NAMES`, the model it starts from, what it reads and how; `share`
@@ -150,8 +154,8 @@ class Lesson:
     examples: Callable[[Vocabulary], pa.Table]
     settings: Mapping[str, Any]
     siblings: Any = None
-    validate: Callable[[Vocabulary], Callable[[Any], float]] | None = None
-    share: Callable[[Vocabulary], Callable[[Any], float]] | None = None
+    validate: Judge | None = None
+    share: Judge | None = None
 
 
 def _train(pipeline: Pipeline, folder: Path, lesson: Lesson) -> list[dict[str, Any]]:
@@ -182,13 +186,13 @@ def _train(pipeline: Pipeline, folder: Path, lesson: Lesson) -> list[dict[str, A
             lesson.examples(vocabulary),
             Settings(**(common | freeze | dict(lesson.settings))),
             folder / "state",
-            validate=lesson.validate(vocabulary) if lesson.validate else None,
+            validate=partial(lesson.validate, vocabulary) if lesson.validate else None,
             siblings=lesson.siblings,
         )
         curve = folder / "curve.jsonl"
         metrics = follow(run, curve, pipeline.report, NAMES[lesson.stage])
     if lesson.share and settings.base_dense:
-        setattr(model.config, SHARE, lesson.share(vocabulary)(model))
+        setattr(model.config, SHARE, lesson.share(vocabulary, model))
     tokenizer = load_tokenizer(lesson.source) if vocabulary.kind == "tokenizer" else None
     save(model, vocabulary, folder / "model", tokenizer)
     says = f"{metrics.step:,} steps, loss {metrics.loss:.3f}" if metrics else "nothing to train"
@@ -224,7 +228,7 @@ def build_sft(pipeline: Pipeline, folder: Path) -> None:
     chooses the pass.
     """
     train = pipeline.data.split.train
-    lines = _train(pipeline, folder, _fine_tuning(pipeline, "sft", train, _validation(pipeline)))
+    lines = _train(pipeline, folder, _fine_tuning(pipeline, "sft", train, partial(_validation, pipeline)))
     note_passes(folder, lines, pipeline.workspace.settings.sft_epochs)
 
 
@@ -233,14 +237,14 @@ def build_refit(pipeline: Pipeline, folder: Path) -> None:
     chosen = chosen_in(pipeline.path("sft"))
     lesson = _fine_tuning(pipeline, "refit", pipeline.data.histories, stop=chosen["passes"])
     share = chosen.get("share", 0.0)
-    _train(pipeline, folder, replace(lesson, share=lambda _: lambda _: share))
+    _train(pipeline, folder, replace(lesson, share=lambda *_: share))
 
 
 def _fine_tuning(
     pipeline: Pipeline,
     stage: str,
     train: Histories,
-    validate: Callable[[Vocabulary], Callable[[Any], float]] | None = None,
+    validate: Judge | None = None,
     stop: int = 0,
 ) -> Lesson:
     from tastemaker.lm.train import Siblings
@@ -269,46 +273,32 @@ def _warmup(steps: float) -> int:
     return int(min(100, steps / 10))
 
 
-def _choose_share(pipeline: Pipeline, vocabulary: Vocabulary) -> Callable[[Any], float]:
+def _searching(pipeline: Pipeline, vocabulary: Vocabulary, model: Any) -> tuple[Searcher, Targets]:
+    """The search that serves a model, and a sample of the validation part to judge it by."""
+    data, settings = pipeline.data, searching(pipeline.workspace.settings)
+    targets = data.split.validation.sample(VALIDATED, settings.seed)
+    words = _words(pipeline, vocabulary)
+    parts = Parts(data, settings, *load_codes(pipeline), (model, vocabulary), words)
+    return Searcher(parts), targets
+
+
+def _validation(pipeline: Pipeline, vocabulary: Vocabulary, model: Any) -> float:
+    """N@10 of a model on a sample of the validation part."""
+    searcher, targets = _searching(pipeline, vocabulary, model)
+    return float(ndcg_at(searcher.ranks(targets, (0.0,))[0], 10).mean())
+
+
+def _choose_share(pipeline: Pipeline, vocabulary: Vocabulary, model: Any) -> float:
     """The share of the dense read-out with the best N@10 on a sample of the validation part, of a model."""
     from tastemaker.retrieve.retriever import blended
 
-    data, settings = pipeline.data, searching(pipeline.workspace.settings)
-    targets = data.split.validation.sample(VALIDATED, settings.seed)
-
-    def choose(model: Any) -> float:
-        language, words = (model, vocabulary), _words(pipeline, vocabulary)
-        searcher = Searcher(Parts(data, settings, *load_codes(pipeline), language, words))
-        both = searcher.read_outs(targets.context)
-        gained = {
-            share: (
-                ndcg_at(
-                    rank_in_lists([blended(*own, share, 10).items for own in both], targets.target), 10
-                ).mean()
-            )
-            for share in SHARES
-        }
-        return max(gained, key=lambda share: (float(gained[share]), -share))
-
-    return choose
-
-
-def _validation(pipeline: Pipeline) -> Callable[[Vocabulary], Callable[[Any], float]]:
-    """N@10 of a model on a sample of the validation part, by the search that serves it."""
-    data = pipeline.data
-    targets = data.split.validation.sample(VALIDATED, pipeline.workspace.settings.seed)
-    codes, sizes = load_codes(pipeline)
-    settings = searching(pipeline.workspace.settings)
-
-    def of(vocabulary: Vocabulary) -> Callable[[Any], float]:
-        def score(model: Any) -> float:
-            language, words = (model, vocabulary), _words(pipeline, vocabulary)
-            searcher = Searcher(Parts(data, settings, codes, sizes, language, words))
-            return float(ndcg_at(searcher.ranks(targets, (0.0,))[0], 10).mean())
-
-        return score
-
-    return of
+    searcher, targets = _searching(pipeline, vocabulary, model)
+    both = searcher.read_outs(targets.context)
+    gained = {}
+    for share in SHARES:
+        lists = [blended(*own, share, 10).items for own in both]
+        gained[share] = float(ndcg_at(rank_in_lists(lists, targets.target), 10).mean())
+    return max(gained, key=lambda share: (gained[share], -share))
 
 
 def talking_source(pipeline: Pipeline, folder: Path) -> Path:
