@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
@@ -20,7 +21,7 @@ from starlette.types import Scope
 from tastemaker.errors import InputError
 from tastemaker.server.access import Access, AccessSettings, Routes
 from tastemaker.server.admission import Calls, Lane, LaneSettings
-from tastemaker.server.assist import Talker, assistant_routes
+from tastemaker.server.assist import assistant_routes
 from tastemaker.server.catalogue import catalogue_routes, health_routes, people_routes
 from tastemaker.server.observe import Meters, Observe, metrics_routes
 from tastemaker.server.operator import operator_routes
@@ -36,6 +37,9 @@ from tastemaker.server.service import Service
 from tastemaker.server.sessions import session_routes
 from tastemaker.server.web import Edge, EdgeSettings, add_handlers
 from tastemaker.store.settings import Settings
+
+if TYPE_CHECKING:
+    from tastemaker.assist.assistant import Assistant
 
 TELL = 5.0  # seconds between the measures that a process tells others
 STATIC = Path(__file__).parent / "static"
@@ -93,7 +97,7 @@ def create_app(
     service: Service,
     settings: ServerSettings | None = None,
     clock: Callable[[], float] = time.monotonic,
-    talker: Talker | None = None,
+    talker: Assistant | None = None,
     board: Board | None = None,
 ) -> FastAPI:
     """The server for `service`: JSON under the addresses of /openapi.json, and the page at /.

@@ -10,8 +10,8 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -25,6 +25,7 @@ from tastemaker.server.recommendations import REFUSALS
 from tastemaker.server.web import Problem
 
 if TYPE_CHECKING:
+    from tastemaker.assist.assistant import Assistant
     from tastemaker.assist.parts import Part
 
 MODEL = "tastemaker"
@@ -32,27 +33,6 @@ AT_ONCE = 16  # turns at the same time; more are asked to come back
 REMEMBERED = 2_000  # conversations of the completions route
 EVENTS = "text/event-stream"
 NO_MODEL: dict[int | str, dict[str, object]] = {404: {"model": ProblemOut, "description": "no such model"}}
-
-
-class Talker(Protocol):
-    """What answers; see `assist.assistant.Assistant`."""
-
-    def respond(
-        self,
-        message: str,
-        conversation_id: str | None = None,
-        user_id: str | None = None,
-        *,
-        remove: Sequence[str] = (),
-        feedback: Mapping[str, str] | None = None,
-        stored: bool = False,
-    ) -> Iterator[Part]: ...
-
-    def recall(
-        self, messages: Sequence[tuple[str, str, Sequence[str]]], user_id: str | None = None
-    ) -> str: ...
-
-    def check(self, item_ids: Iterable[str]) -> None: ...
 
 
 class TurnIn(BaseModel):
@@ -118,7 +98,7 @@ class CompletionIn(BaseModel):
 class Rooms:
     """Which conversation an OpenAI client goes on with: known by all messages so far and who sends them."""
 
-    def __init__(self, talker: Talker) -> None:
+    def __init__(self, talker: Assistant) -> None:
         self.talker = talker
         self._known: OrderedDict[str, str] = OrderedDict()
         self._guard = threading.Lock()
@@ -167,7 +147,7 @@ class Slots:
             self._free.release()
 
 
-def assistant_routes(talker: Talker) -> Routes:
+def assistant_routes(talker: Assistant) -> Routes:
     """`POST /assist`, `POST /v1/chat/completions` and `GET /v1/models`."""
     router, slots = Routes("assistant"), Slots()
 
@@ -211,7 +191,7 @@ def assistant_routes(talker: Talker) -> Routes:
     return router
 
 
-def _add_completions(router: Routes, talker: Talker, slots: Slots) -> None:
+def _add_completions(router: Routes, talker: Assistant, slots: Slots) -> None:
     """`POST /v1/chat/completions`."""
     rooms = Rooms(talker)
 

@@ -9,7 +9,7 @@ import ipaddress
 import socket
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import h11
 import uvicorn
@@ -20,11 +20,13 @@ from tastemaker.errors import InputError, TastemakerError
 from tastemaker.flows.watches import Watcher
 from tastemaker.server.access import KeyStore, Rates
 from tastemaker.server.app import ServerSettings, create_app
-from tastemaker.server.assist import Talker
 from tastemaker.server.processes import Board, Conversations, Fleet, Process, Told
 from tastemaker.server.service import Service
 from tastemaker.serving.draw import Rounds
 from tastemaker.store.database import Keys
+
+if TYPE_CHECKING:
+    from tastemaker.assist.assistant import Assistant
 
 IDLE = 15.0  # seconds that a request may take to come whole
 
@@ -115,7 +117,7 @@ def serve(
     settings: ServerSettings | None = None,
     announce: Callable[[str], None] = print,
     listener: socket.socket | None = None,
-    talker: Talker | None = None,
+    talker: Assistant | None = None,
 ) -> None:
     """Serve until interrupted; `announce` gets the URL once the address is held (pass `listener` if `bind`
     was called before).
