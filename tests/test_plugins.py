@@ -20,7 +20,7 @@ from tastemaker.store import Workspace
 
 PACKAGE = """\
 import numpy as np
-from tastemaker.semantic_ids import fit_rkmeans
+from tastemaker.semantic_ids.rkmeans import fit_rkmeans
 
 def length(items):
     return np.array([[len(title), i % 7 + 0.5] for i, title in enumerate(items["title"].to_pylist())])

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from tastemaker.corpus import Histories, histories
+from tastemaker.corpus.events import Histories, histories
 from tastemaker.stats import hashed_order
 
 

@@ -7,14 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tastemaker.corpus import (
-    Histories,
-    behaviour_examples,
-    context_tokens,
-    cooccurring_pairs,
-    leave_one_out,
-)
-from tastemaker.corpus.behaviour import Words, thinned
+from tastemaker.corpus.behaviour import Words, behaviour_examples, context_tokens, thinned
+from tastemaker.corpus.events import Histories
+from tastemaker.corpus.pairs import cooccurring_pairs
+from tastemaker.corpus.splits import leave_one_out
 from tastemaker.errors import InputError
 from tastemaker.lm.vocabulary import build_small
 

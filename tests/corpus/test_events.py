@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tastemaker.corpus import Histories, histories
-from tastemaker.corpus.events import taste
+from tastemaker.corpus.events import Histories, histories, taste
 from tastemaker.errors import InputError
 from tastemaker.schema import EventRules
 

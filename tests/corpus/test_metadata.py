@@ -4,8 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tastemaker.corpus import metadata_examples
-from tastemaker.corpus.metadata import MAX_TEXT, SENTENCES, TAGS
+from tastemaker.corpus.metadata import MAX_TEXT, SENTENCES, TAGS, metadata_examples
 from tastemaker.errors import InputError
 from tastemaker.lm.vocabulary import build_small
 from tastemaker.schema import EXAMPLES

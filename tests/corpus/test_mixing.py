@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tastemaker.corpus import mix, pack, targets_by_reward, token_counts
+from tastemaker.corpus.mixing import mix, pack, token_counts
+from tastemaker.corpus.rewards import targets_by_reward
 from tastemaker.errors import InputError
 
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tastemaker.corpus import Histories, cooccurring_pairs, near_pairs, pair_counts, pair_people
+from tastemaker.corpus.events import Histories
+from tastemaker.corpus.pairs import cooccurring_pairs, near_pairs, pair_counts, pair_people
 from tastemaker.errors import InputError
 
 lists = st.lists(st.lists(st.integers(0, 6), max_size=8), max_size=6)

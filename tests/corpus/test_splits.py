@@ -5,8 +5,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from tastemaker.corpus import Histories, leave_one_out, shuffle_ties, time_split
-from tastemaker.corpus.splits import ends_tied
+from tastemaker.corpus.events import Histories
+from tastemaker.corpus.splits import ends_tied, leave_one_out, shuffle_ties, time_split
 from tastemaker.errors import InputError
 
 lists = st.lists(st.lists(st.integers(0, 9), max_size=8), min_size=1, max_size=8)

@@ -10,10 +10,16 @@ import pytest
 import torch
 from tests.semantic_ids.residuals import reconstruction_errors
 
-from tastemaker.corpus import Histories, cooccurring_pairs, histories, leave_one_out
+from tastemaker.corpus.events import Histories, histories
+from tastemaker.corpus.pairs import cooccurring_pairs
+from tastemaker.corpus.splits import leave_one_out
 from tastemaker.encoders import behaviour_vectors, fit_tfidf
-from tastemaker.semantic_ids import codebook_sizes, encode, encode_unique, fit_rkmeans, sid_report
+from tastemaker.semantic_ids.codebook import encode
+from tastemaker.semantic_ids.collisions import encode_unique
+from tastemaker.semantic_ids.report import sid_report
+from tastemaker.semantic_ids.rkmeans import fit_rkmeans
 from tastemaker.semantic_ids.rqvae import RqvaeSettings, fit_rqvae
+from tastemaker.semantic_ids.sizes import codebook_sizes
 from tastemaker.stats import hashed_order
 
 DATA = Path(__file__).parents[3] / "shared" / "data"

@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tastemaker.errors import InputError
-from tastemaker.semantic_ids import encode, encode_unique, fit_rkmeans, sid_report, with_suffix
-from tastemaker.semantic_ids.collisions import groups
+from tastemaker.semantic_ids.codebook import encode
+from tastemaker.semantic_ids.collisions import encode_unique, groups, with_suffix
+from tastemaker.semantic_ids.report import sid_report
+from tastemaker.semantic_ids.rkmeans import fit_rkmeans
 
 SIZES = (3, 2, 2)
 code_tables = (

@@ -8,9 +8,10 @@ from sklearn.cluster import KMeans
 from tests.semantic_ids.residuals import reconstruction_errors
 
 from tastemaker.errors import ArtifactError, InputError
-from tastemaker.semantic_ids import Codebook, RkmeansSettings, encode, fit_rkmeans, sid_report
+from tastemaker.semantic_ids.codebook import Codebook, encode
 from tastemaker.semantic_ids.collisions import encode_unique
-from tastemaker.semantic_ids.rkmeans import _lloyd, assign, kmeans
+from tastemaker.semantic_ids.report import sid_report
+from tastemaker.semantic_ids.rkmeans import RkmeansSettings, _lloyd, assign, fit_rkmeans, kmeans
 
 
 def _clusters(n: int = 600, d: int = 8, k: int = 12, seed: int = 0) -> np.ndarray:

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from tests.semantic_ids.residuals import reconstruction_errors
 
 from tastemaker.errors import InputError
-from tastemaker.semantic_ids import Codebook, encode, network, rqvae, sid_report
+from tastemaker.semantic_ids import network, rqvae
+from tastemaker.semantic_ids.codebook import Codebook, encode
+from tastemaker.semantic_ids.report import sid_report
 from tastemaker.semantic_ids.rqvae import RqvaeSettings, fit_rqvae
 from tastemaker.semantic_ids.views import fit_views
 from tastemaker.stats.random import generator

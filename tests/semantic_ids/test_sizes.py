@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tastemaker.errors import InputError
-from tastemaker.semantic_ids import codebook_sizes
+from tastemaker.semantic_ids.sizes import codebook_sizes
 
 
 def test_golden_sizes() -> None:

@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tastemaker.errors import InputError
-from tastemaker.semantic_ids import codebook_sizes
-from tastemaker.semantic_ids.sizes import three_level_sizes, two_level_sizes
+from tastemaker.semantic_ids.sizes import codebook_sizes, three_level_sizes, two_level_sizes
 
 
 def test_known_catalogues() -> None:
