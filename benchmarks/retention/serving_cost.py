@@ -33,9 +33,8 @@ import numpy as np
 from fastapi.testclient import TestClient
 
 from tastemaker.retention.adjust.rules import Capped, Constrained
-from tastemaker.retention.features import Person, features, known_items, matrix
+from tastemaker.retention.features import Person, features, known_items, matrix, rerank, sentence
 from tastemaker.retention.proxy.model import Proxy, ProxySettings, predict_arrays, to_parts
-from tastemaker.retention.served import rerank, sentence
 from tastemaker.server import create_app
 from tastemaker.serving.service import WorkspaceService
 from tastemaker.stats.random import generator

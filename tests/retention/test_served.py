@@ -16,8 +16,17 @@ from tastemaker.experiment import assign
 from tastemaker.experiment.readout.logs import cut_of, unit_table
 from tastemaker.retention.adjust.apply import adjust
 from tastemaker.retention.adjust.rules import Capped, Constrained, Value
-from tastemaker.retention.features import Known, Person, features, history_features, known_items, matrix
-from tastemaker.retention.served import by_place, rerank, sentence
+from tastemaker.retention.features import (
+    Known,
+    Person,
+    by_place,
+    features,
+    history_features,
+    known_items,
+    matrix,
+    rerank,
+    sentence,
+)
 
 ATTRIBUTES = [["c=red", "k=D"], ["c=red"], ["c=blue", "k=D"], [], ["c=blue", "k=G"], ["c=red", "k=G"]]
 PAIRS = {(0, 1): 3, (2, 4): 1, (0, 5): 2}

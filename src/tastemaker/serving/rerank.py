@@ -10,11 +10,10 @@ import numpy as np
 
 import tastemaker.plugins as plugins
 from tastemaker.experiment.assign import arm_at, position
-from tastemaker.flows.retention.adjust import rule_of
 from tastemaker.flows.retention.live.context import SHARES, Context, deployed, learnt_from, load_deployed
-from tastemaker.retention.features import matrix
+from tastemaker.flows.retention.proxy import rule_of
+from tastemaker.retention.features import by_place, matrix, rerank, sentence
 from tastemaker.retention.proxy.model import Proxy, predict_arrays
-from tastemaker.retention.served import by_place, rerank, sentence
 from tastemaker.serving.query import Move, Query, Slate
 from tastemaker.store import Database, Surveys, Workspace
 

@@ -47,7 +47,7 @@ def preview(
 
     Example: tastemaker retention adjust preview scored.parquet --rule constrained --set eps=0.02
     """
-    from tastemaker.flows.retention.adjust import preview_rule, rule_of
+    from tastemaker.flows.retention.proxy import preview_rule, rule_of
 
     chosen = rule_of(rule, pairs([*(given or []), *(dial or [])], "--set"), most)
     with progress(quiet) as report:
@@ -73,7 +73,7 @@ def tune(
 
     Example: tastemaker retention adjust tune scored.parquet --cap 0.02
     """
-    from tastemaker.flows.retention.adjust import tune_rule
+    from tastemaker.flows.retention.proxy import tune_rule
 
     with progress(quiet) as report:
         result = tune_rule(scored, cap, out, report, top, penalty)

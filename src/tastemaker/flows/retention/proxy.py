@@ -1,5 +1,5 @@
-"""The proxy of the answer: fit, calibrate, choose thresholds, score; each step reads a folder and writes
-another.
+"""The proxy of the answer: fit, calibrate, choose thresholds, score, each step from one folder into another;
+and what re-ranking stored candidates by it would do, and which strength to choose.
 """
 
 from __future__ import annotations
@@ -8,13 +8,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 
-from tastemaker.errors import ArtifactError
+from tastemaker.errors import ArtifactError, InputError
 from tastemaker.flows.pipeline import Report
 from tastemaker.flows.retention.tables import warn_of_slips, write_claim
+from tastemaker.retention.adjust.rules import Capped, Constrained, Hinge, Mmr, Rule, Step, Value
 from tastemaker.retention.proxy.claim import calibration_claim, drift_claim, slopes_table, threshold_claim
 from tastemaker.retention.proxy.judge import calibrate_proxy, calibration, choose_thresholds
 from tastemaker.retention.proxy.model import (
@@ -150,3 +151,74 @@ def _finish(proxy: Proxy, claim: Any, out: Path, report: Report) -> dict[str, An
     report(FOLDER, 3, 3, "")
     text = f"{written['text']}\nproxy: {saved}"
     return written | {"proxy": str(saved), "text": text, "exit_code": claim.exit_code}
+
+
+RULES: dict[str, type[Step | Hinge | Value | Constrained | Mmr]] = {
+    "step": Step,
+    "hinge": Hinge,
+    "value": Value,
+    "constrained": Constrained,
+    "mmr": Mmr,
+}
+
+
+def rule_of(name: str, settings: Mapping[str, str], most: int | None = None) -> Rule:
+    """The rule called `name` with `settings` (field -> number), capped at `most` positions where given.
+    Raises InputError.
+    """
+    if name not in RULES:
+        raise InputError(f"rule '{name}' is unknown; choose {', '.join(RULES)}")
+    legal = [field for field in RULES[name].__dataclass_fields__ if field not in ("rule", "part")]
+    values: dict[str, float] = {}
+    for field, text in settings.items():
+        if field not in legal:
+            raise InputError(f"rule '{name}' has no setting '{field}'; its settings are {', '.join(legal)}")
+        try:
+            values[field] = float(text)
+        except ValueError:
+            raise InputError(f"setting {field}={text}: give a number") from None
+    rule_class: Any = RULES[name]
+    rule = rule_class(**values)
+    return cast(Rule, rule) if most is None else Capped(rule, most)
+
+
+def preview_rule(
+    scored: Path, rule: Rule, name: str, out: Path, report: Report, k: int = 10
+) -> dict[str, Any]:
+    """Apply a rule to `scored` (request_id, item_id, score, p_pos ...): adjusted.parquet and the report in
+    `out`.
+    """
+    from tastemaker.flows.retention.tables import in_file
+    from tastemaker.retention.adjust.apply import adjust
+    from tastemaker.retention.adjust.effects import preview
+
+    report("adjust", 0, 2, "applying the rule")
+    with in_file(scored):
+        table = read_typed(scored)
+        write_table(out / "adjusted.parquet", adjust(table, rule))
+        report("adjust", 1, 2, "effects and ablations")
+        _, claim = preview(table, rule, name, k)
+    written = write_claim(claim, out)
+    report("adjust", 2, 2, "")
+    return written | {"adjusted": str(out / "adjusted.parquet"), "exit_code": claim.exit_code}
+
+
+def tune_rule(
+    scored: Path, cap: float, out: Path, report: Report, k: int = 10, penalty: float = 1.0
+) -> dict[str, Any]:
+    """The largest global weight whose mean engagement loss stays within `cap`, by dual updates, with its
+    report in `out`.
+    """
+    from tastemaker.flows.retention.tables import in_file
+    from tastemaker.retention.adjust.effects import preview, tune_weight, tuned_claim
+
+    report("tune", 0, 2, "dual updates")
+    with in_file(scored):
+        table = read_typed(scored)
+        tuned = tune_weight(table, cap, penalty)
+        report("tune", 1, 2, "effects of what was found")
+        _, claim = preview(table, tuned.rule, "value", k)
+    claim = tuned_claim(claim, tuned, cap)
+    written = write_claim(claim, out)
+    report("tune", 2, 2, "")
+    return written | {"weight": tuned.rule.weight, "loss": tuned.loss, "exit_code": claim.exit_code}
