@@ -1,5 +1,5 @@
-"""Figures of an evaluation as bytes: plain numbers in, SVG and PNG out, the same bytes for the same
-numbers.
+"""Figures of an evaluation as bytes, in one look, with colours that colour-blind readers tell apart: plain
+numbers in, SVG and PNG out, the same bytes for the same numbers.
 """
 
 from __future__ import annotations
@@ -20,7 +20,52 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from tastemaker.errors import InputError
-from tastemaker.reports.theme import INK, LINE, MARKERS, MUTED, RC, SERIES
+
+# Placeholders that the page replaces by CSS variables, so that figures follow light and dark mode.
+INK, MUTED, LINE = "#1b1f24", "#5d6673", "#d5dae1"
+# Okabe and Ito's palette (jfly.uni-koeln.de/color), the order chosen so that neighbours differ in lightness
+# as well.
+SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+MARKERS = ("o", "s", "D", "^", "v", "P")
+VARIABLES = {
+    INK: "--ink",
+    MUTED: "--muted",
+    LINE: "--line",
+    **{colour: f"--c{n + 1}" for n, colour in enumerate(SERIES)},
+}
+
+RC: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 10.0,
+    "axes.titlesize": 11.0,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.titlepad": 10.0,
+    "axes.labelsize": 10.0,
+    "axes.edgecolor": LINE,
+    "axes.labelcolor": MUTED,
+    "axes.titlecolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "text.color": INK,
+    "xtick.color": LINE,
+    "ytick.color": LINE,
+    "xtick.labelcolor": MUTED,
+    "ytick.labelcolor": MUTED,
+    "xtick.labelsize": 9.0,
+    "ytick.labelsize": 9.0,
+    "grid.color": LINE,
+    "grid.linewidth": 0.7,
+    "legend.frameon": False,
+    "legend.fontsize": 9.0,
+    "lines.linewidth": 1.8,
+    "figure.facecolor": "white",
+    "axes.facecolor": "none",
+    "text.parse_math": False,  # a dollar sign in a name is a dollar sign
+}
+
 
 WIDTH = 4.8  # inches: fills half a page, and its text can still be read when a phone shrinks it
 _MOST_CELLS = 128

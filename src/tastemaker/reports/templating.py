@@ -15,8 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from tastemaker.errors import InputError
-from tastemaker.reports.figures import Drawing, Row
-from tastemaker.reports.theme import VARIABLES
+from tastemaker.reports.figures import VARIABLES, Drawing, Row
 
 
 def mapping(value: Any, where: str) -> Mapping[str, Any]:
