@@ -148,4 +148,4 @@ def test_two_processes_are_one_server(folder: Path) -> None:
 def test_a_workspace_that_cannot_be_served_is_one_line(tmp_path: Path) -> None:
     Workspace.create(tmp_path / "w")
     done = subprocess.run([*SERVE, "-w", str(tmp_path / "w")], capture_output=True, text=True, check=False)
-    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "nothing was trained yet" in done.stderr
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "has no tables yet" in done.stderr
