@@ -73,7 +73,7 @@ def reason(result: Mapping[str, Any]) -> str:
 def desk() -> ProcessPoolExecutor:
     """The process of this one in which commands run; it loads the program once, for all worlds."""
     pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
-    Finalize(None, pool.shutdown, exitpriority=10)  # a process waits for its own before it ends
+    Finalize(None, pool.shutdown, exitpriority=100)  # before its queue closes, or it would wait for ever
     return pool
 
 
