@@ -93,6 +93,24 @@ def test_conversations_of_people_are_read_as_generated_ones(talked: tuple[Path, 
     assert (pair["chosen_item"], pair["rejected_item"]) == (lists["jigs"][-1], lists["jigs"][0])
 
 
+def test_a_collected_set_tells_of_itself_and_is_not_generated_over(
+    talked: tuple[Path, dict[str, Any]],
+) -> None:
+    folder, _ = talked
+    set_named = ("-w", str(folder), "--name", "said")
+    result = command("converse", "collect", *set_named, "-q")
+    status = command("converse", "status", *set_named)
+    assert (status["finished"], status["turns"]) == (1, result["turns"]) and status["turns"] > 1
+    text = CliRunner().invoke(app, ["converse", "status", *set_named]).output
+    assert f"conversations: 1, turns: {result['turns']}" in text and status["collected"] in text
+    assert "said to the assistant" in status["source"] and status["source"] in text
+    before = {path: path.read_bytes() for path in (folder / "conversations" / "said").iterdir()}
+    for words in (("run", "--n", "4"), ("resume",), ("retry",)):
+        done = CliRunner().invoke(app, ["converse", *words, *set_named, "-q"])
+        assert done.exit_code != 0 and "another --name" in (done.output + str(done.exception))
+    assert {path: path.read_bytes() for path in (folder / "conversations" / "said").iterdir()} == before
+
+
 def test_what_was_collected_goes_with_the_person(tmp_path: Path, untouched_workspace: Path) -> None:
     copy = tmp_path / "workspace"
     shutil.copytree(untouched_workspace, copy)

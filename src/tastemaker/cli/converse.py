@@ -234,7 +234,7 @@ def _go_on(workspace: Path, name: str, n: int | None, session: Session, report: 
 
 @app.command()
 def status(workspace: Workspace = HERE, name: Name = FIRST, as_json: AsJson = False) -> None:
-    """How far a data set is, what failed and why, what was spent.
+    """How far a data set is, what failed and why, what was spent; of a collected one, what it holds.
 
     Example: tastemaker converse status -w shop
     """

@@ -47,6 +47,7 @@ from tastemaker.engine import mapped
 from tastemaker.errors import ArtifactError, InputError
 from tastemaker.flows.converse.dataset import saved_settings, table_writer
 from tastemaker.flows.converse.env import ConversationEnv, open_chat, open_env
+from tastemaker.flows.converse.people import collected_status, is_collected
 from tastemaker.flows.converse.settings import RULES, RunFolder, RunSettings
 from tastemaker.flows.pipeline import Report
 from tastemaker.store import Workspace, append_line, read_lines, write_bytes, write_json
@@ -308,10 +309,16 @@ def generate(
     Raises
     ------
     InputError, StoppedEarly, BudgetReached
-        bad settings; ended before its end, with what is finished kept; not one conversation finished.
+        bad settings or a collected data set; ended before its end, with what is finished kept; not one
+        conversation finished.
     """
+    folder = RunFolder.of(Workspace.open(workspace), name)
+    if is_collected(folder):
+        raise InputError(
+            f"data set '{name}' is what people said, collected; generate one under another --name, or bring"
+            f" this one up to date with `tastemaker converse collect -w {workspace} --name {name}`"
+        )
     env = open_env(workspace, settings, report)
-    folder = RunFolder.of(env.workspace, name)
     chat = session.chat or open_chat(settings.model, env.world.lexicon, settings.seed)
     if not folder.settings.exists():  # before the journal begins: a run killed in between can be resumed
         write_json(folder.settings, asdict(settings))
@@ -387,8 +394,13 @@ def _summary(
 
 
 def status(workspace: Path, name: str) -> dict[str, Any]:
-    """How far a data set is: finished, failed by kind, spent, unconfirmed."""
-    folder = RunFolder.of(Workspace.open(workspace), name)
+    """How far a data set is: finished, failed by kind, spent, unconfirmed; of a collected one, what it
+    holds.
+    """
+    store = Workspace.open(workspace)
+    folder = RunFolder.of(store, name)
+    if is_collected(folder):
+        return collected_status(store, name)
     if not folder.journal.exists():
         raise ArtifactError(
             f"{folder.root}: holds no conversations; begin with `tastemaker converse run -w {workspace}"

@@ -8,9 +8,13 @@ import hashlib
 import json
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 from typing import Any
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from tastemaker.converse.constraints import Change, Clause, Constraint, adhere, count_fits
 from tastemaker.converse.record import (
@@ -52,7 +56,7 @@ def collect(workspace: Path, name: str, report: Report) -> dict[str, Any]:
     """
     store = Workspace.open(workspace)
     folder = RunFolder.of(store, name)
-    if folder.settings.exists() and saved_settings(folder).model != PEOPLE:
+    if folder.settings.exists() and not is_collected(folder):
         raise InputError(f"data set '{name}' was generated; collect under another --name")
     database = Database(store.database)
     try:
@@ -94,6 +98,25 @@ def collect(workspace: Path, name: str, report: Report) -> dict[str, Any]:
     }
     words = ", ".join(f"{count:,} {label.replace('_', ' ')}" for label, count in counts.items())
     return {"name": name, "folder": str(folder.root), **counts, "text": f"{words}\n{folder.root}"}
+
+
+def is_collected(folder: RunFolder) -> bool:
+    """Whether the data set is what people said, which is collected and never generated."""
+    return folder.settings.exists() and saved_settings(folder).model == PEOPLE
+
+
+def collected_status(store: Workspace, name: str) -> dict[str, Any]:
+    """What a collected data set holds, when it was collected and from what."""
+    folder = RunFolder.of(store, name)
+    turns = pq.read_table(folder.table, columns=["turns"])["turns"]
+    counts = {"finished": len(turns), "turns": int(pc.sum(pc.list_value_length(turns)).as_py() or 0)}
+    collected = datetime.fromtimestamp(folder.table.stat().st_mtime, UTC).isoformat(timespec="seconds")
+    source = f"what people with a name said to the assistant of {store.root}"
+    text = (
+        f"conversations: {counts['finished']:,}, turns: {counts['turns']:,}; collected {collected} from"
+        f" {source}\n`tastemaker converse collect` with the same --workspace and --name adds what came since"
+    )
+    return {"name": name, **counts, "collected": collected, "source": source, "text": text}
 
 
 @dataclass(frozen=True, eq=False)
