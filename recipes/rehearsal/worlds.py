@@ -24,6 +24,7 @@ from tastemaker.cli.progress import progress
 from tastemaker.flows.ingest import ingest_dataset
 from tastemaker.flows.retention.tables import write_claim
 from tastemaker.rehearse.crowd import WORLDS
+from tastemaker.rehearse.operator import processes
 from tastemaker.rehearse.rehearse import (
     ALL,
     HARM,
@@ -37,7 +38,6 @@ from tastemaker.rehearse.rehearse import (
     rehearse,
     scaled,
     slug,
-    workers,
 )
 from tastemaker.rehearse.town import PARTS, Schedule
 from tastemaker.retention.report import Cell, ClaimReport, Intervals, Table
@@ -94,7 +94,7 @@ def main() -> None:
         (world, crowd) for world in WORLDS for crowd in range(1 if arguments.quick else CROWDS[world])
     ]
     workspace = arguments.workspace or _tunes(arguments)
-    with workers(arguments.jobs) as pool:
+    with processes(arguments.jobs) as pool:
         lived = journal.run(keys, lambda key: _live(arguments, workspace, key, pool), "worlds")
     report = judged([key[0] for key in keys], lived, shape | {"seed": arguments.seed})
     print(write_claim(report, arguments.out)["text"])

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import runpy
+import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tastemaker.errors import TastemakerError
+from tastemaker.server.processes import end_with_parent
 from tastemaker.store import write_table, write_text
 from tastemaker.store.database.events import CLOCK
 from tastemaker.store.settings import SETTINGS_FILE
@@ -69,10 +71,18 @@ def reason(result: Mapping[str, Any]) -> str:
     return " ".join(next(texts, "").split())[:300]
 
 
+def processes(count: int) -> ProcessPoolExecutor:
+    """So many processes (at least one), which end with this one, however it ends; a world is lived anew, so
+    at once.
+    """
+    context, by = get_context("spawn"), (signal.SIGKILL,)
+    return ProcessPoolExecutor(max(1, count), mp_context=context, initializer=end_with_parent, initargs=by)
+
+
 @cache
 def desk() -> ProcessPoolExecutor:
     """The process of this one in which commands run; it loads the program once, for all worlds."""
-    pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+    pool = processes(1)
     Finalize(None, pool.shutdown, exitpriority=100)  # before its queue closes, or it would wait for ever
     return pool
 

@@ -8,10 +8,9 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ import numpy.typing as npt
 from tastemaker.errors import InputError
 from tastemaker.flows.retention.tables import write_claim
 from tastemaker.rehearse.crowd import WORLDS, Crowd, CrowdSettings
-from tastemaker.rehearse.operator import Catalogue, Operator
+from tastemaker.rehearse.operator import Catalogue, Operator, processes
 from tastemaker.rehearse.town import PARTS, Schedule, Town
 from tastemaker.retention.report import Cell, ClaimReport, Intervals, Lines, Table
 from tastemaker.stats.intervals import Interval
@@ -92,18 +91,13 @@ def rehearse(
         report("the first model", 1, 1, "")
     waiting = [arm for arm in settings.arms if not (out / f"{slug(arm)}.json").exists()]
     report("worlds", len(settings.arms) - len(waiting), len(settings.arms), "")
-    with workers(settings.jobs) if pool is None else nullcontext(pool) as pool:
+    with processes(settings.jobs) if pool is None else nullcontext(pool) as pool:
         work = [pool.submit(live, arm, out, workspace, settings) for arm in waiting]
         for done, (arm, lived) in enumerate(zip(waiting, work, strict=True), start=1):
             lived.result()
             report("worlds", len(settings.arms) - len(waiting) + done, len(settings.arms), arm)
     diaries = {arm: json.loads((out / f"{slug(arm)}.json").read_text()) for arm in settings.arms}
     return write_claim(judged(diaries, settings), out)
-
-
-def workers(jobs: int) -> ProcessPoolExecutor:
-    """Processes that live worlds, so many at once."""
-    return ProcessPoolExecutor(max(1, jobs), mp_context=get_context("spawn"))
 
 
 def slug(arm: str) -> str:

@@ -104,7 +104,7 @@ class Process:
 
     def __call__(self) -> Any:
         """Its application. A refusal is one line, and ends the process."""
-        threading.Thread(target=_end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
+        end_with_parent()
         try:
             return self.made(Board.at(self.board))
         except TastemakerError as error:
@@ -112,10 +112,16 @@ class Process:
             raise SystemExit(error.exit_code) from None
 
 
-def _end_with(parent: Any) -> None:
-    """End this process once its parent is gone, however that went."""
-    parent.join()
-    os.kill(os.getpid(), signal.SIGTERM)
+def end_with_parent(by: signal.Signals = signal.SIGTERM) -> None:
+    """Let this process end, by a signal, once its parent is gone, however that went."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "not begun by multiprocessing"
+
+    def wait() -> None:
+        parent.join()
+        os.kill(os.getpid(), by)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 class Fleet(Multiprocess):
