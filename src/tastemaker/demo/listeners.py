@@ -22,6 +22,7 @@ from tastemaker.schema import INTERACTIONS, check
 from tastemaker.stats.random import generator
 
 FIELDS = ("tune_type", "mode", "timbre", "speed", "metre", "book")
+FEWEST = 4  # tunes of a catalogue, of which a listener plays two
 _START = int(datetime(2025, 1, 6, tzinfo=UTC).timestamp())
 _PLAY_SECONDS = 150.0
 
@@ -30,9 +31,9 @@ _PLAY_SECONDS = 150.0
 class ListenerSettings:
     """The world's dials; strengths are in logits of the choice, shares in [0, 1].
 
-    `events_low`..`events_high` bound a listener's plays; `session` is their mean number in one sitting;
-    `latent` is the share of taste variance that no attribute tells; `drift` the chance that a sitting turns
-    to another type at a play.
+    `events_low`..`events_high` bound a listener's plays (half of the catalogue does, too); `session` is their
+    mean number in one sitting; `latent` is the share of taste variance that no attribute tells; `drift` the
+    chance that a sitting turns to another type at a play.
     """
 
     events_low: int = 20
@@ -272,23 +273,19 @@ def simulate(
     Raises
     ------
     InputError
-        when the catalogue has fewer items than a listener plays, or there is no listener.
+        when the catalogue has fewer than 4 items, or there is no listener.
     """
     settings = settings or ListenerSettings()
-    if n_listeners < 1 or facts.num_rows <= settings.events_high:
+    if n_listeners < 1 or facts.num_rows < FEWEST:
         raise InputError(
-            f"{n_listeners} listeners of up to {settings.events_high} plays on {facts.num_rows} items: "
-            "needs at least one listener and more items than plays; lower events_high or take more tunes"
+            f"{n_listeners} listeners and {facts.num_rows} tunes: give at least one listener and {FEWEST}"
+            " tunes"
         )
+    high = min(settings.events_high, facts.num_rows // 2)
+    low = min(settings.events_low, high)
     world, words = make_world(facts, n_listeners, seed, settings)
-    spread = generator(seed, "lengths").beta(1.2, 2.0, n_listeners) * (
-        settings.events_high - settings.events_low + 1
-    )
-    log = _play(
-        world,
-        settings.events_low + np.minimum(spread.astype(np.int64), settings.events_high - settings.events_low),
-        seed,
-    )
+    spread = generator(seed, "lengths").beta(1.2, 2.0, n_listeners) * (high - low + 1)
+    log = _play(world, low + np.minimum(spread.astype(np.int64), high - low), seed)
     users = np.concatenate(log.user)
     order = np.argsort(users, kind="stable")
     user, item, share = users[order], np.concatenate(log.item)[order], np.concatenate(log.share)[order]
