@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import astuple, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -505,8 +506,9 @@ def test_threads_write_one_after_another(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_one_commit_makes_all_durable_that_waited_and_takes_back_only_what_failed(
-    file_database: Database, tmp_path: Path
+    file_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("tastemaker.store.database.sqlite.SOON", 1e9)
     engine, commits = file_database._engine, list[str]()
     assert isinstance(engine, Sqlite)
     file_database.add_events([_event("first")])
@@ -516,7 +518,7 @@ def test_one_commit_makes_all_durable_that_waited_and_takes_back_only_what_faile
         with file_database.transaction():  # those that come meanwhile write into one transaction with it
             writes = [pool.submit(file_database.add_events, [_event(f"e{n}", n)]) for n in range(8)]
             wrong = pool.submit(file_database.add_events, [_event("new"), _event("first", 5)])
-            until(lambda: engine._waiting == 9)
+            until(lambda: len(engine._line) == 9)
         assert sum(write.result().inserted for write in writes) == 8
         with pytest.raises(InputError, match="other contents"):
             wrong.result()
@@ -526,7 +528,10 @@ def test_one_commit_makes_all_durable_that_waited_and_takes_back_only_what_faile
     again.close()
 
 
-def test_a_commit_that_fails_is_acknowledged_to_nobody_of_its_batch(file_database: Database) -> None:
+def test_a_commit_that_fails_is_acknowledged_to_nobody_of_its_batch(
+    file_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tastemaker.store.database.sqlite.SOON", 1e9)
     engine = file_database._engine
     assert isinstance(engine, Sqlite)
     with file_database.transaction() as connection:
@@ -538,8 +543,74 @@ def test_a_commit_that_fails_is_acknowledged_to_nobody_of_its_batch(file_databas
         with pytest.raises(InputError, match="FOREIGN KEY"), file_database.transaction() as connection:
             connection.execute("INSERT INTO children VALUES ('orphan')")  # is refused when it is committed
             write = pool.submit(file_database.add_events, [_event("e")])
-            until(lambda: engine._waiting == 1)
+            until(lambda: len(engine._line) == 1)
         with pytest.raises(InputError, match="FOREIGN KEY"):
             write.result()
     assert file_database.history("u") == []
     assert file_database.add_events([_event("e")]).inserted == 1
+
+
+def test_a_write_that_hands_over_is_answered_by_what_becomes_of_it(
+    file_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long those after it take: never "busy" for what is kept, never done for what is lost."""
+    monkeypatch.setattr("tastemaker.store.database.sqlite.SOON", 1e9)
+    monkeypatch.setattr("tastemaker.store.database.sqlite.PATIENCE", 0.2)
+    engine, begun, go = file_database._engine, threading.Event(), threading.Event()
+    assert isinstance(engine, Sqlite)
+
+    def slow() -> None:
+        with file_database.transaction():
+            begun.set()
+            go.wait(60)
+
+    with ThreadPoolExecutor(2) as pool:
+        with file_database.transaction():
+            early = pool.submit(file_database.add_events, [_event("early")])
+            until(lambda: len(engine._line) == 1)
+            late = pool.submit(slow)
+            until(lambda: len(engine._line) == 2)
+            monkeypatch.setattr("tastemaker.store.database.sqlite.PATIENCE", 0.05)
+            threading.Thread(target=lambda: (begun.wait(60), time.sleep(0.3), go.set())).start()
+        assert early.result().inserted == 1 and late.result() is None
+    assert [event.event_id for event in file_database.history("u")] == ["early"]
+
+
+def test_closing_waits_for_what_was_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tastemaker.store.database.sqlite.SOON", 1e9)
+    database = Database(tmp_path / "db.sqlite")
+    engine = database._engine
+    assert isinstance(engine, Sqlite)
+    with ThreadPoolExecutor(3) as pool:
+        with database.transaction():
+            write = pool.submit(database.add_events, [_event("a")])
+            until(lambda: len(engine._line) == 1)
+            closing = pool.submit(database.close)
+            until(lambda: len(engine._line) == 2)
+            after = pool.submit(database.add_events, [_event("b", 1)])
+            until(lambda: len(engine._line) == 3)
+        assert write.result().inserted == after.result().inserted == 1 and closing.result() is None
+    assert {event.event_id for event in database.history("u")} == {"a", "b"}
+    monkeypatch.setattr("tastemaker.store.database.sqlite.PATIENCE", 0.05)
+    closed = pytest.raises(BusyError, match="closed before")  # of a write longer than anybody waits
+    with ThreadPoolExecutor(1) as pool, closed, database.transaction():
+        pool.submit(database.close).result()
+    assert len(database.history("u")) == 2
+    database.close()
+
+
+def test_writes_that_fail_keep_no_other_waiting(file_database: Database) -> None:
+    stop = threading.Event()
+
+    def fail() -> None:
+        while not stop.is_set():
+            with suppress(KeyError), file_database.transaction():
+                raise KeyError
+
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(4):
+            pool.submit(fail)
+        try:
+            assert file_database.add_events([_event("honest")]).inserted == 1  # with as many, it never came
+        finally:
+            stop.set()

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from tastemaker.store.database.events import now
 from tastemaker.store.database.migrations import MIGRATIONS, VERSION
 
 PATIENCE = 5.0  # seconds that a write waits for the one before it
-TOGETHER = 64  # writes of several threads that one commit makes durable, at most
+TOGETHER, SOON = 64, 0.05  # writes that one commit makes durable at most, and seconds after which it comes
 _whole = set[tuple[str, int]]()  # files that this process has looked through
 
 
@@ -63,9 +64,12 @@ class Engine(Protocol):
 
 @dataclass(eq=False)
 class _Batch:
-    """Writes that become durable by one commit, which waits for the disk once for all of them."""
+    """Writes that become durable by one commit, which waits for the disk once for all of them. entries: how
+    many began, whatever became of them.
+    """
 
-    writes: int = 0
+    began: float = field(default_factory=time.monotonic)
+    entries: int = 0
     done: threading.Event = field(default_factory=threading.Event)
     error: BaseException | None = None
 
@@ -83,7 +87,7 @@ class Sqlite:
         self._opened: list[tuple[threading.Thread, sqlite3.Connection]] = []
         self._guard = threading.Lock()
         self._turn = threading.Condition()  # SQLite's own waiting is in steps of up to 100 ms, in no order
-        self._busy, self._waiting, self._batch = False, 0, _Batch()
+        self._line, self._busy, self._batch = deque[object](), False, _Batch()
         self._writer: sqlite3.Connection | None = None
         self._armed = False
         name = _identity(path)
@@ -100,13 +104,26 @@ class Sqlite:
             _whole.add(_identity(path))
 
     def close(self) -> None:
-        """Close the connections of every thread; the object can be used again afterwards."""
+        """Close the connections of every thread, once what was written is durable; the object can be used
+        again afterwards. A write that goes on for longer than others wait fails.
+        """
+        batch = self._batch
+        try:
+            batch, entered = self._enter(), True
+            self._finish(batch)
+        except sqlite3.OperationalError:
+            entered = False
+            batch.error = BusyError(
+                f"{self.path}: was closed before this was durable; nothing of it is stored"
+            )
         with self._guard:
             for _, connection in self._opened:
                 connection.close()
             self._opened.clear()
             self._files = self._writer = None
             self._local = threading.local()
+        if entered:
+            self._leave(self._batch)
 
     def locked(self, seconds: float) -> bool:
         """Whether another process keeps this one from writing for so long. Raises BusyError as a write where
@@ -191,8 +208,7 @@ class Sqlite:
     @contextmanager
     def _written(self) -> Iterator[sqlite3.Connection]:
         """One write of a batch: taken back alone where it fails, and not over before the batch is durable."""
-        self._enter()
-        batch = self._batch
+        batch = self._enter()
         try:
             connection = self._writer = self._writer or self._opened_writer()
             if not connection.in_transaction:
@@ -203,58 +219,77 @@ class Sqlite:
                 yield connection
                 connection.execute("RELEASE own")
             except BaseException as error:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK TO own")
-                    connection.execute("RELEASE own")
-                else:  # SQLite gave all of it up, as on a full disk
-                    batch.error = error
+                self._take_back(batch, error)
+                if isinstance(error, sqlite3.ProgrammingError) and isinstance(batch.error, BusyError):
+                    raise batch.error from error  # closed by somebody meanwhile
                 raise
-            batch.writes += 1
         finally:
             self._leave(batch)
-        while not batch.done.wait(PATIENCE):  # whoever was to commit was interrupted
-            self._enter()
-            self._leave(self._batch)
+        while not batch.done.wait(PATIENCE / 10):
+            with self._turn:  # whoever was to commit was interrupted
+                left = not self._busy and not self._line and self._batch is batch
+                self._busy = self._busy or left
+            if left:
+                self._leave(batch)
         if batch.error is not None:
             raise batch.error
 
-    def _enter(self) -> None:
-        """This process's one writer at a time. Raises OperationalError after as long as SQLite would wait."""
+    def _take_back(self, batch: _Batch, error: BaseException) -> None:
+        """Undo one write of a batch; where that is not possible, nothing of the batch is stored."""
+        connection = self._writer
+        try:
+            if connection is None or not connection.in_transaction:  # given up by SQLite, as on a full disk
+                batch.error = batch.error or error
+            else:
+                connection.execute("ROLLBACK TO own")
+                connection.execute("RELEASE own")
+        except sqlite3.Error as broken:
+            batch.error = batch.error or broken
+
+    def _enter(self) -> _Batch:
+        """This process's one writer at a time, in the order they come; gives the batch that is open. Raises
+        OperationalError after as long as SQLite would wait.
+        """
+        place = object()
         with self._turn:
-            self._waiting += 1
+            self._line.append(place)
             try:
-                if not self._turn.wait_for(lambda: not self._busy, PATIENCE):
+                if not self._turn.wait_for(lambda: not self._busy and self._line[0] is place, PATIENCE):
                     raise sqlite3.OperationalError("database is locked")
+                self._busy = True
+                self._batch.entries += 1
+                return self._batch
             finally:
-                self._waiting -= 1
-            self._busy = True
+                self._line.remove(place)
+                self._turn.notify_all()
 
     def _leave(self, batch: _Batch) -> None:
-        """Let the next one write, or commit where there is none."""
+        """Let the next one write, or commit where there is none, and where the batch is large or old."""
         with self._turn:
-            go_on = self._waiting > 0 and batch.writes < TOGETHER and batch.error is None
-        if not go_on:
-            self._batch = _Batch()
-            try:
-                self._commit()
-            except BaseException as error:
-                batch.error = batch.error or error
-            batch.done.set()
-        with self._turn:
-            self._busy = False
-            self._turn.notify()
-
-    def _commit(self) -> None:
-        connection = self._writer
-        if connection is None or not connection.in_transaction:
-            return
+            full = batch.entries >= TOGETHER or time.monotonic() - batch.began > SOON
+            over = full or not self._line or batch.error is not None
         try:
-            connection.execute("COMMIT")
-        except BaseException:
-            with suppress(sqlite3.DatabaseError):
-                connection.execute("ROLLBACK")
-            raise
-        self._check_files()
+            if over:
+                self._finish(batch)
+        finally:
+            with self._turn:
+                self._busy = False
+                self._turn.notify_all()
+
+    def _finish(self, batch: _Batch) -> None:
+        """Make a batch durable, or nothing of it, and tell its writers."""
+        self._batch, connection = _Batch(), self._writer
+        try:
+            if connection is not None and connection.in_transaction:
+                connection.execute("COMMIT" if batch.error is None else "ROLLBACK")
+                self._check_files()
+        except BaseException as error:
+            batch.error = batch.error or error
+            with suppress(sqlite3.Error):
+                if connection is not None and connection.in_transaction:
+                    connection.execute("ROLLBACK")
+        finally:
+            batch.done.set()
 
     def _check_files(self) -> None:
         """Whether the files that SQLite opened are still those of their names; takes a few microseconds."""
