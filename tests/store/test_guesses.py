@@ -369,13 +369,17 @@ def test_times_that_are_years_or_days_of_a_spreadsheet(
 
 def test_escapes_of_html_are_read_as_characters(tmp_path: Path) -> None:
     items = 'item_id,title,tags\ni0,"Salt &amp; Pepper","R&amp;B; d&#39;n&#39;b"\n'
-    items += 'i1,AT&T; more,"[""Tom &quot;T&quot;""]"\n' + "".join(f"i{n},T {n},x\n" for n in range(2, N))
+    items += 'i1,AT&T; more,"[""Tom &quot;T&quot;""]"\ni2,a & b &copy 2 &lt;i&gt;,Sound&region|food&notes\n'
+    items += "i3,A&#10;B &amp;amp; C,x\ni4,&nbsp;,x\n" + "".join(f"i{n},T {n},x\n" for n in range(5, N))
     report = catalogue(items, tmp_path)
     rows = {row["item_id"]: row for row in report["rows of it"]}
-    assert [rows[name]["title"] for name in ("i0", "i1")] == ["Salt & Pepper", "AT&T; more"]
-    assert [rows[name]["attributes"] for name in ("i0", "i1")] == [["R&B", "d'n'b"], ['Tom "T"']]
+    names = [f"i{n}" for n in range(5)]
+    titles = ["Salt & Pepper", "AT&T; more", "a & b &copy 2 <i>", "A B &amp; C", None]
+    words = [["R&B", "d'n'b"], ['Tom "T"'], ["Sound&region", "food&notes"], ["x"], ["x"]]
+    assert [rows[name]["title"] for name in names] == titles
+    assert [rows[name]["attributes"] for name in names] == words
     notes = [note for note in report["notes"] if "HTML" in note]
-    assert len(notes) == 2 and "1 cells of 'title'" in notes[0]
+    assert len(notes) == 2 and "4 cells of 'title'" in notes[0]
 
 
 @pytest.mark.parametrize(

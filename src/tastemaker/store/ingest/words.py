@@ -8,6 +8,7 @@ import json
 import re
 import warnings
 from collections.abc import Iterable, Mapping
+from html.entities import html5
 from typing import Any
 
 import polars as pl
@@ -46,7 +47,7 @@ def as_words(column: pa.ChunkedArray, name: str) -> tuple[pl.Series, pl.Series]:
         return clean.set(clean.list.len() == 0, None), pl.Series([False] * len(series), dtype=pl.Boolean)
     text = values.as_text(column, name)
     distinct = [cell for cell in text.unique().to_list() if cell is not None]
-    plain = [html.unescape(cell) for cell in distinct if cell[0] not in "[{("]
+    plain = [_plain(cell) for cell in distinct if cell[0] not in "[{("]
     listed = [_listed(cell) for cell in plain if "," in cell]
     commas = not any("|" in cell or ";" in cell for cell in plain) and sum(listed) >= 0.8 * len(listed) > 0
     with warnings.catch_warnings():
@@ -69,10 +70,21 @@ def unescaped(text: pl.Series) -> pl.Series:
     written = text.str.contains(_ENTITY).fill_null(False)
     if not written.any():
         return text
-    plain = [
-        None if cell is None else html.unescape(cell).replace("\xa0", " ") for cell in text.filter(written)
-    ]
+    plain = [_plain(cell).strip() or None for cell in text.filter(written)]
     return text.clone().scatter(written.arg_true(), pl.Series(plain, dtype=pl.String))
+
+
+def _plain(text: str) -> str:
+    """Text with each escape of HTML, once, as its character; a line break or other control as a blank. An
+    ampersand without a semicolon after its name (`Sound&region`) is no escape.
+    """
+
+    def character(match: re.Match[str]) -> str:
+        name = match[0][1:]
+        known = name[0] == "#" or name in html5
+        return re.sub(r"[\s\x00-\x1f\x7f]", " ", html.unescape(match[0])) if known else match[0]
+
+    return re.sub(_ENTITY, character, text)
 
 
 def as_prose(text: pl.Series, joint: str) -> pl.Series:
@@ -106,10 +118,10 @@ def _cell(text: str, commas: bool) -> list[str] | None:
         if words is not None:
             return words
         if text[0] == "[" and text[-1] == "]" and not re.search(r"['\"\[\]{}]", text[1:-1]):
-            return _clean(text[1:-1].split(","))
+            return _clean(_plain(text[1:-1]).split(","))
         if text[0] == "[" and (text[-1] == "]" or re.match(r"\[\s*['\"{\[]", text)):
             return None
-    text = html.unescape(text)  # before it is split: an escape ends with a semicolon
+    text = _plain(text)  # before it is split: an escape ends with a semicolon
     for delimiter in "|;":
         if delimiter in text:
             return _clean(text.split(delimiter))
@@ -151,7 +163,7 @@ def _words(value: Any, depth: int = 0) -> list[str] | None:
         return [str(value).lower()]
     if isinstance(value, str | int | float):
         whole = isinstance(value, float) and value.is_integer()
-        return _clean([str(int(value)) if whole else str(value)])
+        return _clean([str(int(value)) if whole else _plain(str(value))])
     if isinstance(value, Mapping):
         return _named(value)
     if isinstance(value, set | frozenset):
@@ -179,7 +191,7 @@ def _named(fields: Mapping[Any, Any]) -> list[str] | None:
 
 
 def _clean(words: Iterable[str]) -> list[str]:
-    stripped = (html.unescape(word).strip() for word in words)
+    stripped = (word.strip() for word in words)
     return list(dict.fromkeys(word for word in stripped if word and word not in values.NULL_WORDS))
 
 
