@@ -312,7 +312,7 @@ class Rows:
         """Text without the escapes of HTML, with a note where there were some."""
         plain = unescaped(text)
         if plain is not text:
-            n = int((plain != text).sum())
+            n = int(plain.ne_missing(text).sum())
             self.notes.append(f"{n:,} cells of '{column}' hold escapes of HTML (&amp;): read as characters")
         return plain
 
