@@ -127,9 +127,3 @@ def test_the_commands_serve_a_workspace_and_the_check_sees_it(
         [sys.executable, *check[1:-1], script], capture_output=True, check=False, timeout=600
     )
     assert gone.returncode  # a server that is not there is seen too
-
-
-def test_the_commands_that_the_page_gives_to_the_composition_are_there() -> None:
-    page = (ROOT / "docs" / "operating.md").read_text()
-    lines = re.findall(r"^docker compose .* run --rm server ([a-z ]+) ", page, re.MULTILINE)
-    assert lines and all(CliRunner().invoke(app, [*line.split(), "--help"]).exit_code == 0 for line in lines)

@@ -89,7 +89,8 @@ def main() -> None:
         arguments.days, arguments.night, arguments.people = 4, 2, 30
         arguments.tunes = arguments.listeners = 100
     shape = {name: getattr(arguments, name) for name in ("days", "night", "people", "tunes", "listeners")}
-    journal = Journal(arguments.out, {"quick": arguments.quick, **shape})
+    of = {"seed": arguments.seed, "workspace": arguments.workspace and str(arguments.workspace.resolve())}
+    journal = Journal(arguments.out, {"quick": arguments.quick, **of, **shape})
     keys: list[tuple[str, int]] = [
         (world, crowd) for world in WORLDS for crowd in range(1 if arguments.quick else CROWDS[world])
     ]
@@ -129,7 +130,7 @@ def _live(arguments: Namespace, workspace: Path, key: Sequence[Any], pool: Execu
     names = {arm: slug(arm) for arm in settings.arms}
     diaries = {arm: json.loads((out / f"{name}.json").read_text()) for arm, name in names.items()}
     for name in names.values():
-        shutil.rmtree(out / name)
+        shutil.rmtree(out / name, ignore_errors=True)  # gone where the last run was stopped just here
     return {
         what: {part: values.tolist() for part, values in compared(diaries, settings, what).items()}
         for what in MEASURES

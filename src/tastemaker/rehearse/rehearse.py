@@ -77,11 +77,13 @@ def rehearse(
     """
     catalogue = split(Workspace.open(workspace), settings)
     out.mkdir(parents=True, exist_ok=True)
-    plan = json.loads(json.dumps(asdict(settings)))
+    plan = json.loads(json.dumps({"workspace": str(workspace.resolve()), **asdict(settings)}))
     del plan["jobs"]
     known = out / "rehearsal.json"
     if known.exists() and json.loads(known.read_text()) != plan:
-        raise InputError(f"{out}: holds a rehearsal with other settings; choose another --out")
+        raise InputError(
+            f"{out}: holds a rehearsal with other settings or of another workspace; choose another --out"
+        )
     write_json(known, plan)
     base = out / "base"
     if not (out / "ready").exists():
