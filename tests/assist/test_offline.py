@@ -29,6 +29,35 @@ PAIRED = {
     "a jig or reel, in D or G": {("jig", "D"), ("jig", "G"), ("reel", "D"), ("reel", "G")},
     "jigs in D and slow reels in G": {("jig", "D"), ("reel", "G")},
     "a jig in D, no, a reel in G": {("reel", "G")},
+    "jigs in D, reels in G, and waltzes in A": {("jig", "D"), ("reel", "G"), ("waltz", "A")},
+    "jigs in D, reels in G": {("jig", "D"), ("reel", "G")},
+}
+BOTH = "a jig in D and a reel in G"
+LATER: dict[tuple[str, ...], set[tuple[str, str]]] = {
+    (BOTH, "only the jig"): {("jig", "D")},
+    (BOTH, "just the ones in G"): {("reel", "G")},
+    (BOTH, "not the reel"): {("jig", "D")},
+    (BOTH, "and a waltz in A"): {("jig", "D"), ("reel", "G"), ("waltz", "A")},
+    (BOTH, "and a waltz in A", "not in D"): {("reel", "G"), ("waltz", "A")},
+    ("a jig in D", "also a reel in G"): {("jig", "D"), ("reel", "G")},
+    ("not in D", BOTH): {("jig", "D"), ("reel", "G")},
+    ("no jigs, nothing in G", "jigs in D, reels in G, and waltzes in A"): {
+        ("jig", "D"),
+        ("reel", "G"),
+        ("waltz", "A"),
+    },
+    ("a jig in D or a reel",): {("jig", "D"), *(("reel", key) for key in KEYS)},
+    ("a jig in D, a reel in G or a waltz",): {
+        ("jig", "D"),
+        ("reel", "G"),
+        *(("waltz", key) for key in KEYS),
+    },
+    ("a jig in D or a reel", "in D"): {("jig", "D"), ("reel", "D")},
+    ("a jig in D or a reel", "and a waltz in A"): {
+        ("jig", "D"),
+        ("waltz", "A"),
+        *(("reel", key) for key in KEYS),
+    },
 }
 
 
@@ -44,6 +73,18 @@ def test_values_that_were_said_together_stay_together(
         rows = talking.rows(later)
         pairs = {(facts["tune_type"][row], facts["key"][row]) for row in rows}
         assert pairs and pairs <= ({("waltz", "A")} if "waltz" in later else PAIRED[message])
+
+
+@pytest.mark.parametrize("messages", LATER)
+def test_what_was_said_together_is_narrowed_and_widened(
+    talk: Talks, shelf: Shelf, messages: tuple[str, ...]
+) -> None:
+    talking, facts = talk(), shelf.catalogue.columns
+    for message in messages:
+        said = talking.words(message)
+    fits = np.flatnonzero(shelf.adherence(talking.state.active).holds)
+    assert {(facts["tune_type"][row], facts["key"][row]) for row in fits} == LATER[messages]
+    assert f"{len(fits)} fit" in said
 
 
 def test_every_item_meets_every_demand_and_says_why(talk: Talks) -> None:

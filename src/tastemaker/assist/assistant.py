@@ -21,7 +21,7 @@ from tastemaker.assist.parts import Done, Item, Notice, Part, Question, Text, li
 from tastemaker.assist.shelf import Shelf
 from tastemaker.assist.state import FOREIGN, State, chip_name, dump, leave, load, moved, take_up
 from tastemaker.converse.claims import HIDDEN
-from tastemaker.converse.reading.wishes import backed
+from tastemaker.converse.reading.together import without
 from tastemaker.errors import InputError
 from tastemaker.schema import check_person
 from tastemaker.serving.serve import Parts
@@ -312,7 +312,7 @@ class Assistant:
         if names:
             gone = {each for name in names for each in name.split("\n")}
             state, ids = desk.state, desk.shelf.catalogue.item_ids
-            left = backed([c for c in state.active if chip_name(c) not in gone])
+            left = without(state.active, [c for c in state.active if chip_name(c) in gone])
             near = tuple(row for row in state.near if LIKE + ids[row] not in gone)
             end = "" if END + state.extreme in gone else state.extreme
             said = state.messages if left or near or end else ()

@@ -16,8 +16,9 @@ from tastemaker.assist.state import State, label
 from tastemaker.assist.understand import Understanding, guesses, understand
 from tastemaker.converse.constraints import Clause
 from tastemaker.converse.reading.numbers import ranged
+from tastemaker.converse.reading.together import shared
 from tastemaker.converse.reading.vocabulary import Scale
-from tastemaker.converse.reading.wishes import alternatives, settle
+from tastemaker.converse.reading.wishes import settle
 
 SURE_OF_WORDS = 0.3  # cosine from which words are about something here
 YES = re.compile(
@@ -171,9 +172,11 @@ def _shown(desk: Desk, choice: Choice, closest: bool = False) -> Iterator[Part]:
 def _lead(read: Understanding, desk: Desk, guessed: bool) -> str:
     """What was understood, in one sentence, before the items."""
     paired = {
-        name for c in desk.state.active if c.clause.cmp == "either" for name, _ in alternatives(c.clause)
+        (c.kind, name) for c in desk.state.active if c.clause.cmp == "either" for name in shared(c.clause)
     }
-    spared = [c for c in desk.state.active if c.clause.cmp == "either" or c.clause.field not in paired]
+    spared = [
+        c for c in desk.state.active if c.clause.cmp == "either" or (c.kind, c.clause.field) not in paired
+    ]
     wishes = [label(c, desk.shelf.vocabulary) for c in spared]
     if read.like:
         tail = f", and {'; '.join(wishes)}" if wishes else ""

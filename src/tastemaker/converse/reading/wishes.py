@@ -5,10 +5,9 @@ clause.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby, pairwise, product
-from operator import itemgetter
+from itertools import pairwise
 
 from tastemaker.converse.catalogue import Value
 from tastemaker.converse.constraints import Change, Clause, Constraint, Strength, merge
@@ -22,14 +21,13 @@ from tastemaker.converse.reading.passage import (
     Text,
     joined,
 )
-from tastemaker.converse.reading.vocabulary import Scale, Surface, Vocabulary, bounded, plain
+from tastemaker.converse.reading.together import Spot, backed, read_together, values_of, widened
+from tastemaker.converse.reading.vocabulary import Scale, Vocabulary, bounded, plain
 from tastemaker.converse.reading.words import compared, english
-from tastemaker.schema.values import EITHER
 
-Spot = tuple[int, int, Surface]
-JOINED = re.compile(
-    r"s?\s*(?:,?\s*(?:and|or|plus|as well as)\s+(?:maybe |also |then"
-    r" )?(?:(?:an?|some|any|the)\s+)?|,\s*(?:an?|some)\s+)",
+FURTHER = re.compile(
+    r"^\W*(?:(?:yes|ok(?:ay)?|great|good|fine)\W+)*(?:and|or|plus|also|as well as|add)\b|\b(?:too|as"
+    r" well)\W*$",
     re.IGNORECASE,
 )
 
@@ -39,7 +37,7 @@ class Heard:
     """What one message says. changes: to the active constraints, in order. restart: all before is taken back.
 
     left: the message with what was read blanked by NUL. moods: words that ask softly. values: each (field,
-    value) that was named.
+    value) that was named. further: it goes on with what was asked before ("and ...").
     """
 
     changes: tuple[Change, ...] = ()
@@ -47,6 +45,7 @@ class Heard:
     left: str = ""
     moods: tuple[str, ...] = ()
     values: tuple[tuple[str, str], ...] = ()
+    further: bool = False
 
 
 Facts = Callable[[int, str], Value]
@@ -73,7 +72,9 @@ class Wishes:
         values = self._values(text)
         moods = self._moods(text)
         ordered = [change for _, change in sorted(text.changes, key=lambda entry: entry[0])]
-        return Heard(tuple(_consistent(ordered)), restart, text.text, moods, values)
+        return Heard(
+            tuple(_consistent(ordered)), restart, text.text, moods, values, bool(FURTHER.search(text.whole))
+        )
 
     def _drops(self, text: Text) -> None:
         for name, nouns in self.vocabulary.nouns.items():
@@ -202,13 +203,17 @@ class Wishes:
                 groups[-1].append(spot)
             else:
                 groups.append([spot])
-        for at, paired in self._paired(text, groups):
-            text.add(at, paired)
+        together = read_together(text, groups, self.vocabulary.fields)
+        for values_together in together:
+            text.add(values_together.at, values_together.change)
+        spent = frozenset[int]().union(*(values_together.starts for values_together in together))
         wanted: dict[
             str, tuple[int, int, tuple[str, ...]]
         ] = {}  # field -> start, end, values of one value each
         for place, group in enumerate(groups):
             start, _, surface = group[0]
+            if start in spent:
+                continue
             after = next(
                 (other[0][0] for other in groups[place + 1 :] if other[0][2].field == surface.field), None
             )
@@ -238,46 +243,6 @@ class Wishes:
         for name, (at, _, values) in wanted.items():
             text.add(at, among(name, values))
         return tuple((spot[2].field, spot[2].value) for spot in spots)
-
-    def _paired(self, text: Text, groups: Sequence[Sequence[Spot]]) -> Iterator[tuple[int, Change]]:
-        """ "A jig in D and a reel in G": which values of two fields and more belong together."""
-        parts: list[list[Sequence[Spot]]] = []
-        for group in groups:
-            own = {other[0][2].field for other in parts[-1]} if parts else set()
-            between = text.whole[parts[-1][-1][-1][1] : group[0][0]] if parts else ""
-            if not parts or group[0][2].field in own or JOINED.fullmatch(between):
-                parts.append([])
-            parts[-1].append(group)
-        fields = [frozenset(group[0][2].field for group in part) for part in parts]
-        runs = [
-            (names, [part for _, part in run])
-            for names, run in groupby(zip(fields, parts, strict=True), itemgetter(0))
-        ]
-        if parts and len(common := frozenset.intersection(*fields)) > 1:  # "and slow airs in D"
-            runs = [(common, parts)]
-        for names, alike in runs:
-            spots = [s for part in alike for group in part for s in group if s[2].field in names]
-            joins = (text.whole[a[-1][-1][1] : b[0][0][0]] for a, b in pairwise(alike))
-            several = [name for name in names if len({s[2].value for s in spots if s[2].field == name}) > 1]
-            words = all(self.vocabulary.fields[name].kind == "word" for name in names)
-            if len(alike) < 2 or len(several) < 2 or not words or not all(map(JOINED.fullmatch, joins)):
-                continue
-            if any(text.negated(spot[0]) for spot in spots):
-                continue
-            order = [group[0][2].field for group in alike[0] if group[0][2].field in names]
-            choices = [
-                [
-                    [(name, s[2].value) for group in part for s in group if s[2].field == name]
-                    for name in order
-                ]
-                for part in alike
-            ]
-            value = tuple(
-                EITHER.join(f"{name}={word}" for name, word in way)
-                for choice in choices
-                for way in product(*choice)
-            )
-            yield spots[0][0], Change("add", "must", Clause(order[0], "either", value))
 
     def _freed(self, text: Text, groups: Sequence[Sequence[Spot]], place: int) -> bool:
         """Whether a refusal before has ended: "neither major nor minor, 6/8", but "not slow, sad or in D"."""
@@ -328,6 +293,12 @@ def _consistent(changes: Sequence[Change]) -> list[Change]:
     return kept
 
 
+def _opposed(old: Constraint, change: Change) -> bool:
+    """Whether one refuses what the other asks for: the same, or one of the values that are wished now."""
+    refused = values_of(old.clause) if old.kind == "must_not" else ()
+    return old.clause == change.clause or bool(refused and set(refused) <= set(values_of(change.clause)))
+
+
 def settle(active: Sequence[Constraint], heard: Heard, fields: Mapping[str, str]) -> tuple[Constraint, ...]:
     """The constraints after a message: a second value of a field that holds one takes the first one's place.
 
@@ -336,7 +307,7 @@ def settle(active: Sequence[Constraint], heard: Heard, fields: Mapping[str, str]
     """
     active = () if heard.restart else tuple(active)
     replaced: set[str] = set()
-    for change in heard.changes:
+    for change in widened(active, heard.changes) if heard.further else heard.changes:
         name, clause = change.clause.field, change.clause
         if change.op == "drop":
             active = merge(active, [change])
@@ -346,9 +317,10 @@ def settle(active: Sequence[Constraint], heard: Heard, fields: Mapping[str, str]
         kept = []
         for old in active:
             same = old.clause.field == name
-            opposite = same and old.clause == clause and old.kind != change.kind
-            overridden = (
+            opposite = same and old.kind != change.kind and _opposed(old, change)
+            overridden = (clause.cmp == "either" == old.clause.cmp and old.kind != "must_not") or (
                 same
+                and old.clause.cmp != "either"
                 and old.kind != "must_not"
                 and change.kind != "must_not"
                 and name not in replaced
@@ -368,21 +340,3 @@ def settle(active: Sequence[Constraint], heard: Heard, fields: Mapping[str, str]
             replaced.add(name)
         active = merge(kept, [replace(change, op="add")])
     return backed(active)
-
-
-def backed(active: Sequence[Constraint]) -> tuple[Constraint, ...]:
-    """The constraints without pairings of values that are not all wished any more."""
-    wished = {
-        (c.clause.field, str(value))
-        for c in active
-        if c.kind == "must" and c.clause.cmp in ("eq", "in")
-        for value in (c.clause.value if isinstance(c.clause.value, tuple) else (c.clause.value,))
-    }
-    return tuple(c for c in active if c.clause.cmp != "either" or alternatives(c.clause) <= wished)
-
-
-def alternatives(clause: Clause) -> set[tuple[str, str]]:
-    """The (field, value) of all alternatives of an `either`."""
-    assert isinstance(clause.value, tuple)
-    parts = (part.partition("=") for both in clause.value for part in str(both).split(EITHER))
-    return {(name, value) for name, _, value in parts}

@@ -1,0 +1,253 @@
+"""Values that belong together ("a jig in D and a reel in G"): read, kept with the other constraints,
+narrowed, widened and taken back.
+
+Such a constraint compares with `either`; each of its ways demands some (field, value) at once. The values of
+the fields that all ways have stand beside it as constraints of their own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby, pairwise, product
+from operator import itemgetter
+
+from tastemaker.converse.catalogue import Field
+from tastemaker.converse.constraints import Change, Clause, Constraint
+from tastemaker.converse.reading.numbers import among
+from tastemaker.converse.reading.passage import Text
+from tastemaker.converse.reading.vocabulary import Surface
+from tastemaker.schema.values import EITHER
+
+Spot = tuple[int, int, Surface]
+Group = Sequence[Spot]  # values of one field, joined by "or" or "and"
+Way = tuple[tuple[str, str], ...]
+JOINED = re.compile(
+    r"s?\s*(?:,?\s*(?:and|or|plus|as well as|&)\s+(?:maybe |also |then |else )?(?:(?:an?|some|any|the)\s+)?|"
+    r",\s*(?:an?|some)\s+)",
+    re.IGNORECASE,
+)
+LISTED = re.compile(r"s?\s*,\s*", re.IGNORECASE)  # joins only between parts that say the same fields
+OF_IT = re.compile(r"s?\s+(?:in|from|on|by|with|at|of)\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Together:
+    """A constraint `either` at a place of the message; starts: of the groups that say nothing beside it."""
+
+    at: int
+    change: Change
+    starts: frozenset[int] = frozenset()
+
+
+def read_together(text: Text, groups: Sequence[Group], fields: Mapping[str, Field]) -> list[Together]:
+    """Which values of two fields and more belong together."""
+    words = [group for group in groups if fields[_name(group)].kind == "word"]
+    parts: list[list[Group]] = []
+    for group in groups:
+        own = set(map(_name, parts[-1])) if parts else set()
+        between = text.whole[parts[-1][-1][-1][1] : group[0][0]] if parts else ""
+        if not parts or _name(group) in own or JOINED.fullmatch(between):
+            parts.append([])
+        parts[-1].append(group)
+    if len(words) < 2 or len(parts) < 2:
+        return []
+    sets = [frozenset(map(_name, part)) for part in parts]
+    runs = [
+        (names, [part for _, part in run])
+        for names, run in groupby(zip(sets, parts, strict=True), itemgetter(0))
+    ]
+    common = frozenset.intersection(*sets)
+    if len(common) > 1:  # "and slow airs in D"
+        runs = [(common, parts)]
+    if len(common) == 1 and len(runs) > 1:
+        return _uneven(text, parts, next(iter(common)), fields)
+    result = []
+    for names, alike in runs:
+        chosen = [[group for group in part if _name(group) in names] for part in alike]
+        spots = [spot for part in chosen for group in part for spot in group]
+        several = [name for name in names if len({s[2].value for s in spots if s[2].field == name}) > 1]
+        if (
+            len(alike) > 1
+            and len(several) > 1
+            and _listed(text, alike, LISTED)
+            and _wished(text, spots, fields)
+        ):
+            result.append(Together(spots[0][0], _either(chosen)))
+    return result
+
+
+def _uneven(
+    text: Text, parts: Sequence[Sequence[Group]], head: str, fields: Mapping[str, Field]
+) -> list[Together]:
+    """ "A jig in D or a reel", "a reel or a slow air": what one part says beside the head is of that part.
+
+    What stands before the first head, and after the last one, may be meant for all, and is.
+    """
+    chosen: list[list[Group]] = []
+    for number, part in enumerate(parts):
+        place = next(place for place, group in enumerate(part) if _name(group) == head)
+        last = place
+        while number < len(parts) - 1 and last + 1 < len(part) and _of_it(text, part[last], part[last + 1]):
+            last += 1
+        chosen.append(list(part[place if number == 0 else 0 : last + 1]))
+    starts = {group[0][0] for part in chosen for group in part if _name(group) != head}
+    spots = [spot for part in chosen for group in part for spot in group]
+    if not starts or not _listed(text, parts) or not _wished(text, spots, fields):
+        return []
+    return [Together(spots[0][0], _either(chosen), frozenset(starts))]
+
+
+def _name(group: Group) -> str:
+    return group[0][2].field
+
+
+def _of_it(text: Text, group: Group, following: Group) -> bool:
+    return OF_IT.match(text.whole[group[-1][1] : following[0][1]]) is not None
+
+
+def _listed(text: Text, parts: Sequence[Sequence[Group]], also: re.Pattern[str] = JOINED) -> bool:
+    """Whether the parts follow each other as the items of one list."""
+    joins = [text.whole[a[-1][-1][1] : b[0][0][0]] for a, b in pairwise(parts)]
+    return all(JOINED.fullmatch(join) or also.fullmatch(join) for join in joins)
+
+
+def _wished(text: Text, spots: Group, fields: Mapping[str, Field]) -> bool:
+    return all(fields[spot[2].field].kind == "word" and not text.negated(spot[0]) for spot in spots)
+
+
+def _either(parts: Sequence[Sequence[Group]]) -> Change:
+    """Each combination of a part's values is a way; the fields in the order of the first part."""
+    order = list(dict.fromkeys(_name(group) for part in parts for group in part))
+    ways = []
+    for part in parts:
+        choices = [
+            [(name, spot[2].value) for group in part for spot in group if spot[2].field == name]
+            for name in sorted(set(map(_name, part)), key=order.index)
+        ]
+        ways += list(product(*choices))
+    return _change(ways)
+
+
+def _change(ways: Sequence[Way]) -> Change:
+    ways = tuple(dict.fromkeys(ways))
+    value = tuple(EITHER.join(f"{name}={word}" for name, word in way) for way in ways)
+    head = next(name for name, _ in ways[0] if all(name in dict(way) for way in ways))
+    return Change("add", "must", Clause(head, "either", value))
+
+
+def ways_of(clause: Clause) -> list[Way]:
+    """The (field, value) of each way of an `either`."""
+    assert isinstance(clause.value, tuple)
+    parts = ([part.partition("=") for part in str(way).split(EITHER)] for way in clause.value)
+    return [tuple((name, value) for name, _, value in part) for part in parts]
+
+
+def shared(clause: Clause) -> dict[str, set[str]]:
+    """The fields that all ways of an `either` have, with their values."""
+    ways = [dict(way) for way in ways_of(clause)]
+    return {name: {way[name] for way in ways} for name in ways[0] if all(name in way for way in ways)}
+
+
+def values_of(clause: Clause) -> tuple[str, ...]:
+    """The values that a clause lets a field have; none of a number, an item or an `either`."""
+    if clause.cmp not in ("eq", "in", "contains"):
+        return ()
+    return tuple(map(str, clause.value if isinstance(clause.value, tuple) else (clause.value,)))
+
+
+def backed(active: Sequence[Constraint]) -> tuple[Constraint, ...]:
+    """The constraints with each `either` narrowed to the ways that the others allow, and they to its values.
+
+    It goes where a field of its own is not wished any more, or has a value that none of its ways has.
+    """
+    for constraint in [c for c in active if c.clause.cmp == "either"]:
+        active = _narrowed(active, constraint)
+    return tuple(active)
+
+
+def _narrowed(active: Sequence[Constraint], either: Constraint) -> list[Constraint]:
+    others = [c for c in active if c is not either]
+    ways, kept = ways_of(either.clause), []
+    wished: dict[str, set[str]] = {}
+    for c in others:
+        if c.kind == either.kind and (values := values_of(c.clause)):
+            wished[c.clause.field] = wished.get(c.clause.field, set(values)) & set(values)
+    refused = {
+        (c.clause.field, value) for c in others if c.kind == "must_not" for value in values_of(c.clause)
+    }
+    said = {
+        name: {value for way in ways for field, value in way if field == name}
+        for way in ways
+        for name, _ in way
+    }
+    if not set(shared(either.clause)) <= set(wished) or any(
+        not values <= said[name] for name, values in wished.items() if name in said
+    ):
+        return others
+    for way in ways:
+        if all(value in wished.get(name, {value}) for name, value in way) and not refused & set(way):
+            kept.append(way)
+    if not kept or kept == ways:
+        return others if not kept else list(active)
+    clause = _change(kept).clause
+    values_left = shared(clause)
+    narrowed = [
+        (
+            replace(c, clause=among(c.clause.field, _ordered(c.clause, values_left[c.clause.field])).clause)
+            if c.kind == either.kind and c.clause.field in values_left and values_of(c.clause)
+            else c
+        )
+        for c in others
+    ]
+    if len(kept) > 1:
+        return [*narrowed, replace(either, clause=clause)]
+    own = {c.clause.field for c in narrowed if c.kind == either.kind}
+    return narrowed + [
+        Constraint(either.kind, Clause(name, "eq", value)) for name, value in kept[0] if name not in own
+    ]
+
+
+def _ordered(clause: Clause, values: Collection[str]) -> list[str]:
+    return [value for value in values_of(clause) if value in values]
+
+
+def widened(active: Sequence[Constraint], changes: Sequence[Change]) -> list[Change]:
+    """The changes of a message that goes on with the last one ("and a waltz in A"): its values join those
+    that stand, if they say the same two fields or more.
+    """
+    now = {c.clause.field: c.clause for c in changes if c.kind == "must" and values_of(c.clause)}
+    if len(now) < 2:
+        return list(changes)
+    before = _standing([c.clause for c in active if c.kind == "must"], now)
+    if not before:
+        return list(changes)
+    added = _change([*before, *_standing([c.clause for c in changes if c.kind == "must"], now)])
+    rest = [c for c in changes if c.clause.cmp != "either" and c.clause not in now.values()]
+    beside = [among(name, _values(added.clause, name)) for name in shared(added.clause)]
+    several = sum(len(_values(added.clause, name)) > 1 for name in now) > 1
+    return rest + ([added] if several else []) + beside
+
+
+def _standing(clauses: Sequence[Clause], names: Collection[str]) -> list[Way]:
+    """The ways of these fields that clauses allow; none where they say other fields, or not all of them."""
+    for clause in clauses:
+        if clause.cmp == "either":
+            ways = ways_of(clause)
+            return ways if {name for way in ways for name, _ in way} == set(names) else []
+    said = {clause.field: values_of(clause) for clause in clauses if values_of(clause)}
+    return list(product(*([(name, value) for value in said.get(name, ())] for name in names)))
+
+
+def _values(clause: Clause, name: str) -> list[str]:
+    return list(dict.fromkeys(value for way in ways_of(clause) for field, value in way if field == name))
+
+
+def without(active: Sequence[Constraint], gone: Collection[Constraint]) -> tuple[Constraint, ...]:
+    """The constraints that are left when some are taken back; an `either` takes along what it brought."""
+    own = {
+        name for c in gone if c.clause.cmp == "either" and c.kind != "must_not" for name in shared(c.clause)
+    }
+    left = [c for c in active if c not in gone and not (c.kind != "must_not" and c.clause.field in own)]
+    return backed(left)
