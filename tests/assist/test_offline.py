@@ -14,8 +14,10 @@ import pytest
 from tastemaker.assist.parts import Explanation, Item, NothingFits, Part, Question, Text, Understood
 from tastemaker.assist.ranking import Evidence, Ranker
 from tastemaker.assist.shelf import Shelf
+from tastemaker.assist.state import chip_name
 from tastemaker.converse.catalogue import Catalogue
 from tastemaker.converse.reading.names import Names
+from tastemaker.converse.reading.together import without
 
 from .conftest import KEYS, TYPES, Talk, rows_of, tunes
 
@@ -52,6 +54,13 @@ LATER: dict[tuple[str, ...], set[tuple[str, str]]] = {
         ("reel", "G"),
         *(("waltz", key) for key in KEYS),
     },
+    ("a jig in D, reels in G, or an air and waltz",): {
+        ("jig", "D"),
+        ("reel", "G"),
+        *((kind, key) for kind in ("air", "waltz") for key in KEYS),
+    },
+    ("a slow jig in D or a slow reel",): {("jig", "D"), *(("reel", key) for key in KEYS)},
+    ("a reel or a slow air, in D",): {("reel", "D"), ("air", "D")},
     ("a jig in D or a reel", "in D"): {("jig", "D"), ("reel", "D")},
     ("a jig in D or a reel", "and a waltz in A"): {
         ("jig", "D"),
@@ -85,6 +94,28 @@ def test_what_was_said_together_is_narrowed_and_widened(
     fits = np.flatnonzero(shelf.adherence(talking.state.active).holds)
     assert {(facts["tune_type"][row], facts["key"][row]) for row in fits} == LATER[messages]
     assert f"{len(fits)} fit" in said
+
+
+def test_what_was_said_together_is_told_with_its_refusals_and_taken_back_whole(talk: Talks) -> None:
+    talking = talk()
+    talking.say("no waltzes, nothing in A")
+    said = talking.words(BOTH)
+    assert "jig with D or reel with G" in said and "not type waltz" in said and "not key A" in said
+    assert "type jig or reel" not in said
+    chips = [chip for part in talking.say("more") if isinstance(part, Understood) for chip in part.chips]
+    (both,) = [chip for chip in chips if chip["label"] == "jig with D or reel with G"]
+    active = without(talking.state.active, [c for c in talking.state.active if chip_name(c) == both["name"]])
+    assert {(c.kind, c.clause.value) for c in active} == {("must_not", "waltz"), ("must_not", "A")}
+
+
+def test_a_way_out_counts_what_is_left_without_all_that_it_takes_back(talk: Talks, shelf: Shelf) -> None:
+    talking = talk()
+    parts = [*talking.say(BOTH), *talking.say("tempo 69 to 73")]
+    (nothing,) = [part for part in parts if isinstance(part, NothingFits)]
+    for way in nothing.ways:
+        gone = [c for c in talking.state.active if chip_name(c) in way["name"].split("\n")]
+        left = without(talking.state.active, gone)
+        assert shelf.fits(left) == way["count"] > 0
 
 
 def test_every_item_meets_every_demand_and_says_why(talk: Talks) -> None:

@@ -18,7 +18,8 @@ from tastemaker.assist.parts import Explanation, Item, NothingFits, Understood
 from tastemaker.assist.ranking import Evidence, Ranker, free
 from tastemaker.assist.shelf import Floats, Shelf
 from tastemaker.assist.state import REMEMBERED, State, chip_name, label
-from tastemaker.converse.constraints import Constraint, demands, granted, relaxations
+from tastemaker.converse.constraints import Constraint, demands, granted
+from tastemaker.converse.reading.together import distinct, without
 from tastemaker.converse.reading.vocabulary import spoken
 from tastemaker.explore.slate import IN_TALK, Draw, Pool, draw_pool, logger_name
 from tastemaker.retention.reasons import FEWEST
@@ -282,7 +283,7 @@ class Desk:
         if granted_here:
             said = ", ".join(
                 label(replace(c, kind="must" if c.kind == "prefer" else c.kind), shelf.vocabulary)
-                for c in granted_here
+                for c in distinct(granted_here)
             )
             reasons.append(
                 Explanation(
@@ -312,9 +313,8 @@ class Desk:
         asked = demands(self.state.active)
         if not asked or self.shelf.adherence(asked).holds.any():
             return None
-        vocabulary, shelf = self.shelf.vocabulary, self.shelf
-        single = relaxations(self.state.active, shelf.match, shelf.catalogue.family_codes, ())
-        counts = [((demand,), count) for demand, count in single] or self._pairs(asked)
+        vocabulary = self.shelf.vocabulary
+        counts = self._relaxed(asked, 1) or self._relaxed(asked[:8], 2)
         ways = tuple(
             {
                 "label": " and ".join(label(c, vocabulary) for c in group),
@@ -323,17 +323,16 @@ class Desk:
             }
             for group, count in counts[:6]
         )
-        said = " and ".join(label(c, self.shelf.vocabulary) for c in asked)
+        said = " and ".join(label(c, vocabulary) for c in distinct(asked))
         return NothingFits(
             f"Nothing here is {said}." if len(said) < 300 else "Nothing here is all of that.", ways
         )
 
-    def _pairs(self, asked: Sequence[Constraint]) -> list[tuple[tuple[Constraint, ...], int]]:
-        """Pairs of demands without which something fits, and how many; most first."""
-        counts = []
-        for pair in combinations(asked[:8], 2):
-            rest = [c for c in self.state.active if c not in pair]
-            counts.append((pair, self.shelf.fits(rest)))
+    def _relaxed(self, asked: Sequence[Constraint], n: int) -> list[tuple[tuple[Constraint, ...], int]]:
+        """Each n demands without which something fits, and how many; most first."""
+        counts = [
+            (group, self.shelf.fits(without(self.state.active, group))) for group in combinations(asked, n)
+        ]
         return sorted((entry for entry in counts if entry[1]), key=lambda entry: -entry[1])
 
     def closest(self) -> Choice:

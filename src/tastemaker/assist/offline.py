@@ -16,7 +16,7 @@ from tastemaker.assist.state import State, label
 from tastemaker.assist.understand import Understanding, guesses, understand
 from tastemaker.converse.constraints import Clause
 from tastemaker.converse.reading.numbers import ranged
-from tastemaker.converse.reading.together import shared
+from tastemaker.converse.reading.together import distinct
 from tastemaker.converse.reading.vocabulary import Scale
 from tastemaker.converse.reading.wishes import settle
 
@@ -171,13 +171,7 @@ def _shown(desk: Desk, choice: Choice, closest: bool = False) -> Iterator[Part]:
 
 def _lead(read: Understanding, desk: Desk, guessed: bool) -> str:
     """What was understood, in one sentence, before the items."""
-    paired = {
-        (c.kind, name) for c in desk.state.active if c.clause.cmp == "either" for name in shared(c.clause)
-    }
-    spared = [
-        c for c in desk.state.active if c.clause.cmp == "either" or (c.kind, c.clause.field) not in paired
-    ]
-    wishes = [label(c, desk.shelf.vocabulary) for c in spared]
+    wishes = [label(c, desk.shelf.vocabulary) for c in distinct(desk.state.active)]
     if read.like:
         tail = f", and {'; '.join(wishes)}" if wishes else ""
         return f"Like {desk.shelf.quoted(*read.like[:3])}{tail}:"

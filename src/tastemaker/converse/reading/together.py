@@ -54,49 +54,46 @@ def read_together(text: Text, groups: Sequence[Group], fields: Mapping[str, Fiel
     if len(words) < 2 or len(parts) < 2:
         return []
     sets = [frozenset(map(_name, part)) for part in parts]
-    runs = [
-        (names, [part for _, part in run])
-        for names, run in groupby(zip(sets, parts, strict=True), itemgetter(0))
-    ]
-    common = frozenset.intersection(*sets)
-    if len(common) > 1:  # "and slow airs in D"
-        runs = [(common, parts)]
-    if len(common) == 1 and len(runs) > 1:
-        return _uneven(text, parts, next(iter(common)), fields)
+    if common := frozenset.intersection(*sets):
+        runs = [_own(text, parts, common)]
+    else:
+        runs = [[part for _, part in run] for _, run in groupby(zip(sets, parts, strict=True), itemgetter(0))]
     result = []
-    for names, alike in runs:
-        chosen = [[group for group in part if _name(group) in names] for part in alike]
-        spots = [spot for part in chosen for group in part for spot in group]
-        several = [name for name in names if len({s[2].value for s in spots if s[2].field == name}) > 1]
+    for run in runs:
+        spots = [spot for part in run for group in part for spot in group]
+        of_all = frozenset.intersection(*(frozenset(map(_name, part)) for part in run))
+        several = [name for name in of_all if len({s[2].value for s in spots if s[2].field == name}) > 1]
+        beside = {group[0][0] for part in run for group in part if _name(group) not in of_all}
+        words = all(fields[spot[2].field].kind == "word" and not text.negated(spot[0]) for spot in spots)
         if (
-            len(alike) > 1
-            and len(several) > 1
-            and _listed(text, alike, LISTED)
-            and _wished(text, spots, fields)
+            len(run) > 1
+            and (beside or len(several) > 1)
+            and words
+            and _listed(text, run if not common else parts)
         ):
-            result.append(Together(spots[0][0], _either(chosen)))
+            result.append(Together(spots[0][0], _either(run), frozenset(beside)))
     return result
 
 
-def _uneven(
-    text: Text, parts: Sequence[Sequence[Group]], head: str, fields: Mapping[str, Field]
-) -> list[Together]:
-    """ "A jig in D or a reel", "a reel or a slow air": what one part says beside the head is of that part.
+def _own(text: Text, parts: Sequence[Sequence[Group]], common: Collection[str]) -> list[list[Group]]:
+    """ "A jig in D or a reel", "a reel or a slow air": what each part says for itself alone.
 
-    What stands before the first head, and after the last one, may be meant for all, and is.
+    What stands before the first of the common fields, and after the last ones, may be meant for all, and is,
+    unless another part says the same field, or has an end of its own ("a jig in D or a reel in minor").
     """
-    chosen: list[list[Group]] = []
+    said = [_name(group) for part in parts for group in part]
+    repeated = {name for name in said if said.count(name) > 1}
+    result, ends = [], False
     for number, part in enumerate(parts):
-        place = next(place for place, group in enumerate(part) if _name(group) == head)
-        last = place
-        while number < len(parts) - 1 and last + 1 < len(part) and _of_it(text, part[last], part[last + 1]):
-            last += 1
-        chosen.append(list(part[place if number == 0 else 0 : last + 1]))
-    starts = {group[0][0] for part in chosen for group in part if _name(group) != head}
-    spots = [spot for part in chosen for group in part for spot in group]
-    if not starts or not _listed(text, parts) or not _wished(text, spots, fields):
-        return []
-    return [Together(spots[0][0], _either(chosen), frozenset(starts))]
+        places = [place for place, group in enumerate(part) if _name(group) in common]
+        last = end = places[-1]
+        while end + 1 < len(part) and _of_it(text, part[end], part[end + 1]):
+            end += 1
+        if number < len(parts) - 1 or ends:
+            last, ends = end, ends or end > last
+        own = range(places[0] if number == 0 else 0, last + 1)
+        result.append([group for at, group in enumerate(part) if at in own or _name(group) in repeated])
+    return result
 
 
 def _name(group: Group) -> str:
@@ -107,14 +104,10 @@ def _of_it(text: Text, group: Group, following: Group) -> bool:
     return OF_IT.match(text.whole[group[-1][1] : following[0][1]]) is not None
 
 
-def _listed(text: Text, parts: Sequence[Sequence[Group]], also: re.Pattern[str] = JOINED) -> bool:
+def _listed(text: Text, parts: Sequence[Sequence[Group]]) -> bool:
     """Whether the parts follow each other as the items of one list."""
     joins = [text.whole[a[-1][-1][1] : b[0][0][0]] for a, b in pairwise(parts)]
-    return all(JOINED.fullmatch(join) or also.fullmatch(join) for join in joins)
-
-
-def _wished(text: Text, spots: Group, fields: Mapping[str, Field]) -> bool:
-    return all(fields[spot[2].field].kind == "word" and not text.negated(spot[0]) for spot in spots)
+    return all(JOINED.fullmatch(join) or LISTED.fullmatch(join) for join in joins)
 
 
 def _either(parts: Sequence[Sequence[Group]]) -> Change:
@@ -242,6 +235,17 @@ def _standing(clauses: Sequence[Clause], names: Collection[str]) -> list[Way]:
 
 def _values(clause: Clause, name: str) -> list[str]:
     return list(dict.fromkeys(value for way in ways_of(clause) for field, value in way if field == name))
+
+
+def distinct(active: Sequence[Constraint]) -> list[Constraint]:
+    """The constraints without those that an `either` says already."""
+    said = {
+        (c.kind, name)
+        for c in active
+        if c.clause.cmp == "either" and c.kind != "must_not"
+        for name in shared(c.clause)
+    }
+    return [c for c in active if c.clause.cmp == "either" or (c.kind, c.clause.field) not in said]
 
 
 def without(active: Sequence[Constraint], gone: Collection[Constraint]) -> tuple[Constraint, ...]:
