@@ -64,11 +64,11 @@ def read_together(text: Text, groups: Sequence[Group], fields: Mapping[str, Fiel
         of_all = frozenset.intersection(*(frozenset(map(_name, part)) for part in run))
         several = [name for name in of_all if len({s[2].value for s in spots if s[2].field == name}) > 1]
         beside = {group[0][0] for part in run for group in part if _name(group) not in of_all}
-        words = all(fields[spot[2].field].kind == "word" and not text.negated(spot[0]) for spot in spots)
+        wished = all(fields[spot[2].field].kind == "word" and not text.negated(spot[0]) for spot in spots)
         if (
             len(run) > 1
             and (beside or len(several) > 1)
-            and words
+            and wished
             and _listed(text, run if not common else parts)
         ):
             result.append(Together(spots[0][0], _either(run), frozenset(beside)))
