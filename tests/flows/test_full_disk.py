@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import resource
 import shutil
-import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -23,14 +22,14 @@ def test_the_server_says_507_and_goes_on(
     untouched_workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(untouched_workspace, tmp_path / "w")
-    connect, room = Sqlite._connection, [0]
+    check, room = Sqlite._check_files, [0]
 
-    def small(engine: Sqlite) -> sqlite3.Connection:
-        connection = connect(engine)
-        connection.execute(f"PRAGMA max_page_count = {room[0] or 1 << 30}")  # what a full disk answers, too
-        return connection
+    def small(engine: Sqlite) -> None:  # at the beginning of each write
+        if engine._writer is not None:  # what a full disk answers, too
+            engine._writer.execute(f"PRAGMA max_page_count = {room[0] or 1 << 30}")
+        check(engine)
 
-    monkeypatch.setattr(Sqlite, "_connection", small)
+    monkeypatch.setattr(Sqlite, "_check_files", small)
     service = WorkspaceService(Workspace.open(tmp_path / "w"))
     with TestClient(create_app(service), base_url="http://127.0.0.1") as client:
         about = {"user_id": "p", "kind": "like", "item_id": "t001"}

@@ -17,16 +17,16 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tastemaker.errors import InputError, TastemakerError
-from tastemaker.flows.watches import Watcher
 from tastemaker.server.access import KeyStore, Rates
 from tastemaker.server.app import ServerSettings, create_app
 from tastemaker.server.processes import Board, Conversations, Fleet, Process, Told
 from tastemaker.server.service import Service
-from tastemaker.serving.draw import Rounds
 from tastemaker.store.database import Keys
 
 if TYPE_CHECKING:
     from tastemaker.assist.assistant import Assistant
+    from tastemaker.flows.watches import Watcher
+    from tastemaker.serving.draw import Rounds
 
 IDLE = 15.0  # seconds that a request may take to come whole
 
