@@ -168,6 +168,9 @@ def test_the_pages_stream_chips_and_buttons(url: str) -> None:
     chip = next(chip["name"] for chip in first[0]["chips"] if chip["field"] == "key")
     without = parts(url, conversation_id=name, remove=[chip])
     assert [each["field"] for each in without[0]["chips"]] == ["type"]
+    both = parts(url, conversation_id=name, message="a jig in D and a reel in G")[0]["chips"]
+    (chip,) = [chip["name"] for chip in both if chip["label"] == "jig with D or reel with G"]
+    assert parts(url, conversation_id=name, remove=[chip])[0]["chips"] == []
     pressed = parts(url, conversation_id=name, user_id="u-chat", feedback={shown[0]: "like"})
     assert pressed[-1]["kind"] == "done" and pressed[-1]["changed"]
     history = httpx.get(f"{url}/users/u-chat/history").json()

@@ -35,6 +35,7 @@ PAIRED = {
     "jigs in D, reels in G": {("jig", "D"), ("reel", "G")},
 }
 BOTH = "a jig in D and a reel in G"
+ALL = {(kind, key) for kind in TYPES for key in KEYS}
 LATER: dict[tuple[str, ...], set[tuple[str, str]]] = {
     (BOTH, "only the jig"): {("jig", "D")},
     (BOTH, "just the ones in G"): {("reel", "G")},
@@ -61,6 +62,18 @@ LATER: dict[tuple[str, ...], set[tuple[str, str]]] = {
     },
     ("a slow jig in D or a slow reel",): {("jig", "D"), *(("reel", key) for key in KEYS)},
     ("a reel or a slow air, in D",): {("reel", "D"), ("air", "D")},
+    ("not a jig in D",): ALL - {("jig", "D")},
+    ("neither a jig in D nor a reel in G",): ALL - {("jig", "D"), ("reel", "G")},
+    ("no jig in D and no reel in G",): ALL - {("jig", "D"), ("reel", "G")},
+    ("no jigs or reels in G",): ALL - {("jig", "G"), ("reel", "G")},
+    ("not a jig in G or A, please",): ALL - {("jig", "G"), ("jig", "A")},
+    ("no jigs, nothing in D",): {(kind, key) for kind, key in ALL if kind != "jig" and key != "D"},
+    ("jigs or reels", "not a jig in D"): {
+        (kind, key) for kind, key in ALL - {("jig", "D")} if kind in ("jig", "reel")
+    },
+    (BOTH, "not the jig in D"): {("reel", "G")},
+    ("not a jig in D", "a jig in D"): {("jig", "D")},
+    ("a jig in D", "not a jig in D"): ALL - {("jig", "D")},
     ("a jig in D or a reel", "in D"): {("jig", "D"), ("reel", "D")},
     ("a jig in D or a reel", "and a waltz in A"): {
         ("jig", "D"),

@@ -84,6 +84,8 @@ CASES = [
     ("not too fast", {("must_not", "speed", "eq", "fast")}),
     ("any collection you like, and a quickish air", {must("tune_type", "air")}),
     ("popularity middling", {must("popularity", "middling known")}),
+    ("no slow jigs", {("must_not", "speed", "either", ("speed=slow\x1ftune_type=jig",))}),
+    ("excluding G major", {("must_not", "key", "eq", "G"), ("must_not", "mode", "eq", "major")}),
     (
         "neither a jig nor a reel, 6/8",
         {

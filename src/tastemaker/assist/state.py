@@ -165,7 +165,8 @@ def label(constraint: Constraint, vocabulary: Vocabulary) -> str:
     clause = constraint.clause
     if clause.cmp == "either" and isinstance(clause.value, tuple):
         ways = [[spoken(part.partition("=")[2]) for part in str(both).split(EITHER)] for both in clause.value]
-        return " or ".join(" with ".join(way) for way in ways)
+        words = " or ".join(" with ".join(way) for way in ways)
+        return f"not {words}" if constraint.kind == "must_not" else words
     noun = vocabulary.called(clause.field)
     values = clause.value if isinstance(clause.value, tuple) else (clause.value,)
     plain = [f"{value:g}" if isinstance(value, int | float) else spoken(str(value)) for value in values]

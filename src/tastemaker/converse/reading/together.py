@@ -29,6 +29,11 @@ JOINED = re.compile(
     re.IGNORECASE,
 )
 LISTED = re.compile(r"s?\s*,\s*", re.IGNORECASE)  # joins only between parts that say the same fields
+ATTACHED = re.compile(
+    r"s?\s+(?:(?:(?:songs?|tunes?|ones?|pieces?|tracks?|music|things?|films?|movies?|books?)\s+)?"
+    r"(?:in|from|on|by|with|at|of)\s+(?:(?:an?|the)\s+)?(?:key of\s+)?)?",
+    re.IGNORECASE,
+)
 OF_IT = re.compile(r"s?\s+(?:in|from|on|by|with|at|of)\b", re.IGNORECASE)
 
 
@@ -73,6 +78,44 @@ def read_together(text: Text, groups: Sequence[Group], fields: Mapping[str, Fiel
         ):
             result.append(Together(spots[0][0], _either(run), frozenset(beside)))
     return result
+
+
+def refused_together(text: Text, groups: Sequence[Group], fields: Mapping[str, Field]) -> list[Together]:
+    """Which values are refused only where they meet: "not a jig in D", "neither a jig in D nor a reel in
+    G".
+    """
+    chunks: list[list[Group]] = []
+    for group in groups:
+        refused = text.negated(group[0][0]) and fields[_name(group)].kind == "word"
+        if not refused:
+            chunks.append([])
+        elif chunks and chunks[-1] and _meets(text, chunks[-1], group):
+            chunks[-1].append(group)
+        else:
+            chunks.append([group])
+    chunks = [chunk for chunk in chunks if len(chunk) > 1]
+    return [
+        Together(
+            chunk[0][0][0],
+            replace(_either([chunk]), kind="must_not"),
+            frozenset(group[0][0] for group in chunk),
+        )
+        for chunk in chunks
+    ]
+
+
+def _meets(text: Text, chunk: Sequence[Group], group: Group) -> bool:
+    """Whether a value says more of the one thing that those before it say: "a jig in D", "slow jigs"; but "G
+    major" may be two words for one.
+    """
+    between = text.whole[chunk[-1][-1][1] : group[0][0]]
+    thing = re.search(r"\b(?:an?|any|the)\s+$", text.whole[: chunk[0][0][0]], re.IGNORECASE)
+    plural = re.search(r"s\b", text.whole[group[-1][1] - 1 : group[-1][1] + 2])
+    return (
+        _name(group) not in map(_name, chunk)
+        and ATTACHED.fullmatch(between) is not None
+        and bool(between.strip("s ") or _of_it(text, chunk[-1], group) or thing or plural)
+    )
 
 
 def _own(text: Text, parts: Sequence[Sequence[Group]], common: Collection[str]) -> list[list[Group]]:
@@ -155,7 +198,7 @@ def backed(active: Sequence[Constraint]) -> tuple[Constraint, ...]:
 
     It goes where a field of its own is not wished any more, or has a value that none of its ways has.
     """
-    for constraint in [c for c in active if c.clause.cmp == "either"]:
+    for constraint in [c for c in active if c.clause.cmp == "either" and c.kind != "must_not"]:
         active = _narrowed(active, constraint)
     return tuple(active)
 
@@ -167,9 +210,12 @@ def _narrowed(active: Sequence[Constraint], either: Constraint) -> list[Constrai
     for c in others:
         if c.kind == either.kind and (values := values_of(c.clause)):
             wished[c.clause.field] = wished.get(c.clause.field, set(values)) & set(values)
-    refused = {
-        (c.clause.field, value) for c in others if c.kind == "must_not" for value in values_of(c.clause)
-    }
+    refused = [
+        set(way)
+        for c in others
+        if c.kind == "must_not"
+        for way in (ways_of(c.clause) if c.clause.cmp == "either" else _alone(c.clause))
+    ]
     said = {
         name: {value for way in ways for field, value in way if field == name}
         for way in ways
@@ -180,7 +226,9 @@ def _narrowed(active: Sequence[Constraint], either: Constraint) -> list[Constrai
     ):
         return others
     for way in ways:
-        if all(value in wished.get(name, {value}) for name, value in way) and not refused & set(way):
+        if all(value in wished.get(name, {value}) for name, value in way) and not any(
+            bad <= set(way) for bad in refused
+        ):
             kept.append(way)
     if not kept or kept == ways:
         return others if not kept else list(active)
@@ -200,6 +248,43 @@ def _narrowed(active: Sequence[Constraint], either: Constraint) -> list[Constrai
     return narrowed + [
         Constraint(either.kind, Clause(name, "eq", value)) for name, value in kept[0] if name not in own
     ]
+
+
+def _alone(clause: Clause) -> list[Way]:
+    return [((clause.field, value),) for value in values_of(clause)]
+
+
+def lifted(active: Sequence[Constraint], changes: Sequence[Change]) -> tuple[Constraint, ...]:
+    """The constraints without refusals of values together that a message asks for, and without wishes for
+    exactly what it refuses.
+    """
+    wished = {pair for c in changes if c.kind == "must" for way in _alone(c.clause) for pair in way}
+    standing = {
+        pair for c in active if c.kind == "must" and c.clause.cmp == "eq" for (pair,) in _alone(c.clause)
+    }
+    ways = [
+        set(way)
+        for c in changes
+        if c.kind == "must_not" and c.clause.cmp == "either"
+        for way in ways_of(c.clause)
+    ]
+    gone = {pair for way in ways if way <= standing for pair in way}
+    return tuple(
+        c
+        for c in active
+        if not (
+            (
+                c.kind == "must_not"
+                and c.clause.cmp == "either"
+                and {p for way in ways_of(c.clause) for p in way} <= wished
+            )
+            or (
+                c.kind == "must"
+                and c.clause.cmp == "eq"
+                and set(_alone(c.clause)) & {(pair,) for pair in gone}
+            )
+        )
+    )
 
 
 def _ordered(clause: Clause, values: Collection[str]) -> list[str]:

@@ -21,7 +21,15 @@ from tastemaker.converse.reading.passage import (
     Text,
     joined,
 )
-from tastemaker.converse.reading.together import Spot, backed, read_together, values_of, widened
+from tastemaker.converse.reading.together import (
+    Spot,
+    backed,
+    lifted,
+    read_together,
+    refused_together,
+    values_of,
+    widened,
+)
 from tastemaker.converse.reading.vocabulary import Scale, Vocabulary, bounded, plain
 from tastemaker.converse.reading.words import compared, english
 
@@ -203,7 +211,8 @@ class Wishes:
                 groups[-1].append(spot)
             else:
                 groups.append([spot])
-        together = read_together(text, groups, self.vocabulary.fields)
+        fields = self.vocabulary.fields
+        together = [*read_together(text, groups, fields), *refused_together(text, groups, fields)]
         for values_together in together:
             text.add(values_together.at, values_together.change)
         spent = frozenset[int]().union(*(values_together.starts for values_together in together))
@@ -299,13 +308,18 @@ def _opposed(old: Constraint, change: Change) -> bool:
     return old.clause == change.clause or bool(refused and set(refused) <= set(values_of(change.clause)))
 
 
+def _both_together(old: Constraint, change: Change) -> bool:
+    """Whether both wish for values that belong together."""
+    return old.clause.cmp == "either" == change.clause.cmp and "must_not" not in (old.kind, change.kind)
+
+
 def settle(active: Sequence[Constraint], heard: Heard, fields: Mapping[str, str]) -> tuple[Constraint, ...]:
     """The constraints after a message: a second value of a field that holds one takes the first one's place.
 
     fields: field -> kind. A wish for what was refused lifts the refusal, and a refusal of what was wished the
     wish.
     """
-    active = () if heard.restart else tuple(active)
+    active = () if heard.restart else lifted(active, heard.changes)
     replaced: set[str] = set()
     for change in widened(active, heard.changes) if heard.further else heard.changes:
         name, clause = change.clause.field, change.clause
@@ -318,7 +332,7 @@ def settle(active: Sequence[Constraint], heard: Heard, fields: Mapping[str, str]
         for old in active:
             same = old.clause.field == name
             opposite = same and old.kind != change.kind and _opposed(old, change)
-            overridden = (clause.cmp == "either" == old.clause.cmp and old.kind != "must_not") or (
+            overridden = _both_together(old, change) or (
                 same
                 and old.clause.cmp != "either"
                 and old.kind != "must_not"
