@@ -24,6 +24,7 @@ from tests.conftest import tiny_interactions, tiny_items
 
 from tastemaker.cli.main import app, main
 from tastemaker.cli.output import program
+from tastemaker.server import bind
 from tastemaker.store import Workspace
 
 
@@ -204,6 +205,7 @@ def test_pickled_weights_are_refused(command, untouched_workspace: Path, tmp_pat
 def test_a_taken_port_is_told_before_any_work(command, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
+        taken.listen()
         taken.listen()
         port = taken.getsockname()[1]
         assert_refused(
@@ -454,6 +456,19 @@ def test_serve_listens_where_the_workspace_says_unless_told(
     )
     assert command("serve", "-w", copy)[0] == command("serve", "-w", copy, "--port", 9200)[0] == 0
     assert heard == [("127.0.0.1", 9123), ("127.0.0.1", 9200)]
+
+
+def test_what_tools_and_several_processes_cannot_begin_with_is_one_line(  # type: ignore[no-untyped-def]
+    command, tiny_workspace: Path
+) -> None:
+    serve = ("serve", "-w", tiny_workspace)
+    for option in (("--host", "0.0.0.0"), ("--processes", "2"), ("--model", "m@http://localhost:1")):
+        assert_refused(command(*serve, "--mcp", *option), "--mcp goes without", option[0])
+    assert_refused(command(*serve, "--processes", "2", "--model", "garbage"), "model 'garbage'", "NAME@URL")
+    with bind(port=0) as taken:
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert_refused(command(*serve, "--mcp", "--port", port), f"port {port}", "--port")
 
 
 def test_settings_that_cannot_run_are_named_by_doctor_and_by_train(  # type: ignore[no-untyped-def]

@@ -8,7 +8,9 @@ import inspect
 import json
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import lru_cache
+from socket import socket
 from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError, create_model
@@ -361,13 +363,17 @@ def mcp_server(assistant: Assistant, user: str | None = None) -> MCPServer:
     return offering
 
 
-def serve_mcp(assistant: Assistant, user: str | None = None, port: int | None = None) -> None:
-    """Serve until the other side goes, or over HTTP until interrupted."""
+def serve_mcp(assistant: Assistant, user: str | None = None, listener: socket | None = None) -> None:
+    """Serve until the other side goes, or at a bound socket until interrupted, as streamable HTTP."""
     offering = mcp_server(assistant, user)
-    if port is None:
+    if listener is None:
         offering.run("stdio")
-    else:
-        offering.run("streamable-http", host="127.0.0.1", port=port)
+        return
+    import uvicorn
+
+    config = uvicorn.Config(offering.streamable_http_app(), log_level="warning", ws="none")
+    with suppress(KeyboardInterrupt):  # uvicorn raises the signal again after a clean stop
+        uvicorn.Server(config).run(sockets=[listener])
 
 
 def _offered(rooms: Rooms, name: str, tool: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,7 @@ from tastemaker.cli.options import HERE, AsJson, Quiet, Workspace
 
 if TYPE_CHECKING:
     from tastemaker.assist.assistant import Assistant
+    from tastemaker.assist.model import Model as Endpoint
     from tastemaker.assist.parts import Part
     from tastemaker.serving.service import WorkspaceService
 
@@ -66,16 +68,23 @@ def chat(
         assistant.close()
 
 
+def endpoint(model: str | None) -> Endpoint | None:
+    """The language model of NAME@URL. Raises InputError when that is none, or it turns the key away."""
+    from tastemaker.assist.model import Model
+
+    asked = Model.of(model) if model else None
+    if asked is not None:
+        asked.check()
+    return asked
+
+
 def talker(service: WorkspaceService, model: str | None) -> Assistant:
     """The assistant of a server; its catalogue is read in the background."""
     import threading
 
     from tastemaker.assist.assistant import Assistant
-    from tastemaker.assist.model import Model as Endpoint
 
-    assistant = Assistant(service, Endpoint.of(model) if model else None)
-    if assistant.model is not None:
-        assistant.model.check()
+    assistant = Assistant(service, endpoint(model))
     threading.Thread(target=assistant.library, daemon=True, name="assistant").start()
     return assistant
 
@@ -116,10 +125,16 @@ def serve_tools(workspace: Path, user: str | None, port: int | None) -> None:
     """The assistant's tools over the Model Context Protocol: on stdio, or as streamable HTTP at a port."""
     from tastemaker.assist.assistant import Assistant
     from tastemaker.assist.tools import serve_mcp
+    from tastemaker.server import address, bind
 
-    assistant = Assistant.open(workspace)
-    assistant.library()
-    serve_mcp(assistant, user, port)
+    listener = None if port is None else bind(port=port)
+    with listener or nullcontext():
+        assistant = Assistant.open(workspace)
+        assistant.library()
+        if listener is not None:
+            listener.listen()
+            print(f"serving on {address(listener)}/mcp  (Ctrl-C stops it)", flush=True)
+        serve_mcp(assistant, user, listener)
 
 
 def mcp(

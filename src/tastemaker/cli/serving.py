@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tastemaker.cli.assist import Model, serve_tools, talker
+from tastemaker.cli.assist import Model, endpoint, serve_tools, talker
 from tastemaker.cli.options import HERE, AsJson, Quiet, Workspace
 from tastemaker.cli.output import emit, program
 from tastemaker.cli.progress import progress
@@ -57,6 +57,12 @@ def serve(
     To another assistant (extra: pip install 'tastemaker[mcp]'): tastemaker serve -w shop --mcp --user U17
     """
     if mcp:
+        given = {"--host": host is not None, "--processes": processes > 1, "--model": model is not None}
+        if unfit := [option for option, there in given.items() if there]:
+            raise InputError(
+                f"--mcp goes without {unfit[0]}: one process serves tools to another assistant, on this"
+                " machine"
+            )
         serve_tools(workspace, user, port)
         return
     if user is not None:
@@ -139,6 +145,7 @@ def _serve_processes(
 
     workspace = Opened.open(folder)
     in_service(workspace)
+    endpoint(model)  # what is wrong with it is said once, before each process looks for itself
     settings, database = workspace.settings, Database(workspace.database)
     if settings.log == "json":
         log_json()
