@@ -43,6 +43,9 @@ LATER: dict[tuple[str, ...], set[tuple[str, str]]] = {
     (BOTH, "and a waltz in A"): {("jig", "D"), ("reel", "G"), ("waltz", "A")},
     (BOTH, "and a waltz in A", "not in D"): {("reel", "G"), ("waltz", "A")},
     ("a jig in D", "also a reel in G"): {("jig", "D"), ("reel", "G")},
+    (BOTH, "and a slow waltz in A"): {("jig", "D"), ("reel", "G"), ("waltz", "A")},
+    ("a jig in D", "and a slow jig in D or a reel"): {("jig", "D"), *(("reel", key) for key in KEYS)},
+    ("in A", "a jig in G or a reel"): {("jig", "G"), *(("reel", key) for key in KEYS)},
     ("not in D", BOTH): {("jig", "D"), ("reel", "G")},
     ("no jigs, nothing in G", "jigs in D, reels in G, and waltzes in A"): {
         ("jig", "D"),

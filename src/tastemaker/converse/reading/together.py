@@ -298,24 +298,30 @@ def widened(active: Sequence[Constraint], changes: Sequence[Change]) -> list[Cha
     now = {c.clause.field: c.clause for c in changes if c.kind == "must" and values_of(c.clause)}
     if len(now) < 2:
         return list(changes)
-    before = _standing([c.clause for c in active if c.kind == "must"], now)
-    if not before:
+    before, added = (
+        _standing([c.clause for c in part if c.kind == "must"], now) for part in (active, changes)
+    )
+    if not before or not added:
         return list(changes)
-    added = _change([*before, *_standing([c.clause for c in changes if c.kind == "must"], now)])
+    change = _change([*before, *added])
     rest = [c for c in changes if c.clause.cmp != "either" and c.clause not in now.values()]
-    beside = [among(name, _values(added.clause, name)) for name in shared(added.clause)]
-    several = sum(len(_values(added.clause, name)) > 1 for name in now) > 1
-    return rest + ([added] if several else []) + beside
+    of_all = shared(change.clause)
+    several = sum(len(values) > 1 for values in of_all.values()) > 1 or len(of_all) < len(now)
+    return (
+        rest + ([change] if several else []) + [among(name, _values(change.clause, name)) for name in of_all]
+    )
 
 
 def _standing(clauses: Sequence[Clause], names: Collection[str]) -> list[Way]:
-    """The ways of these fields that clauses allow; none where they say other fields, or not all of them."""
-    for clause in clauses:
-        if clause.cmp == "either":
-            ways = ways_of(clause)
-            return ways if {name for way in ways for name, _ in way} == set(names) else []
+    """The ways of these fields that clauses allow; none where they say fewer than two, or pair others."""
     said = {clause.field: values_of(clause) for clause in clauses if values_of(clause)}
-    return list(product(*([(name, value) for value in said.get(name, ())] for name in names)))
+    ways = next((ways_of(clause) for clause in clauses if clause.cmp == "either"), [()])
+    own = {name for way in ways for name, _ in way}
+    rest = [name for name in names if name in said and name not in own]
+    if not own <= set(names) or len(own) + len(rest) < 2:
+        return []
+    choices = [[(name, value) for value in said[name]] for name in rest]
+    return [(*way, *extra) for way in ways for extra in product(*choices)]
 
 
 def _values(clause: Clause, name: str) -> list[str]:

@@ -28,6 +28,7 @@ from tastemaker.converse.reading.together import (
     read_together,
     refused_together,
     values_of,
+    ways_of,
     widened,
 )
 from tastemaker.converse.reading.vocabulary import Scale, Vocabulary, bounded, plain
@@ -308,9 +309,12 @@ def _opposed(old: Constraint, change: Change) -> bool:
     return old.clause == change.clause or bool(refused and set(refused) <= set(values_of(change.clause)))
 
 
-def _both_together(old: Constraint, change: Change) -> bool:
-    """Whether both wish for values that belong together."""
-    return old.clause.cmp == "either" == change.clause.cmp and "must_not" not in (old.kind, change.kind)
+def _superseded(old: Constraint, change: Change) -> bool:
+    """Whether values that belong together take the place of a wish for a field of theirs."""
+    if change.clause.cmp != "either" or "must_not" in (old.kind, change.kind):
+        return False
+    names = {name for way in ways_of(change.clause) for name, _ in way}
+    return old.clause.cmp == "either" or old.clause.field in names
 
 
 def settle(active: Sequence[Constraint], heard: Heard, fields: Mapping[str, str]) -> tuple[Constraint, ...]:
@@ -332,7 +336,7 @@ def settle(active: Sequence[Constraint], heard: Heard, fields: Mapping[str, str]
         for old in active:
             same = old.clause.field == name
             opposite = same and old.kind != change.kind and _opposed(old, change)
-            overridden = _both_together(old, change) or (
+            overridden = _superseded(old, change) or (
                 same
                 and old.clause.cmp != "either"
                 and old.kind != "must_not"
