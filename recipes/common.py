@@ -11,8 +11,9 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from tastemaker.cli.output import fail
 from tastemaker.cli.progress import progress
-from tastemaker.errors import InputError
+from tastemaker.errors import InputError, TastemakerError
 from tastemaker.store import append_line, read_lines, write_json, write_text
 from tastemaker.store.files import plain
 
@@ -51,6 +52,40 @@ def read_arguments(found: argparse.ArgumentParser, name: str) -> argparse.Namesp
         arguments.out = Path("runs") / (name + ("-quick" if arguments.quick else ""))
     arguments.out.mkdir(parents=True, exist_ok=True)
     return arguments
+
+
+def command(main: Callable[[], object]) -> None:
+    """The recipe as a command: what it cannot use ends it in one line, with exit code 2."""
+    try:
+        main()
+    except TastemakerError as error:
+        fail(str(error), error.exit_code)
+
+
+def shares(text: str) -> list[float]:
+    """Shares of the people, such as 0.1,0.5,1. Raises InputError on other ones."""
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        values = [0.0]
+    if not all(0 < value <= 1 for value in values):
+        raise InputError(f"share '{text}': give numbers above 0 and up to 1, such as 0.1")
+    return values
+
+
+def share(text: str) -> float:
+    """One share of the people. Raises InputError on another one, or several."""
+    values = shares(text)
+    if len(values) > 1:
+        raise InputError(f"share '{text}': give one number above 0 and up to 1, such as 0.1")
+    return values[0]
+
+
+def whole_numbers(text: str) -> list[int]:
+    """Seeds such as 0,1,2. Raises InputError on others."""
+    if not all(part.strip().isdecimal() for part in text.split(",")):
+        raise InputError(f"seeds '{text}': give whole numbers, such as 0,1,2")
+    return [int(part) for part in text.split(",")]
 
 
 class Journal:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from recipes.plum import cpt_2x2, sample_efficiency, scaling
+import pytest
+from recipes.common import command
+from recipes.plum import cpt_2x2, sample_efficiency, scaling, sid_ablation
 
 
 def test_the_exponent_of_a_power_law_is_found_on_the_runs_that_nothing_beats() -> None:
@@ -38,3 +42,29 @@ def test_a_contrast_counts_only_beyond_its_interval_over_people() -> None:
     rows, _, words = cpt_2x2.tabled(level | {first: run(0.3)}, "", Namespace(seed=0, quick=True))
     assert "CPT, pretrained trunk" in words and "pretraining, no CPT" not in words
     assert len(rows) == len(cpt_2x2.ARMS) + len(cpt_2x2.CONTRASTS) and "N@10, never seen (100)" in rows[0]
+
+
+@pytest.mark.parametrize(
+    ("main", "words", "message"),
+    [
+        (sample_efficiency.main, ("--shares", "abc"), "share 'abc': give"),
+        (sample_efficiency.main, ("--shares", "0,2"), "share '0,2': give"),
+        (cpt_2x2.main, ("--share", "0"), "share '0': give"),
+        (cpt_2x2.main, ("--base", "/nonexistent"), "--base /nonexistent: no such folder"),
+        (sid_ablation.main, ("--seeds", "one"), "seeds 'one': give"),
+    ],
+)
+def test_arguments_that_cannot_be_are_one_line_and_leave_no_journal(
+    main: Callable[[], None],
+    words: tuple[str, str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("sys.argv", ["recipe", "--out", str(tmp_path), *words])
+    with pytest.raises(SystemExit) as end:
+        command(main)
+    told = capsys.readouterr().err
+    assert end.value.code == 2 and told.count("\n") == 1 and message in told
+    assert not list(tmp_path.rglob("runs.jsonl"))

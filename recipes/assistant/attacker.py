@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from recipes.common import parser, read_arguments
+from recipes.common import command, parser, read_arguments
 from tastemaker.assist.assistant import Limits
 from tastemaker.assist.desk import Choice, Desk, Drawing
 from tastemaker.assist.gate import Gate
@@ -264,4 +264,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
-from recipes.common import parser, read_arguments
+from recipes.common import command, parser, read_arguments
 from tastemaker.assist.ranking import Evidence, Ranker, free, standard
 from tastemaker.assist.shelf import Shelf
 from tastemaker.converse.catalogue import Catalogue
@@ -175,4 +175,4 @@ def _cell(values: Floats, groups: npt.NDArray[np.int64], seed: int) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

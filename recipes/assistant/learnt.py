@@ -27,7 +27,7 @@ import numpy.typing as npt
 
 from recipes.assistant.cpcd import interval
 from recipes.assistant.requests import demand, requests
-from recipes.common import parser, read_arguments, show_table
+from recipes.common import command, parser, read_arguments, show_table
 from recipes.converse.world import conversations
 from tastemaker.assist.assistant import Assistant
 from tastemaker.assist.desk import Desk
@@ -195,4 +195,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from recipes.common import parser, read_arguments
+from recipes.common import command, parser, read_arguments
 from tastemaker.assist.assistant import Assistant
 from tastemaker.assist.desk import said
 from tastemaker.assist.shelf import Shelf
@@ -212,4 +212,4 @@ def question(assistant: Assistant, shelf: Shelf, request: Asked) -> bool:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

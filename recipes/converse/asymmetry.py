@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from recipes.common import save_figure, show_table
+from recipes.common import command, save_figure, show_table
 from recipes.converse.world import arguments, build, conversations, interval
 from tastemaker.cli.progress import progress
 from tastemaker.converse.benchmark import TurnQuery, macro, score, turn_queries
@@ -104,4 +104,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -16,7 +16,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from recipes.common import Journal, parser, read_arguments, save_figure, show_table
+from recipes.common import Journal, command, parser, read_arguments, save_figure, show_table
 from recipes.converse.served_rules import nobody, served
 from recipes.converse.world import build
 from tastemaker.chat import Reply, Request, StoppedEarly
@@ -220,4 +220,4 @@ def show(out: Path, told: dict[str, dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

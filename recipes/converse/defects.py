@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from recipes.common import Journal, save_figure, show_table
+from recipes.common import Journal, command, save_figure, show_table
 from recipes.converse.world import arguments, build, conversations, interval
 from tastemaker.cli.progress import progress
 from tastemaker.converse.constraints import ceiling
@@ -99,4 +99,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from recipes.common import Journal, parser, read_arguments, save_figure, show_table
+from recipes.common import Journal, command, parser, read_arguments, save_figure, show_table
 from recipes.converse.engine_kills import kill_and_resume
 from recipes.converse.engine_speed import fixed_latency
 from recipes.converse.engine_worker import engine_of, say, talk
@@ -224,4 +224,4 @@ def _show(
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

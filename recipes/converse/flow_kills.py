@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 
-from recipes.common import parser, read_arguments, save_figure, show_table
+from recipes.common import command, parser, read_arguments, save_figure, show_table
 from recipes.converse.engine_kills import Kills, counted, run_through
 from recipes.converse.served_rules import nobody, served, table
 from tastemaker.flows.converse.settings import RunFolder, RunSettings
@@ -93,4 +93,4 @@ def draw(told: Kills) -> Figure:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

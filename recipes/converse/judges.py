@@ -12,7 +12,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from recipes.common import save_figure, show_table
+from recipes.common import command, save_figure, show_table
 from recipes.converse.world import arguments, build, conversations
 from tastemaker.cli.progress import progress
 from tastemaker.flows.converse.generate import Session
@@ -92,4 +92,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

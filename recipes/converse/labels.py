@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from recipes.common import Journal, save_figure, show_table
+from recipes.common import Journal, command, save_figure, show_table
 from recipes.converse.world import TAUGHT, arguments, build, conversations, interval, learning
 from tastemaker.cli.progress import progress
 from tastemaker.converse.benchmark import TurnQuery, by_turn, macro, score
@@ -98,4 +98,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -11,7 +11,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from pydantic import BaseModel, Field
 
-from recipes.common import Journal, parser, read_arguments, save_figure, show_table
+from recipes.common import Journal, command, parser, read_arguments, save_figure, show_table
 from tastemaker.chat import CallError, Engine, Reply, Request, Sampling, system, user
 from tastemaker.chat.answers import read_answer
 from tastemaker.chat.local import Local
@@ -118,4 +118,4 @@ def show(out: Path, model: str, told: list[dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from recipes.common import save_figure, show_table
+from recipes.common import command, save_figure, show_table
 from recipes.converse.world import TAUGHT, arguments, build, conversations, interval, learning
 from tastemaker.cli.progress import progress
 from tastemaker.converse.benchmark import macro, score
@@ -105,4 +105,4 @@ def _attached(talk: Any, one: Any) -> bool:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from recipes.common import save_figure, show_table
+from recipes.common import command, save_figure, show_table
 from recipes.converse.world import arguments, build, conversations
 from tastemaker.cli.progress import progress
 from tastemaker.converse.benchmark import turn_queries
@@ -106,4 +106,4 @@ def draw(bars: list[tuple[float, float]]) -> Figure:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

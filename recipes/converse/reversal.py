@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from recipes.common import save_figure, show_table
+from recipes.common import command, save_figure, show_table
 from recipes.converse.labels import compare, draw
 from recipes.converse.world import TAUGHT, arguments, interval
 from tastemaker.converse.benchmark import by_turn, macro
@@ -53,4 +53,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from recipes.common import save_figure, show_table
+from recipes.common import command, save_figure, show_table
 from recipes.converse.world import arguments, build, conversations, interval
 from tastemaker.cli.progress import progress
 from tastemaker.converse.benchmark import macro, turn_queries
@@ -102,4 +102,4 @@ def draw(shares: dict[str, Any]) -> Figure:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 from scipy import stats
 
-from recipes.common import Journal, parser, read_arguments, save_figure, show_table
+from recipes.common import Journal, command, parser, read_arguments, save_figure, show_table
 from recipes.explore.draws import padded, rate, rewarded_actions, student
 from recipes.explore.population import Floats
 from recipes.explore.published import paper_thresholds, paper_violation
@@ -239,4 +239,4 @@ def draw(toys: dict[int, dict[str, list[float]]], loop: dict[str, dict[int, floa
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

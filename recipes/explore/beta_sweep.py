@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from recipes.common import Journal, parser, read_arguments
+from recipes.common import Journal, command, parser, read_arguments
 from recipes.explore.beta_report import report
 from recipes.explore.catalogue import draw, load_catalogue
 from recipes.explore.loop import Loop, depsue
@@ -184,4 +184,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from recipes.common import Journal, parser, read_arguments, save_figure, show_table
+from recipes.common import Journal, command, parser, read_arguments, save_figure, show_table
 from recipes.explore.draws import bernstein, hoeffding, padded, rate, rewarded_actions, student, wealth
 from recipes.explore.worlds import PAIRED_TILTS, paired_world
 from tastemaker.stats import betting
@@ -160,4 +160,4 @@ def draw(shares: dict[int, dict[str, float]], means: dict[str, float]) -> Figure
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from recipes.common import Journal, parser, read_arguments, save_figure, show_table
+from recipes.common import Journal, command, parser, read_arguments, save_figure, show_table
 from recipes.explore.draws import rate, rewarded_actions, wealth
 from recipes.explore.worlds import PrefixWorld, prefix_world
 from tastemaker.explore.gate.features import Plays, believe_items
@@ -116,4 +116,4 @@ def draw(hits: dict[tuple[str, bool, int], int], sizes: tuple[int, ...], runs: i
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

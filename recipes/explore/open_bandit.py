@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 from matplotlib.figure import Figure
 
-from recipes.common import DATA, benchmark, parser, read_arguments, save_figure, show_table
+from recipes.common import DATA, benchmark, command, parser, read_arguments, save_figure, show_table
 from recipes.explore.shrunk import dros, switch_dr
 from tastemaker.explore.bounds import Contributions, lower_bound
 from tastemaker.explore.estimate.reward import fit_reward_model
@@ -156,4 +156,4 @@ def draw(drawn: dict[str, tuple[list[Contributions], float]]) -> Figure:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from scipy.optimize import brentq
 from scipy.special import logsumexp
 
-from recipes.common import Journal, parser, read_arguments, show_table
+from recipes.common import Journal, command, parser, read_arguments, show_table
 from recipes.explore.draws import rate
 from tastemaker.explore.estimate.weighting import on_support, weights
 from tastemaker.explore.gate.certify import GateSettings, collect
@@ -177,4 +177,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import brentq
 
-from recipes.common import Journal, parser, read_arguments, show_table
+from recipes.common import Journal, command, parser, read_arguments, show_table
 from recipes.explore.draws import rate
 from tastemaker.explore.bounds import LEAST_UNITS, Units
 from tastemaker.explore.gate.certify import GateSettings, certify
@@ -183,4 +183,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

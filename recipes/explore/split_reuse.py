@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from recipes.common import Journal, parser, read_arguments, save_figure, show_table
+from recipes.common import Journal, command, parser, read_arguments, save_figure, show_table
 from recipes.explore.draws import rate, rewarded_actions, student, wealth
 from recipes.explore.worlds import SmallWorld, paired_world
 from tastemaker.explore.gate.certify import GateSettings, certify
@@ -115,4 +115,4 @@ def draw(hits: dict[str, npt.NDArray[np.int64]], runs: int) -> Figure:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

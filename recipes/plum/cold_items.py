@@ -20,7 +20,7 @@ import numpy.typing as npt
 import polars as pl
 from matplotlib.figure import Figure
 
-from recipes.common import DATA, benchmark, parser, read_arguments, save_figure, show_table
+from recipes.common import DATA, benchmark, command, parser, read_arguments, save_figure, show_table
 from recipes.plum.next_item import SETS
 from tastemaker.cli.progress import progress
 from tastemaker.corpus.events import Histories
@@ -233,4 +233,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -18,10 +18,11 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from recipes.common import Journal, parser, read_arguments, save_figure, show_table
+from recipes.common import Journal, command, parser, read_arguments, save_figure, share, show_table
 from recipes.plum.arms import Study, difference, measures, tested, told
 from recipes.plum.next_item import SETS
 from tastemaker.cli.progress import progress
+from tastemaker.errors import InputError
 from tastemaker.lm.base import load, load_tokenizer, save
 from tastemaker.lm.smollm2 import convert
 from tastemaker.stats.intervals import paired_bootstrap
@@ -62,6 +63,10 @@ def bases(out: Path, given: str) -> dict[str, str]:
     from transformers import AutoModelForCausalLM, set_seed
 
     source = Path(given) if given else convert(out / "smollm2")
+    if not source.is_dir():
+        raise InputError(
+            f"--base {given}: no such folder; name that of a causal language model, or leave it out"
+        )
     random = out / "random"
     if not random.exists():
         model, _ = load(source)
@@ -99,7 +104,7 @@ def main() -> None:
     """Parse, train the arms, print, draw."""
     found = parser(main, "one pass, 200 people tested: inconclusive")
     found.add_argument("--data", default="office", choices=tuple(SETS))
-    found.add_argument("--share", type=float, default=0.1, help="of the people, that are trained on")
+    found.add_argument("--share", type=share, default=0.1, help="of the people, that are trained on")
     found.add_argument("--users", type=int, default=0, help="people tested (default: all)")
     found.add_argument("--base", default="", help="folder of a causal language model instead of SmolLM2")
     found.add_argument("--layers", type=int, default=8, help="first layers of the base that are kept")
@@ -111,8 +116,9 @@ def main() -> None:
     if arguments.quick:
         ARMS.update({name: (trunk, cpt, 1) for name, (trunk, cpt, _) in ARMS.items()})
     study = Study(out, arguments.data, settings)
+    folders = bases(arguments.out, arguments.base)
     journal = Journal(out, settings | {"share": arguments.share, "users": users, "base": arguments.base})
-    work = partial(one_arm, study, bases(arguments.out, arguments.base), (arguments.share, users))
+    work = partial(one_arm, study, folders, (arguments.share, users))
     runs = dict(zip(ARMS, journal.run(list(ARMS), work, "arms"), strict=True))
     show_table(
         out, *tabled(runs, f"{SETS[arguments.data][0]}, {arguments.share:.0%} of the people", arguments)
@@ -165,4 +171,4 @@ def draw(runs: dict[str, Any]) -> Figure:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from recipes.common import parser, read_arguments, save_figure, show_table
+from recipes.common import command, parser, read_arguments, save_figure, show_table
 from recipes.plum.next_item import SETS, stem
 from tastemaker.flows.evaluation.evaluate import OURS, SASREC
 
@@ -91,4 +91,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from recipes.common import DATA, parser, read_arguments, save_figure, show_table
+from recipes.common import DATA, command, parser, read_arguments, save_figure, show_table, whole_numbers
 from tastemaker.cli.progress import progress
 from tastemaker.flows.evaluation.evaluate import ALONE, BASELINES, OURS, SASREC, evaluate_workspace
 from tastemaker.flows.evaluation.sections import SIMPLE
@@ -136,7 +136,7 @@ def main() -> None:
         default="beauty",
         help="beauty, office, or a folder with items.parquet and interactions.parquet",
     )
-    found.add_argument("--seeds", default="0,1,2")
+    found.add_argument("--seeds", type=whole_numbers, default=[0, 1, 2])
     found.add_argument(
         "--controls",
         default="all",
@@ -149,7 +149,7 @@ def main() -> None:
     name, dials = SETS.get(arguments.data, (arguments.data, {}))
     data = DATA / name if arguments.data in SETS else Path(name)
     baselines = [one for one in BASELINES if one != "sasrec" or not arguments.quick]
-    seeds = [arguments.seed] if arguments.quick else [int(one) for one in arguments.seeds.split(",")]
+    seeds = [arguments.seed] if arguments.quick else arguments.seeds
     title = f"{data.name}, seeds {', '.join(map(str, seeds))}" + (
         " (quick: inconclusive)" if arguments.quick else ""
     )
@@ -169,4 +169,4 @@ def stem(name: str) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from recipes.common import Journal, parser, read_arguments, save_figure, show_table
+from recipes.common import Journal, command, parser, read_arguments, save_figure, shares, show_table
 from recipes.plum.arms import Study, difference, measures, tested, told
 from recipes.plum.next_item import SETS
 from tastemaker.cli.progress import progress
@@ -45,17 +45,17 @@ def main() -> None:
     """Parse, train every share, print, draw."""
     found = parser(main, "two shares, two passes, no SASRec: inconclusive")
     found.add_argument("--data", default="office", choices=tuple(SETS))
-    found.add_argument("--shares", default=",".join(f"{share:g}" for share in SHARES))
+    found.add_argument("--shares", type=shares, default=list(SHARES), help="of the people, such as .1,.5,1")
     arguments = read_arguments(found, "sample_efficiency")
     out = arguments.out / arguments.data
-    shares = [0.05, 0.1] if arguments.quick else [float(share) for share in arguments.shares.split(",")]
+    parts = [0.05, 0.1] if arguments.quick else arguments.shares
     settings = {"seed": arguments.seed, "ensemble": 1} | ({"sft_epochs": 2} if arguments.quick else {})
     study = Study(out, arguments.data, settings)
     out.mkdir(parents=True, exist_ok=True)
     journal = Journal(out, settings)
-    runs = journal.run(shares, lambda share: one_share(study, share, not arguments.quick), "shares")
+    runs = journal.run(parts, lambda share: one_share(study, share, not arguments.quick), "shares")
     rows, lines = [], dict[str, list[tuple[float, float]]]()
-    for share, run in zip(shares, runs, strict=True):
+    for share, run in zip(parts, runs, strict=True):
         people = {name: measures(np.array(ranks)) for name, ranks in run.items()}
         for name, own in people.items():
             row = {"people": f"{share:.0%}", "system": name}
@@ -106,4 +106,4 @@ def draw(lines: dict[str, list[tuple[float, float]]]) -> Figure:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from recipes.common import Journal, parser, read_arguments, save_figure, show_table
+from recipes.common import Journal, command, parser, read_arguments, save_figure, show_table
 from recipes.plum.arms import Study, measures, surprise, tested, told
 from recipes.plum.next_item import SETS
 from tastemaker.cli.progress import progress
@@ -137,4 +137,4 @@ def draw(keys: list[list[int]], operations: Floats, losses: Floats) -> Figure:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from recipes.common import DATA, parser, read_arguments, save_figure, show_table
+from recipes.common import DATA, command, parser, read_arguments, save_figure, show_table, whole_numbers
 from recipes.plum.cold_items import K, by_codes, grown, hits, interval, lists, trained
 from recipes.plum.next_item import SETS
 from tastemaker.flows.pipeline import Pipeline
@@ -67,10 +67,10 @@ def main() -> None:
     """Parse, train every arm of every seed, print, draw."""
     found = parser(main, "one seed, two passes: inconclusive")
     found.add_argument("--data", default="office", choices=tuple(SETS))
-    found.add_argument("--seeds", default="0,1,2")
+    found.add_argument("--seeds", type=whole_numbers, default=[0, 1, 2])
     arguments = read_arguments(found, "sid_ablation")
     out, (name, settings) = arguments.out / arguments.data, SETS[arguments.data]
-    seeds = [0] if arguments.quick else [int(one) for one in arguments.seeds.split(",")]
+    seeds = [0] if arguments.quick else arguments.seeds
     alone = {"ensemble": 1} | ({"sft_epochs": 2} if arguments.quick else {})
     arms: dict[str, dict[str, Values]] = {}
     for place, (arm, own) in enumerate(ARMS.items()):
@@ -105,4 +105,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import t as student
 
-from recipes.common import Journal, parser, read_arguments
+from recipes.common import Journal, command, parser, read_arguments
 from tastemaker.cli.progress import progress
 from tastemaker.flows.ingest import ingest_dataset
 from tastemaker.flows.retention.tables import write_claim
@@ -236,4 +236,4 @@ def _outcomes(kinds: Sequence[str], lived: Sequence[dict[str, Any]]) -> Table:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from recipes.common import Journal, parser, read_arguments, show_table
+from recipes.common import Journal, command, parser, read_arguments, show_table
 from tastemaker.experiment import (
     Effect,
     Metric,
@@ -343,4 +343,4 @@ def _row(name: str, due: float, item: dict[str, Any]) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

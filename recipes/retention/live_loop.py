@@ -25,7 +25,7 @@ import pyarrow as pa
 from matplotlib.figure import Figure
 from scipy.stats import t as student
 
-from recipes.common import Journal, parser, read_arguments, save_figure, show_table
+from recipes.common import Journal, command, parser, read_arguments, save_figure, show_table
 from recipes.retention.impressions import draw_impressions, expected_return
 from tastemaker.cli.progress import progress
 from tastemaker.demo.listeners import simulate
@@ -403,4 +403,4 @@ def picture(read: list[tuple[list[Any], dict[str, Any]]]) -> Figure:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -17,7 +17,7 @@ import polars as pl
 import pyarrow as pa
 from statsmodels.datasets import randhie
 
-from recipes.common import Journal, parser, read_arguments, show_table
+from recipes.common import Journal, command, parser, read_arguments, show_table
 from tastemaker.flows.retention.tables import write_claim
 from tastemaker.retention.increment.rows import IncrementSettings
 from tastemaker.retention.increment.table import claim, increment_table
@@ -80,4 +80,4 @@ def _gain(score: Any) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

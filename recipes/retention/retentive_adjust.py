@@ -23,7 +23,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 
-from recipes.common import DATA, Journal, parser, read_arguments, save_figure, show_table
+from recipes.common import DATA, Journal, command, parser, read_arguments, save_figure, show_table
 from recipes.retention.trial import TrialPlan, grid_ranks, run_trial
 from tastemaker.flows.retention.tables import write_claim
 from tastemaker.retention.adjust.effects import compare, preview
@@ -306,4 +306,4 @@ def show_bandit(arguments: Any) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from matplotlib.figure import Figure
 
-from recipes.common import Journal, parser, read_arguments, save_figure, show_table
+from recipes.common import Journal, command, parser, read_arguments, save_figure, show_table
 from tastemaker.experiment.moments import Metric
 from tastemaker.experiment.readout.logs import AskingSettings, read_asking
 from tastemaker.simulate.retention import ListenerWorld, column, draw_listeners, draw_pairs, returns
@@ -147,4 +147,4 @@ def picture(keys: list[Any], cells: list[dict[str, float]]) -> Figure:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -13,7 +13,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from recipes.common import Journal, parser, read_arguments, save_figure, show_table
+from recipes.common import Journal, command, parser, read_arguments, save_figure, show_table
 from recipes.retention.published import FoldScore, fold_table
 from tastemaker.flows.retention.tables import write_claim
 from tastemaker.retention.increment.rows import IncrementSettings
@@ -165,4 +165,4 @@ def forest(by_user: dict[str, Any], by_day: dict[str, Any], world: str) -> Figur
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from scipy.special import expit
 from scipy.stats import binom
 
-from recipes.common import Journal, parser, read_arguments, save_figure, show_table
+from recipes.common import Journal, command, parser, read_arguments, save_figure, show_table
 from recipes.retention.retentive_increment import world_rows
 from recipes.retention.tuning import TARGETS, measure, missed, tune
 from tastemaker.flows.retention.tables import write_claim
@@ -339,4 +339,4 @@ def picture(verdicts: dict[str, Any]) -> Figure:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

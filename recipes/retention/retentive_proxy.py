@@ -19,7 +19,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy.stats import beta, binom, spearmanr
 
-from recipes.common import Journal, parser, read_arguments, save_figure, show_table
+from recipes.common import Journal, command, parser, read_arguments, save_figure, show_table
 from recipes.retention.published import THRESHOLDS, BinaryProxy, point_threshold
 from tastemaker.flows.retention.tables import write_claim
 from tastemaker.retention.calibrate import Calibration, calibration_table
@@ -318,4 +318,4 @@ def picture(result: dict[str, Any], keys: list[Any], tried: list[Any], world: st
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 from matplotlib.figure import Figure
 
-from recipes.common import Journal, parser, read_arguments, save_figure, show_table
+from recipes.common import Journal, command, parser, read_arguments, save_figure, show_table
 from recipes.retention.reported import effect_from_interval, power_of, size_for_error
 from recipes.retention.trial import TrialPlan, grid_ranks, run_trial
 from tastemaker.experiment import (
@@ -408,4 +408,4 @@ def picture(trials: dict[str, Any]) -> Figure:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

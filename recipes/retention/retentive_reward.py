@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from recipes.common import Journal, parser, read_arguments, save_figure, show_table
+from recipes.common import Journal, command, parser, read_arguments, save_figure, show_table
 from recipes.retention.impressions import draw_impressions, expected_return
 from recipes.retention.live_loop import Town, build, live, points, serve, settle
 from tastemaker.cli.progress import progress
@@ -167,4 +167,4 @@ def picture(seeds: list[int], compared: list[dict[str, Any]]) -> Figure:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

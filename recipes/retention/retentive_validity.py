@@ -16,7 +16,7 @@ import pyarrow as pa
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from recipes.common import parser, read_arguments, save_figure, show_table
+from recipes.common import command, parser, read_arguments, save_figure, show_table
 from tastemaker.flows.retention.tables import write_claim
 from tastemaker.retention.validity.claim import validity_claim
 from tastemaker.retention.validity.factor.claim import battery_claim
@@ -263,4 +263,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

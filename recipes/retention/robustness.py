@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from recipes.common import Journal, parser, read_arguments, show_table
+from recipes.common import Journal, command, parser, read_arguments, show_table
 from recipes.retention.retentive_mediation import CONTROLS, ITEMS
 from recipes.retention.trial import TrialPlan, grid_ranks, run_trial
 from recipes.retention.tuning import measure
@@ -125,4 +125,4 @@ def _row(name: str, item: Mapping[str, Any]) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

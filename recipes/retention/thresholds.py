@@ -22,7 +22,7 @@ import pyarrow as pa
 from scipy.special import expit
 from scipy.stats import binom
 
-from recipes.common import Journal, parser, read_arguments, show_table
+from recipes.common import Journal, command, parser, read_arguments, show_table
 from recipes.explore.draws import rate
 from tastemaker.errors import InputError
 from tastemaker.flows.retention.live.fit import learn_proxy
@@ -193,4 +193,4 @@ def deploy(seed: int, shape: list[int], signal: float, part: int) -> dict[str, f
 
 
 if __name__ == "__main__":
-    main()
+    command(main)
