@@ -60,8 +60,6 @@ CONTRASTS = {
 
 def bases(out: Path, given: str) -> dict[str, str]:
     """The folder of the pretrained base, and of one of the same shape with random weights."""
-    from transformers import AutoModelForCausalLM, set_seed
-
     source = Path(given) if given else convert(out / "smollm2")
     if not source.is_dir():
         raise InputError(
@@ -69,6 +67,8 @@ def bases(out: Path, given: str) -> dict[str, str]:
         )
     random = out / "random"
     if not random.exists():
+        from transformers import AutoModelForCausalLM, set_seed
+
         model, _ = load(source)
         set_seed(0)
         save(AutoModelForCausalLM.from_config(model.config), None, random, load_tokenizer(source))
