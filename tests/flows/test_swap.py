@@ -4,11 +4,13 @@ dropped.
 
 from __future__ import annotations
 
+import gc
 import shutil
 import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from tastemaker.flows import deploy
 from tastemaker.flows.ingest import ingest_files
 from tastemaker.schema import ANONYMOUS
 from tastemaker.server import create_app
+from tastemaker.server.processes import keep_loaded
 from tastemaker.serving.query import Query
 from tastemaker.serving.service import WorkspaceService
 from tastemaker.store import Database, Workspace
@@ -137,6 +140,21 @@ def test_swaps_under_load_drop_nothing_and_every_answer_is_valid_for_what_it_nam
         assert all(row["item"]["title"] for row in answer["rows"])
         assert answer["versions"]["deployment"] == answer["deployment"]
     assert any(set(GONE) & {row["item_id"] for row in answer["rows"]} for answer in told)
+
+
+def test_what_was_served_before_leaves_the_memory_of_a_server(
+    folder: Path, service: WorkspaceService
+) -> None:
+    service.close()  # nothing looks for deployments but the line below
+    before = service.parts.deployment
+    live = weakref.ref(service.pages), weakref.ref(service.parts.searcher)
+    keep_loaded()
+    try:
+        take_down(folder, GONE)
+        assert service.swap() and service.parts.deployment != before
+        assert [part() for part in live] == [None, None]
+    finally:
+        gc.unfreeze()
 
 
 def test_a_damaged_deployment_is_not_taken_over(folder: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -19,7 +19,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from tastemaker.errors import InputError, TastemakerError
 from tastemaker.server.access import KeyStore, Rates
 from tastemaker.server.app import ServerSettings, create_app
-from tastemaker.server.processes import Board, Conversations, Fleet, Process, Told
+from tastemaker.server.processes import Board, Conversations, Fleet, Process, Told, keep_loaded
 from tastemaker.server.service import Service
 from tastemaker.store.database import Keys
 
@@ -134,6 +134,7 @@ def serve(
     with server:
         settings = _settled(server, host, service.keys, settings or ServerSettings())
         config = _config(create_app(service, settings, talker=talker), settings)
+        keep_loaded()
         # whoever follows the address at once waits in the backlog instead of being turned away
         server.listen()
         announce(address(server))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import logging
@@ -128,6 +129,10 @@ class WorkspaceService:
             if deployment is None:
                 return False
             self._live = self._load(workspace, deployment)  # every reader has the old or the new whole
+            if gc.get_freeze_count():  # a server's: it keeps this one now, and not the one before
+                gc.unfreeze()
+                gc.collect()
+                gc.freeze()
             if file != self._file:
                 log.warning("%s: %s", SETTINGS_FILE, _changes(self._file, file))
             self.workspace, self._file = workspace, file
