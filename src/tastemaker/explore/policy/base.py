@@ -231,13 +231,10 @@ def _invert(probability: Block, start: Floats, uniform: Floats) -> Ints:
 
 
 @dataclass(frozen=True, eq=False)
-class Pooled(Policy):
-    """`base`, restricted to what its request could show (inside), or to all that it could not. Where nothing
-    lies outside it plays inside; without pools it is `base`.
-    """
+class _Of(Policy):
+    """A policy over the actions of `base`."""
 
     base: Policy
-    inside: bool = True
 
     @property
     def n_actions(self) -> int:
@@ -248,6 +245,15 @@ class Pooled(Policy):
     def prefixes(self) -> Ints | None:  # type: ignore[override]
         """(A,) prefixes of the base."""
         return self.base.prefixes
+
+
+@dataclass(frozen=True, eq=False)
+class Pooled(_Of):
+    """`base`, restricted to what its request could show (inside), or to all that it could not. Where nothing
+    lies outside it plays inside; without pools it is `base`.
+    """
+
+    inside: bool = True
 
     def blocks(self, ctx: Context) -> Iterator[tuple[slice, slice, Block]]:
         """(rows, actions, log-probabilities) of the base."""
@@ -268,22 +274,11 @@ class Pooled(Policy):
 
 
 @dataclass(frozen=True, eq=False)
-class Within(Policy):
+class Within(_Of):
     """What `Pooled.within` gives: row i of every context it is asked about has the pool i."""
 
-    base: Policy
     pools: Pools
     inside: bool
-
-    @property
-    def n_actions(self) -> int:
-        """Size A of the catalogue."""
-        return self.base.n_actions
-
-    @property
-    def prefixes(self) -> Ints | None:  # type: ignore[override]
-        """(A,) prefixes of the base."""
-        return self.base.prefixes
 
     def blocks(self, ctx: Context) -> Iterator[tuple[slice, slice, Block]]:
         """(rows, actions, log-probabilities), -inf for what lies on the other side."""
