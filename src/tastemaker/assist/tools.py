@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from socket import socket
-from typing import TYPE_CHECKING, Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_type_hints
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError, create_model
 from rapidfuzz import process
@@ -29,7 +29,8 @@ from tastemaker.errors import InputError
 if TYPE_CHECKING:
     from mcp.server.mcpserver import MCPServer
 
-    from tastemaker.assist.assistant import Assistant
+    from tastemaker.assist.library import Library
+    from tastemaker.serving.service import WorkspaceService
 
 MOST = 10  # items of one result
 PERMITTED = {"log_feedback": ("like", "skip", "unlike"), "get_profile": ("profile",)}
@@ -312,10 +313,18 @@ def openai_tools() -> list[dict[str, Any]]:
     ]
 
 
+class Host(Protocol):
+    """What the tools of a server act on; see `assist.assistant.Assistant`."""
+
+    service: WorkspaceService
+
+    def library(self) -> Library: ...
+
+
 class Rooms:
     """The conversations of one server, by name; the oldest go."""
 
-    def __init__(self, assistant: Assistant, user: str | None) -> None:
+    def __init__(self, assistant: Host, user: str | None) -> None:
         self.assistant, self.user = assistant, user
         self._held: dict[str, tuple[State, list[int], int, Shelf]] = {}
         self._guard = threading.Lock()
@@ -347,7 +356,7 @@ class Rooms:
                     self._held.pop(next(iter(self._held)))
 
 
-def mcp_server(assistant: Assistant, user: str | None = None) -> MCPServer:
+def mcp_server(assistant: Host, user: str | None = None) -> MCPServer:
     """The MCP server. Raises InputError when the extra is not installed."""
     try:
         from mcp.server.mcpserver import MCPServer
@@ -363,7 +372,7 @@ def mcp_server(assistant: Assistant, user: str | None = None) -> MCPServer:
     return offering
 
 
-def serve_mcp(assistant: Assistant, user: str | None = None, listener: socket | None = None) -> None:
+def serve_mcp(assistant: Host, user: str | None = None, listener: socket | None = None) -> None:
     """Serve until the other side goes, or at a bound socket until interrupted, as streamable HTTP."""
     offering = mcp_server(assistant, user)
     if listener is None:
