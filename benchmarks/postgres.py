@@ -23,9 +23,11 @@ from typing import Any
 
 import httpx
 import numpy as np
-from tests.postgres import cluster
 
 from tastemaker.store.settings import SETTINGS_FILE
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from tests.postgres import cluster
 
 PLACES = ("sqlite", "postgresql")
 

@@ -10,6 +10,7 @@ share (PSS) of all processes of the server, at the end; what each adds is the di
 from __future__ import annotations
 
 import argparse
+import contextlib
 import http.client
 import json
 import os
@@ -18,8 +19,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +64,12 @@ def measure(workspace: Path, processes: int, seconds: float, clients: int) -> di
         file.write_text(re.sub(r"(?m)^threads = .*$", "threads = 1", file.read_text()))
         command = [sys.executable, "-m", "tastemaker", "serve", "-w", str(folder), "--port", "0"]
         began = time.perf_counter()
-        with subprocess.Popen(
-            [*command, "--processes", str(processes)], stdout=subprocess.PIPE, text=True
-        ) as server:
+        command += ["--processes", str(processes)]
+        with (
+            subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server,
+            contextlib.ExitStack() as ending,
+        ):
+            ending.callback(server.terminate)
             assert server.stdout is not None
             url = next(word for line in server.stdout for word in line.split() if word.startswith("http"))
             ready = time.perf_counter() - began
@@ -75,17 +79,11 @@ def measure(workspace: Path, processes: int, seconds: float, clients: int) -> di
                 for own in spent:
                     own.clear()
                 end = time.perf_counter() + (3 if warm else seconds)
-                threads = [
-                    threading.Thread(target=ask, args=(url.removeprefix("http://"), users, end, own))
-                    for own in spent
-                ]
-                for thread in threads:
-                    thread.start()
-                    time.sleep(0.02)
-                for thread in threads:
-                    thread.join()
+                with ThreadPoolExecutor(clients) as pool:
+                    asked = [pool.submit(ask, url.removeprefix("http://"), users, end, own) for own in spent]
+                for answer in asked:
+                    answer.result()
             memory = megabytes(server.pid)
-            server.terminate()
     answers = np.concatenate([np.array(own) for own in spent])
     p50, p99 = 1000 * np.percentile(answers, [50, 99])
     return {
