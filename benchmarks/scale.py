@@ -5,7 +5,7 @@
 Catalogue: vectors of 32 numbers about 500 centres -> codebook -> Semantic IDs (no two alike) -> trie; what a
 request costs is in `benchmarks/recommender.py`. Log: events of people who have twenty each, packed into
 histories, and the transitions of the memory counted; what reading them from a file costs is in
-`benchmarks/ingest.py`. One JSON line a size.
+`benchmarks/ingest.py`. One JSON line a size: seconds of each stage, and the peak memory until its end.
 """
 
 from __future__ import annotations
@@ -58,17 +58,18 @@ def log(n: int, timed: Callable[[str, Callable[[], Any]], Any]) -> None:
 
 def child(kind: str, n: int) -> None:
     """Measure one size and print it."""
-    seconds: dict[str, float] = {}
+    figures: dict[str, float] = {}
 
     def timed(name: str, work: Callable[[], Any]) -> Any:
         started = time.perf_counter()
         result = work()
-        seconds[f"{name}_s"] = round(time.perf_counter() - started, 2)
+        figures[f"{name}_s"] = round(time.perf_counter() - started, 2)
+        figures["peak_gb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 2)
+        figures[f"{name}_gb"] = figures["peak_gb"]
         return result
 
     {"items": catalogue, "events": log}[kind](n, timed)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    print(json.dumps({kind: n, **seconds, "peak_gb": round(peak, 2)}), flush=True)
+    print(json.dumps({kind: n, **figures}), flush=True)
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ a machine dies.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -141,6 +143,50 @@ def test_what_a_part_raises_is_told_as_it_is(workspace, monkeypatch, cluster):
         work(on_ray, refuses, [[7]])
     with pytest.raises(BusyError, match="give workers more memory"):
         work(on_ray, dies, [[7]])
+
+
+@pytest.mark.filterwarnings("default")
+def test_what_workers_cannot_hold_is_spilled_to_disk(workspace):
+    ray = pytest.importorskip("ray", reason="pip install 'tastemaker[ray]' (240 MB)")
+    small = {"object_store_memory": 75 * 2**20, "include_dashboard": False, "log_to_driver": False}
+    ray.init(address="local", num_cpus=2, **small)
+    try:
+        parts = [np.full(2**22, number) for number in range(6)]  # of 32 MB, four of them at once
+
+        def same(numbers):
+            return pa.table({"n": numbers})
+
+        on_ray = replace(workspace, settings=replace(workspace.settings, engine="ray"))
+        for number, table in enumerate(mapped(same, parts, on_ray, "large", "k", lambda *_: None)):
+            assert (table["n"].to_numpy() == parts[number]).all()
+        spilled = re.search(r"Spilled (\d+) MiB", ray._private.internal_api.memory_summary(stats_only=True))
+        assert spilled and int(spilled[1]) >= 32
+    finally:
+        ray.shutdown()
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_worker_without_memory_is_tried_again_and_then_told_in_one_line(workspace, monkeypatch):
+    pytest.importorskip("ray", reason="pip install 'tastemaker[ray]' (240 MB)")
+    little = {"usage_threshold": "0.001", "monitor_refresh_ms": "50"}
+    for name, value in little.items():  # any worker takes too much of this machine
+        monkeypatch.setenv(f"RAY_memory_{name}", value)
+    monkeypatch.setenv("RAY_task_oom_retry_delay_base_ms", "1")
+    script = (
+        "import sys, time; from dataclasses import replace; import pyarrow as pa;"
+        "from tastemaker.engine import mapped; from tastemaker.errors import BusyError;"
+        "from tastemaker.store import Workspace\n"
+        "def works(part):\n"
+        "    open(sys.argv[1] + '/calls', 'a').write('x')\n"
+        "    time.sleep(60)\n"
+        "w = Workspace.open(sys.argv[1]); w = replace(w, settings=replace(w.settings, engine='ray'))\n"
+        "try: list(mapped(works, [1], w, 'l', 'k', lambda *_: None))\n"
+        "except BusyError as error: print(error)\n"
+    )
+    line = [sys.executable, "-c", script, str(workspace.root)]
+    done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=120)
+    assert "memory" in done.stdout and "finished parts are kept" in done.stdout, done.stderr
+    assert len(done.stdout.splitlines()) == 1
 
 
 @pytest.mark.filterwarnings("default")

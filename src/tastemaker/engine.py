@@ -7,6 +7,7 @@ costs the parts it was at.
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
@@ -64,6 +65,8 @@ def _here(batch: Batch[Part], parts: Mapping[int, Part]) -> Iterator[tuple[int, 
 
 def _on_ray(batch: Batch[Part], parts: Mapping[int, Part]) -> Iterator[tuple[int, pa.Table]]:
     """As they are finished: on the cluster that RAY_ADDRESS names, or one of this machine's cores alone."""
+    # A worker that is killed for its memory would else be started again for ever.
+    os.environ.setdefault("RAY_task_oom_retries", str(RETRIES))
     try:
         import ray
     except ImportError:

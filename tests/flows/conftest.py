@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,19 +37,41 @@ def make_tunes() -> Callable[[Path], Path]:
     return make
 
 
-@pytest.fixture
-def workers(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], list[int]]:
-    """`workers(folder)`: from here on the workspace's large work is mapped as a cluster maps it: the function
-    and its parts are shipped as bytes, and what was begun last comes first. Gives the parts computed.
+@pytest.fixture(scope="session")
+def two_machines() -> Iterator[str]:
+    """The address of a Ray cluster of two nodes of one core each."""
+    pytest.importorskip("ray", reason="pip install 'tastemaker[ray]' (240 MB)")
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    try:
+        cluster.add_node(num_cpus=1)
+        yield cluster.address
+    finally:
+        cluster.shutdown()
+
+
+@pytest.fixture(params=["bytes", pytest.param("ray", marks=pytest.mark.filterwarnings("default"))])
+def workers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], list[int]]:
+    """`workers(folder)`: from here on the workspace's large work is mapped by a Ray cluster of two machines,
+    where Ray is installed, and as a cluster maps it: the function and its parts are shipped as bytes, and
+    what was begun last comes first. Gives the parts computed.
     """
     import pickle
 
     import tastemaker.engine as engine
     from tastemaker.store.settings import SETTINGS_FILE
 
-    computed = list[int]()
+    computed, cluster = list[int](), engine._on_ray
+    if request.param == "ray":
+        monkeypatch.setenv("RAY_ADDRESS", request.getfixturevalue("two_machines"))
 
     def elsewhere(batch: Any, parts: Any) -> Any:
+        if request.param == "ray":
+            for number, table in cluster(batch, parts):
+                computed.append(number)
+                yield number, table
+            return
         for number, part in reversed(parts.items()):
             computed.append(number)
             yield number, pickle.loads(pickle.dumps(batch))(part)  # noqa: S301 - our own

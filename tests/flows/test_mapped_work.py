@@ -38,7 +38,7 @@ def test_conversations_are_played_elsewhere(
         return RunFolder.of(Workspace.open(folder), name).table.read_bytes()
 
     here, computed = played("here"), workers(folder)
-    assert played("elsewhere") == here and computed == [2, 1, 0]
+    assert played("elsewhere") == here and sorted(computed) == [0, 1, 2]
     for name in ("here", "elsewhere"):
         export_run(folder, name, "chat", out=f"memory://shop/{name}.jsonl")
     memory = fsspec.filesystem("memory")

@@ -4,6 +4,9 @@ several at once.
 
 from __future__ import annotations
 
+import json
+import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -205,6 +208,61 @@ def test_a_database_of_before_gets_its_checksums(address: Address) -> None:
     database.close()
 
 
+COMMANDS = (
+    "ingest --dataset tunes",
+    "train -q",
+    "evaluate -q",
+    "recommend --user u1",
+    "recommend --all --out lists.parquet -q",
+    "serve --port 0",
+    "admin keys list",
+    "admin keys add --role app --name shop",
+    "admin deployments list",
+    "admin deployments rollback",
+    "admin forget --user u1 --dry-run",
+    "retention survey export --out surveys.parquet",
+    "experiment export --experiment e1 --out exposures.parquet",
+    "explore ledger",
+)
+
+
+@pytest.mark.parametrize("fault", ["down", "newer", "half", "another's"])
+def test_every_command_says_in_one_line_what_is_wrong_with_the_database(
+    fault: str,
+    postgres: Cluster,
+    untouched_workspace: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    url = "postgresql://tests@127.0.0.1:1/postgres" if fault == "down" else postgres.fresh()
+    folder = Path(shutil.copytree(untouched_workspace, tmp_path / "w"))
+    settings = folder / "tastemaker.toml"
+    settings.write_text(re.sub(r'(?m)^database = ""', f"database = {json.dumps(url)}", settings.read_text()))
+    if fault != "down":
+        address = Address(url)
+        Database(address).close()
+        raw(
+            address,
+            {
+                "newer": f"UPDATE tastemaker SET version = {VERSION + 1}",
+                "half": "ALTER TABLE offers DROP COLUMN pool",
+                "another's": "DROP TABLE events CASCADE; CREATE TABLE events (day DATE)",
+            }[fault],
+        )
+    monkeypatch.chdir(tmp_path)
+    tables = set(folder.glob("data/tables-*"))
+    for command in COMMANDS:
+        monkeypatch.setattr("sys.argv", ["tastemaker", *command.split(), "-w", str(folder)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, error = capsys.readouterr()
+        assert ended.value.code and not out.strip(), command
+        assert len(error.strip().splitlines()) == 1, (command, error)
+        assert "postgresql://tests@127.0.0.1" in error, (command, error)
+    assert set(folder.glob("data/tables-*")) == tables and not list(tmp_path.glob("*.parquet"))
+
+
 HOLD = """
 import sys
 from tastemaker.store import Workspace
@@ -215,7 +273,10 @@ with Workspace.open(sys.argv[1]).lock("training up to memory"):
 
 
 def test_the_second_of_two_trainers_is_told_who_holds_it_and_a_killed_one_lets_go(
-    address: Address, tmp_path: Path
+    address: Address,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     first, second = (Workspace.create(tmp_path / name, {"database": address.url}) for name in "ab")
     line = [sys.executable, "-c", HOLD, str(first.root)]
@@ -229,6 +290,11 @@ def test_the_second_of_two_trainers_is_told_who_holds_it_and_a_killed_one_lets_g
         ):
             pass
         assert " UTC holds the training; wait for it" in str(busy.value)
+        monkeypatch.setattr("sys.argv", ["tastemaker", "train", "-q", "-w", str(second.root)])
+        with pytest.raises(SystemExit):
+            main()
+        error = capsys.readouterr().err
+        assert len(error.splitlines()) == 1 and " UTC holds the training" in error
         with second.lease("deployments"), second.lease("other"):  # others are free
             pass
         holder.kill()

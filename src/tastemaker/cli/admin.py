@@ -23,7 +23,7 @@ app = group("""
     The same, with figures, is on the page /operator of a running server.
     """)
 deployments = group("""
-    List, activate and roll back what is served.
+    List, activate and roll back what is served, and carry it to other machines.
 
     A deployment is a model with its Semantic IDs, memory, proxy, policy and catalogue, whole and unchanging.
     `train` makes one of what it learnt, `ingest` one with the new catalogue; a running server takes the
@@ -70,6 +70,34 @@ def rollback(workspace: Workspace = HERE, as_json: AsJson = False) -> None:
     from tastemaker.flows.deploy import changed
 
     emit(changed(workspace), as_json)
+
+
+PLACE = typer.Argument(help="A URL that fsspec opens: s3://bucket/folder, gs://..., file:///folder.")
+
+
+@deployments.command()
+def push(place: Annotated[str, PLACE], workspace: Workspace = HERE, as_json: AsJson = False) -> None:
+    """Copy the active deployment, whole, to an address for servers elsewhere to `pull`.
+
+    With it go its model, codes, vectors, proxy and tables; pictures, sounds and the database stay. What is
+    there already is not copied again, and what was there of an earlier deployment goes. Example: tastemaker
+    admin deployments push s3://bucket/shop -w shop
+    """
+    from tastemaker.flows.deploy import pushed
+
+    emit(pushed(workspace, place), as_json)
+
+
+@deployments.command()
+def pull(place: Annotated[str, PLACE], workspace: Workspace = HERE, as_json: AsJson = False) -> None:
+    """Take over the deployment that `push` left at an address, and serve it from now on.
+
+    Every byte is compared with its checksum first; where one is wrong, nothing changes. Who may write to the
+    address decides what is served here. Example: tastemaker admin deployments pull s3://bucket/shop -w shop
+    """
+    from tastemaker.flows.deploy import pulled
+
+    emit(pulled(workspace, place), as_json)
 
 
 app.add_typer(deployments, name="deployments")

@@ -24,7 +24,17 @@ from tastemaker.flows.data import (
     load_data,
     telling_events,
 )
-from tastemaker.flows.deployment import KIND, Base, Deployment, base_json, named, read, write
+from tastemaker.flows.deployment import (
+    FORMAT,
+    KIND,
+    TABLES,
+    Base,
+    Deployment,
+    base_json,
+    named,
+    read,
+    write,
+)
 from tastemaker.flows.explore.ledger_store import ledger_in
 from tastemaker.flows.pipeline import WORDS, Report
 from tastemaker.retrieve.memory import fit_memory, weight_in
@@ -34,6 +44,7 @@ from tastemaker.store.database import Keys
 from tastemaker.store.database.events import now
 from tastemaker.store.files import sha256_bytes
 from tastemaker.store.folders import remove_folder
+from tastemaker.store.remote import receive_folder, send_folders, sent_folders
 
 SERVING, PROXY = "serving", "proxy"  # kinds of rows of the table `deployments`
 BACK, AGAIN = "rolled back", "activated"  # notes of those that were served before
@@ -192,6 +203,67 @@ def changed(folder: Path, name: str | None = None) -> dict[str, Any]:
             " the next `tastemaker ingest` takes them down"
         )
     return {"deployment": deployment.about(), "items_back": back, "text": "\n".join(lines)}
+
+
+def pushed(folder: Path, place: str) -> dict[str, Any]:
+    """`tastemaker admin deployments push`: every folder that the active deployment is made of, verified, at
+    an address; what it held of an earlier one goes.
+    """
+    workspace = Workspace.open(folder)
+    deployment = in_service(workspace)
+    folders = deployment.folders()
+    about = {"format": FORMAT, "deployment": deployment.fingerprint}
+    sent = send_folders(place, folders, about)
+    text = (
+        f"deployment {deployment.name} is at {place}: {sent} of its {len(folders)} folders were not there yet"
+    )
+    return {"deployment": deployment.about(), "place": place, "sent": sent, "text": text}
+
+
+def pulled(folder: Path, place: str) -> dict[str, Any]:
+    """`tastemaker admin deployments pull`: the deployment of an address, every byte verified, with its tables
+    as those in use, and activated. Nothing changes where one is damaged, missing or of a newer version.
+
+    Raises
+    ------
+    InputError
+        when the address cannot be read, or its tables hold somebody who asked here to be forgotten.
+    ArtifactError
+        when a file is damaged.
+    """
+    workspace, listed = Workspace.open(folder), sent_folders(place)
+    if listed.get("format") != FORMAT:
+        raise InputError(
+            f"{place}: was pushed by a newer Tastemaker (format {listed.get('format')}, this program knows"
+            f" {FORMAT}); upgrade this one"
+        )
+    tables, received = "", list[Path]()
+    for name, mark in listed.get("folders", {}).items():
+        kind, _, own = name.partition("/")
+        path = workspace.artifacts.path(kind, own)
+        if kind == TABLES:
+            tables, path = own, workspace.data / f"{TABLES}-{own}"
+        if receive_folder(place, name, mark, path):
+            received.append(path)
+    with workspace.changing_tables():
+        held = workspace.tombstones.without(workspace.table("interactions", tables=tables))[1]
+        if held.people:
+            for path in received:
+                remove_folder(path)
+            raise InputError(
+                f"{place}: {held.rows} of its events are about people who asked here to be forgotten; run"
+                " `tastemaker admin forget` for them where it was pushed from, and push again"
+            )
+        before = workspace.tables_fingerprint() if workspace.has_tables() else tables
+        workspace.use_tables(tables)
+    deployment = activate(workspace, named(str(listed["deployment"])), f"pulled from {place}")
+    text = f"deployment {deployment.name} serves {deployment.items:,} items; pulled from {place}"
+    if before != tables:
+        text += (
+            "\nwarning: its tables are in use now; `tastemaker ingest` puts back those of before"
+            f" ({before[:8]})"
+        )
+    return {"deployment": deployment.about(), "place": place, "text": text}
 
 
 def faults(folder: Path) -> list[Finding]:

@@ -35,6 +35,7 @@ from tastemaker.store.folders import read_file
 from tastemaker.store.settings import FIELDS
 
 KIND = "deployment"
+TABLES = "tables"  # what tables are called among the folders of a deployment
 FORMAT = 1
 Arrays = Mapping[str, npt.NDArray[Any]]
 
@@ -139,6 +140,23 @@ class Deployment:
             artifacts.get(self.base.kind, self.base.model)
             artifacts.get("tokens", self.base.tokens)
         self.workspace.table("interactions", tables=self.catalogue)
+
+    def folders(self) -> dict[str, Path]:
+        """Every sealed folder that serving reads, by "kind/fingerprint" (its tables are "tables/..."), each
+        verified.
+        """
+        artifacts = self.workspace.artifacts
+        marks = {KIND: self.fingerprint, "proxy": self.proxy, "policy": self.policy}
+        if self.base.kind:
+            inputs = artifacts.verify("tokens", self.base.tokens)["inputs"]
+            marks |= {
+                self.base.kind: self.base.model,
+                "tokens": self.base.tokens,
+                "vectors": inputs["vectors"],
+            }
+        found = {f"{kind}/{mark}": artifacts.get(kind, mark) for kind, mark in marks.items() if mark}
+        self.workspace.table("interactions", tables=self.catalogue)
+        return found | {f"{TABLES}/{self.catalogue}": self.workspace.tables_folder(self.catalogue)}
 
     def parts(self) -> Parts:
         """What a searcher is made of. Raises ArtifactError naming a part that is damaged or gone."""

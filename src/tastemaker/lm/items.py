@@ -19,6 +19,8 @@ from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
@@ -29,6 +31,7 @@ from tastemaker.lm.base import file_hash, published
 from tastemaker.lm.training.siblings import Siblings
 
 FILE, WEIGHTS = "item_model.json", "model.safetensors"
+ROWS = 1 << 18  # vectors of a large catalogue that are computed at once
 ROW, NOISE = 0.06, 0.002  # spread of the first level's rows at the start, and of the noise on all
 LOUD = 16.0  # brings the sum of a prefix's rows to the order of 1, where the gates read it
 
@@ -198,9 +201,26 @@ class ItemModel(nn.Module):
         """Per level (E_l, d): the product of a query with a node's vector is its logit among its siblings."""
         found, sums = [], torch.zeros((1, self.shape.width), device=self.device)
         for level, nodes in enumerate(catalogue.nodes):
-            rows, above = F.embedding(nodes[:, 1], self.rows[level]), sums[nodes[:, 0]]
-            found.append(rows if level == 0 else rows * self.gate(sums, level)[nodes[:, 0]])
-            sums = above + rows
+            vectors = torch.empty((len(nodes), self.shape.width), device=self.device)
+            below = torch.empty_like(vectors) if level + 1 < len(catalogue.nodes) else None
+            for start in range(0, len(nodes), ROWS):  # sorted by parent: a block's parents are a block too
+                part = slice(start, start + ROWS)
+                parent, code = nodes[part].unbind(1)
+                rows, above = F.embedding(code, self.rows[level]), sums[parent[0] : parent[-1] + 1]
+                parent = parent - parent[0]
+                vectors[part] = rows if level == 0 else rows * self.gate(above, level)[parent]
+                if below is not None:
+                    below[part] = above[parent] + rows
+            found.append(vectors)
+            sums = vectors if below is None else below
+        return found
+
+    def item_vectors(self, catalogue: Catalogue) -> Tensor:
+        """(N, d) `vectors` of every item."""
+        found = torch.empty((len(catalogue), self.shape.width), device=self.device)
+        for start in range(0, len(found), ROWS):
+            rows = torch.arange(start, min(start + ROWS, len(found)), device=self.device)
+            found[start : start + ROWS] = self.vectors(catalogue, rows)
         return found
 
     def log_codes(self, state: Tensor, catalogue: Catalogue, vectors: Sequence[Tensor]) -> Tensor:
@@ -252,8 +272,8 @@ def start_model(
 
 def residual_rows(model: ItemModel, item_ids: Sequence[str]) -> npt.NDArray[np.int64]:
     """(N,) row of the residual of each item, -1 for items that training saw no event of."""
-    place = {item: row for row, item in enumerate(model.items)}
-    return np.array([place.get(item, -1) for item in item_ids], np.int64)
+    rows = pc.index_in(pa.array(item_ids, pa.large_string()), pa.array(model.items, pa.large_string()))
+    return np.asarray(rows.fill_null(-1), np.int64)
 
 
 def save_items(model: ItemModel, folder: Path) -> None:

@@ -40,8 +40,8 @@ class ItemScorer:
         self.catalogue = Catalogue(codes, sizes, residual_rows(model, item_ids), model.device)
         self.nodes = model.node_vectors(self.catalogue)
         self.placed: torch.Tensor | None = None
-        self.vectors = model.vectors(self.catalogue, torch.arange(len(codes), device=model.device))
-        if not all(bool(part.isfinite().all()) for part in (*self.nodes, self.vectors)):
+        self.vectors = model.item_vectors(self.catalogue)
+        if not all(bool(part.sum().isfinite()) for part in (*self.nodes, self.vectors)):
             raise ModelError("the model's rows are not numbers (NaN); it is damaged or its training diverged")
 
     @torch.no_grad()

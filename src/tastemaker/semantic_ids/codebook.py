@@ -161,12 +161,11 @@ def side_by_side(
     views: tuple[View, ...], parts: list[tuple[Float32, npt.NDArray[np.bool_]]]
 ) -> tuple[Float32, Float32]:
     """Weighted views next to each other: view m contributes an expected squared length of weight^2 whatever
-    its width.
+    its width. The rows of the parts are weighted in place, so that a large catalogue is held once.
     """
-    widths = [max(1, int(np.count_nonzero(view.scale))) for view in views]
-    z = np.concatenate(
-        [x * (v.weight / math.sqrt(d)) for v, d, (x, _) in zip(views, widths, parts, strict=True)], axis=1
-    )
+    for view, (x, _) in zip(views, parts, strict=True):
+        x *= view.weight / math.sqrt(max(1, int(np.count_nonzero(view.scale))))
+    z = parts[0][0] if len(parts) == 1 else np.concatenate([x for x, _ in parts], axis=1)
     present = np.stack([here for _, here in parts], axis=1).astype(np.float32)
     present[present.sum(axis=1) == 0] = 1  # nothing known: compare as the average item
     return z, present

@@ -17,8 +17,8 @@ from tastemaker.semantic_ids.views import Float32, Views
 
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
-# Row numbers (n,) of items of one group -> (n, K_L) distances to the last level's codewords.
-Costs = Callable[[Int64], npt.NDArray[Any]]
+# Row numbers (n,), or a slice, of items -> (n, K) distances to the codewords of a level.
+Costs = Callable[[Any], npt.NDArray[Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,18 +90,15 @@ def encode_unique(codebook: Codebook, views: Views, balance: float | None = None
     caps = _caps(codebook.sizes, len(z), balance)
     out = np.zeros((len(z), len(caps)), np.int32)
     for level, (words, cap) in enumerate(zip(codebook.codewords, caps, strict=True)):
-        parents = (
-            groups(out[:, :level]) if level else Groups(out[:1, :0], np.array([0, len(z)]), np.arange(len(z)))
-        )
-        for start, stop in zip(parents.starts[:-1], parents.starts[1:], strict=True):
-            rows = parents.items[start:stop]
-            costs = _costs(z, present, words, codebook)
-            if cap == 1:
-                d = costs(rows)
-                nearest = d.argmin(axis=1)
-                out[rows, level] = _least_total(d, 1) if np.bincount(nearest).max() > 1 else nearest
-            else:
-                out[rows, level] = with_room(costs, rows, len(words), cap)
+        costs, crowded = _costs(z, present, words, codebook), [np.arange(len(z))]
+        if level:  # most prefixes have room for all they attract, and there are millions of them
+            for rows in chunks(len(z), len(words)):
+                out[rows, level] = costs(rows).argmin(axis=1)
+            crowded = _crowded(out[:, : level + 1], cap)
+        for items in crowded:
+            out[items, level] = (
+                _least_total(costs(items)) if cap == 1 else with_room(costs, items, len(words), cap)
+            )
         z = subtract(z, present, words[out[:, level]], codebook.blocks)
     return out
 
@@ -184,6 +181,15 @@ def _caps(sizes: tuple[int, ...], n: int, balance: float | None) -> list[int]:
     return caps
 
 
+def _crowded(codes: Int32, cap: int) -> list[Int64]:
+    """The items of each prefix of which more than `cap` want one code, prefixes in order; (N, l) codes."""
+    parents = groups(codes[:, :-1])
+    prefix, code = np.repeat(np.arange(len(parents.codes)), np.diff(parents.starts)), codes[parents.items, -1]
+    wanted, count = np.unique(prefix * (int(code.max()) + 1) + code, return_counts=True)
+    full = np.unique(wanted[count > cap] // (int(code.max()) + 1))
+    return [parents.items[parents.starts[place] : parents.starts[place + 1]] for place in full]
+
+
 def _costs(z: Float32, present: Float32, words: Float32, codebook: Codebook) -> Costs:
     return lambda rows: distances(z[rows], present[rows], words, codebook.blocks)
 
@@ -196,9 +202,11 @@ def with_room(costs: Costs, items: Int64, k: int, cap: int) -> Int64:
     regret = np.empty(len(items), np.float32)
     for rows in chunks(len(items), k):
         d = costs(items[rows])
-        out[rows] = d.argmin(axis=1)
-        two = np.partition(d, 1, axis=1)
-        regret[rows] = two[:, 1] - two[:, 0]
+        out[rows] = nearest = d.argmin(axis=1)
+        each = np.arange(len(d))
+        least = d[each, nearest]
+        d[each, nearest] = np.inf
+        regret[rows] = d.min(axis=1) - least
     used = np.bincount(out, minlength=k)
     if used.max() <= cap:
         return out
@@ -213,9 +221,6 @@ def with_room(costs: Costs, items: Int64, k: int, cap: int) -> Int64:
     return out
 
 
-def _least_total(d: npt.NDArray[Any], cap: int) -> Int64:
-    """Assignment of rows to codes, at most `cap` rows a code, with the least total distance."""
-    rows, columns = linear_sum_assignment(np.tile(d, (1, cap)))
-    out = np.empty(len(d), np.int64)
-    out[rows] = columns % d.shape[1]
-    return out
+def _least_total(d: npt.NDArray[Any]) -> Int64:
+    """(n,) codes of rows (n, K), no two alike, with the least total distance."""
+    return np.asarray(linear_sum_assignment(d)[1], np.int64)

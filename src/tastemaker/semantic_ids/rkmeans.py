@@ -64,10 +64,10 @@ def fit_rkmeans(
         raise InputError(f"{n} items but {sizes[0]} codes at level 1; choose a first size of at most {n}")
     empty = np.zeros((1, sum(view.dimensions for view in known)), np.float32)
     frame = Codebook("rkmeans", known, (empty,))
-    z, present = frame.latent(views)
     if n > settings.sample:
         rows = np.sort(generator(seed, "rkmeans sample").choice(n, settings.sample, replace=False))
-        z, present = z[rows], present[rows]
+        views = {name: vectors[rows] for name, vectors in views.items()}
+    z, present = frame.latent(views)
     levels = []
     for level, k in enumerate(sizes):
         words = kmeans(z, present, frame.blocks, k, (seed, "rkmeans", level), settings)

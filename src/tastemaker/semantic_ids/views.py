@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,6 +13,7 @@ from tastemaker.errors import InputError
 
 Float32 = npt.NDArray[np.float32]
 Views = Mapping[str, npt.NDArray[Any]]
+ROWS = 1 << 20  # rows whose exact copy is held at once
 Scaling = Literal["dimension", "view"]
 
 
@@ -45,8 +46,10 @@ class View:
                 f"view '{self.name}': shape {x.shape}, but the codebook was fitted on {(n, self.dimensions)}"
             )
         present = _present(self.name, x)
-        out = (np.where(present[:, None], x, self.mean) - self.mean) * self.scale
-        return out.astype(np.float32), present
+        out = np.where(present[:, None], x, self.mean)
+        out -= self.mean
+        out *= self.scale
+        return out.astype(np.float32, copy=False), present
 
     def encode(self, x: Float32, present: npt.NDArray[np.bool_]) -> Float32:
         """(n, h): standardised rows through the encoder (ReLU between layers), the learned null where
@@ -71,8 +74,9 @@ def fit_view(name: str, x: npt.NDArray[Any], weight: float = 1.0, scaling: Scali
         raise InputError(f"view '{name}': every item's vector is missing; drop the view")
     if not (np.isfinite(weight) and weight > 0):
         raise InputError(f"view '{name}': weight {weight}; weights must be positive")
-    rows = x[present].astype(np.float64)
-    mean, spread = rows.mean(axis=0), rows.std(axis=0)
+    count, zero = np.count_nonzero(present), np.zeros(x.shape[1])
+    mean = sum((rows.sum(axis=0) for rows in _exact(x, present)), zero) / count
+    spread = np.sqrt(sum((np.square(rows - mean).sum(axis=0) for rows in _exact(x, present)), zero) / count)
     alive = spread > 1e-6 * np.maximum(np.abs(mean), 1e-12)
     if not alive.any():
         raise InputError(
@@ -83,6 +87,13 @@ def fit_view(name: str, x: npt.NDArray[Any], weight: float = 1.0, scaling: Scali
         spread = np.where(alive, np.sqrt(np.mean(spread[alive] ** 2)), 0)
     scale = np.where(alive, 1 / np.where(alive, spread, 1), 0)
     return View(name, mean.astype(np.float32), scale.astype(np.float32), float(weight))
+
+
+def _exact(x: npt.NDArray[Any], present: npt.NDArray[np.bool_]) -> Iterator[npt.NDArray[np.float64]]:
+    """The rows that are present, so many at a time that a copy of them with twice the digits is small."""
+    for start in range(0, len(x), ROWS):
+        part = slice(start, start + ROWS)
+        yield x[part][present[part]].astype(np.float64)
 
 
 def fit_views(

@@ -1,22 +1,29 @@
-"""Files elsewhere: a URL that fsspec knows (s3://, gs://, az://, https://, memory:// ...) is copied here to
-be read, and what was written here is copied there whole, once it is finished.
+"""Files and sealed folders elsewhere: a URL that fsspec knows (s3://, gs://, az://, https://, memory:// ...)
+is copied here to be read, and what was written here is copied there whole, once it is finished.
 """
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from tastemaker.errors import InputError, TastemakerError
-from tastemaker.store.files import replacing
+from tastemaker.errors import ArtifactError, InputError, TastemakerError
+from tastemaker.store.files import explained as on_disk
+from tastemaker.store.files import flush, replacing, reserve, sha256_bytes
+from tastemaker.store.folders import MANIFEST, read_manifest, sealed, unsealed, verify_folder
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 HERE, WEB = ("file", "local", "memory"), ("http", "https", "ftp")
 STORED = "; look at the bucket, its name and your credentials"
+LIST = "folders.json"  # at an address: which sealed folders are there
+_NAME = re.compile(r"[a-z0-9_-]+/[0-9a-f]+")
+AGAIN = "delete the folder there, and send it again"
 _FETCHED = dict[str, str]()  # where a file was copied to, and where from
 
 
@@ -39,7 +46,7 @@ def fetched(place: str | Path | None) -> Iterator[Path | None]:
         return
     with tempfile.TemporaryDirectory() as folder:
         local = Path(folder) / (PurePosixPath(str(place)).name or "table")
-        with explained(str(place), "read"):
+        with explained(str(place), "read"), on_disk(local):
             system, path = _opened(str(place))
             system.get(path, str(local), recursive=system.isdir(path))
         _FETCHED[str(local)] = str(place)
@@ -73,9 +80,7 @@ def uploaded(place: str | Path) -> Iterator[Path]:
         return
     with explained(str(place), "written"):
         system, path = _opened(str(place))
-        parent = system._parent(path)
-        if system.protocol not in ("memory",) and "/" not in parent and not system.exists(parent):
-            raise FileNotFoundError(f"there is no bucket '{parent}'")
+        _has_bucket(system, system._parent(path))
     with tempfile.TemporaryDirectory() as folder:
         local = Path(folder) / (PurePosixPath(path).name or "table")
         yield local
@@ -83,11 +88,96 @@ def uploaded(place: str | Path) -> Iterator[Path]:
             system.put_file(str(local), path)
 
 
+def send_folders(place: str, folders: Mapping[str, Path], about: Mapping[str, Any]) -> int:
+    """Copy sealed folders to an address, under their names, and last the list that `about` and their
+    checksums stand in: a copy that is stopped leaves what was there before. Folders of the list before that
+    are not in this one go. How many had to be copied.
+
+    Raises InputError, in one line, when the address cannot be written; ArtifactError as `read_manifest`.
+    """
+    with explained(place, "written"):
+        system, root = _opened(place)
+        _has_bucket(system, root)
+        listed = f"{root}/{LIST}"
+        before = _listed(place, system.cat_file(listed)) if system.exists(listed) else {}
+        marks, sent = dict[str, str](), 0
+        for name, folder in folders.items():
+            names, manifest = read_manifest(folder)["files"], (folder / MANIFEST).read_bytes()
+            marks[name], there = sha256_bytes(manifest), f"{root}/{name}/{MANIFEST}"
+            if system.exists(there) and system.cat_file(there) == manifest:
+                continue
+            for file in (*names, MANIFEST):
+                system.put_file(str(folder / file), f"{root}/{name}/{file}")
+            sent += 1
+        system.pipe_file(listed, sealed({**about, "folders": marks}))
+        for name in filter(_NAME.fullmatch, set(before.get("folders", ())) - set(folders)):
+            system.rm(f"{root}/{name}", recursive=True)
+    return sent
+
+
+def sent_folders(place: str) -> dict[str, Any]:
+    """The list that `send_folders` left at an address: its `about`, and `folders`. Raises InputError when it
+    cannot be read, ArtifactError when it is damaged.
+    """
+    with explained(place, "read"):
+        system, root = _opened(place)
+        return _listed(place, system.cat_file(f"{root}/{LIST}"))
+
+
+def receive_folder(place: str, name: str, mark: str, folder: Path) -> bool:
+    """Copy the sealed folder `name` of an address to `folder`, every byte compared with the checksum `mark`
+    of the list there; one that is here already is compared. Whether it was not here yet.
+
+    Raises InputError when the address cannot be read, ArtifactError naming the file that is damaged.
+    """
+    there = f"{place.rstrip('/')}/{name}"
+    if folder.exists():
+        verify_folder(folder)
+        return False
+    temporary, holder = reserve(folder, is_folder=True)
+    _FETCHED[str(temporary)] = there
+    try:
+        with explained(there, "read"), on_disk(folder):
+            system, root = _opened(there)
+            system.get_file(f"{root}/{MANIFEST}", str(temporary / MANIFEST))
+            if sha256_bytes((temporary / MANIFEST).read_bytes()) != mark:
+                raise ArtifactError(f"{there}/{MANIFEST}: damaged (not the one that was sent); {AGAIN}")
+            for file in read_manifest(temporary)["files"]:
+                path = temporary / file
+                if not path.resolve().is_relative_to(temporary.resolve()):
+                    raise ArtifactError(f"{there}/{MANIFEST}: names a file outside its folder; {AGAIN}")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                system.get_file(f"{root}/{file}", str(path))
+        verify_folder(temporary)
+        try:
+            temporary.rename(folder)
+        except OSError:
+            if not folder.exists():  # else another process received it meanwhile
+                raise
+        flush(folder.parent)
+    except TastemakerError as error:
+        raise type(error)(origin(str(error))) from None
+    finally:
+        del _FETCHED[str(temporary)]
+        shutil.rmtree(temporary, ignore_errors=True)
+        os.close(holder)
+    return True
+
+
+def _listed(place: str, raw: bytes) -> dict[str, Any]:
+    try:
+        return unsealed(raw)
+    except ValueError:
+        raise ArtifactError(f"{place}/{LIST}: damaged; delete it, and send it again") from None
+
+
 @contextmanager
 def explained(place: str, what: str) -> Iterator[None]:
     """Whatever a store says, as one line."""
     try:
         yield
+    except TastemakerError:
+        raise
     except ImportError as error:
         needed = re.search(r"[Ii]nstall (\S+)", str(error))
         lacks = needed[1] if needed else getattr(error.__cause__ or error, "name", None) or "fsspec"
@@ -111,4 +201,12 @@ def _opened(place: str) -> tuple[Any, str]:
     import fsspec
 
     system, path = fsspec.core.url_to_fs(place, use_listings_cache=False, skip_instance_cache=True)
-    return system, str(path)
+    system.auto_mkdir = True  # of a disk; elsewhere folders are parts of names
+    return system, str(path).rstrip("/")
+
+
+def _has_bucket(system: Any, path: str) -> None:
+    """Raise where the store has no such bucket; a path of a disk or of this process's memory has none."""
+    bucket = path.partition("/")[0]
+    if bucket and ":" not in bucket and not system.exists(bucket):
+        raise FileNotFoundError(f"there is no bucket '{bucket}'")

@@ -160,6 +160,10 @@ class Workspace:
             raise ArtifactError(f"{pointer}: damaged; run `tastemaker ingest` again")
         return self.data / name
 
+    def use_tables(self, tables: str) -> None:
+        """Let the tables of this fingerprint be those in use, under the lock of `changing_tables`."""
+        write_bytes(self.data / "current.json", sealed({"folder": self.tables_folder(tables).name}))
+
     def has_tables(self) -> bool:
         """Whether anything was ingested yet."""
         return (self.data / "current.json").exists()

@@ -17,7 +17,7 @@ import tastemaker.store.ingest.layout as layout
 from tastemaker.errors import ArtifactError, InputError
 from tastemaker.store.artifacts import fingerprint
 from tastemaker.store.files import sha256_file, write_bytes, write_json
-from tastemaker.store.folders import read_file, read_manifest, sealed, verify_folder, write_folder
+from tastemaker.store.folders import read_file, read_manifest, verify_folder, write_folder
 from tastemaker.store.ingest.columns import INTERACTION_NAMES, ITEM_NAMES, candidates, squeezed
 from tastemaker.store.ingest.guesses import PEOPLE, ids_of
 from tastemaker.store.ingest.report import described
@@ -108,7 +108,7 @@ def ingest_files(
         folder, reused = _tables(workspace, paths, settings, forgotten)
         with workspace.changing_tables():
             if workspace.tombstones.people == forgotten.people:  # nobody was forgotten meanwhile
-                write_bytes(workspace.data / "current.json", sealed({"folder": folder.name}))
+                workspace.use_tables(folder.name.removeprefix("tables-"))
                 break
     record_media(workspace)
     return Ingested(folder, reused, before != folder.name, json.loads(read_file(folder, "report.json")))
