@@ -65,8 +65,9 @@ def _here(batch: Batch[Part], parts: Mapping[int, Part]) -> Iterator[tuple[int, 
 
 def _on_ray(batch: Batch[Part], parts: Mapping[int, Part]) -> Iterator[tuple[int, pa.Table]]:
     """As they are finished: on the cluster that RAY_ADDRESS names, or one of this machine's cores alone."""
-    # A worker that is killed for its memory would else be started again for ever.
+    # A worker killed for its memory would else be tried again for ever, and standard output is ours.
     os.environ.setdefault("RAY_task_oom_retries", str(RETRIES))
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "^")
     try:
         import ray
     except ImportError:
