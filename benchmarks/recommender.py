@@ -91,7 +91,7 @@ def serving(n: int, requests: int, threads: int) -> None:
     loaded, times = time.perf_counter(), list[float]()
     for _ in range(requests):
         history = [ids[row] for row in rng.integers(n, size=20)]
-        query = SimpleNamespace(history=history, k=10, filters={}, exclude=frozenset())
+        query = SimpleNamespace(history=history, marks=(), k=10, filters={}, exclude=frozenset())
         started = time.perf_counter()
         (found,) = searcher.answer([query])
         times.append(1000 * (time.perf_counter() - started))

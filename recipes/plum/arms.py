@@ -17,6 +17,7 @@ import polars as pl
 from recipes.common import DATA, benchmark
 from recipes.plum.next_item import SETS
 from tastemaker.corpus.splits import Targets
+from tastemaker.demo.movielens import load
 from tastemaker.flows.ingest import ingest_files
 from tastemaker.flows.pipeline import Pipeline, Report
 from tastemaker.flows.search import Searcher
@@ -29,6 +30,8 @@ from tastemaker.store import Workspace, write_table
 from tastemaker.store.settings import SETTINGS_FILE
 
 Values = npt.NDArray[Any]
+FILMS = "movielens"  # has kinds, values and times of events
+STUDIED = SETS | {FILMS: ("MovieLens, 671 people", dict[str, Any]())}
 
 
 @dataclass(frozen=True)
@@ -43,18 +46,27 @@ class Study:
         """The workspace of an arm, with the events of a `share` of the people; smaller shares are parts of
         larger ones. The catalogue, and so the number of each item, is the same in all of them.
         """
-        folder, data = self.out / arm, DATA / SETS[self.name][0]
+        folder = self.out / arm
         if not (folder / SETTINGS_FILE).exists():
-            own = {"text_view": "tfidf", "threads": 1} | SETS[self.name][1] | dict(self.settings)
+            own = {"text_view": "tfidf", "threads": 1} | STUDIED[self.name][1] | dict(self.settings)
             Workspace.create(folder, own | dict(settings))
         opened = Workspace.open(folder)
         if not opened.has_tables():
-            events = pl.read_parquet(benchmark(data, "interactions.parquet"))
+            items, events = self._tables()
             people = [user for user in events["user_id"].unique() if hashed_place(str(user)) < share]
             tables = self.out / f"people-{share:g}.parquet"
             write_table(tables, events.filter(pl.col("user_id").is_in(people)).to_arrow())
-            ingest_files(folder, data / "items.parquet", tables)
+            ingest_files(folder, items, tables)
         return Workspace.open(folder)
+
+    def _tables(self) -> tuple[Path, pl.DataFrame]:
+        """The file of the items, and the events."""
+        if self.name != FILMS:
+            data = DATA / SETS[self.name][0]
+            return data / "items.parquet", pl.read_parquet(benchmark(data, "interactions.parquet"))
+        items, events = load()
+        write_table(self.out / "items.parquet", items)
+        return self.out / "items.parquet", pl.DataFrame(pl.from_arrow(events))
 
     def trained(
         self, arm: str, settings: Mapping[str, Any], report: Report, share: float = 1.0, until: str = "sft"

@@ -6,6 +6,9 @@ tokens behaviour, half item texts. R2': R2 with the passes that CPT costs. All a
 vocabulary, the same start of the code rows, and the same prompt: the codes and the title of the last events.
 The base is the first layers of SmolLM2 (`make smollm2`), or `--base FOLDER`. Hours on a processor: every arm
 goes on where it was stopped.
+
+D2 and L2 are CR2 with a dense read-out, and by adapters of low rank. `--data movielens` takes the small model
+instead, as it is (S), with its targets drawn by what the events say (SW) and with the events' features (SE).
 """
 
 from __future__ import annotations
@@ -19,31 +22,40 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from recipes.common import Journal, command, parser, read_arguments, save_figure, share, show_table
-from recipes.plum.arms import Study, difference, measures, tested, told
-from recipes.plum.next_item import SETS
+from recipes.plum.arms import FILMS, STUDIED, Study, difference, measures, tested, told
 from tastemaker.cli.progress import progress
 from tastemaker.errors import InputError
+from tastemaker.flows.pipeline import Pipeline
 from tastemaker.lm.base import load, load_tokenizer, save
 from tastemaker.lm.smollm2 import convert
 from tastemaker.stats.intervals import paired_bootstrap
 from tastemaker.store import read_lines
 
 PASSES, MORE = 5, 7
-ARMS: dict[str, tuple[str, str, int]] = {
-    "R1: random, no CPT": ("random", "off", PASSES),
-    "R2: pretrained, no CPT": ("pretrained", "off", PASSES),
-    "CR1: random, CPT": ("random", "1", PASSES),
-    "CR2: pretrained, CPT": ("pretrained", "1", PASSES),
-    "R2': pretrained, no CPT, equal compute": ("pretrained", "off", MORE),
+BOTH = {"cpt": "1", "new_rows_first": 0.1}
+SMALL = {"base": "small", "sft_epochs": 12, "batch": 0, "max_items": 50, "thinning": 0.4, "ensemble": 1}
+ARMS: dict[str, tuple[str, dict[str, Any]]] = {
+    "R1: random, no CPT": ("random", {}),
+    "R2: pretrained, no CPT": ("pretrained", {}),
+    "CR1: random, CPT": ("random", BOTH),
+    "CR2: pretrained, CPT": ("pretrained", BOTH),
+    "R2': pretrained, no CPT, equal compute": ("pretrained", {"sft_epochs": MORE}),
+    "D2: CR2 with a dense read-out": ("pretrained", BOTH | {"base_dense": 1.0}),
+    "L2: CR2 by adapters of rank 16": ("pretrained", BOTH | {"base_lora": 16}),
+    "S: small model": ("", SMALL),
+    "SW: S, targets drawn by reward": ("", SMALL | {"reward": "events"}),
+    "SE: S with event features": ("", SMALL | {"event_features": True}),
 }
 COMMON = {
     "base_layers": 8,
     "keep_tokens": 8000,
     "prompt_titles": 12,
     "max_items": 8,
+    "batch": 4,
     "thinning": 0.0,
     "metadata_share": 0.5,
-    "new_rows_first": 0.1,
+    "cpt": "off",
+    "sft_epochs": PASSES,
     "base_learning_rate": 3e-4,
     "base_dropout": 0.05,
     "beam": 20,
@@ -55,6 +67,10 @@ CONTRASTS = {
     "CPT against equal compute (CR2 - R2')": ("CR2", "R2'"),
     "pretraining, no CPT (R2 - R1)": ("R2", "R1"),
     "pretraining, CPT (CR2 - CR1)": ("CR2", "CR1"),
+    "dense read-out (D2 - CR2)": ("D2", "CR2"),
+    "adapters (L2 - CR2)": ("L2", "CR2"),
+    "targets by reward (SW - S)": ("SW", "S"),
+    "event features (SE - S)": ("SE", "S"),
 }
 
 
@@ -80,30 +96,38 @@ def one_arm(study: Study, folders: dict[str, str], asked: tuple[float, int], nam
 
     asked: the share of the people that are trained on, and how many are tested (0: all).
     """
-    trunk, cpt, passes = ARMS[name]
+    trunk, settings = ARMS[name]
     share, users = asked
-    settings = {"base": folders[trunk], "cpt": cpt, "sft_epochs": passes} | (
-        {} if cpt != "off" else {"new_rows_first": 0.0}
-    )
+    settings = settings | ({"base": folders[trunk]} if trunk else {})
     label = f"{name.split(':')[0].replace(chr(39), '-equal')}-{share:g}"
     with progress() as report:
         pipeline = study.trained(label, settings, report, share)
     targets = study.targets.sample(users, 0)
     curve = [[line["step"], line["loss"]] for line in read_lines(pipeline.path("sft") / "curve.jsonl")]
     seen = pipeline.data.training_counts[targets.target].tolist()
-    about = json.loads((pipeline.path("corpus") / "summary.json").read_text())["achieved"]
+    about = summary(pipeline, "corpus")["achieved"] if trunk else {}
+    trained = summary(pipeline, "sft")
+    chosen = trained.get("validation by share", {one["pass"]: one["N@10"] for one in trained["validation"]})
     return {
         "ranks": tested(pipeline, targets),
         "curve": curve,
         "seen": seen,
         "cpt tokens": sum(about.values()),
+        "validation": round(max(chosen.values()), 4),
     }
+
+
+def summary(pipeline: Pipeline, stage: str) -> dict[str, Any]:
+    """What a stage says of itself."""
+    read: dict[str, Any] = json.loads((pipeline.path(stage) / "summary.json").read_text())
+    return read
 
 
 def main() -> None:
     """Parse, train the arms, print, draw."""
     found = parser(main, "one pass, 200 people tested: inconclusive")
-    found.add_argument("--data", default="office", choices=tuple(SETS))
+    found.add_argument("--data", default="office", choices=tuple(STUDIED))
+    found.add_argument("--arms", default="", help="such as R1,R2,CR1 (default: all that suit the data)")
     found.add_argument("--share", type=share, default=0.1, help="of the people, that are trained on")
     found.add_argument("--users", type=int, default=0, help="people tested (default: all)")
     found.add_argument("--base", default="", help="folder of a causal language model instead of SmolLM2")
@@ -114,16 +138,26 @@ def main() -> None:
     settings = COMMON | {"seed": arguments.seed, "base_layers": arguments.layers}
     users = 200 if arguments.quick else arguments.users
     if arguments.quick:
-        ARMS.update({name: (trunk, cpt, 1) for name, (trunk, cpt, _) in ARMS.items()})
+        ARMS.update({name: (trunk, own | {"sft_epochs": 1}) for name, (trunk, own) in ARMS.items()})
     study = Study(out, arguments.data, settings)
-    folders = bases(arguments.out, arguments.base)
+    arms = suiting(arguments.arms, arguments.data)
+    folders = {} if arguments.data == FILMS else bases(arguments.out, arguments.base)
     journal = Journal(out, settings | {"share": arguments.share, "users": users, "base": arguments.base})
     work = partial(one_arm, study, folders, (arguments.share, users))
-    runs = dict(zip(ARMS, journal.run(list(ARMS), work, "arms"), strict=True))
+    runs = dict(zip(arms, journal.run(arms, work, "arms"), strict=True))
     show_table(
-        out, *tabled(runs, f"{SETS[arguments.data][0]}, {arguments.share:.0%} of the people", arguments)
+        out, *tabled(runs, f"{STUDIED[arguments.data][0]}, {arguments.share:.0%} of the people", arguments)
     )
     save_figure(out, draw(runs))
+
+
+def suiting(asked: str, data: str) -> list[str]:
+    """The arms that were asked for, or all that suit the data. Raises InputError on one that does not."""
+    suit = {name.split(":")[0]: name for name, (trunk, _) in ARMS.items() if bool(trunk) == (data != FILMS)}
+    short = asked.split(",") if asked else list(suit)
+    if unknown := [name for name in short if name not in suit]:
+        raise InputError(f"--arms: there is no arm '{unknown[0]}' on {data}; choose of {', '.join(suit)}")
+    return [suit[name] for name in short]
 
 
 def tabled(runs: dict[str, Any], what: str, arguments: Any) -> tuple[list[dict[str, Any]], str, str]:
@@ -137,15 +171,17 @@ def tabled(runs: dict[str, Any], what: str, arguments: Any) -> tuple[list[dict[s
         row: dict[str, Any] = {"arm": name} | {label: told(values) for label, values in own.items()}
         row |= {f"N@10, {label} ({rest.sum()})": f"{own['N@10'][rest].mean():.4f}" if rest.any() else ""
                 for label, rest in parts.items()}  # fmt: skip
+        row["N@10, validation"] = runs[name].get("validation", "")
         rows.append(row | {"CPT tokens": f"{runs[name]['cpt tokens']:,}"})
     gaps = {}
-    for name, (one, other) in CONTRASTS.items():
+    contrasts = {name: pair for name, pair in CONTRASTS.items() if set(pair) <= set(short)}
+    for name, (one, other) in contrasts.items():
         gaps[name] = {label: difference(short[one][label], short[other][label]) for label in short[one]}
         rows.append({"arm": f"{name}, paired"} | gaps[name])
     columns = list(rows[0])
     low = {
         name: paired_bootstrap(short[one]["N@10"], short[other]["N@10"], 0).low
-        for name, (one, other) in CONTRASTS.items()
+        for name, (one, other) in contrasts.items()
     }
     above = [name for name in gaps if low[name] > 0]
     words = "N@10 is above 0 beyond its interval over people for: " + "; ".join(above) + "."

@@ -57,7 +57,7 @@ def _ingest(folder: Path, without: Sequence[str] = (), new: Sequence[dict[str, A
 
 
 def _listed(searcher: Searcher, history: Sequence[str] = (), k: int = 100) -> list[str]:
-    query = SimpleNamespace(history=list(history), k=k, filters={}, exclude=frozenset())
+    query = SimpleNamespace(history=list(history), marks=(), k=k, filters={}, exclude=frozenset())
     return [searcher.data.item_ids[item] for item in searcher.answer([query])[0].items]
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -26,23 +28,46 @@ def curve(shop: Path) -> list[dict[str, float]]:
     return read_lines(next((shop / "artifacts" / "sft").glob("*/curve.jsonl")))
 
 
-def by_two(shop: Path) -> None:
-    """`tastemaker train` up to the fine-tuning by two processes, each told what `torchrun` tells it."""
-    command = [sys.executable, "-m", "tastemaker", "train", "-w", str(shop), "--until", "sft", "--json"]
+def pair(*words: str) -> tuple[str, str]:
+    """What a Python command by two processes, each told what `torchrun` tells it, writes to stdout."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     about = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    pair = [
+    both = [
         subprocess.Popen(
-            command, env=os.environ | about | {"RANK": rank, "LOCAL_RANK": rank}, text=True,
+            [sys.executable, *words], env=os.environ | about | {"RANK": rank, "LOCAL_RANK": rank}, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )
         for rank in "01"
     ]  # fmt: skip
-    first, second = (process.communicate(timeout=300) for process in pair)
-    assert [process.returncode for process in pair] == [0, 0], first[1] + second[1]
-    assert [stage["stage"] for stage in json.loads(first[0])["stages"]] == ["vectors", "tokens", "sft"]
-    assert not second[0]
+    first, second = (process.communicate(timeout=300) for process in both)
+    assert [process.returncode for process in both] == [0, 0], first[1] + second[1]
+    return first[0], second[0]
+
+
+def each_whole(shop: Path) -> None:
+    """The rest of the fine-tuning by two processes that hold the whole model each."""
+    first, second = pair("-m", "tastemaker", "train", "-w", str(shop), "--until", "sft", "--json")
+    assert [stage["stage"] for stage in json.loads(first)["stages"]] == ["vectors", "tokens", "sft"]
+    assert not second
+
+
+def each_a_part(shop: Path) -> None:
+    """Some more steps by two processes that own weights and moments in parts; the rest by one again."""
+    settings, before = shop / "tastemaker.toml", len(curve(shop))
+    settings.write_text(settings.read_text().replace("shard = false", "shard = true"))
+    pair("-c", STOPPED, str(shop))
+    assert before < len(curve(shop))
+    run_stages(shop, quiet, "sft")
+
+
+STOPPED = """
+import os, sys
+from pathlib import Path
+from tests.lm.test_parallel import interrupted, quiet, run_stages
+shop = Path(sys.argv[1])
+interrupted(shop) if os.environ["RANK"] == "0" else run_stages(shop, quiet, "sft")
+"""
 
 
 def interrupted(shop: Path) -> None:
@@ -56,17 +81,28 @@ def interrupted(shop: Path) -> None:
         run_stages(shop, report, "sft")
 
 
-def test_two_processes_go_on_where_one_stopped_with_its_losses(tiny_files: Path, tmp_path: Path) -> None:
-    shops = [tmp_path / "one", tmp_path / "two"]
+@pytest.mark.parametrize("go_on", [each_whole, each_a_part])
+def test_two_processes_go_on_where_one_stopped_with_its_losses(
+    stopped: tuple[Path, Path], tmp_path: Path, go_on: Callable[[Path], None]
+) -> None:
+    whole, shop = stopped[0], tmp_path / "two"
+    shutil.copytree(stopped[1], shop)
+    before = len(curve(shop))
+    go_on(shop)
+    one, two = curve(whole), curve(shop)
+    assert [line["step"] for line in one] == [line["step"] for line in two] and 0 < before < len(two)
+    for name in ("loss", "gradient_norm", "validation"):
+        pairs = np.array([[mine[name], theirs[name]] for mine, theirs in zip(two, one, strict=True)], float)
+        np.testing.assert_allclose(*pairs.T, rtol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def stopped(tiny_files: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A workspace trained by one process, and one whose training was stopped in the middle."""
+    shops = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("stopped")
     for shop in shops:
         Workspace.create(shop, SETTINGS)
         ingest_files(shop, tiny_files / "items.parquet", tiny_files / "interactions.parquet")
     run_stages(shops[0], quiet, "sft")
     interrupted(shops[1])
-    before = len(curve(shops[1]))
-    by_two(shops[1])
-    one, two = (curve(shop) for shop in shops)
-    assert [line["step"] for line in one] == [line["step"] for line in two] and 0 < before < len(two)
-    for name in ("loss", "gradient_norm", "validation"):
-        pairs = np.array([[mine[name], theirs[name]] for mine, theirs in zip(two, one, strict=True)], float)
-        np.testing.assert_allclose(*pairs.T, rtol=1e-5)
+    return shops

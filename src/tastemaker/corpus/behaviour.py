@@ -85,12 +85,13 @@ def behaviour_examples(
 @dataclass(frozen=True, eq=False)
 class Windows:
     """Histories cut to what a model reads at once: items (T,) indices, target (T,) what is to be predicted,
-    offsets (W + 1,).
+    offsets (W + 1,), marks (T,) of the events, or None.
     """
 
     items: Ints
     target: Bools
     offsets: Ints
+    marks: Ints | None = None
 
 
 def windows(train: Histories, max_items: int = 50, targets: Bools | None = None) -> Windows:
@@ -99,7 +100,8 @@ def windows(train: Histories, max_items: int = 50, targets: Bools | None = None)
     events = _ragged(start, stop - start)
     target = events >= np.repeat(learn_from, stop - start)
     offsets = np.concatenate([[0], np.cumsum(stop - start)]).astype(np.int64)
-    return Windows(train.items[events], target if targets is None else target & targets[events], offsets)
+    target = target if targets is None else target & targets[events]
+    return Windows(train.items[events], target, offsets, None if train.marks is None else train.marks[events])
 
 
 def _cut(train: Histories, max_items: int, targets: Bools | None) -> tuple[Ints, Ints, Ints]:

@@ -19,6 +19,9 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 NAME = "interactions"
+HOURS = (1 / 60, 0.25, 1, 6, 24, 72, 168, 720, 2160, 8760)  # steps of the time since the event before
+WORTHS = 10  # steps of how much an item was wanted
+MARKS = (WORTHS + 1) * (len(HOURS) + 2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +30,8 @@ class Histories:
 
     users (U,) str; offsets (U + 1,) int64 from 0 to E; items (E,) int64 item indices >= 0; times (E,) float64
     seconds since 1970 with NaN where unknown, or None; worth (E,) how much each event says that the item was
-    wanted, from 0 to 1, or None. Raises InputError when the arrays do not fit together.
+    wanted, from 0 to 1, or None; marks (E,) see `event_marks`, or None. Raises InputError when the arrays do
+    not fit together.
     """
 
     users: npt.NDArray[np.str_]
@@ -35,6 +39,7 @@ class Histories:
     items: Ints
     times: Floats | None = None
     worth: Floats | None = None
+    marks: Ints | None = None
 
     def __post_init__(self) -> None:
         if (
@@ -62,6 +67,7 @@ class Histories:
         items: Sequence[Sequence[int]],
         users: Sequence[str] | None = None,
         times: Sequence[Sequence[float]] | None = None,
+        marks: Sequence[Sequence[int]] | None = None,
     ) -> Histories:
         """Histories of plain lists of item indices, oldest first: one list a user, users named "0", "1", ...
         if not given.
@@ -74,6 +80,7 @@ class Histories:
             np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
             np.fromiter((item for one in items for item in one), dtype=np.int64, count=sum(lengths)),
             None if times is None else np.array([time for one in times for time in one], dtype=np.float64),
+            marks=None if marks is None else np.array([mark for one in marks for mark in one], np.int64),
         )
 
     def __len__(self) -> int:
@@ -121,7 +128,8 @@ class Histories:
 
     def _of(self, users: npt.NDArray[np.str_], offsets: Ints, events: Bools) -> Histories:
         times, worth = (None if own is None else own[events] for own in (self.times, self.worth))
-        return Histories(users, offsets, self.items[events], times, worth)
+        marks = None if self.marks is None else self.marks[events]
+        return Histories(users, offsets, self.items[events], times, worth, marks)
 
 
 def histories(
@@ -150,7 +158,26 @@ def histories(
     sort = np.lexsort((columns.whole(interactions, "position", NAME), user_rows))
     offsets = np.concatenate([[0], np.cumsum(np.bincount(user_rows, minlength=len(users)))]).astype(np.int64)
     times, worth = (None if own is None else own[sort] for own in (times, worth))
-    return Histories(users, offsets, items[sort], times, worth)
+    known = times is not None or worth is not None
+    marks = event_marks(offsets, times, worth) if known else None
+    return Histories(users, offsets, items[sort], times, worth, marks)
+
+
+def event_marks(offsets: Ints, times: Floats | None, worth: Floats | None) -> Ints:
+    """(E,) what each event says beside its item, as one number below `MARKS`: how much the item was wanted
+    and how long after the person's event before, in steps of `HOURS`; 0 where neither is known.
+
+    offsets (U + 1,), times (E,), worth (E,): as in `Histories`, NaN where unknown.
+    """
+    wanted = gaps = np.zeros(int(offsets[-1]), np.int64)
+    if worth is not None:
+        step = np.minimum(np.nan_to_num(worth) * WORTHS, WORTHS - 1).astype(np.int64)
+        wanted = np.where(np.isnan(worth), 0, 1 + step)
+    if times is not None and len(times):
+        hours = np.diff(times, prepend=np.nan) / 3600
+        hours[offsets[:-1][np.diff(offsets) > 0]] = np.nan
+        gaps = np.where(np.isnan(hours), 0, 1 + np.digitize(hours, HOURS))
+    return np.asarray(wanted * (len(HOURS) + 2) + gaps, np.int64)
 
 
 def taste(interactions: pa.Table, rules: EventRules) -> tuple[pa.Table, pa.Table]:

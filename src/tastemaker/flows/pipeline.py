@@ -75,7 +75,7 @@ def _fine_tuning(before: str, settings: tuple[str, ...], *extras: str) -> tuple[
 STAGES: dict[bool, dict[str, Stage]] = {
     pretrained: {stage.name: stage for stage in (*FIRST, *middle, *LAST)}
     for pretrained, middle in {
-        False: _fine_tuning("tokens", SMALL, "ensemble"),
+        False: _fine_tuning("tokens", SMALL, "ensemble", "event_features"),
         True: (
             Stage("base", ("tokens",), ("seed", "base", "keep_tokens"), extras=("base_layers",)),
             Stage("corpus", ("base",), CORPUS, version=3, extras=WORDS),

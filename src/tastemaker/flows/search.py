@@ -46,6 +46,8 @@ class Constrained(Protocol):
     @property
     def history(self) -> Sequence[str]: ...
     @property
+    def marks(self) -> Sequence[int]: ...
+    @property
     def k(self) -> int: ...
     @property
     def filters(self) -> Mapping[str, Sequence[str]]: ...
@@ -363,7 +365,8 @@ class Searcher:
         """Candidates for each query, in order; `spare` more than it asks for, where a later step chooses
         among them.
         """
-        histories = Histories.of_lists([self.index_of(query.history) for query in queries])
+        marks = [query.marks or (0,) * len(query.history) for query in queries]
+        histories = Histories.of_lists([self.index_of(query.history) for query in queries], marks=marks)
         deepest = max(query.k for query in queries) + spare
         allowed = [self.allowed(query) for query in queries]
         answers = self.candidates(histories, allowed, self.depth(deepest), deadline=deadline)

@@ -38,7 +38,9 @@ LOUD = 16.0  # brings the sum of a prefix's rows to the order of 1, where the ga
 
 @dataclass(frozen=True)
 class ItemShape:
-    """Size of the model: `sizes` codes a level, `known` items with a residual, and the trunk's numbers."""
+    """Size of the model: `sizes` codes a level, `known` items with a residual, `marks` of events, and the
+    trunk's numbers.
+    """
 
     sizes: tuple[int, ...]
     known: int
@@ -47,6 +49,7 @@ class ItemShape:
     heads: int = 4
     mlp: float = 2.0
     max_items: int = 50
+    marks: int = 0
 
     def __post_init__(self) -> None:
         if min(self.layers, self.width, self.heads, self.max_items) < 1 or self.width % (2 * self.heads):
@@ -151,6 +154,8 @@ class ItemModel(nn.Module):
         self.rows = nn.ParameterList(nn.Parameter(torch.randn(size, width) * ROW) for size in shape.sizes)
         self.residual = nn.Parameter(torch.zeros(max(1, shape.known), width))
         self.start = nn.Parameter(0.02 * torch.randn(width))
+        if shape.marks:
+            self.marks = nn.Parameter(torch.zeros(shape.marks, width))
         self.embed = nn.Identity()  # a place for dropout
         self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.layers))
         self.norm = nn.RMSNorm(width)
@@ -178,10 +183,12 @@ class ItemModel(nn.Module):
         row = catalogue.rows[items]
         return total + F.embedding(row.clamp(min=0), self.residual) * (row >= 0)[..., None]
 
-    def states(self, vectors: Tensor) -> Tensor:
+    def states(self, vectors: Tensor, marks: Tensor | None = None) -> Tensor:
         """(R, C + 1, d) the state before the first of C events and after each, of item vectors (R, C, d)
-        padded at the right.
+        padded at the right, and of the events' marks (R, C) if the model knows any (None: all 0).
         """
+        if self.shape.marks:
+            vectors = vectors + (self.marks[0] if marks is None else F.embedding(marks, self.marks))
         x = self.embed(torch.cat([self.start.expand(len(vectors), 1, -1), vectors], 1))
         for block in self.blocks:
             x = block(x)

@@ -27,13 +27,10 @@ __all__ = ["Metrics", "Settings", "Siblings", "train", "train_task"]
 
 
 def _save(run: Run, folder: Path, identity: dict[str, str]) -> None:
-    moments = {}
-    for name, one in run.trainable.items():
-        for key, value in run.optimiser.state[one].items():
-            moments[f"{key}.{name}"] = value
+    parallel.tell("moments")
     groups = {
-        "weights": dict(run.trainable),
-        "optimiser": moments,
+        "weights": run.weights(run.model),
+        "optimiser": run.moments(),
         "average": {} if run.average is None else run.weights(run.average.module),
         "best": run.best_weights,
     }
@@ -171,8 +168,8 @@ def learn_along() -> None:
         run.load(*parallel.tell())
         run.model.train()
         try:
-            while parallel.tell():
-                run.advance()
+            while work := parallel.tell():
+                run.moments() if work == "moments" else run.advance()
         except ModelError:  # the first process says so, and that this training is over
             parallel.tell()
         run.dropout.remove()

@@ -35,13 +35,18 @@ class Sequences(Protocol):
     def items(self) -> npt.NDArray[np.int64]:
         """(E,) item indices."""
 
+    @property
+    def marks(self) -> npt.NDArray[np.int64] | None:
+        """(E,) what each event says beside its item, or None."""
+
 
 @dataclass(frozen=True)
 class Lists:
-    """The plainest `Sequences`: offsets (U + 1,) and items (E,), both int64."""
+    """The plainest `Sequences`: offsets (U + 1,), items (E,) and marks (E,), all int64."""
 
     offsets: npt.NDArray[np.int64]
     items: npt.NDArray[np.int64]
+    marks: npt.NDArray[np.int64] | None = None
 
     @classmethod
     def of(cls, rows: list[list[int]]) -> Lists:
@@ -59,20 +64,21 @@ Score = Callable[[Sequences], Floats]
 def take(sequences: Sequences, rows: Ints) -> Lists:
     """The given rows, in the given order, as a new ragged array."""
     starts, stops = sequences.offsets[rows], sequences.offsets[np.asarray(rows) + 1]
-    lengths = stops - starts
-    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
-    positions = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
-    return Lists(offsets, np.asarray(sequences.items)[positions])
+    return _cut(sequences, starts, stops - starts)
 
 
 def last_events(sequences: Sequences, length: int) -> Lists:
     """The last `length` events of every row."""
-    lengths = np.diff(sequences.offsets)
-    kept = np.minimum(lengths, length)
-    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(kept)])
-    starts = sequences.offsets[1:] - kept
-    positions = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], kept)
-    return Lists(offsets, np.asarray(sequences.items, dtype=np.int64)[positions])
+    kept = np.minimum(np.diff(sequences.offsets), length)
+    return _cut(sequences, sequences.offsets[1:] - kept, kept)
+
+
+def _cut(sequences: Sequences, starts: Ints, lengths: Ints) -> Lists:
+    """So many events from each start on."""
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+    positions = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
+    marks = None if sequences.marks is None else sequences.marks[positions]
+    return Lists(offsets, np.asarray(sequences.items, np.int64)[positions], marks)
 
 
 def row_of_event(sequences: Sequences) -> npt.NDArray[np.int64]:

@@ -63,9 +63,13 @@ class ItemScorer:
             rows = order[start : start + ROWS]
             places = np.arange(int(lengths[rows].max()))[None, :]
             inside = places < lengths[rows, None]
-            items = np.zeros(inside.shape, np.int64)
-            items[inside] = recent.items[(recent.offsets[rows, None] + places)[inside]]
-            hidden = self.model.states(self.vectors[torch.from_numpy(items).to(self.model.device)])
+            taken = (recent.offsets[rows, None] + places)[inside]
+            padded = []
+            for events in (recent.items, recent.marks):
+                array = np.zeros(inside.shape, np.int64)
+                array[inside] = 0 if events is None else events[taken]
+                padded.append(torch.from_numpy(array).to(self.model.device))
+            hidden = self.model.states(self.vectors[padded[0]], padded[1])
             last = torch.from_numpy(lengths[rows]).to(self.model.device)
             states[torch.from_numpy(rows).to(self.model.device)] = hidden[
                 torch.arange(len(rows), device=self.model.device), last

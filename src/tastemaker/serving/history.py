@@ -11,21 +11,26 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from tastemaker.corpus.events import event_marks
 from tastemaker.flows.data import Data
 from tastemaker.schema.values import bare_id
 from tastemaker.store import Database, Event
+
+Wanted = tuple[str, float, float]  # item, seconds since 1970, how much it was wanted (NaN: not known)
 
 
 @dataclass(frozen=True)
 class Profile:
     """history: ids of the items the person wants, oldest first. unwanted: those they do not. events: what the
-    server knows of them beside the tables. known: whether anything is.
+    server knows of them beside the tables. known: whether anything is. marks: of each event of the history,
+    see `event_marks`; () where only items are known.
     """
 
     history: tuple[str, ...] = ()
     unwanted: frozenset[str] = frozenset()
     events: tuple[Event, ...] = ()
     known: bool = True
+    marks: tuple[int, ...] = ()
 
 
 NOBODY = Profile(known=False)
@@ -60,26 +65,37 @@ class People:
         if row is None and user_id not in self._row and not events:
             bare = bare_id(user_id)  # ingest keeps 12.0 as 12
             return self.profile(bare) if bare != user_id else NOBODY
-        ids = self.data.item_ids
-        past = [ids[item] for item in self.data.histories.of(row)] if row is not None else []
-        return self._folded(past, self.data.unwanted.get(user_id, ()), events)
+        return self._folded(self._wanted(row), self.data.unwanted.get(user_id, ()), events)
 
-    def _folded(self, past: list[str], refused: Iterable[str], events: Sequence[Event]) -> Profile:
+    def _wanted(self, row: int | None) -> list[Wanted]:
+        """What a person of the tables wants, oldest first."""
+        if row is None:
+            return []
+        own, unknown = self.data.histories, np.full(int(self.data.histories.lengths[row]), np.nan)
+        place = slice(own.offsets[row], own.offsets[row + 1])
+        times, worth = (unknown if part is None else part[place] for part in (own.times, own.worth))
+        ids = [self.data.item_ids[item] for item in own.items[place]]
+        return list(zip(ids, times.tolist(), worth.tolist(), strict=True))
+
+    def _folded(self, past: list[Wanted], refused: Iterable[str], events: Sequence[Event]) -> Profile:
         """The server's events after the tables': one that is wanted joins the taste, and one that is not
         leaves it and is excluded until it is wanted again.
         """
         unwanted = {item for item in refused if item in self.data.index}
-        signs = self.data.rules.signs([event.kind for event in events], [event.value for event in events])
-        for event, sign in zip(events, signs.tolist(), strict=True):
+        said = [event.kind for event in events], [event.value for event in events]
+        signs, worths = self.data.rules.signs(*said).tolist(), self.data.rules.worth(*said).tolist()
+        for event, sign, worth in zip(events, signs, worths, strict=True):
             if event.item_id is None or event.item_id not in self.data.index:
                 continue
             if sign > 0:
-                past.append(event.item_id)
+                past.append((event.item_id, event.timestamp.timestamp(), worth))
                 unwanted.discard(event.item_id)
             elif sign < 0:
-                past = [item for item in past if item != event.item_id]
+                past = [wanted for wanted in past if wanted[0] != event.item_id]
                 unwanted.add(event.item_id)
-        return Profile(tuple(past), frozenset(unwanted), tuple(events))
+        items, times, worth = zip(*past, strict=True) if past else ((), (), ())
+        marks = event_marks(np.array([0, len(past)]), np.array(times), np.array(worth))
+        return Profile(items, frozenset(unwanted), tuple(events), marks=tuple(marks.tolist()))
 
     def recorded(self, user_id: str) -> bool:
         """Whether the person stands in the table."""

@@ -51,7 +51,7 @@ class Query:
     the values that pass. exclude: item ids never to show. request_id: the caller's own id for the request,
     under which a retry gets the same slate. deadline: a reading of the monotonic clock, seconds. logged:
     whether the slate is kept; a look at what would be shown is not. asker: who is proven to ask, though by a
-    bare history; the slate is kept under their name.
+    bare history; the slate is kept under their name. marks: of the events of the history, if known.
     """
 
     user_id: str | None = None
@@ -63,6 +63,7 @@ class Query:
     deadline: float | None = None
     logged: bool = True
     asker: str | None = None
+    marks: tuple[int, ...] = ()
 
     @property
     def caller(self) -> str:

@@ -96,7 +96,7 @@ def begin(query: Query, parts: Parts) -> Asked:
         if parts.people.forgotten(query.user_id):  # nothing is kept about them again
             query, notice = replace(query, user_id=None, asker=None), ERASED.format(name)
     exclude = frozenset(item for item in query.exclude if item in searcher.data.index)
-    query = replace(query, history=profile.history, exclude=exclude | profile.unwanted)
+    query = replace(query, history=profile.history, marks=profile.marks, exclude=exclude | profile.unwanted)
     _check_filters(query, searcher)
     searcher.allowed(query)
     slate = Slate(

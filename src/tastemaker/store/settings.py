@@ -135,6 +135,11 @@ class Settings:
     thinning: float = _setting(
         0.4, "Highest share of a history left out of a fine-tuning pass, at random.", 0.0, 0.9
     )
+    event_features: bool = _setting(
+        False,
+        "Let the small model read of each event how much it says that the item was wanted (kind, value), and"
+        " the hours since the one before.",
+    )
     batch: int = _setting(
         0, "Sequences of one training step; 0: about 170 steps a pass, 16 to 128 each.", 0, 65536
     )
@@ -191,6 +196,9 @@ class Settings:
         "auto",
         "Where models are trained and served: auto takes a GPU where there is one.",
         choices=("auto", "cpu", "cuda"),
+    )
+    shard: bool = _setting(
+        False, "Under torchrun, own weights, gradients and moments in parts, one a process (FSDP2)."
     )
     memory: bool = _setting(
         True, "Mix counted transitions into the model's probabilities, weighed on the validation part."

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tastemaker.corpus.behaviour import Windows, windows
-from tastemaker.corpus.events import Histories
+from tastemaker.corpus.events import MARKS, Histories
 from tastemaker.flows.pipeline import Pipeline
 from tastemaker.flows.search import MEMBER
 from tastemaker.flows.stages.curve import follow
@@ -32,6 +32,7 @@ from tastemaker.stats.ranking import ndcg_at
 from tastemaker.store import read_lines, write_json
 
 WEIGHED = 4000  # people whose targets choose the share of the dense read-out
+BARE = 0.2  # share of windows whose events' marks are hidden, as in a request that names items alone
 PEOPLE = 2000  # from which on two models are trained and averaged where the settings leave it open
 
 
@@ -127,7 +128,7 @@ def _train(pipeline: Pipeline, member: Member, root: Path, train: Histories, sto
 
     settings = replace(pipeline.workspace.settings, seed=member.seed)
     ids, sizes, folder = pipeline.data.item_ids, member.sizes, member.beside(root)
-    known = np.flatnonzero(train.counts(len(ids)))
+    known, read = np.flatnonzero(train.counts(len(ids))), _read(pipeline, train, settings.seed)
     shape = ItemShape(
         sizes,
         len(known),
@@ -135,11 +136,11 @@ def _train(pipeline: Pipeline, member: Member, root: Path, train: Histories, sto
         width=settings.width,
         heads=max(1, settings.width // 32),
         max_items=settings.max_items,
+        marks=MARKS if read.marks is not None else 0,
     )
     words = codeword_rows(member.book.codewords, settings.width, settings.seed)
     device = device_of(settings.device)
     model = start_model(shape, [ids[row] for row in known], words, settings.seed).to(device)
-    read = _read(pipeline, train, settings.seed)
     lesson = ItemLesson(
         read.items,
         read.target,
@@ -148,6 +149,7 @@ def _train(pipeline: Pipeline, member: Member, root: Path, train: Histories, sto
         settings.seed,
         settings.dense,
         fast_bfloat16(device),
+        read.marks,
     )
     chosen = Settings(
         **fine_tuning_settings(settings, len(train), stop),
@@ -173,10 +175,17 @@ def _read(pipeline: Pipeline, train: Histories, seed: int) -> Windows:
     parts = [windows(histories, longest, targets) for histories, targets in passes(pipeline, train, seed)]
     ends = np.cumsum([0, *(len(part.items) for part in parts)])
     starts = [part.offsets[:-1] + end for part, end in zip(parts, ends, strict=False)]
-    return Windows(
+    items, target, offsets = (
         np.concatenate([part.items for part in parts]),
         np.concatenate([part.target for part in parts]),
         np.concatenate([*starts, ends[-1:]]),
+    )
+    known = [part.marks for part in parts if part.marks is not None]
+    if not known or not pipeline.workspace.settings.event_features:
+        return Windows(items, target, offsets)
+    bare = generator(seed, "bare histories").random(len(offsets) - 1) < BARE
+    return Windows(
+        items, target, offsets, np.where(np.repeat(bare, np.diff(offsets)), 0, np.concatenate(known))
     )
 
 

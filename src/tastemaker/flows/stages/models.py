@@ -212,7 +212,7 @@ def build_cpt(pipeline: Pipeline, folder: Path) -> None:
         return
     examples = read_table(pipeline.path("corpus") / "cpt.parquet")
     chosen = fine_tuning_settings(settings, len(pipeline.data.split.train), 0)
-    chosen = {name: chosen[name] for name in ("batch_rows", "seed", "threads")}
+    chosen = {name: chosen[name] for name in ("batch_rows", "seed", "threads", "shard")}
     chosen |= {"stage": "cpt", "schedule": "constant", "learning_rate": settings.cpt_learning_rate}
     chosen |= {"warmup": _warmup(examples.num_rows / chosen["batch_rows"])}
     if settings.new_rows_first:

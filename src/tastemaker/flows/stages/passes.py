@@ -62,6 +62,7 @@ def fine_tuning_settings(settings: Settings, users: int, stop: int) -> dict[str,
         "passes": settings.sft_epochs,
         "seed": settings.seed,
         "threads": settings.threads or None,
+        "shard": settings.shard,
     }
 
 

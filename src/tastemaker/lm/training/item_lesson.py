@@ -27,7 +27,8 @@ class ItemLesson:
     """Windows of item indices and how they are learnt: a `Task` of a training run.
 
     items (T,), target (T,) bool, offsets (W + 1,): the windows, `target` marking what is to be predicted.
-    dense: weight of the dense loss beside that of the codes. half: large products in bfloat16.
+    dense: weight of the dense loss beside that of the codes. half: large products in bfloat16. marks (T,) of
+    the events, or None.
     """
 
     items: npt.NDArray[np.int64]
@@ -37,6 +38,7 @@ class ItemLesson:
     seed: int
     dense: float = 1.0
     half: bool = False
+    marks: npt.NDArray[np.int64] | None = None
 
     @property
     def count(self) -> int:
@@ -56,7 +58,7 @@ class ItemLesson:
     def identity(self) -> dict[str, str]:
         """Hashes of everything that a checkpoint must agree with."""
         digest = hashlib.blake2b(digest_size=16)
-        for array in (self.items, self.target, self.offsets):
+        for array in (self.items, self.target, self.offsets, *(() if self.marks is None else (self.marks,))):
             digest.update(np.ascontiguousarray(array).tobytes())
         about = f"{self.seed} {self.dense} {self.half}"
         return {
@@ -103,19 +105,25 @@ class ItemLesson:
                 continue
             padded, predicted = self._padded(part)
             items = torch.from_numpy(padded).to(model.device, non_blocking=True)
+            marks = None
+            if self.marks is not None:
+                own, _ = self._padded(part, self.marks)
+                marks = torch.from_numpy(own[:, :-1]).to(model.device, non_blocking=True)
             place = torch.from_numpy(np.flatnonzero(predicted)).to(model.device, non_blocking=True)
-            hidden = model.states(model.vectors(self.catalogue, items[:, :-1]))
+            hidden = model.states(model.vectors(self.catalogue, items[:, :-1]), marks)
             states.append(hidden.flatten(0, 1)[place])
             targets.append(items.flatten()[place])
         return torch.cat(states), torch.cat(targets)
 
-    def _padded(self, rows: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-        """(R, C) items, item 0 where a row is over, and which of them are to be predicted."""
+    def _padded(self, rows: Rows, of: Rows | None = None) -> tuple[Rows, npt.NDArray[np.bool_]]:
+        """(R, C) items (or what else is told `of` events), 0 where a row is over, and which of them are to be
+        predicted.
+        """
         starts, lengths = self.offsets[rows], np.diff(self.offsets)[rows]
         places = np.arange(int(lengths.max()))[None, :]
         inside = places < lengths[:, None]
         flat = np.where(inside, starts[:, None] + places, 0)
-        return np.where(inside, self.items[flat], 0), inside & self.target[flat]
+        return np.where(inside, (self.items if of is None else of)[flat], 0), inside & self.target[flat]
 
     def _losses(
         self, model: ItemModel, hidden: torch.Tensor, targets: torch.Tensor, among: tuple[torch.Tensor, ...]

@@ -64,6 +64,59 @@ def tell(value: Any = None) -> Any:
     return torch.load(io.BytesIO(message[0]), map_location=device, weights_only=False)
 
 
+class Shards(torch.nn.Module):
+    """A model whose trained weights, with their gradients and moments, are owned in parts, one a process
+    (FSDP2). Between two steps of the optimiser all of it is gathered: what learns, validates or saves reads
+    it as if it were whole.
+    """
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        from torch.distributed.fsdp import fully_shard
+
+        super().__init__()
+        self.model = model
+        self.owned: Any = fully_shard(self)
+        self.owned.set_gradient_divide_factor(1.0)
+        self.owned.set_force_sum_reduction_for_comms(True)  # sums, not means; gloo knows no other
+        self.owned.set_reduce_scatter_unused_params(True)
+
+    def forward(self, zero: torch.Tensor) -> torch.Tensor:
+        """Nothing: learning went before, and gradients wait at the gathered weights."""
+        return zero
+
+    def gather(self) -> None:
+        """Let the model hold all weights, as their owners have them."""
+        self.owned.unshard()
+
+    def settle(self) -> None:
+        """Add the gradients of all processes up, each at its owner."""
+        self(torch.zeros((), device=own_device(), requires_grad=True)).backward()
+
+    def release(self) -> None:
+        """Leave a plain model with all weights."""
+        plain: dict[int, torch.nn.Parameter] = {}
+        for module in self.model.modules():
+            for name, one in list(module.named_parameters(recurse=False)):
+                whole = torch.nn.Parameter(one.detach().clone(), one.requires_grad)
+                setattr(module, name, plain.setdefault(id(one), whole))
+
+
+def part_of(value: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """What this process owns of a whole tensor, as of `like`."""
+    if not hasattr(like, "device_mesh") or not value.ndim:
+        return value
+    from torch.distributed.tensor import DTensor, distribute_tensor
+
+    assert isinstance(like, DTensor)
+    return distribute_tensor(value, like.device_mesh, like.placements, src_data_rank=None)
+
+
+def whole(value: torch.Tensor) -> torch.Tensor:
+    """All of what is owned in parts; every process asks together."""
+    full: Callable[[], torch.Tensor] = getattr(value, "full_tensor", lambda: value)
+    return full()
+
+
 def own_device() -> torch.device:
     """The GPU of this process where there are any."""
     return (
@@ -87,7 +140,11 @@ def together(learn_along: Callable[[], None]) -> Iterator[bool]:
             learn_along()
             yield False
         else:
-            yield True
+            try:
+                yield True
+            except KeyboardInterrupt:  # the others wait for what comes next: nothing does
+                tell()
+                raise
             tell()
     finally:
         dist.destroy_process_group()

@@ -90,9 +90,12 @@ class Run:
             chosen += [one for name, one in model.named_parameters() if ADAPTER in name]
         for one in model.parameters():
             one.requires_grad_(any(one is other for other in chosen))
+        self.average = moving_average(model, settings.average)
+        self.shards = parallel.Shards(model) if settings.shard and parallel.size() > 1 else None
         self.trainable = {name: one for name, one in model.named_parameters() if one.requires_grad}
         self.optimiser = _optimiser(self.trainable, settings)
-        self.average = moving_average(model, settings.average)
+        if self.shards:
+            self.shards.gather()
         self.dropout = Dropout(model, settings.dropout)
         self.device = next(model.parameters()).device
         self.window = Window(task.levels, self.device)
@@ -113,11 +116,12 @@ class Run:
             told[0] += sums.levels
             told[1] += sums.counts
             told[2] += tokens
-        self._add_up(told)
         for matrix in token_rows(self.model) if self.frozen else ():
-            assert matrix.grad is not None
-            matrix.grad[: self.frozen].zero_()
+            if matrix.grad is not None:
+                matrix.grad[: self.frozen].zero_()
+        self._add_up(told)
         norm = torch.nn.utils.clip_grad_norm_(self.trainable.values(), settings.clip or math.inf)
+        norm = parallel.whole(norm)
         # Asking a GPU at every step would make it wait.
         asked = self.device.type == "cpu" or self.step % settings.log_every == 0
         if asked and not torch.isfinite(norm):
@@ -128,29 +132,44 @@ class Run:
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         self.step += 1
+        if self.shards:
+            self.shards.gather()
         if self.average is not None:
             self.average.update_parameters(self.model)
         self.window.steps, self.window.norm = self.window.steps + 1, norm.detach()
 
     def _add_up(self, told: list[torch.Tensor]) -> None:
         """Gradients and what a step tells, summed over all processes that learn together."""
-        if parallel.size() > 1:
+        if self.shards:
+            self.shards.settle()
+        elif parallel.size() > 1:
             for one in self.trainable.values():
                 one.grad = torch.zeros_like(one) if one.grad is None else one.grad
             parallel.add_up([cast(torch.Tensor, one.grad) for one in self.trainable.values()])
-            parallel.add_up(told)
+        parallel.add_up(told)
         for total, more in zip(self.window.sums, told, strict=True):
             total += more
 
     @torch.no_grad()
     def load(self, step: int, weights: checkpoint.Tensors, moments: checkpoint.Tensors) -> None:
         """Go on from `step`, with these weights and moments of the optimiser where there are any."""
-        self.step = step
+        self.step, gathered = step, dict(self.model.named_parameters())
         for name, value in weights.items():
-            self.trainable[name].copy_(value)
-            self.optimiser.state[self.trainable[name]] = {
-                key: moments[f"{key}.{name}"].to(self.device) for key in ("step", "exp_avg", "exp_avg_sq")
+            own = self.trainable[name]
+            gathered[name].copy_(value)
+            own.copy_(parallel.part_of(value.to(self.device), own))
+            self.optimiser.state[own] = {
+                key: parallel.part_of(moments[f"{key}.{name}"].to(self.device), own)
+                for key in ("step", "exp_avg", "exp_avg_sq")
             }
+
+    def moments(self) -> checkpoint.Tensors:
+        """Those of the optimiser, whole; every process asks together."""
+        return {
+            f"{key}.{name}": parallel.whole(value)
+            for name, one in self.trainable.items()
+            for key, value in self.optimiser.state[one].items()
+        }
 
     def validate(self, function: Callable[[Any], float]) -> float:
         """Score the weights that would be kept; remember the best ones, or later ones as good."""
@@ -192,9 +211,12 @@ class Run:
     @torch.no_grad()
     def finish(self) -> None:
         """Put the weights to keep into the model: the best validated, else the average, else the last."""
+        if self.shards:
+            self.shards.release()
         average = {} if self.average is None else self.weights(self.average.module)
+        kept = dict(self.model.named_parameters())
         for name, value in (self.best_weights or average).items():
-            self.trainable[name].copy_(value)
+            kept[name].copy_(value)
 
 
 def token_rows(model: Any) -> list[torch.nn.Parameter]:

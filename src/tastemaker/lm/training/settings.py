@@ -10,7 +10,7 @@ from typing import Literal
 
 # Settings that change when or where things are done, not what comes out: a checkpoint does not depend on
 # them.
-CADENCE = ("threads", "checkpoint_every", "log_every")
+CADENCE = ("threads", "checkpoint_every", "log_every", "shard")
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,8 @@ class Settings:
         Of validated weights the latest are kept that are at most this share below the best.
     checkpoint_every, log_every
         Seconds between checkpoints; steps between metrics.
+    shard
+        Several processes own weights, gradients and moments in parts (`training.parallel.Shards`).
     """
 
     stage: Literal["cpt", "sft"] = "cpt"
@@ -77,6 +79,7 @@ class Settings:
     threads: int | None = None
     checkpoint_every: float = 120.0
     log_every: int = 20
+    shard: bool = False
 
     def fingerprint(self) -> str:
         """Hash of the settings that change the result."""
