@@ -1,7 +1,7 @@
 """How soon the assistant answers, offline: seconds to the first text part and to the first item of a turn.
 
-    python benchmarks/assistant.py -w shop
-    python benchmarks/assistant.py -w shop --turns 200 --at-once 8 --json
+    python -m benchmarks.assistant -w shop
+    python -m benchmarks.assistant -w shop --turns 200 --at-once 8 --json
 
 One conversation after another, then `--at-once` conversations side by side, each with the same turns, in one
 process; turns of one conversation follow one another without a pause, which is harder than people are. Time
@@ -11,7 +11,6 @@ item, and the workspace's database grows accordingly: use a copy.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import platform
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from recipes.common import command, options
 
 from tastemaker.assist.assistant import Assistant, Limits
 from tastemaker.stats.random import generator
@@ -95,7 +95,7 @@ def measure(assistant: Assistant, turns: int, at_once: int, users: Sequence[str 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser = options(__doc__)
     parser.add_argument("-w", "--workspace", type=Path, required=True, help="a trained workspace, a copy")
     parser.add_argument("--turns", type=int, default=80, help="turns of each conversation")
     parser.add_argument("--at-once", type=int, default=8, help="conversations side by side")
@@ -137,4 +137,4 @@ def people(assistant: Assistant) -> list[str | None]:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -1,7 +1,7 @@
 """Tree beam search against transformers' `generate` with a prefix function: same model, same trie, same ids,
 one run.
 
-    python benchmarks/decode_speed.py [--threads 1] [--repeats 3] [--full]
+    python -m benchmarks.decode_speed [--threads 1] [--repeats 3] [--full]
 
 Model: `small`, 6 layers x 256, float32, random weights (speed does not depend on them). Both sides search the
 same 100,000 items normalised over the vocabulary, so that ids can be compared; the level softmax, which
@@ -12,13 +12,13 @@ measures the neighbours. With more than one thread read the wall column instead.
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
+from recipes.common import command, options
 
 from tastemaker.lm.base import Shape, small
 from tastemaker.lm.vocabulary import build_small
@@ -133,7 +133,7 @@ def compare(model: Any, decoder: Decoder, trie: Trie, setting: tuple[int, int, i
 
 def main() -> None:
     """Print the table."""
-    arguments = argparse.ArgumentParser(description="Tree beam search against generate + prefix function.")
+    arguments = options("Tree beam search against generate + prefix function.")
     arguments.add_argument("--threads", type=int, default=1)
     arguments.add_argument("--repeats", type=int, default=3)
     arguments.add_argument("--full", action="store_true", help="more settings than the two with a gate")
@@ -155,4 +155,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

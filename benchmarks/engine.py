@@ -1,7 +1,7 @@
 """What an engine costs: the Semantic IDs of a million items, part by part, by this process, by two plain
 processes, and by Ray with one and two workers; the bytes are compared.
 
-    python benchmarks/engine.py [--items 1000000] [--repeats 3]
+    python -m benchmarks.engine [--items 1000000] [--repeats 3]
 
 One JSON line a way and repeat, its seconds without Ray's start, then the overhead: the median time of two
 Ray workers over that of two plain processes. Each process computes with one thread.
@@ -13,7 +13,6 @@ import os
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before numpy loads
 
-import argparse
 import hashlib
 import json
 import tempfile
@@ -26,6 +25,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from recipes.common import command, options
 
 from tastemaker.engine import mapped
 from tastemaker.flows.stages.tokens import ROWS, Coded
@@ -66,9 +66,7 @@ def digest(tables: list[pa.Table]) -> str:
 
 def main() -> None:
     """Parse, and measure the ways in turn."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = options(__doc__)
     parser.add_argument("--items", type=int, default=1_000_000)
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
@@ -127,4 +125,4 @@ def ray_seconds(work: Codes, parts: Any, workspace: Workspace, workers: int) -> 
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

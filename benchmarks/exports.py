@@ -17,6 +17,8 @@ import tempfile
 import venv
 from pathlib import Path
 
+from recipes.common import command, options
+
 TRL = "1.16.0"
 
 STEP = r"""
@@ -109,8 +111,13 @@ def main() -> None:
     """Export, train one step each, print what was rendered."""
     from tastemaker.flows.converse.export import export_run
 
-    workspace, name = Path(sys.argv[1]), sys.argv[2]
-    python = environment(Path(sys.argv[3]) if len(sys.argv) > 3 else Path(tempfile.gettempdir()) / "tm-trl")
+    reader = options(__doc__)
+    reader.add_argument("workspace", type=Path)
+    reader.add_argument("name", help="of the conversations")
+    reader.add_argument("env", type=Path, nargs="?", default=Path(tempfile.gettempdir()) / "tm-trl")
+    given = reader.parse_args()
+    workspace, name = given.workspace, given.name
+    python = environment(given.env)
     with tempfile.TemporaryDirectory() as folder:
         for kind in ("chat", "tools", "preference"):
             print(export_run(workspace, name, kind, out=Path(folder) / f"{kind}.jsonl")["text"])
@@ -125,4 +132,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

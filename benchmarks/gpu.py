@@ -6,7 +6,6 @@ speed. `auto` decides the device; nothing here names one.
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from collections.abc import Callable
@@ -18,6 +17,7 @@ import numpy as np
 import torch
 from benchmarks.decode_speed import by_tree
 from benchmarks.recommender import products, random_codes, roofline
+from recipes.common import command, options
 
 from tastemaker.corpus.behaviour import behaviour_examples, windows
 from tastemaker.corpus.events import Histories
@@ -182,7 +182,7 @@ ARMS: tuple[Callable[[Size], dict[str, Any]], ...] = (smoke, training, trunk, be
 
 def main() -> None:
     """Every arm in turn, a line each."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = options(__doc__)
     parser.add_argument("--size", choices=tuple(SIZES), default="full")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
@@ -199,4 +199,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -1,12 +1,11 @@
 """Reading interactions: rows a second, CPU and memory of `tastemaker ingest`, and how many times that is of a
 plain `polars.read_csv` and `write_parquet` of the same file. Each runs in a process of its own.
 
-    python benchmarks/ingest.py --rows 1000000
+    python -m benchmarks.ingest --rows 1000000
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from recipes.common import command, options
 
 INGEST = "from tastemaker.cli.main import main; main()"
 PLAIN = "import sys, polars; polars.read_csv(sys.argv[1]).write_parquet(sys.argv[2])"
@@ -54,7 +54,7 @@ def cost(code: str, *arguments: Path | str) -> tuple[float, float, float]:
 
 def main() -> None:
     """Make the rows, run both, and print what each costs."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = options(__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--items", type=int, default=20_000)
     parser.add_argument("--iso", action="store_true", help="times as ISO 8601 text, not seconds since 1970")
@@ -73,4 +73,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

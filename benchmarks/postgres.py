@@ -1,14 +1,13 @@
 """Latency of a server on PostgreSQL against one on SQLite: two processes on copies of one workspace, asked in
 turn over HTTP, so that whatever else the machine does falls on both alike.
 
-    python benchmarks/postgres.py -w demo
+    python -m benchmarks.postgres -w demo
 
 Without --url a private PostgreSQL on loopback is started, which needs Debian's postgresql.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import re
@@ -23,11 +22,10 @@ from typing import Any
 
 import httpx
 import numpy as np
+from recipes.common import command, options
+from tests.postgres import cluster
 
 from tastemaker.store.settings import SETTINGS_FILE
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from tests.postgres import cluster
 
 PLACES = ("sqlite", "postgresql")
 
@@ -96,9 +94,7 @@ def measure(workspace: Path, url: str, requests: int) -> dict[str, Any]:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = options(__doc__)
     parser.add_argument(
         "-w", "--workspace", type=Path, required=True, help="a trained workspace; it is copied"
     )
@@ -114,4 +110,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -1,6 +1,6 @@
 """Requests a second and memory of `tastemaker serve` with one process and with several behind its port.
 
-    python benchmarks/processes.py -w demo [--processes 1,2] [--seconds 15] [--clients 8]
+    python -m benchmarks.processes -w demo [--processes 1,2] [--seconds 15] [--clients 8]
 
 Each number of processes serves a copy of the workspace in turn. So many clients, threads of one process with
 a connection each, ask for lists (`POST /recommendations`, logged) without a pause. Memory is the proportional
@@ -9,7 +9,6 @@ share (PSS) of all processes of the server, at the end; what each adds is the di
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import http.client
 import json
@@ -26,6 +25,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+from recipes.common import command, options, whole_numbers
 
 from tastemaker.store.settings import SETTINGS_FILE
 
@@ -98,18 +98,16 @@ def measure(workspace: Path, processes: int, seconds: float, clients: int) -> di
 
 def main() -> None:
     """Measure each number of processes; one JSON line each."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = options(__doc__)
     parser.add_argument("-w", "--workspace", type=Path, required=True, help="a trained one; it is copied")
     parser.add_argument("--processes", default="1,2", help="numbers of processes, in turn")
     parser.add_argument("--seconds", type=float, default=15)
     parser.add_argument("--clients", type=int, default=8)
     given = parser.parse_args()
     print(json.dumps({"cores": os.cpu_count(), "load_before": os.getloadavg()[0]}), flush=True)
-    for count in given.processes.split(","):
-        print(json.dumps(measure(given.workspace, int(count), given.seconds, given.clients)), flush=True)
+    for count in whole_numbers(given.processes):
+        print(json.dumps(measure(given.workspace, count, given.seconds, given.clients)), flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -1,7 +1,7 @@
 """The small model at size: milliseconds a request and memory by catalogue, and training speed beside the
 roofline of this machine.
 
-    python benchmarks/recommender.py [--items 100000,1000000] [--requests 200] [--steps 40] [--threads 1]
+    python -m benchmarks.recommender [--items 100000,1000000] [--requests 200] [--steps 40] [--threads 1]
 
 Models have random weights and catalogues random codes: what is measured is work, not quality. One JSON line a
 measurement. The roofline is the rate at which this machine multiplies the very matrices of a training step,
@@ -11,7 +11,6 @@ beside it.
 
 from __future__ import annotations
 
-import argparse
 import json
 import resource
 import sys
@@ -23,6 +22,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
+from recipes.common import command, options, whole_numbers
 
 from tastemaker.corpus.behaviour import windows
 from tastemaker.corpus.events import Histories
@@ -170,9 +170,7 @@ def training(n: int, steps: int, threads: int) -> None:
 
 def main() -> None:
     """Parse and measure, the smaller catalogues first."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = options(__doc__)
     parser.add_argument("--items", default="12101,100000,1000000", help="catalogue sizes served, ascending")
     parser.add_argument("--requests", type=int, default=200)
     parser.add_argument("--steps", type=int, default=40, help="training steps; 0 leaves training out")
@@ -180,7 +178,7 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=WIDTH, help="of the model")
     arguments = parser.parse_args()
     globals()["WIDTH"] = arguments.width
-    sizes = [int(one) for one in arguments.items.split(",")]
+    sizes = whole_numbers(arguments.items)
     if arguments.steps:
         training(sizes[0], arguments.steps, arguments.threads)
     for n in sizes:
@@ -188,4 +186,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -1,6 +1,6 @@
 """Time and peak memory of every stage that grows with the catalogue or the log, each in a process of its own.
 
-    python benchmarks/scale.py [--items 10000,100000,1000000] [--events 100000,1000000,10000000] [--threads 1]
+    python -m benchmarks.scale [--items 10000,100000,1000000] [--events 100000,1000000,10000000] [--threads 1]
 
 Catalogue: vectors of 32 numbers about 500 centres -> codebook -> Semantic IDs (no two alike) -> trie; what a
 request costs is in `benchmarks/recommender.py`. Log: events of people who have twenty each, packed into
@@ -21,6 +21,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from recipes.common import command, options, whole_numbers
 
 DIMENSIONS, CENTRES, EACH = 32, 500, 20
 
@@ -74,9 +75,7 @@ def child(kind: str, n: int) -> None:
 
 def main() -> None:
     """Parse, and measure each size, the smaller first."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = options(__doc__)
     parser.add_argument("--items", default="10000,100000,1000000", help="sizes of the catalogue; empty: none")
     parser.add_argument("--events", default="100000,1000000,10000000", help="sizes of the log; empty: none")
     parser.add_argument("--threads", type=int, default=1)
@@ -87,9 +86,11 @@ def main() -> None:
         return
     environment = os.environ | {"OMP_NUM_THREADS": str(arguments.threads)}
     for kind in ("items", "events"):
-        for size in filter(None, getattr(arguments, kind).split(",")):
-            subprocess.run([sys.executable, __file__, "--child", kind, size], env=environment, check=True)
+        sizes = getattr(arguments, kind)
+        for size in whole_numbers(sizes) if sizes else ():
+            script = [sys.executable, "-m", "benchmarks.scale", "--child", kind, str(size)]
+            subprocess.run(script, env=environment, check=True)
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

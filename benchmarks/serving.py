@@ -1,9 +1,9 @@
 """Latency of `POST /recommendations` at a steady load, and at three times that load, against a running
 server.
 
-    python benchmarks/serving.py --url http://127.0.0.1:8765
-    python benchmarks/serving.py --url http://127.0.0.1:8765 --rate 10 --seconds 60
-    python benchmarks/serving.py --url http://127.0.0.1:8765 --rate 10 --swaps 50 --workspace copy
+    python -m benchmarks.serving --url http://127.0.0.1:8765
+    python -m benchmarks.serving --url http://127.0.0.1:8765 --rate 10 --seconds 60
+    python -m benchmarks.serving --url http://127.0.0.1:8765 --rate 10 --swaps 50 --workspace copy
 
 The load is open: requests leave at the moments of a Poisson process, whether or not earlier ones have come
 back, and latency counts from the moment a request should have left, so that a slow server cannot hide its own
@@ -16,7 +16,6 @@ under the load; every answer must be a 200 that holds no item which the deployme
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import os
@@ -32,6 +31,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from recipes.common import command, options
 
 from tastemaker.flows import deploy
 from tastemaker.flows.ingest import ingest_files
@@ -307,7 +307,7 @@ def table(lines: list[Summary]) -> str:
 
 def main() -> None:
     """Read the arguments, measure, print."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = options(__doc__)
     parser.add_argument("--url", default="http://127.0.0.1:8765", help="a running server")
     parser.add_argument("--rate", type=float, help="steady requests a second; found when left out")
     parser.add_argument("--seconds", type=float, default=30.0, help="length of each phase")
@@ -338,4 +338,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

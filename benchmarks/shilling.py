@@ -11,7 +11,6 @@ code 1 when it grows by more than 3 points with the cap, or when the doctor says
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 import sys
@@ -20,6 +19,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+from recipes.common import command, options
 
 import tastemaker.flows.anomalies as anomalies
 from tastemaker.flows.data import load_data, telling_events
@@ -48,7 +48,7 @@ def exposure(workspace: Workspace, target: str, genuine: int) -> float:
 
 def main() -> None:
     """Measure."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("-w", "--workspace", type=Path, help="default: the demo's tables, untrained")
     parser.add_argument("--people", type=int, default=1000, help="genuine people that are looked at")
     parser.add_argument("--events", type=int, default=400, help="events of each fake person")
@@ -96,4 +96,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

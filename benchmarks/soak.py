@@ -12,7 +12,6 @@ leave the machine to others.
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 import socket
@@ -29,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from recipes.common import command, options
 from recipes.safety.shop import make_shop
 
 EVERY = 2.0  # seconds between two looks at the process
@@ -131,7 +131,7 @@ def steady(looks: list[Look]) -> tuple[dict[str, float], list[str]]:
 
 def main() -> None:
     """Run it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("-w", "--workspace", type=Path, help="default: the shop of recipes/safety")
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--pause", type=float, default=0.0)
@@ -197,4 +197,4 @@ def soak(server: subprocess.Popen[bytes], url: str, seconds: float, pause: float
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -1,20 +1,21 @@
 """Seconds and memory to build the item trie, and what the constraint costs a beam step.
 
-    python benchmarks/trie_scale.py [--ten-million]
+    python -m benchmarks.trie_scale [--ten-million]
 
 Codebook 256, depth 4, uniform random codes (the most edges N items can have), one thread.
 """
 
 from __future__ import annotations
 
-import argparse
 import time
 import tracemalloc
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
+from recipes.common import command, options
 
 from tastemaker.retrieve.allow import allow, mask
 from tastemaker.retrieve.beam import _children, _Filter, _levels
@@ -60,7 +61,7 @@ def constraint(trie: Trie, beam: int, rng: np.random.Generator) -> dict[str, flo
 
 def main() -> None:
     """Print one row a catalogue size."""
-    arguments = argparse.ArgumentParser(description="Trie building at scale.")
+    arguments = options("Trie building at scale.")
     arguments.add_argument("--ten-million", action="store_true", help="also 10M items (about 2 GB of memory)")
     sizes = [100_000, 1_000_000] + ([10_000_000] if arguments.parse_args().ten_million else [])
     torch.set_num_threads(1)
@@ -68,7 +69,7 @@ def main() -> None:
     for n in sizes:
         rng = np.random.default_rng(0)
         codes = rng.integers(256, size=(n, 4), dtype=np.int32)
-        took = seconds(lambda: build_trie(codes, SIZES), 1 if n > 1_000_000 else 3)  # noqa: B023 (called here)
+        took = seconds(partial(build_trie, codes, SIZES), 1 if n > 1_000_000 else 3)
         tracemalloc.start()
         trie = build_trie(codes, SIZES)
         peak = tracemalloc.get_traced_memory()[1] / 1e6
@@ -80,4 +81,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -1,6 +1,6 @@
 """Count invalid or disallowed items over random (catalogue, filter, request) draws; the right number is 0.
 
-    python benchmarks/validity.py [--draws 1000000] [--seed 0]
+    python -m benchmarks.validity [--draws 1000000] [--seed 0]
 
 Every draw has its own filter (a shared mask, an exclude list, an include list, or any of them together), and
 the
@@ -10,13 +10,13 @@ with.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from typing import Any
 
 import numpy as np
 import torch
+from recipes.common import command, options
 from torch import Tensor
 
 from tastemaker.retrieve.allow import Allowed, allow, mask
@@ -96,7 +96,7 @@ def faults(codes: np.ndarray, sizes: tuple[int, ...], rng: np.random.Generator) 
 
 def main() -> int:
     """Run the draws; exit status 1 when there was a fault."""
-    arguments = argparse.ArgumentParser(description="Count invalid items over random draws.")
+    arguments = options("Count invalid items over random draws.")
     arguments.add_argument("--draws", type=int, default=1_000_000)
     arguments.add_argument("--seed", type=int, default=0)
     asked = arguments.parse_args()
@@ -119,4 +119,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command(main)

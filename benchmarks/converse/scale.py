@@ -17,6 +17,8 @@ import sys
 import time
 from pathlib import Path
 
+from recipes.common import command, options
+
 
 def one(workspace: Path, n: int) -> dict[str, float]:
     """Generate `n` conversations in this process; seconds, processor seconds, and megabytes at the peak."""
@@ -41,9 +43,7 @@ def one(workspace: Path, n: int) -> dict[str, float]:
 
 def main() -> None:
     """Every size in its own process; one line each."""
-    arguments = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    arguments = options(__doc__)
     arguments.add_argument("workspace", type=Path)
     arguments.add_argument("--sizes", type=int, nargs="+", default=[200, 1000, 10_000])
     arguments.add_argument("--single", type=int, help=argparse.SUPPRESS)
@@ -71,4 +71,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

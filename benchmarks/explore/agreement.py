@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from benchmarks.explore.environment import VERSION, peer_python
+from recipes.common import command, options
 from recipes.explore.shrunk import dros, switch_dr
 
 from tastemaker.explore.estimate.weighting import clipped_ips, dm, dr, ips, mips, snips
@@ -49,6 +49,7 @@ def dense(policy: SoftmaxPolicy, context: npt.NDArray[np.float64]) -> npt.NDArra
 
 def main() -> int:
     """Both sides' numbers, and whether they agree."""
+    options(__doc__).parse_args()
     rng = np.random.default_rng(7)
     context, vectors, prefixes = (
         rng.normal(size=(ROWS, 6)),
@@ -102,4 +103,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command(main)

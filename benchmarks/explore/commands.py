@@ -9,7 +9,6 @@ of its own on one thread, run as a user would; the peak of its resident size is 
 
 from __future__ import annotations
 
-import argparse
 import os
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from recipes.common import show_table
+from recipes.common import command, options, show_table
 
 from tastemaker.explore.policy.softmax import SoftmaxPolicy
 from tastemaker.simulate.bandit import catalogue_world, draw_log
@@ -59,13 +58,13 @@ def measured(command: list[str], folder: Path) -> dict[str, str]:
 
 def main() -> None:
     """Draw the log, run the three commands, print the table."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    options.add_argument("--rows", type=int, default=1_000_000)
-    options.add_argument("--actions", type=int, default=1_000)
-    options.add_argument("--tastemaker", help="the command to measure (default: this package's)")
-    options.add_argument("--run-option", default="--run", help="what certify calls the run: --study before")
-    options.add_argument("--out", type=Path, default=Path("runs/explore/commands"))
-    arguments = options.parse_args()
+    reader = options(__doc__)
+    reader.add_argument("--rows", type=int, default=1_000_000)
+    reader.add_argument("--actions", type=int, default=1_000)
+    reader.add_argument("--tastemaker", help="the command to measure (default: this package's)")
+    reader.add_argument("--run-option", default="--run", help="what certify calls the run: --study before")
+    reader.add_argument("--out", type=Path, default=Path("runs/explore/commands"))
+    arguments = reader.parse_args()
     program = [arguments.tastemaker] if arguments.tastemaker else [sys.executable, "-m", "tastemaker"]
     rest = ["--actions", "items.parquet", "--context", ",".join(f"x{place}" for place in range(WIDTH))]
     asked = {
@@ -88,4 +87,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

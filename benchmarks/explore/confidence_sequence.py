@@ -1,7 +1,7 @@
 """Cost a row of betting, ours beside vw-estimators, in one run.
 
-    python benchmarks/explore/confidence_sequence.py
-    python benchmarks/explore/confidence_sequence.py --rows 200000 --peer-rows 5000
+    python -m benchmarks.explore.confidence_sequence
+    python -m benchmarks.explore.confidence_sequence --rows 200000 --peer-rows 5000
 
 vw-estimators 0.2.2 is installed by this script into an environment of its own (kept in --env); it takes rows
 one by one, so it gets fewer. Both see importance weights and rewards of 0 or 1, and give a bound once at the
@@ -11,7 +11,6 @@ work on the machine only adds time.
 
 from __future__ import annotations
 
-import argparse
 import json
 import platform
 import subprocess
@@ -21,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from recipes.common import command, options
 
 from tastemaker.stats import betting
 
@@ -96,9 +96,7 @@ def peer(env: Path, sample: np.ndarray, each: int, repeats: int) -> dict[str, fl
 
 def main() -> None:
     """Measure both and print a table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = options(__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--peer-rows", type=int, default=20_000)
     parser.add_argument(
@@ -160,4 +158,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from recipes.common import Journal, save_figure, show_table
+from recipes.common import Journal, command, options, save_figure, show_table
 
 OPERATIONS = ("propensities", "novelty", "top 10", "4 draws")
 DRAWN = "draw and propensities"
@@ -191,9 +191,7 @@ def main() -> int:
     """Two tables and a figure; exit code 1 when memory is above 256 MB, or at five times the actions above
     1.2 times.
     """
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = options(__doc__)
     parser.add_argument("--out", type=Path, default=Path("runs/explore/scale"))
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument(
@@ -241,4 +239,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command(main)

@@ -1,12 +1,11 @@
 """Seconds of every adjuster on 1 M candidates in 10,000 requests, with ids as text, beside a bare sort of the
 same table.
 
-python benchmarks/retention/adjusters.py [--requests 10000] [--items 100]
+python -m benchmarks.retention.adjusters [--requests 10000] [--items 100]
 """
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable
 from functools import partial
@@ -14,6 +13,7 @@ from functools import partial
 import numpy as np
 import polars as pl
 import pyarrow as pa
+from recipes.common import command, options
 
 from tastemaker.retention.adjust.apply import adjust
 from tastemaker.retention.adjust.effects import rank_effects, tune_weight
@@ -52,12 +52,10 @@ def seconds(work: Callable[[], object], repeats: int = 3) -> float:
 
 def main() -> None:
     """Print one row a rule."""
-    options = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    options.add_argument("--requests", type=int, default=10_000)
-    options.add_argument("--items", type=int, default=100)
-    arguments = options.parse_args()
+    reader = options(__doc__)
+    reader.add_argument("--requests", type=int, default=10_000)
+    reader.add_argument("--items", type=int, default=100)
+    arguments = reader.parse_args()
     table = candidates(arguments.requests, arguments.items)
     frame = pl.DataFrame(table.select(["request_id", "item_id", "score"]))
     bare = seconds(lambda: frame.sort("request_id", "score", "item_id"))
@@ -87,4 +85,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

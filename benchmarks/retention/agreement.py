@@ -2,7 +2,7 @@
 one command.
 
     apt-get install r-base-core r-cran-lavaan r-cran-psych r-cran-survey   # MASS comes with R
-    python benchmarks/retention/agreement.py
+    python -m benchmarks.retention.agreement
 
 Printed: the largest difference of each quantity. Without R the comparisons with it are left out, by name.
 """
@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv as csv
+from recipes.common import command, options
 
 from tastemaker.retention.proxy.model import fit_ordinal
 from tastemaker.retention.threshold import above, precision_bound
@@ -63,6 +64,7 @@ for (n in names(out)) cat(paste(c(n, format(out[[n]], digits=15, trim=TRUE)), co
 
 def main() -> None:
     """Draw, run R where it is, compare, print."""
+    options(__doc__).parse_args()
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         shown = drawn()
@@ -178,4 +180,4 @@ def against_statsmodels(shown: pa.Table) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

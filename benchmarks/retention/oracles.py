@@ -1,6 +1,6 @@
 """Agreement of `experiment` with tea-tasting, gbstats and spotify-confidence on the same numbers.
 
-    python benchmarks/retention/oracles.py [--envs DIR]
+    python -m benchmarks.retention.oracles [--envs DIR]
 
 Each package is installed by this benchmark in an environment of its own (their pins exclude each other); one
 that cannot be installed is reported as such. Printed: the largest relative difference of each quantity. CUPED
@@ -10,7 +10,6 @@ together there.
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import subprocess
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from recipes.common import command, options
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestIndPower
@@ -164,11 +164,9 @@ def numbers(item: Effect) -> list[float]:
 
 def main() -> None:
     """Print one row a package and quantity."""
-    options = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    options.add_argument("--envs", type=Path, help="folder of the environments (default: a temporary one)")
-    arguments = options.parse_args()
+    reader = options(__doc__)
+    reader.add_argument("--envs", type=Path, help="folder of the environments (default: a temporary one)")
+    arguments = reader.parse_args()
     given = material()
     columns = tuple(given["data"])
     values = np.column_stack(list(given["data"].values()))
@@ -296,4 +294,4 @@ def confidence(
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

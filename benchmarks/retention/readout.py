@@ -1,7 +1,7 @@
 """Seconds and memory of a read-out: users x 5 metrics, two of them ratios, three with CUPED, streamed from
 Parquet.
 
-    python benchmarks/retention/readout.py [--users 10000000]
+    python -m benchmarks.retention.readout [--users 10000000]
 
 Writes the table (about 75 MB a million users) to a temporary folder, then reads it in a process of its own,
 whose peak memory is told beside that of the same process before it opened the table.
@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from recipes.common import command, options
 
 PLAN = """
 id = "bench"
@@ -100,12 +101,10 @@ def read(folder: Path) -> None:
 
 def main() -> None:
     """Print one row a size."""
-    options = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    options.add_argument("--users", type=int, nargs="+", default=[1_000_000, 10_000_000])
-    options.add_argument("--child", type=Path, help=argparse.SUPPRESS)
-    arguments = options.parse_args()
+    reader = options(__doc__)
+    reader.add_argument("--users", type=int, nargs="+", default=[1_000_000, 10_000_000])
+    reader.add_argument("--child", type=Path, help=argparse.SUPPRESS)
+    arguments = reader.parse_args()
     if arguments.child:
         read(arguments.child)
         return
@@ -119,7 +118,10 @@ def main() -> None:
             (folder / "plan.toml").write_text(PLAN)
             write(folder / "users.parquet", users)
             message = subprocess.run(
-                [sys.executable, __file__, "--child", name], capture_output=True, text=True, check=True
+                [sys.executable, "-m", "benchmarks.retention.readout", "--child", name],
+                capture_output=True,
+                text=True,
+                check=True,
             ).stdout
             row = json.loads(message)
         above = row["peak MiB"] - row["before MiB"]
@@ -128,4 +130,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

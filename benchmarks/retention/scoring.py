@@ -12,6 +12,7 @@ from functools import partial
 
 import numpy as np
 import pyarrow as pa
+from recipes.common import command, options
 
 from tastemaker.retention.proxy.judge import calibrate_proxy
 from tastemaker.retention.proxy.model import ProxySettings, fit_proxy, predict, predict_arrays
@@ -23,6 +24,7 @@ def main() -> None:
     """Fit on 20,000 rows, score, print the best repeat: by the clock, and of processor (other load does not
     move it).
     """
+    options(__doc__).parse_args()
     rng = np.random.default_rng(0)
     names = tuple(f"f{i}" for i in range(FEATURES))
     table = pa.table({name: rng.normal(size=ROWS) for name in names})
@@ -50,4 +52,4 @@ def timed(work: Callable[[], object]) -> tuple[float, float]:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

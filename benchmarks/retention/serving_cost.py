@@ -16,7 +16,6 @@ weights are made up: what it says costs the same. Works on a copy.
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 import tempfile
@@ -31,6 +30,7 @@ from typing import Any
 
 import numpy as np
 from fastapi.testclient import TestClient
+from recipes.common import command, options
 
 from tastemaker.retention.adjust.rules import Capped, Constrained
 from tastemaker.retention.features import Person, features, known_items, matrix, rerank, sentence
@@ -45,13 +45,11 @@ POOL, SHOWN, HISTORY, VALUES = 17, 12, 30, 8
 
 def main() -> None:
     """Measure and print."""
-    options = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    options.add_argument("--items", type=int, default=12_000)
-    options.add_argument("--requests", type=int, default=400)
-    options.add_argument("--workspace", type=Path, help="a trained workspace: measure whole requests too")
-    arguments = options.parse_args()
+    reader = options(__doc__)
+    reader.add_argument("--items", type=int, default=12_000)
+    reader.add_argument("--requests", type=int, default=400)
+    reader.add_argument("--workspace", type=Path, help="a trained workspace: measure whole requests too")
+    arguments = reader.parse_args()
     known, build = timed(lambda: catalogue(arguments.items))
     proxy = Proxy(
         ProxySettings(known.names), tuple(0.01 for _ in known.names), (-2.0, -1.0, 0.5, 1.5), n=1000
@@ -231,4 +229,4 @@ def show(name: str, seconds: list[tuple[float, float]]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

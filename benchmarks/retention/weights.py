@@ -1,6 +1,6 @@
 """Cost and correctness of survey weights and validity, and agreement with balance, semopy and pingouin.
 
-    python benchmarks/retention/weights.py [--rows 1000000] [--covariates 20] [--runs 1000] [--envs DIR]
+    python -m benchmarks.retention.weights [--rows 1000000] [--covariates 20] [--runs 1000] [--envs DIR]
     [--skip-peers] [--out F]
 
 The peers are installed by this benchmark, each in an environment of its own under --envs; one that cannot be
@@ -9,7 +9,6 @@ installed is reported as such and changes nothing else.
 
 from __future__ import annotations
 
-import argparse
 import json
 import multiprocessing
 import resource
@@ -24,6 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from recipes.common import command, options
 from scipy.stats import norm
 
 from tastemaker.retention.validity.claim import alpha
@@ -256,9 +256,7 @@ def tolerated(work: Callable[[Path, Path], dict[str, Any]], envs: Path, folder: 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = options(__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--covariates", type=int, default=20)
     parser.add_argument("--runs", type=int, default=1_000)
@@ -284,4 +282,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

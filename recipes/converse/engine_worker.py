@@ -5,7 +5,6 @@ Every unit makes four calls, each of which quotes the answer before. The results
 
 from __future__ import annotations
 
-import argparse
 import json
 from functools import partial
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from recipes.common import options
 from tastemaker.chat import (
     Budget,
     Cache,
@@ -78,7 +78,7 @@ def run_session(folder: Path, url: str, units: int, most: int = 8) -> None:
 
 
 if __name__ == "__main__":
-    reader = argparse.ArgumentParser(description=__doc__)
+    reader = options(__doc__)
     reader.add_argument("folder", type=Path)
     reader.add_argument("url")
     reader.add_argument("units", type=int)

@@ -6,7 +6,6 @@ words wishes as a good model would, calls the search tool when it is offered, an
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 import re
@@ -15,6 +14,8 @@ from collections import Counter
 from collections.abc import Collection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from recipes.common import command, options
 
 NATURAL = {"tune_type": "a {}", "key": "in {}", "mode": "{}", "metre": "in {}", "book": "from {}"}
 NATURAL |= {
@@ -190,7 +191,7 @@ def _text(message: dict[str, Any]) -> str:
 
 def main() -> None:
     """Serve until interrupted."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
+    parser = options(__doc__)
     parser.add_argument("--port", type=int, default=8861)
     parser.add_argument("--refuse", action="append", default=[])
     given = parser.parse_args()
@@ -200,4 +201,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

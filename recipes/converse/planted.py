@@ -9,13 +9,13 @@ were written. Every kind is planted in every conversation where it can be; a kin
 
 from __future__ import annotations
 
-import argparse
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from recipes.common import command, options
 from tastemaker.converse.audits.summary import audit
 from tastemaker.converse.audits.turns import Known, check
 from tastemaker.converse.record import MOVES, STAYS, Conversation, set_hash
@@ -278,7 +278,7 @@ def main() -> None:
     """Plant, check, print."""
     from tastemaker.flows.converse.dataset import open_data_set, read_conversations
 
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
+    parser = options(__doc__)
     parser.add_argument("--workspace", type=Path, required=True)
     parser.add_argument("--name", default="first")
     given = parser.parse_args()
@@ -295,4 +295,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -5,7 +5,6 @@ python -m recipes.safety.cost --events 200000
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 import tempfile
@@ -13,6 +12,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from recipes.common import command, options
 from tastemaker.store import Database, Event
 from tastemaker.store.database import check_database
 
@@ -21,7 +21,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 def main() -> None:
     """Print milliseconds and seconds as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = options(__doc__)
     parser.add_argument("--events", type=int, default=200_000)
     dials = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
@@ -59,4 +59,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -12,7 +12,6 @@ fails.
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 import random
@@ -24,6 +23,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from recipes.common import chosen, command, options
 from recipes.safety.shop import make_shop
 from tastemaker.errors import TastemakerError
 from tastemaker.flows.media import Media
@@ -193,15 +193,16 @@ def run(root: Path, flips: int, only: list[str], seed: int) -> dict[str, Any]:
 
 def main() -> None:
     """Print the counts; exit code 1 where a change was served without a word."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = options(__doc__)
     parser.add_argument("--flips", type=int, default=1000)
     parser.add_argument("--only", default="", help="places, with commas; default: all")
     parser.add_argument("--seed", type=int, default=1)
     dials = parser.parse_args()
+    only = chosen(dials.only, PLACES, "place")
     with tempfile.TemporaryDirectory() as place:
         root = Path(place) / "shop"
         prepare(root)
-        result = run(root, dials.flips, [one for one in dials.only.split(",") if one], dials.seed)
+        result = run(root, dials.flips, only, dials.seed)
         shutil.rmtree(root)
     print(json.dumps(result, indent=1))
     print(
@@ -212,4 +213,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

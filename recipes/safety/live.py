@@ -13,7 +13,6 @@ as JSON and PASS or FAIL; exit code 1 for the latter. The processes are forks, s
 
 from __future__ import annotations
 
-import argparse
 import http.client
 import json
 import multiprocessing
@@ -37,6 +36,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import torch
 
+from recipes.common import chosen, command, options
 from recipes.safety.shop import make_shop
 from tastemaker.assist.assistant import Assistant
 from tastemaker.errors import BusyError, InputError, TastemakerError
@@ -268,6 +268,10 @@ def canary(root: Path, seconds: float = 3.0) -> tuple[Json, bool]:
     return figures, bool(before and clean and refused == 3 and pending == "error" and served_on)
 
 
+KINDS = ("ingest", "train", "serve", "forget")
+PAIRS = [f"{first}+{second}" for place, first in enumerate(KINDS) for second in KINDS[place:]]
+
+
 def pairs(root: Path, only: str = "") -> tuple[Json, bool]:
     """Every two of ingest, train, serve and forget at once, each pair on a copy of its own."""
     table = Workspace.open(root).tables_folder()
@@ -279,18 +283,14 @@ def pairs(root: Path, only: str = "") -> tuple[Json, bool]:
         pq.write_table(plays, folder / "interactions.parquet")
     people = sorted(set(pq.read_table(table / "interactions.parquet")["user_id"].to_pylist()))
     outcomes, bad = dict[str, str](), list[str]()
-    kinds = ("ingest", "train", "serve", "forget")
-    for place, first in enumerate(kinds):
-        for second in kinds[place:]:
-            name = f"{first}+{second}"
-            if only and name != only:
-                continue
-            copy = root.parent / name / "w"
-            shutil.copytree(root, copy)
-            codes, faults = _together(copy, (first, second), people, root.parent)
-            outcomes[name] = f"exit {codes}" + (f", {len(faults)} faults" if faults else "")
-            bad += [f"{name}: {fault}" for fault in faults]
-            shutil.rmtree(copy.parent)
+    for name in [only] if only else PAIRS:
+        first, second = name.split("+")
+        copy = root.parent / name / "w"
+        shutil.copytree(root, copy)
+        codes, faults = _together(copy, (first, second), people, root.parent)
+        outcomes[name] = f"exit {codes}" + (f", {len(faults)} faults" if faults else "")
+        bad += [f"{name}: {fault}" for fault in faults]
+        shutil.rmtree(copy.parent)
     return {"pairs": outcomes, "faults": bad}, not bad
 
 
@@ -488,7 +488,7 @@ def workspace(given: Path | None) -> Iterator[Path]:
 
 def main() -> None:
     """Run one part and print what it found."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = options(__doc__)
     parser.add_argument("part", choices=sorted(PARTS))
     parser.add_argument("--workspace", type=Path)
     parser.add_argument("--count", type=int, default=200, help="kills of `kills`")
@@ -496,6 +496,7 @@ def main() -> None:
     parser.add_argument("--examples", type=int, default=40, help="cases a route of `schema`, at most")
     parser.add_argument("--only", default="", help="one pair of `pairs`, such as ingest+train")
     dials = parser.parse_args()
+    chosen(dials.only, PAIRS, "pair")
     more: dict[str, Any] = {
         "kills": {"count": dials.count},
         "grind": {"lists": dials.lists},
@@ -510,4 +511,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

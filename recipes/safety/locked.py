@@ -107,5 +107,9 @@ if __name__ == "__main__":
     action, *rest = sys.argv[1:] or [""]
     actions = {"compile": compile_lock, "torch": torch, "audit": audit}
     if action not in actions or len(rest) != (action != "compile"):
-        sys.exit(__doc__)
+        print("locked: write compile, torch REPORT or audit REPORT", file=sys.stderr)
+        sys.exit(2)
+    if action == "torch" and not Path(rest[0]).is_file():
+        print(f"locked: {rest[0]}: there is no such file", file=sys.stderr)
+        sys.exit(2)
     sys.exit(actions[action](*map(Path, rest)))  # type: ignore[operator]

@@ -10,7 +10,6 @@ A test of which a file was renamed fails here and in tests/docs/test_promises.py
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import subprocess
@@ -22,6 +21,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from recipes.common import chosen, command, options
 
 ROOT = Path(__file__).parents[2]
 PAGE, RESULTS = ROOT / "docs" / "promises.md", ROOT / "docs" / "promises.json"
@@ -399,11 +400,12 @@ What damage, kills and erasure do is told in [safety](safety.md).
 
 def main() -> None:
     """Measure, write the page, and fail when a promise is broken."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = options(__doc__)
     parser.add_argument("--only", default="", help="numbers, with commas; default: all")
     dials = parser.parse_args()
     results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    measure({int(number) for number in dials.only.split(",") if number}, results)
+    numbers = [str(number) for number in range(1, len(PROMISES) + 1)]
+    measure(set(map(int, chosen(dials.only, numbers, "promise"))), results)
     broken = [
         number for number, one in results.items() if not one["good"] and PROMISES[int(number) - 1].tests
     ]
@@ -412,4 +414,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

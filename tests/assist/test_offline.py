@@ -86,6 +86,78 @@ LATER: dict[tuple[str, ...], set[tuple[str, str]]] = {
 }
 
 
+TEMPI = {
+    "a jig at 120 bpm and a reel at 70 bpm": [("jig", 108, 132), ("reel", 63, 77)],
+    "jigs under 80 bpm or reels over 150": [("jig", 0, 80), ("reel", 150, 999)],
+    "jigs slower than 80 bpm and reels between 100 and 120 bpm": [("jig", 0, 80), ("reel", 100, 120)],
+    "a jig under 80 bpm or a reel": [("jig", 0, 80), ("reel", 0, 999)],
+    "jigs or reels, over 150 bpm": [("jig", 150, 999), ("reel", 150, 999)],
+    "a jig in D under 100 bpm or a reel over 150 bpm": [("jig", 0, 100), ("reel", 150, 999)],
+}
+
+
+@pytest.mark.parametrize("message", TEMPI)
+def test_numbers_that_were_said_together_stay_together(talk: Talks, shelf: Shelf, message: str) -> None:
+    talking, facts = talk(), shelf.catalogue.columns
+    said = talking.words(message)
+    fits = np.flatnonzero(shelf.adherence(talking.state.active).holds)
+    wanted = [
+        row
+        for row in range(len(shelf))
+        if any(
+            kind == facts["tune_type"][row] and low <= facts["tempo_bpm"][row] <= high
+            for kind, low, high in TEMPI[message]
+        )
+        and (" in D" not in message or facts["tune_type"][row] == "reel" or facts["key"][row] == "D")
+    ]
+    assert fits.tolist() == wanted and f"{len(wanted)} fit" in said
+    later = np.array(talking.rows("only the jigs"))
+    assert (
+        len(later)
+        and {facts["tune_type"][row] for row in later} == {"jig"}
+        and set(later.tolist()) <= set(wanted)
+    )
+
+
+@pytest.mark.parametrize(
+    ("message", "says"),
+    [
+        ("a reel or a jig in D", "“in D” for each; if it is for the last alone, say “jig in D or reel”"),
+        ("a reel or a jig under 100 bpm", "say “jig under 100 bpm or reel”"),
+        ("a reel, or a jig at 120 bpm", "say “jig at 120 bpm or reel”"),
+        ("reels or jigs in D", ""),
+        ("a reel or a jig, in D", ""),
+        ("a jig in D or a reel", ""),
+        ("no reel or a jig in D", ""),
+    ],
+)
+def test_what_may_be_for_the_last_alone_is_said(talk: Talks, message: str, says: str) -> None:
+    said = talk().words(message)
+    assert says in said and ("I took" in said) == bool(says)
+
+
+def test_what_was_said_for_the_last_alone_can_be_said_so(talk: Talks, shelf: Shelf) -> None:
+    talking, facts = talk(), shelf.catalogue.columns
+    talking.say("a reel or a jig in D")
+    talking.say("jig in D or reel")
+    fits = np.flatnonzero(shelf.adherence(talking.state.active).holds)
+    pairs = {(facts["tune_type"][row], facts["key"][row]) for row in fits}
+    assert pairs == {("jig", "D"), *(("reel", key) for key in KEYS)}
+
+
+@pytest.mark.parametrize("message", [*PAIRED, *TEMPI])
+def test_the_chip_of_a_pair_stands_alone(talk: Talks, message: str) -> None:
+    """Without the chips of its parts, and an explanation counts as many as the page shows."""
+    parts = talk().say(message)
+    chips = next(part for part in parts if isinstance(part, Understood)).chips
+    pair = [chip for chip in chips if " with " in chip["label"]]
+    parts_of_it = {"type", "key", "tempo"} if pair else set()
+    assert not {chip["label"].split()[0] for chip in chips if chip not in pair} & parts_of_it
+    names = {chip["name"] for chip in chips}
+    asked = [part for part in parts if isinstance(part, Explanation) and part.evidence == "attribute"]
+    assert asked and all(set(part.because_of) == names for part in asked)
+
+
 @pytest.mark.parametrize("message", PAIRED)
 def test_values_that_were_said_together_stay_together(
     talk: Callable[..., Talk], shelf: Shelf, message: str

@@ -36,7 +36,9 @@ from tastemaker.chat.endpoint import Endpoint, EndpointSettings
 from tastemaker.cli.converse import app
 from tastemaker.converse.agents.answers import GoalAnswer
 from tastemaker.converse.agents.second import AGREES, DIFFERS, SAID_AGAIN
+from tastemaker.converse.audits.leaks import named_rows
 from tastemaker.converse.judges.rubric import ASPECTS
+from tastemaker.converse.language.speech import grammar
 from tastemaker.converse.record import MOVES, STAYS
 from tastemaker.converse.rules import RuleChat
 from tastemaker.errors import ArtifactError, InputError
@@ -49,6 +51,7 @@ from tastemaker.flows.converse.generate import Session, generate, plan_run, stat
 from tastemaker.flows.converse.judge import judge_run
 from tastemaker.flows.converse.learn.settings import LearnSettings
 from tastemaker.flows.converse.settings import RunFolder, RunSettings
+from tastemaker.flows.ingest import ingest_files
 from tastemaker.stats.random import generator
 from tastemaker.store import Workspace
 
@@ -65,6 +68,29 @@ def workspace(make_tunes: Callable[[Path], Path], tmp_path_factory: pytest.TempP
     folder = make_tunes(tmp_path_factory.mktemp("conversations"))
     generate(folder, "whole", SETTINGS, Session(), quiet)
     return folder
+
+
+def test_small_talk_names_no_item(make_tunes: Callable[[Path], Path], tmp_path: Path) -> None:
+    """Tunes that are called as the friends of listeners are: what a message names is not played, and here it
+    may be all that fits.
+    """
+    folder, names = make_tunes(tmp_path), grammar()["name"]
+    items = pq.read_table(tmp_path / "items.parquet")
+    titles = [*names[:120], *(f"Miss {name}" for name in names[120:160])]
+    place = items.column_names.index("title")
+    pq.write_table(items.set_column(place, "title", pa.array(titles)), tmp_path / "called.parquet")
+    run = ["--name", "called", "--n", "40", "--media", "none", "-q"]
+    ingest_files(folder, tmp_path / "called.parquet", tmp_path / "interactions.parquet")
+    for command in (["run", *run, "-w", str(folder)], ["audit", "--name", "called", "-q", "-w", str(folder)]):
+        result = CliRunner().invoke(app, command)
+    assert "40 conversations" in result.output and "turns: no fault" in result.output, result.output
+    env, where = open_data_set(folder, "called", quiet)
+    row = env.world.catalogue.row
+    for talk in read_conversations(where):
+        for place, turn in enumerate(talk.turns):
+            played = {row[before.item_id] for before in talk.turns[:place] if before.item_id is not None}
+            named = named_rows(turn.message, env.world.catalogue, env.world.lexicon)
+            assert named <= played, turn.message
 
 
 def _bytes(workspace: Path, name: str) -> bytes:

@@ -212,7 +212,7 @@ class Desk:
                 "kind": c.kind,
                 "field": c.clause.field,
             }
-            for c in self.state.active
+            for c in distinct(self.state.active)
         )
         state, title = self.state, self.shelf.title
         likes = {f"{LIKE}{self.shelf.catalogue.item_ids[row]}": f"like “{title(row)}”" for row in state.near}
@@ -279,11 +279,11 @@ class Desk:
         shelf, state = self.shelf, self.state
         item = shelf.catalogue.item_ids[row]
         reasons: list[Explanation] = []
-        granted_here = [c for c in state.active if granted(c, shelf.match)[row] == 1]
+        granted_here = distinct([c for c in state.active if granted(c, shelf.match)[row] == 1])
         if granted_here:
             said = ", ".join(
                 label(replace(c, kind="must" if c.kind == "prefer" else c.kind), shelf.vocabulary)
-                for c in distinct(granted_here)
+                for c in granted_here
             )
             reasons.append(
                 Explanation(

@@ -96,6 +96,8 @@ def _wish(message: str, read: Understanding, desk: Desk) -> Iterator[Part]:
         yield from _ask(desk)
         return
     titled = [row for row in read.rows if any(n.role == "title" and row in n.rows for n in read.named)]
+    if read.heard.unclear:
+        yield Text(read.heard.unclear)
     if unread := ranged(read.heard.left):
         yield Text(f"I did not read ‘{unread}’: say what it is of.")
     if not read.like and "skip" not in read.acts:

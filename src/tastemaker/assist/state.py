@@ -10,9 +10,10 @@ from typing import Protocol
 
 from tastemaker.converse.catalogue import Catalogue
 from tastemaker.converse.constraints import Clause, Constraint
+from tastemaker.converse.reading.together import clause_of
 from tastemaker.converse.reading.vocabulary import Vocabulary, spoken
 from tastemaker.errors import InputError
-from tastemaker.schema.values import EITHER
+from tastemaker.schema.values import EITHER, SPAN
 from tastemaker.serving.load import Common
 
 _ROWS = ("shown", "seen", "liked", "disliked", "near")
@@ -164,16 +165,25 @@ def label(constraint: Constraint, vocabulary: Vocabulary) -> str:
     """What a constraint is called, in a few words."""
     clause = constraint.clause
     if clause.cmp == "either" and isinstance(clause.value, tuple):
-        ways = [[spoken(part.partition("=")[2]) for part in str(both).split(EITHER)] for both in clause.value]
+        ways = [
+            [
+                _called(clause_of(name, value), vocabulary) if value.startswith(SPAN) else spoken(value)
+                for name, _, value in (part.partition("=") for part in str(both).split(EITHER))
+            ]
+            for both in clause.value
+        ]
         words = " or ".join(" with ".join(way) for way in ways)
         return f"not {words}" if constraint.kind == "must_not" else words
+    words = _called(clause, vocabulary)
+    return {"must": words, "must_not": f"not {words}", "prefer": f"{words} if possible"}[constraint.kind]
+
+
+def _called(clause: Clause, vocabulary: Vocabulary) -> str:
     noun = vocabulary.called(clause.field)
     values = clause.value if isinstance(clause.value, tuple) else (clause.value,)
     plain = [f"{value:g}" if isinstance(value, int | float) else spoken(str(value)) for value in values]
     if clause.cmp == "between":
-        words = f"{noun} {plain[0]} to {plain[1]}" if plain[0] != plain[1] else f"{noun} {plain[0]}"
-    elif clause.cmp in ("le", "ge"):
-        words = f"{noun} {'at most' if clause.cmp == 'le' else 'at least'} {plain[0]}"
-    else:
-        words = f"{noun} {' or '.join(plain)}"
-    return {"must": words, "must_not": f"not {words}", "prefer": f"{words} if possible"}[constraint.kind]
+        return f"{noun} {plain[0]} to {plain[1]}" if plain[0] != plain[1] else f"{noun} {plain[0]}"
+    if clause.cmp in ("le", "ge"):
+        return f"{noun} {'at most' if clause.cmp == 'le' else 'at least'} {plain[0]}"
+    return f"{noun} {' or '.join(plain)}"

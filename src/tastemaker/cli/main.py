@@ -142,6 +142,15 @@ def ingest(
         str | None,
         typer.Option(help="Lowest and highest rating that can be given, instead of a guess: 1,5."),
     ] = None,
+    time_unit: Annotated[
+        str | None,
+        typer.Option(
+            help=(
+                "What numbers in the times of events count, instead of a guess: seconds, milliseconds,"
+                " microseconds, nanoseconds, days (of a spreadsheet) or years."
+            )
+        ),
+    ] = None,
     strict: Annotated[
         bool, typer.Option(help="Refuse the whole file at the first bad row instead of reporting bad rows.")
     ] = False,
@@ -163,7 +172,10 @@ def ingest(
     with progress(quiet) as report:
         result = (
             ingest_files(
-                workspace, items, interactions, read_options(column or [], encoding, positive, scale, strict)
+                workspace,
+                items,
+                interactions,
+                read_options(column or [], encoding, positive, scale, strict, time_unit),
             )
             if dataset is None
             else ingest_dataset(workspace, dataset, report)

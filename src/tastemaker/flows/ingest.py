@@ -60,7 +60,12 @@ def _refreshed(workspace: Workspace) -> Deployment | None:
 
 
 def read_options(
-    columns: Sequence[str], encoding: str | None, positive: str | None, scale: str | None, strict: bool
+    columns: Sequence[str],
+    encoding: str | None,
+    positive: str | None,
+    scale: str | None,
+    strict: bool,
+    time_unit: str | None = None,
 ) -> ingest.IngestSettings:
     """The settings that options of the command line stand for. Raises InputError on one that cannot be
     read.
@@ -81,7 +86,14 @@ def read_options(
                 f"--scale {scale}: write the lowest and the highest rating, such as 1,5"
             ) from None
     kinds = [kind.strip() for kind in (positive or "").split(",") if kind.strip()]
-    return ingest.IngestSettings(columns=chosen, encoding=encoding, positive=kinds, scale=ends, strict=strict)
+    return ingest.IngestSettings(
+        columns=chosen,
+        encoding=encoding,
+        positive=kinds,
+        scale=ends,
+        strict=strict,
+        time_unit=time_unit,
+    )
 
 
 def ingest_dataset(

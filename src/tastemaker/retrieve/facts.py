@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tastemaker.errors import InputError
-from tastemaker.schema.values import EITHER
+from tastemaker.schema.values import EITHER, SPAN
 
 Column = Sequence[str | float | tuple[str, ...] | None]
 Ternary = npt.NDArray[np.int8]
@@ -33,10 +33,16 @@ class ClauseLike(Protocol):
 
 
 @dataclass(frozen=True)
-class _Equal:
+class _Part:
     field: str
-    value: str
+    value: Any
     cmp: str = "eq"
+
+
+def span_of(value: str) -> tuple[float, float]:
+    """The ends of a span that stands for a value inside an `either`; an open end is infinite."""
+    _, low, high = value.split(SPAN)
+    return float(low or "-inf"), float(high or "inf")
 
 
 def _words(value: Any) -> frozenset[str]:
@@ -129,7 +135,12 @@ class Matcher:
     def _together(self, both: str) -> Ternary:
         """One alternative of an `either`."""
         pairs = (part.partition("=") for part in both.split(EITHER))
-        return self([_Equal(name, value) for name, _, value in pairs])
+        return self(
+            [
+                _Part(name, span_of(value), "between") if value.startswith(SPAN) else _Part(name, value)
+                for name, _, value in pairs
+            ]
+        )
 
     def _within(self, clause: ClauseLike) -> Ternary:
         numbers = self._number(clause.field)

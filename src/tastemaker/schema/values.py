@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 import polars as pl
 import pyarrow as pa
@@ -19,6 +21,7 @@ from tastemaker.errors import InputError
 
 Reader = Callable[[pa.ChunkedArray, str], tuple[pl.Series, pl.Series]]
 EITHER = "\x1f"  # between the `field=value` that an alternative of a clause `either` demands together
+SPAN = "\x1e"  # before each end of a span of numbers that stands there for a value; an open end is empty
 # Words that stand for "nothing" in what databases, spreadsheets and pandas write.
 _NOTHING = r"""NULL Null null (null) \N None NONE none nan NaN NAN NA N/A n/a #N/A <NA> <null> NaT nil NIL
     undefined Undefined UNDEFINED #NULL! (none) <none> [null] N.A. n.a."""
@@ -38,6 +41,11 @@ _FORMATS = (
 _YEARS = 1900, 2100  # numbers of a column that are all years
 _SPREADSHEET = 36_526, 54_790  # days of the years 2000 to 2049 as spreadsheets count them, from 1899-12-30
 _DAY_ZERO = 25_569  # 1970-01-01 in such days
+UNITS = {"seconds": 1e6, "milliseconds": 1e3, "microseconds": 1.0, "nanoseconds": 1e-3}  # in microseconds
+TIME_UNITS = (*UNITS, "days", "years")
+_COUNTED = re.compile(r"sec|elapsed|since|offset|duration|epoch|unix|relative|uptime|tick")  # from any moment
+_DATED = re.compile(r"date|dat$|day|dt$|year|when|released|published|created|at$")
+_OWN = 100, 0.95  # whole numbers, and the share of them that differ, from which they look like seconds
 _YEAR_LAST = r"^(\d{1,2})([./-])(\d{1,2})[./-](\d{4})(\D.*)?$"
 _ZONED = ("%Y-%m-%dT%H:%M:%S%.f%z", "%Y-%m-%dT%H:%M%z")
 _WORDED = (  # of Unix, of mail, and of people who write the month's name
@@ -145,13 +153,16 @@ def as_whole(column: pa.ChunkedArray, name: str) -> tuple[pl.Series, pl.Series]:
     return numbers.set(wrong, None).cast(pl.Int64), wrong
 
 
-def as_time(column: pa.ChunkedArray, name: str, years: bool = False) -> tuple[pl.Series, pl.Series]:
+def as_time(
+    column: pa.ChunkedArray, name: str, years: bool = False, unit: str | None = None
+) -> tuple[pl.Series, pl.Series]:
     """Moments in UTC, in microseconds, and which values are none. Empty is null and not bad.
 
     Read are dates and times of Arrow, ISO 8601 text (without a zone: UTC), 31.12.2023 and 12/31/2023 (see
     `day_order`), 13.05.23, 31-Dec-2023 and the like, columns of 20230512, of years or of a spreadsheet's
     days, and numbers since 1970, whose size tells their unit: below 1e11 seconds, below 1e14 milliseconds,
-    below 1e17 microseconds, else nanoseconds. With `years`, whole numbers from 1000 to 2999 are years.
+    below 1e17 microseconds, else nanoseconds. With `years`, whole numbers from 1000 to 2999 are years. unit:
+    of all numbers, one of TIME_UNITS ("days" as spreadsheets count them), instead of that.
     """
     series = series_of(column, name)
     moment = pl.Datetime("us", "UTC")
@@ -167,9 +178,9 @@ def as_time(column: pa.ChunkedArray, name: str, years: bool = False) -> tuple[pl
         return series.cast(moment), series.is_not_null()
     elif not series.dtype.is_numeric():
         return pl.Series([None] * len(series), dtype=moment), series.is_not_null()
-    dates = bare_dates(series)
+    dates = bare_dates(series, name) if unit is None else _in_unit(series, unit)
     if dates is not None:
-        return dates[0], series.is_not_null() & dates[0].is_null()
+        return dates.moments, series.is_not_null() & dates.moments.is_null()
     kind = pl.Int64 if series.dtype.is_integer() else pl.Float64
     times = _since_1970(series.cast(kind, strict=False))
     if series.dtype == pl.String and times.null_count() > series.null_count():
@@ -257,7 +268,12 @@ def _since_1970(numbers: pl.Series) -> pl.Series:
         .then(n)
         .otherwise(n // 1_000 if whole else n * 1e-3)
     )
-    moments = pl.DataFrame({"n": numbers}).select(micros.alias("micros"))["micros"]
+    return _moments(pl.DataFrame({"n": numbers}).select(micros.alias("micros"))["micros"])
+
+
+def _moments(moments: pl.Series) -> pl.Series:
+    """Moments of microseconds since 1970; those millennia away are null."""
+    whole = moments.dtype.is_integer()
     known = moments.is_between(-(5 * 10**16), 2 * 10**17) if whole else _near(moments)
     moments = moments.set(~known.fill_null(True), None)
     if not whole:
@@ -269,26 +285,72 @@ def _near(micros: pl.Series) -> pl.Series:
     return micros.is_finite() & (micros > -5e16) & (micros < 2e17)
 
 
-def bare_dates(series: pl.Series) -> tuple[pl.Series, str] | None:
-    """Moments of a column whose numbers are all dates without marks, and how they are written: 20230512,
-    20230512143057, years, or days as a spreadsheet counts them; None for any other.
+@dataclass(frozen=True)
+class Bare:
+    """The moments of a column of numbers, how they are written, and whether they may be something else."""
+
+    moments: pl.Series
+    written: str
+    doubtful: bool = False
+
+
+def bare_dates(series: pl.Series, name: str) -> Bare | None:
+    """The moments of a column whose numbers are all dates without marks: 20230512, 20230512143057, years, or
+    days as a spreadsheet counts them; None for any other.
+
+    Small numbers may be seconds since anything as well: what the column's name says goes first, then whether
+    they would lie ahead of today, or are whole and nearly all differ, as days of events do not.
     """
     if series.dtype != pl.String and not series.dtype.is_numeric():
         return None
     numbers = series.cast(pl.Float64, strict=False)
     if numbers.null_count() == len(numbers) or numbers.null_count() > series.null_count():
         return None
+    if _COUNTED.search(name.lower()):
+        return None
     digits = series.cast(pl.String, strict=False).str.replace(r"\.0+$", "")
     filled, least, most = digits.drop_nulls(), float(numbers.min()), float(numbers.max())  # type: ignore[arg-type]
-    if least >= _YEARS[0] and most <= _YEARS[1] and filled.str.contains(r"^\d{4}$").all():
-        return (digits + "-01-01").str.to_datetime("%Y-%m-%d", time_unit="us", time_zone="UTC"), "years"
-    if least >= _SPREADSHEET[0] and most <= _SPREADSHEET[1]:
-        return _since_1970((numbers - _DAY_ZERO) * 86_400), "days since 1899-12-30, as spreadsheets count"
+    named = _DATED.search(name.lower()) is not None
+    today = datetime.now(UTC)
+    for (first, last), ahead, bare in (
+        (_YEARS, today.year + 1, _years),
+        (_SPREADSHEET, _DAY_ZERO + today.timestamp() / 86_400 + 1, _days),
+    ):
+        if least >= first and most <= last and (bare is _days or filled.str.contains(r"^\d{4}$").all()):
+            if not named and (most > ahead or _all_differ(filled)):
+                return Bare(_since_1970(numbers), "seconds since 1970", True)
+            return replace(bare(numbers), doubtful=not named and bare is _days)
     for length, pattern in ((8, "%Y%m%d"), (14, "%Y%m%d%H%M%S")):
         if len(filled) and bool(filled.str.contains(rf"^(19|20)\d{{{length - 2}}}$").all()):
             made = digits.str.to_datetime(pattern, time_unit="us", time_zone="UTC", strict=False, exact=True)
-            return (made, "dates such as 20230512") if made.null_count() == series.null_count() else None
+            whole = made.null_count() == series.null_count()
+            return Bare(made, "dates such as 20230512") if whole else None
     return None
+
+
+def _all_differ(filled: pl.Series) -> bool:
+    """Whether many cells are whole numbers, hardly one of them twice."""
+    n, whole = len(filled), not filled.str.contains(".", literal=True).any()
+    return whole and n >= _OWN[0] and filled.n_unique() > _OWN[1] * n
+
+
+def _years(numbers: pl.Series) -> Bare:
+    years = numbers.set(~numbers.is_between(1, 9999).fill_null(False), None).cast(pl.Int32, strict=False)
+    return Bare(pl.select(pl.datetime(years, 1, 1, time_zone="UTC")).to_series(), "years")
+
+
+def _days(numbers: pl.Series) -> Bare:
+    return Bare(_since_1970((numbers - _DAY_ZERO) * 86_400), "days since 1899-12-30, as spreadsheets count")
+
+
+def _in_unit(series: pl.Series, unit: str) -> Bare | None:
+    """The moments of a column of numbers in this unit; None where it holds something else."""
+    numbers = series.cast(pl.Float64, strict=False)
+    if numbers.null_count() == len(numbers):
+        return None
+    if unit in ("days", "years"):
+        return _days(numbers) if unit == "days" else _years(numbers)
+    return Bare(_moments(numbers * UNITS[unit]), f"{unit} since 1970")
 
 
 def day_order(text: pl.Series) -> str:

@@ -53,7 +53,8 @@ class Source:
 
     `rows` (n,) int64 is each row's number in its file, `file_of` (n,) int64 the position of that file in
     `files`. damaged: column -> (n,) which of its cells are text that is not UTF-8, and so are null. about:
-    format, encoding, delimiter, compressed. notes: what else the user should know.
+    format, encoding, delimiter, compressed. notes: what else the user should know. rivals: part -> the
+    columns of a table without a header that could have played it too.
     """
 
     files: tuple[str, ...]
@@ -64,6 +65,7 @@ class Source:
     about: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     damaged: Mapping[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
+    rivals: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

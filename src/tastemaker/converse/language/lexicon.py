@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib.resources import files
@@ -16,6 +16,7 @@ from tastemaker.converse.catalogue import Field
 from tastemaker.converse.constraints import Clause, Constraint
 from tastemaker.converse.reading.vocabulary import Vocabulary, spoken
 
+_WORD = re.compile(r"\w+")
 QUOTES = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "„": '"'})
 
 
@@ -31,11 +32,14 @@ class Words:
 
 @dataclass(frozen=True, eq=False)
 class Lexicon:
-    """The words of every field, and the phrases that point at an attachment."""
+    """The words of every field, and the phrases that point at an attachment. titles: the words of each name
+    of an item, folded.
+    """
 
     known: Mapping[str, Field]
     fields: Mapping[str, Words]
     media: Mapping[str, tuple[str, ...]]
+    titles: frozenset[str] = frozenset()
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -48,6 +52,28 @@ class Lexicon:
         said = {spoken(value) for field in self.known.values() for value in field.values if len(value) > 2}
         parts = sorted(map(re.escape, said), key=len, reverse=True)
         return re.compile(rf"(?<!\w)(?:{'|'.join(parts) or '(?!)'})(?!\w)", re.IGNORECASE)
+
+    @cached_property
+    def _longest(self) -> int:
+        return max((title.count(" ") + 1 for title in self.titles), default=0)
+
+    def names_title(self, text: str) -> bool:
+        """Whether a text names an item in whole words; by one word only where that has a capital inside a
+        sentence, or quotes.
+        """
+        text = plain(text)
+        hits = list(_WORD.finditer(text))
+        words = [hit.group().casefold() for hit in hits]
+        for at, hit in enumerate(hits):
+            before = text[: hit.start()]
+            if words[at] in self.titles and (
+                (hit.group()[0].isupper() and re.search("[a-z,;] $", before)) or before.endswith('"')
+            ):
+                return True
+            ends = range(at + 2, min(at + self._longest, len(words)) + 1)
+            if any(" ".join(words[at:end]) in self.titles for end in ends):
+                return True
+        return False
 
 
 @lru_cache(maxsize=1)
@@ -64,10 +90,11 @@ def plain(text: str) -> str:
     return re.sub(r"\s+", " ", text.translate(QUOTES)).strip()
 
 
-def build(fields: Mapping[str, Field]) -> Lexicon:
-    """The lexicon of a catalogue."""
+def build(fields: Mapping[str, Field], names: Iterable[str] = ()) -> Lexicon:
+    """The lexicon of a catalogue with these fields, and these names of items."""
     media = {kind: tuple(said) for kind, said in language_file()["media"].items()}
-    return Lexicon(fields, {name: _words(name) for name in fields}, media)
+    titles = frozenset(" ".join(_WORD.findall(plain(name).casefold())) for name in names) - {""}
+    return Lexicon(fields, {name: _words(name) for name in fields}, media, titles)
 
 
 def _words(name: str) -> Words:

@@ -69,11 +69,14 @@ def say(
     """One of the texts of a rule, drawn out; `who` fixes what a rule stands for. Unknown rules raise
     KeyError.
 
-    lexicon: the text, without what its slots hold, is drawn anew while a reader takes a wish out of it.
+    lexicon: the text, without what its slots hold, is drawn anew while a reader takes a wish out of it, or it
+    names an item: who is called as a tune is ("my sister Petronella") would give that tune away.
     """
     text = _frame(name, rng, who)
-    for _ in range(_TRIES):
-        if lexicon is None or not any(c.kind != "prefer" for c in heard(lexicon, _SLOT.sub("it", text))):
+    for _ in range(_TRIES if lexicon else 0):
+        assert lexicon is not None
+        own = _SLOT.sub("it", text)
+        if not lexicon.names_title(own) and all(c.kind == "prefer" for c in heard(lexicon, own)):
             break
         text = _frame(name, rng, who)
     for slot, words in {**given, **slots}.items():
@@ -104,9 +107,9 @@ def _tidy(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def persona(rng: np.random.Generator) -> dict[str, str]:
+def persona(rng: np.random.Generator, lexicon: Lexicon | None = None) -> dict[str, str]:
     """Who speaks throughout a conversation: a calling, a companion, and a style."""
-    drawn = {name: _lower(say(name, rng)) for name in ("who", "with")}
+    drawn = {name: _lower(say(name, rng, lexicon=lexicon)) for name in ("who", "with")}
     return drawn | {"style": _drawn(STYLES, rng)}
 
 

@@ -60,7 +60,7 @@ class Numbers:
 
     def _bounds(self, text: Text, name: str, before: str, behind: str, sign: str) -> None:
         number = (rf"(?:{sign})" if sign else "") + NUMBER
-        loose = r"[^.;!?\d]{0,12}?" if before else ""
+        loose = r"(?:(?!\b(?:or|and)\b)[^.;!?\d]){0,12}?" if before else ""
         for hit in text.each(rf"{before}(?:between |from )?{number} ?(?:and|to|-) ?{number}{behind}"):
             low, high = sorted(figure(part) for part in hit.groups()[:2])
             text.add(hit.start(), Change("add", "must", Clause(name, "between", (low, high))))

@@ -1,8 +1,8 @@
-"""Values that belong together ("a jig in D and a reel in G"): read, kept with the other constraints,
+"""Values that belong together ("a jig in D and a reel at 100 bpm"): read, kept with the other constraints,
 narrowed, widened and taken back.
 
-Such a constraint compares with `either`; each of its ways demands some (field, value) at once. The values of
-the fields that all ways have stand beside it as constraints of their own.
+Such a constraint compares with `either`; each of its ways demands some (field, value) at once. The words of
+the fields that all ways have stand beside it as constraints of their own; numbers do not.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tastemaker.converse.constraints import Change, Clause, Constraint
 from tastemaker.converse.reading.numbers import among
 from tastemaker.converse.reading.passage import Text
 from tastemaker.converse.reading.vocabulary import Surface
-from tastemaker.schema.values import EITHER
+from tastemaker.schema.values import EITHER, SPAN
 
 Spot = tuple[int, int, Surface]
 Group = Sequence[Spot]  # values of one field, joined by "or" or "and"
@@ -68,8 +68,13 @@ def read_together(text: Text, groups: Sequence[Group], fields: Mapping[str, Fiel
         spots = [spot for part in run for group in part for spot in group]
         of_all = frozenset.intersection(*(frozenset(map(_name, part)) for part in run))
         several = [name for name in of_all if len({s[2].value for s in spots if s[2].field == name}) > 1]
-        beside = {group[0][0] for part in run for group in part if _name(group) not in of_all}
-        wished = all(fields[spot[2].field].kind == "word" and not text.negated(spot[0]) for spot in spots)
+        beside = {
+            group[0][0]
+            for part in run
+            for group in part
+            if _name(group) not in of_all or fields[_name(group)].kind == "number"
+        }
+        wished = all(fields[spot[2].field].kind != "words" and not text.negated(spot[0]) for spot in spots)
         if (
             len(run) > 1
             and (beside or len(several) > 1)
@@ -78,6 +83,48 @@ def read_together(text: Text, groups: Sequence[Group], fields: Mapping[str, Fiel
         ):
             result.append(Together(spots[0][0], _either(run), frozenset(beside)))
     return result
+
+
+def numbers_of(text: Text, fields: Mapping[str, Field]) -> list[Group]:
+    """The spans of numbers that were read, as groups of one value."""
+    groups: list[Group] = []
+    for at, change in text.changes:
+        clause = change.clause
+        number = clause.field in fields and fields[clause.field].kind == "number"
+        if number and (change.op, change.kind) == ("add", "must"):
+            run = re.compile("\x00+").match(text.text, at)
+            surface = Surface(clause.field, _span(clause), re.compile(""), 0)
+            groups.append([(at, at if run is None else run.end(), surface)])
+    return groups
+
+
+def _span(clause: Clause) -> str:
+    low, high = clause.value if clause.cmp == "between" else (clause.value, clause.value)  # type: ignore[misc]
+    return f"{SPAN}{'' if clause.cmp == 'le' else low}{SPAN}{'' if clause.cmp == 'ge' else high}"
+
+
+def clause_of(name: str, value: str) -> Clause:
+    """The clause that a (field, value) of a way demands."""
+    if not value.startswith(SPAN):
+        return Clause(name, "eq", value)
+    _, low, high = value.split(SPAN)
+    if low and high:
+        return Clause(name, "between", (float(low), float(high)))
+    return Clause(name, "ge", float(low)) if low else Clause(name, "le", float(high))
+
+
+def for_each(text: Text, groups: Sequence[Group]) -> str:
+    """What to say of "a reel or a jig in D", where D was taken for both; empty where nothing is unclear."""
+    for group, following in pairwise(groups):
+        if len(group) < 2 or text.negated(group[0][0]) or not _of_it(text, group, following):
+            continue
+        listed = re.search(r"\b(?:or|and)\s+(?:an?|some)\s", text.whole[group[-2][1] : group[-1][0]])
+        between = text.whole[group[-1][1] : following[0][0]]
+        if listed and ATTACHED.fullmatch(between):
+            first, last = (text.whole[spot[0] : spot[1]] for spot in (group[0], group[-1]))
+            tail = text.whole[group[-1][1] : following[-1][1]].strip()
+            return f"I took “{tail}” for each; if it is for the last alone, say “{last} {tail} or {first}”."
+    return ""
 
 
 def refused_together(text: Text, groups: Sequence[Group], fields: Mapping[str, Field]) -> list[Together]:
@@ -144,7 +191,10 @@ def _name(group: Group) -> str:
 
 
 def _of_it(text: Text, group: Group, following: Group) -> bool:
-    return OF_IT.match(text.whole[group[-1][1] : following[0][1]]) is not None
+    """Whether a value says more of the one before it: "jig in D", "jigs under 100 bpm"."""
+    between = text.whole[group[-1][1] : following[0][0]]
+    number = following[0][2].value.startswith(SPAN) and between in (" ", "s ")
+    return number or OF_IT.match(text.whole[group[-1][1] : following[0][1]]) is not None
 
 
 def _listed(text: Text, parts: Sequence[Sequence[Group]]) -> bool:
@@ -181,8 +231,8 @@ def ways_of(clause: Clause) -> list[Way]:
 
 
 def shared(clause: Clause) -> dict[str, set[str]]:
-    """The fields that all ways of an `either` have, with their values."""
-    ways = [dict(way) for way in ways_of(clause)]
+    """The fields of words that all ways of an `either` have, with their values."""
+    ways = [{name: value for name, value in way if not value.startswith(SPAN)} for way in ways_of(clause)]
     return {name: {way[name] for way in ways} for name in ways[0] if all(name in way for way in ways)}
 
 
@@ -246,7 +296,7 @@ def _narrowed(active: Sequence[Constraint], either: Constraint) -> list[Constrai
         return [*narrowed, replace(either, clause=clause)]
     own = {c.clause.field for c in narrowed if c.kind == either.kind}
     return narrowed + [
-        Constraint(either.kind, Clause(name, "eq", value)) for name, value in kept[0] if name not in own
+        Constraint(either.kind, clause_of(name, value)) for name, value in kept[0] if name not in own
     ]
 
 

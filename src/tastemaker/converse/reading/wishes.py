@@ -24,7 +24,9 @@ from tastemaker.converse.reading.passage import (
 from tastemaker.converse.reading.together import (
     Spot,
     backed,
+    for_each,
     lifted,
+    numbers_of,
     read_together,
     refused_together,
     values_of,
@@ -46,7 +48,8 @@ class Heard:
     """What one message says. changes: to the active constraints, in order. restart: all before is taken back.
 
     left: the message with what was read blanked by NUL. moods: words that ask softly. values: each (field,
-    value) that was named. further: it goes on with what was asked before ("and ...").
+    value) that was named. further: it goes on with what was asked before ("and ..."). unclear: what to say of
+    a value that may have been meant for the last of several alone.
     """
 
     changes: tuple[Change, ...] = ()
@@ -55,6 +58,7 @@ class Heard:
     moods: tuple[str, ...] = ()
     values: tuple[tuple[str, str], ...] = ()
     further: bool = False
+    unclear: str = ""
 
 
 Facts = Callable[[int, str], Value]
@@ -78,12 +82,11 @@ class Wishes:
         self._likenesses(text, focus)
         self._comparatives(text, focus)
         self._numbers.ranges(text)
-        values = self._values(text)
+        values, unclear = self._values(text)
         moods = self._moods(text)
         ordered = [change for _, change in sorted(text.changes, key=lambda entry: entry[0])]
-        return Heard(
-            tuple(_consistent(ordered)), restart, text.text, moods, values, bool(FURTHER.search(text.whole))
-        )
+        further = bool(FURTHER.search(text.whole))
+        return Heard(tuple(_consistent(ordered)), restart, text.text, moods, values, further, unclear)
 
     def _drops(self, text: Text) -> None:
         for name, nouns in self.vocabulary.nouns.items():
@@ -189,9 +192,12 @@ class Wishes:
         wanted = wanted or (scale.words[:1] if down else scale.words[-1:])
         return [among(scale.field, wanted)]
 
-    def _values(self, text: Text) -> tuple[tuple[str, str], ...]:
-        """Values by name or everyday word, longest first; "a or b" of one field is one constraint."""
-
+    def _values(self, text: Text) -> tuple[tuple[tuple[str, str], ...], str]:
+        """Values by name or everyday word, longest first; "a or b" of one field is one constraint. And what
+        is not clear of them.
+        """
+        fields = self.vocabulary.fields
+        numbers = numbers_of(text, fields)
         spots: list[Spot] = []
         for surface in self.vocabulary.surfaces:
             for hit in list(surface.pattern.finditer(text.text)):
@@ -212,11 +218,12 @@ class Wishes:
                 groups[-1].append(spot)
             else:
                 groups.append([spot])
-        fields = self.vocabulary.fields
-        together = [*read_together(text, groups, fields), *refused_together(text, groups, fields)]
+        both = sorted([*groups, *numbers], key=lambda group: group[0][0])
+        together = [*read_together(text, both, fields), *refused_together(text, groups, fields)]
+        spent = frozenset[int]().union(*(values_together.starts for values_together in together))
+        text.changes = [entry for entry in text.changes if entry[0] not in spent]
         for values_together in together:
             text.add(values_together.at, values_together.change)
-        spent = frozenset[int]().union(*(values_together.starts for values_together in together))
         wanted: dict[
             str, tuple[int, int, tuple[str, ...]]
         ] = {}  # field -> start, end, values of one value each
@@ -232,10 +239,10 @@ class Wishes:
             kind = "must_not" if text.negated(start) and not self._freed(text, groups, place) else "must"
             values = tuple(dict.fromkeys(spot[2].value for spot in group))
             several = self.vocabulary.fields[surface.field].kind == "words"
-            both = several and any(
+            all_of_them = several and any(
                 re.search(r"\band\b|\bwith\b", text.whole[a[1] : b[0]]) for a, b in pairwise(group)
             )
-            if kind == "must_not" or both:
+            if kind == "must_not" or all_of_them:
                 for value in values:
                     cmp = "contains" if several else "eq"
                     text.add(start, Change("add", kind, Clause(surface.field, cmp, value)))  # type: ignore[arg-type]
@@ -252,7 +259,8 @@ class Wishes:
                 wanted[surface.field] = at, group[-1][1], tuple(dict.fromkeys(values))
         for name, (at, _, values) in wanted.items():
             text.add(at, among(name, values))
-        return tuple((spot[2].field, spot[2].value) for spot in spots)
+        unclear = "" if together else for_each(text, both)
+        return tuple((spot[2].field, spot[2].value) for spot in spots), unclear
 
     def _freed(self, text: Text, groups: Sequence[Sequence[Spot]], place: int) -> bool:
         """Whether a refusal before has ended: "neither major nor minor, 6/8", but "not slow, sad or in D"."""

@@ -72,7 +72,7 @@ class RuleChat:
 
     def _listen(self, view: ListenerView, request: Request[Any]) -> ListenerAnswer:
         """The first drawn message that is read back as it was meant; the last one when none is."""
-        who = persona(generator(self.seed, "persona", request.unit))
+        who = persona(generator(self.seed, "persona", request.unit), self.lexicon)
         played = [turn.played.title for turn in view.dialogue if turn.played is not None]
         mentions = tuple(
             Mention(handle, handle, (title,)) for (handle, _), title in zip(view.names, played, strict=False)

@@ -103,7 +103,7 @@ def open_env(folder: Path, settings: RunSettings, report: Report) -> Conversatio
     catalogue = build_catalogue(pipeline.workspace, data)
     artefacts = Artefacts(pipeline, settings.seed)
     report("catalogue", 1, 3, "search")
-    lexicon = build(catalogue.fields)
+    lexicon = build(catalogue.fields, (name for name, _ in catalogue.folded_names))
     match = Matcher(catalogue.item_ids, catalogue.columns, artefacts.similar)
     shows = settings.model != RULES and settings.kinds
     tools = Tools(

@@ -61,7 +61,8 @@ def export_run(
         else:
             data = Pipeline(store, lambda *_: None).data
             catalogue = build_catalogue(store, data)
-            about = training.Exporting(key, catalogue, build(catalogue.fields))
+            names = (name for name, _ in catalogue.folded_names)
+            about = training.Exporting(key, catalogue, build(catalogue.fields, names))
             count = write_lines(path, training.FORMATS[kind](conversations, about))
     text = f"{count:,} rows in {place}"
     if left_out:

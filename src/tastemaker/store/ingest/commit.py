@@ -157,7 +157,7 @@ def _tables(
         if path is not None
     }
     _check_columns(sources, own, settings)
-    settings = _without_header(sources, settings)
+    sources, settings = _without_header(sources, settings)
     try:
         _write_tables(folder, sources, own, inputs, settings, forgotten)
     except ArtifactError:
@@ -167,9 +167,13 @@ def _tables(
     return folder, False
 
 
-def _without_header(sources: Mapping[str, Source], settings: IngestSettings) -> IngestSettings:
-    """The settings with columns for the parts of files that were found to have no header."""
-    columns = dict(settings.columns)
+def _without_header(
+    sources: Mapping[str, Source], settings: IngestSettings
+) -> tuple[dict[str, Source], IngestSettings]:
+    """The settings with columns for the parts of files that were found to have no header, and the sources
+    with those that could have played them too.
+    """
+    columns, result = dict(settings.columns), dict(sources)
     for name, source in sources.items():
         if source.about.get("header", True):
             continue
@@ -182,10 +186,11 @@ def _without_header(sources: Mapping[str, Source], settings: IngestSettings) -> 
             )
             known = ids_of(sources["items"], items) if items in sources["items"].table.column_names else None
             parts = {} if known is None else layout.events_by_content(source, known.drop_nulls())
-        for part, column in parts.items():
+        for part, fit in parts.items():
             if settings.column(name, part) is None:
-                columns[f"{name}.{part}"] = column
-    return replace(settings, columns=columns)
+                columns[f"{name}.{part}"] = fit[0]
+        result[name] = replace(source, rivals={part: fit[1:] for part, fit in parts.items()})
+    return result, replace(settings, columns=columns)
 
 
 def _write_tables(

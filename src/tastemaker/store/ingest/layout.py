@@ -4,7 +4,7 @@ and of optional parts by how a name begins or ends. Every choice ends as a note 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import polars as pl
 
@@ -37,23 +37,29 @@ _TEXTS = (
 _GROUPS = ("genre", "genres", "category", "categories", "tag", "tags", "type", "class", "group", "department")
 
 
-def items_by_content(source: Source) -> dict[str, str]:
-    """Part -> column of a table of items without a header: the first column whose cells stand once are the
-    ids, the first other words the title, long ones the text, words that come back or are lists the
-    attributes; a column of dates says since when.
+Parts = dict[str, list[str]]  # part -> the columns that could play it, best first
+
+
+def items_by_content(source: Source) -> Parts:
+    """The parts of a table of items without a header: the first column whose cells stand once are the ids,
+    the first other words the title, long ones the text, words that come back or are lists the attributes; a
+    column of dates says since when.
     """
     cells = {column: guesses.ids_of(source, column, _HEAD) for column in source.table.column_names}
-    parts: dict[str, str] = {}
+    parts: Parts = {}
     for column, text in cells.items():
         filled = text.drop_nulls()
         if filled.is_empty() or _urls(filled):
             continue
-        if "item_id" not in parts and text.null_count() == 0 and _once(text):
-            parts["item_id"] = column
+        ids = text.null_count() == 0 and _once(text)
+        if "item_id" not in parts and ids:
+            parts["item_id"] = [column]
         elif _moments(source, column) is not None:
-            parts.setdefault("created_at", column)
+            parts.setdefault("created_at", []).append(column)
         elif not _numbers(filled):
-            parts.setdefault(_part_of(filled, "title" in parts), column)
+            parts.setdefault(_part_of(filled, "title" in parts), []).append(column)
+        elif ids:
+            parts["item_id"].append(column)
     return parts if "item_id" in parts else {}
 
 
@@ -65,17 +71,27 @@ def _part_of(filled: pl.Series, titled: bool) -> str:
     return "text" if titled and _length(filled) > _PROSE else "title"
 
 
-def events_by_content(source: Source, known: pl.Series) -> dict[str, str]:
-    """Part -> column of a table of events without a header. Items are the column with most of the ids in
-    `known`; people the first other column whose cells come back and are about as varied as those of any.
-    Empty where one of the two is not found.
+def events_by_content(source: Source, known: pl.Series) -> Parts:
+    """The parts of a table of events without a header. Items are the column with most of the ids in `known`;
+    people the first other column whose cells come back and are about as varied as those of any. Empty where
+    one of the two is not found, also when numbers that could be times are not taken for times.
     """
     columns = source.table.column_names
     times = {column: moments for column in columns if (moments := _moments(source, column)) is not None}
-    free = [column for column in columns if column not in times]
-    item = _items(source, free, known)
-    if item is None:
+    numbers = [column for column in times if _numbers(guesses.ids_of(source, column, _HEAD).drop_nulls())]
+    for left_out in ([], *([column] for column in numbers), numbers):
+        parts = _events(source, known, {name: times[name] for name in times if name not in left_out})
+        if parts:
+            return parts
+    return {}
+
+
+def _events(source: Source, known: pl.Series, times: Mapping[str, pl.Series]) -> Parts:
+    free = [column for column in source.table.column_names if column not in times]
+    items = _items(source, free, known)
+    if not items:
         return {}
+    item = items[0]
     cells = {column: guesses.ids_of(source, column, _HEAD) for column in free if column != item}
     kinds = [column for column, text in cells.items() if _kinds(text.drop_nulls())]
     people = [
@@ -90,23 +106,18 @@ def events_by_content(source: Source, known: pl.Series) -> dict[str, str]:
         return {}
     most = max(cells[column].n_unique() for column in people)
     parts = {
-        "user_id": next(column for column in people if cells[column].n_unique() >= most / 2),
-        "item_id": item,
+        "user_id": sorted(people, key=lambda column: cells[column].n_unique() < most / 2),
+        "item_id": items,
+        "timestamp": sorted(times, key=lambda column: -times[column].n_unique()),
+        "kind": kinds,
+        "value": [column for column, text in cells.items() if _ratings(text)],
     }
-    rated = [column for column, text in cells.items() if _ratings(text)]
-    for part, fit in (
-        ("timestamp", sorted(times, key=lambda column: -times[column].n_unique())),
-        ("kind", kinds),
-        ("value", rated),
-    ):
-        if fit:
-            parts[part] = fit[0]
-    return parts
+    return {part: fit for part, fit in parts.items() if fit}
 
 
-def _items(source: Source, columns: list[str], known: pl.Series) -> str | None:
-    """The column of item ids; where ids of people and items are numbers alike, people come first, as they do
-    in the files that everybody knows.
+def _items(source: Source, columns: list[str], known: pl.Series) -> list[str]:
+    """The columns that item ids could be in, the likeliest first; where ids of people and items are numbers
+    alike, people come first, as they do in the files that everybody knows. Empty where it is not clear.
     """
     shares = {}
     for column in columns:
@@ -114,9 +125,11 @@ def _items(source: Source, columns: list[str], known: pl.Series) -> str | None:
         if not _ratings(ids):
             shares[column] = guesses.share(ids.is_in(known.implode()))
     fit = [column for column, part in shares.items() if part >= 0.5]
-    best = max(fit, key=lambda column: shares[column], default=None)
-    alike = [column for column in fit if best is not None and shares[column] > shares[best] - 0.1]
-    return alike[1] if len(alike) == 2 else best if len(alike) == 1 else None
+    best = max(fit, key=lambda column: shares[column], default="")
+    alike = [column for column in fit if shares[column] > shares[best] - 0.1]
+    if len(alike) not in (1, 2):
+        return []
+    return [alike[-1], *(column for column in fit if column != alike[-1])]
 
 
 def optional_parts(

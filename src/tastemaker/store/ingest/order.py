@@ -172,27 +172,37 @@ def describe_times(rows: Rows, kept: pl.DataFrame) -> None:
         rows.notes.append(
             f"{doubled:,} rows say what another says (person, item, time, kind, value); they were kept"
         )
-    understood["times"]["unit"] = unit = _unit(rows.source.table.column(rows.names["timestamp"]))
+    name = rows.names["timestamp"]
+    understood["times"]["unit"] = unit = _unit(rows, name)
     times = span(kept["timestamp"])
     if times is not None and (times[0] < _EARLY or times[1] > datetime.now(UTC) + _LATE):
         rows.notes.append(
             f"times run from {times[0]:%Y-%m-%d} to {times[1]:%Y-%m-%d}: check the unit of"
-            f" '{rows.names['timestamp']}', which was read as {unit}"
+            f" '{name}', which was read as {unit}; --time-unit says otherwise"
         )
 
 
-def _unit(column: pa.ChunkedArray) -> str:
-    """How the times of a column are written."""
+def _unit(rows: Rows, name: str) -> str:
+    """How the times of a column are written; a note says so where they may be something else."""
+    column = rows.source.table.column(name)
     kind = column.type
     if pa.types.is_temporal(kind):
         return "dates" if pa.types.is_date(kind) else "timestamps"
-    bare = values.bare_dates(values.series_of(column, "timestamp"))
+    numbers, wrong = values.as_number(column, name)
+    if rows.settings.time_unit is not None and not wrong.all():
+        return rows.settings.time_unit
+    bare = values.bare_dates(values.series_of(column, name), name)
+    if bare is not None and bare.doubtful:
+        other = "days" if bare.written.startswith("seconds") else "seconds"
+        rows.notes.append(
+            f"'{name}' holds numbers from {numbers.min():g} to {numbers.max():g}, which may be days, years or"
+            f" seconds: they were read as {bare.written}; --time-unit {other} says otherwise"
+        )
     if bare is not None:
-        return bare[1]
-    numbers, wrong = values.as_number(column, "timestamp")
+        return bare.written
     filled = numbers.drop_nulls()
     if len(filled) <= int(wrong.sum()):
-        return values.day_order(values.as_text(column, "timestamp")) or "ISO 8601 text"
+        return values.day_order(values.as_text(column, name)) or "ISO 8601 text"
     size = float(np.median(filled.abs().to_numpy()))
     units = ((1e11, "seconds"), (1e14, "milliseconds"), (1e17, "microseconds"))
     unit = next((name for limit, name in units if size < limit), "nanoseconds") + " since 1970"

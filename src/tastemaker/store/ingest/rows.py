@@ -32,7 +32,7 @@ class IngestSettings:
 
     columns: part -> column of the file, instead of a guess; "items.title" names the table too. encoding: of
     text files. positive: the kinds that count as wanted, and no others. scale: lowest and highest rating that
-    can be given.
+    can be given. time_unit: of numbers in the times of events, one of `schema.values.TIME_UNITS`.
     """
 
     longest_text: int = 200_000
@@ -42,10 +42,14 @@ class IngestSettings:
     encoding: str | None = None
     positive: Sequence[str] = ()
     scale: Sequence[float] | None = None
+    time_unit: str | None = None
 
     def __post_init__(self) -> None:
         if self.longest_text < 1 or self.longest_id < 1:
             raise InputError("longest_text and longest_id must be at least 1")
+        if self.time_unit not in (None, *values.TIME_UNITS):
+            units = ", ".join(values.TIME_UNITS)
+            raise InputError(f"--time-unit {self.time_unit}: there is no such unit; choose from {units}")
         object.__setattr__(self, "positive", tuple(kind_of(kind).name for kind in self.positive))
         if self.scale is not None:
             object.__setattr__(self, "scale", (float(self.scale[0]), float(self.scale[1])))
@@ -346,9 +350,10 @@ class Rows:
 
     def time(self, name: str, years: bool = False, needed: bool = False) -> pl.Series:
         """A column of moments; where `needed`, a row whose time cannot be read is refused."""
+        unit = self.settings.time_unit if name == "timestamp" else None
 
         def read(column: pa.ChunkedArray, theirs: str) -> tuple[pl.Series, pl.Series]:
-            times, wrong = values.as_time(column, theirs, years)
+            times, wrong = values.as_time(column, theirs, years, unit)
             text = values.as_text(column, theirs) if wrong.any() else None
             nothing = text.is_in(list(values.NULL_WORDS)) if text is not None else None
             return times, wrong if nothing is None else wrong & ~nothing.fill_null(False)
@@ -357,7 +362,7 @@ class Rows:
         if needed:
             column = self.column(name)
             if column is not None:
-                times, wrong = values.as_time(column, self.names[name], years)
+                times, wrong = values.as_time(column, self.names[name], years, unit)
                 self.refuse(self.damaged(name), name, NOT_UTF8)
                 self.refuse(wrong, name, reason)
                 return times

@@ -4,6 +4,7 @@ order.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -118,7 +119,7 @@ def ingest_interactions(
     shares = {} if known is None else _shares(rows, known)
     for part, read in (
         ("position", values.as_whole),
-        ("timestamp", values.as_time),
+        ("timestamp", partial(values.as_time, unit=settings.time_unit)),
         ("value", values.as_score),
     ):
         rows.settle(part, read)
@@ -198,6 +199,8 @@ def _shares(rows: Rows, known: pl.Series) -> dict[str, float]:
     if not rows.n:
         return shares
     rows.names["item_id"] = best = max(shares, key=lambda column: shares[column])
+    rivals = rows.source.rivals.get("item_id", ())
+    shares |= {column: _share_known(guesses.ids_of(rows.source, column), known) for column in rivals}
     other = guesses.likely_items(rows.source, known) if shares[best] < 0.5 else None
     if other is None or other[0] in shares or other[1] <= 2 * shares[best]:
         return shares
@@ -234,7 +237,8 @@ def _roles(rows: Rows, shares: dict[str, float]) -> dict[str, dict[str, Any]]:
     """
     roles: dict[str, dict[str, Any]] = {}
     for part, column in rows.names.items():
-        others = [other for other in rows.candidates.get(part, ()) if other not in rows.names.values()]
+        fit = (*rows.candidates.get(part, ()), *rows.source.rivals.get(part, ()))
+        others = [other for other in fit if other not in rows.names.values()]
         others.sort(key=lambda other: -shares.get(other, 0.0) if part == "item_id" else 0.0)
         roles[part] = {"column": column, "runner_up": others[0] if others else None}
         if part == "item_id" and shares:
