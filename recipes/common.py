@@ -85,7 +85,7 @@ def read_arguments(found: Arguments, name: str) -> argparse.Namespace:
     """Parse and make the folder; a quick run has a folder of its own, so that it never passes for the full
     one.
     """
-    arguments = found.parse_args()
+    arguments: argparse.Namespace = found.parse_args()
     if arguments.out is None:
         arguments.out = Path("runs") / (name + ("-quick" if arguments.quick else ""))
     arguments.out.mkdir(parents=True, exist_ok=True)

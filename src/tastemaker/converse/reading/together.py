@@ -99,8 +99,10 @@ def numbers_of(text: Text, fields: Mapping[str, Field]) -> list[Group]:
 
 
 def _span(clause: Clause) -> str:
-    low, high = clause.value if clause.cmp == "between" else (clause.value, clause.value)  # type: ignore[misc]
-    return f"{SPAN}{'' if clause.cmp == 'le' else low}{SPAN}{'' if clause.cmp == 'ge' else high}"
+    if isinstance(clause.value, tuple):
+        low, high = clause.value
+        return f"{SPAN}{low}{SPAN}{high}"
+    return f"{SPAN}{SPAN}{clause.value}" if clause.cmp == "le" else f"{SPAN}{clause.value}{SPAN}"
 
 
 def clause_of(name: str, value: str) -> Clause:

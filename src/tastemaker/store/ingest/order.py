@@ -191,19 +191,18 @@ def _unit(rows: Rows, name: str) -> str:
     numbers, wrong = values.as_number(column, name)
     if rows.settings.time_unit is not None and not wrong.all():
         return rows.settings.time_unit
-    bare = values.bare_dates(values.series_of(column, name), name)
+    bare, filled = values.bare_dates(values.series_of(column, name), name), numbers.drop_nulls().to_numpy()
     if bare is not None and bare.doubtful:
         other = "days" if bare.written.startswith("seconds") else "seconds"
         rows.notes.append(
-            f"'{name}' holds numbers from {numbers.min():g} to {numbers.max():g}, which may be days, years or"
+            f"'{name}' holds numbers from {filled.min():g} to {filled.max():g}, which may be days, years or"
             f" seconds: they were read as {bare.written}; --time-unit {other} says otherwise"
         )
     if bare is not None:
         return bare.written
-    filled = numbers.drop_nulls()
     if len(filled) <= int(wrong.sum()):
         return values.day_order(values.as_text(column, name)) or "ISO 8601 text"
-    size = float(np.median(filled.abs().to_numpy()))
+    size = float(np.median(np.abs(filled)))
     units = ((1e11, "seconds"), (1e14, "milliseconds"), (1e17, "microseconds"))
     unit = next((name for limit, name in units if size < limit), "nanoseconds") + " since 1970"
     return unit if not wrong.any() else f"{unit}, and ISO 8601 text"
