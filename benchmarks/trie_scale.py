@@ -18,7 +18,7 @@ import torch
 from recipes.common import command, options
 
 from tastemaker.retrieve.allow import allow, mask
-from tastemaker.retrieve.beam import _children, _Filter, _levels
+from tastemaker.retrieve.beam import _children, _Filter, _moved
 from tastemaker.retrieve.trie import Trie, build_trie
 
 SIZES = (256,) * 4
@@ -42,7 +42,7 @@ def constraint(trie: Trie, beam: int, rng: np.random.Generator) -> dict[str, flo
     stock = mask(trie, rng.random(n) < 0.9, "in stock")
     seen = rng.integers(n, size=200)
     one = allow(trie, stock, seen)
-    levels = _levels(trie, torch.device("cpu"))
+    levels = _moved(trie, trie.tokens, trie.starts, device=torch.device("cpu"))
     found = {"filter": seconds(lambda: allow(trie, stock, seen), 20) * 1e3}
     for level in (1, 2, 3):
         above = len(trie.tokens[level - 1])
@@ -51,7 +51,7 @@ def constraint(trie: Trie, beam: int, rng: np.random.Generator) -> dict[str, flo
         test = _Filter(trie, [one], torch.device("cpu"))
 
         def step() -> int:
-            owner, edge = _children(nodes, live, packed)  # noqa: B023 (called here)
+            owner, edge = _children(nodes, live, packed[1])  # noqa: B023 (called here)
             alive = test.alive(level, owner // nodes.shape[1], edge)  # noqa: B023 (called here)
             return len(edge if alive is None else edge[alive])
 
@@ -76,7 +76,8 @@ def main() -> None:
         tracemalloc.stop()
         packed = sum(array.nbytes for array in (*trie.tokens, *trie.starts)) / 1e6
         costs = ", ".join(f"{name} {value:.2f}" for name, value in constraint(trie, 256, rng).items())
-        memory = f"{peak:>8.0f} {packed:>10.1f} {trie.nbytes / 1e6:>14.1f}"
+        stored = sum(array.nbytes for array in trie.arrays().values()) / 1e6
+        memory = f"{peak:>8.0f} {packed:>10.1f} {stored:>14.1f}"
         print(f"{n:>10,} {took:>8.2f} {memory}  {costs}")
 
 

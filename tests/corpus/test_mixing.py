@@ -48,28 +48,6 @@ def test_sources_alternate_and_the_seed_decides() -> None:
     assert min(halves) >= 10
 
 
-@pytest.mark.parametrize(
-    ("shares", "tokens", "words"),
-    [
-        ({"a": 1.0}, 10, "name the same"),
-        ({"a": 0.5, "b": 0.6}, 10, "sum to 1.1"),
-        ({"a": 1.5, "b": -0.5}, 10, "0 or more"),
-        ({"a": 0.5, "b": 0.5}, 0, "at least 1"),
-        ({"a": float("nan"), "b": 0.5}, 10, "sum to nan"),
-    ],
-)
-def test_bad_shares_are_refused(shares: dict[str, float], tokens: int, words: str) -> None:
-    with pytest.raises(InputError, match=words):
-        mix({"a": source("a", [1], 0), "b": source("b", [1], 1)}, shares, tokens, 0)
-
-
-def test_an_empty_source_with_a_share_is_refused_and_without_one_is_not() -> None:
-    sources = {"a": source("a", [3], 0), "b": source("b", [], 0)}
-    with pytest.raises(InputError, match="source 'b' has no examples"):
-        mix(sources, {"a": 0.5, "b": 0.5}, 10, 0)
-    assert mix(sources, {"a": 1.0, "b": 0.0}, 9, 0)[1] == {"a": 9, "b": 0}
-
-
 def test_targets_stay_in_proportion_to_their_reward_and_every_user_keeps_one() -> None:
     rewards, users = np.array([0.2, 0.8, 0.4, 0.1, 0.05, 0.1]), np.array([0, 0, 0, 1, 2, 2])
     copies = 3_000

@@ -24,7 +24,6 @@ from tastemaker.flows.search import Searcher, item_scorer
 from tastemaker.flows.stages import items as stage
 from tastemaker.flows.stages.tokens import codes_in
 from tastemaker.lm.items import load_items
-from tastemaker.retrieve.evaluation import Lists
 from tastemaker.retrieve.items import ItemScorer
 from tastemaker.store import Workspace
 
@@ -64,7 +63,7 @@ def test_what_is_served_is_the_mean_of_both_models_log_probabilities(pair: Path)
         ids, codes, sizes = codes_in(workspace.artifacts.path("tokens", tokens.fingerprint))
         own_ids, own, own_sizes = codes_in(folder / "member-1")
         assert own_ids == ids and own_sizes == (64, 32, 16)  # of content, three levels
-        contexts = Lists.of([[1, 5, 9], [3]])
+        contexts = Histories.of_lists([[1, 5, 9], [3]])
         parts = [
             ItemScorer(load_items(folder), ids, codes, sizes)(contexts),
             ItemScorer(load_items(folder / "member-1" / "model"), ids, own, own_sizes)(contexts),
@@ -79,7 +78,7 @@ def test_a_new_item_is_shown_and_scores_of_all_items_sum_to_one(pair: Path) -> N
     assert deployment.base.kind == "refit"
     searcher = Searcher.of(deployment)
     assert searcher.score is not None and searcher.new is not None
-    scores: Any = np.exp(searcher.score(Lists.of([[1, 5, 9], [3]])).astype(float))
+    scores: Any = np.exp(searcher.score(Histories.of_lists([[1, 5, 9], [3]])).astype(float))
     assert np.abs(scores.sum(1) - 1).max() < 1e-3 and (scores[:, searcher.new.rows] > 0).all()
     shown = json.loads(_run("recommend", "-w", str(pair), "--history", "t001", "--json"))["rows"]
     assert shown[-1]["item_id"] == "new0" and shown[-1]["source"] == "new"

@@ -33,10 +33,10 @@ def tiny_encoder(tmp_path):
     return model, fast, tmp_path / "encoder"
 
 
-def test_vectors_are_means_of_real_tokens_whatever_the_batch(tiny_encoder):
+def test_vectors_are_means_of_real_tokens_whatever_the_batch(tiny_encoder, tmp_path):
     model, tokenizer, folder = tiny_encoder
     texts = ["a slow air", "reel", "a quick reel in D minor", "", "minor"]
-    embed = sentences.sentence_encoder(folder=folder, batch=2)
+    embed = sentences.sentence_encoder(tmp_path, folder=folder, batch=2)
     vectors = embed(texts)
     assert vectors.shape == (5, 16) and vectors.dtype == np.float32
     for text, vector in zip(texts, vectors, strict=True):
@@ -53,7 +53,7 @@ def test_without_the_package_there_is_no_encoder(monkeypatch, tmp_path):
     monkeypatch.setattr(sentences, "PACKAGE", "no_such_package_at_all")
     assert sentences.sentence_encoder(tmp_path) is None
     with pytest.raises(ModelError, match="sentence encoder"):
-        sentences.sentence_encoder(folder=tmp_path)(["text"])
+        sentences.sentence_encoder(tmp_path, folder=tmp_path)(["text"])
 
 
 def test_unpacking_is_whole_once_and_stays_inside(tmp_path):

@@ -5,22 +5,22 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tastemaker.corpus.events import Histories
 from tastemaker.errors import InputError
 from tastemaker.retrieve.baselines import Lexical, content_knn, cooccurrence, popularity
-from tastemaker.retrieve.evaluation import Lists
 
 
 def test_popularity_counts_training_events() -> None:
-    score = popularity(Lists.of([[0, 1], [1], [1, 2, 2]]), 4)
-    assert score(Lists.of([[3], []])).tolist() == [[1, 3, 2, 0]] * 2
+    score = popularity(Histories.of_lists([[0, 1], [1], [1, 2, 2]]), 4)
+    assert score(Histories.of_lists([[3], []])).tolist() == [[1, 3, 2, 0]] * 2
 
 
 def test_content_neighbours_of_the_last_item_and_of_the_mean() -> None:
     vectors = np.array([[2.0, 0], [0, 3], [1, 1], [np.nan, np.nan]])
     half = 2**-0.5
-    last = content_knn(vectors)(Lists.of([[1, 0], [3], []]))
+    last = content_knn(vectors)(Histories.of_lists([[1, 0], [3], []]))
     np.testing.assert_allclose(last, [[1, 0, half, 0], [0] * 4, [0] * 4], atol=1e-6)
-    mean = content_knn(vectors, "mean")(Lists.of([[1, 0], [0, 0, 1]]))
+    mean = content_knn(vectors, "mean")(Histories.of_lists([[1, 0], [0, 0, 1]]))
     np.testing.assert_allclose(mean, [[half, half, 1, 0], np.array([2, 1, 3 * half, 0]) / 5**0.5], atol=1e-6)
 
 
@@ -35,15 +35,15 @@ def test_cooccurrence_equals_counting_pairs() -> None:
                     pairs[row[a], row[b]] += 1
                     seen[row[a]] += 1
     strength = pairs / np.sqrt(np.outer(seen, seen)) * pairs / (pairs + 5.0)
-    score = cooccurrence(Lists.of(rows), 6)(Lists.of([[2], [1, 4], []]))
+    score = cooccurrence(Histories.of_lists(rows), 6)(Histories.of_lists([[2], [1, 4], []]))
     np.testing.assert_allclose(score[0], strength[2], rtol=1e-5)
     np.testing.assert_allclose(score[1], (strength[4] + 0.8 * strength[1]) / 1.8, rtol=1e-5)
     assert (score[2] == 0).all()
 
 
 def test_pairs_never_cross_users_and_short_training_is_no_error() -> None:
-    score = cooccurrence(Lists.of([[0], [1], [2]]), 3)
-    assert (score(Lists.of([[0]])) == 0).all()
+    score = cooccurrence(Histories.of_lists([[0], [1], [2]]), 3)
+    assert (score(Histories.of_lists([[0]])) == 0).all()
 
 
 def test_word_search_ranks_by_bm25() -> None:
@@ -65,7 +65,7 @@ def test_word_search_ranks_by_bm25() -> None:
     assert found.search(["reel"])[0, 1] == pytest.approx(
         rarity * 2.2 / (1 + 1.2 * (0.25 + 0.75 * 3 / mean)), rel=1e-5
     )
-    neighbours = found.score(Lists.of([[1, 0], []]))
+    neighbours = found.score(Histories.of_lists([[1, 0], []]))
     assert neighbours[0].argsort()[::-1][:2].tolist() == [0, 2] and (neighbours[1] == 0).all()
 
 

@@ -111,7 +111,7 @@ def test_narrow_beam_equals_the_step_as_written(toy: Any, seed: int, beam: int) 
 
 def test_few_allowed_ids_widen_the_beam_until_it_is_exact(toy: Any) -> None:
     trie, model = catalogue(3, 200), toy(SIZES, 1, 3)
-    ids = np.unique(trie.leaf_of_position(trie.position.astype(np.int64)), return_index=True)[1]
+    ids = np.unique(trie.node_of_position(trie.levels - 1, trie.position), return_index=True)[1]
     four, more = allow(trie, include=ids[:16]), allow(trie, include=ids[:17])
     beams = beam_search(model.hidden, model.search(), model.heads, trie, [four], 4)
     assert int(beams.counts[0]) == 16 and beams.exact[0]

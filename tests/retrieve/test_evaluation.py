@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tastemaker.corpus.events import Histories
 from tastemaker.errors import InputError
 from tastemaker.retrieve.evaluation import (
     Lists,
@@ -29,7 +30,7 @@ rows_of_items = st.lists(st.lists(st.integers(0, 6), max_size=8), min_size=1, ma
 @settings(max_examples=50, deadline=None)
 def test_ranks_equal_sorting(rows: list[list[int]], seed: int, remove: bool) -> None:
     rng = np.random.default_rng(seed)
-    contexts, targets = Lists.of(rows), rng.integers(7, size=len(rows))
+    contexts, targets = Histories.of_lists(rows), rng.integers(7, size=len(rows))
     table = rng.integers(4, size=(len(rows), 7)).astype(np.float32)
 
     def score(part: Lists) -> np.ndarray:
@@ -51,7 +52,7 @@ def test_ranks_equal_sorting(rows: list[list[int]], seed: int, remove: bool) -> 
 
 def test_scores_are_left_as_they_were_and_nan_is_refused() -> None:
     scores = np.array([[1.0, 2.0]])
-    assert rank_of_target(scores, np.array([0]), Lists.of([[1]])).tolist() == [1]
+    assert rank_of_target(scores, np.array([0]), Histories.of_lists([[1]])).tolist() == [1]
     assert scores.tolist() == [[1.0, 2.0]]
     with pytest.raises(InputError, match="row 0 holds NaN"):
         rank_of_target(np.array([[np.nan, 1.0]]), np.array([1]))
@@ -60,7 +61,7 @@ def test_scores_are_left_as_they_were_and_nan_is_refused() -> None:
 @given(rows_of_items, st.integers(1, 9))
 @settings(max_examples=40, deadline=None)
 def test_ragged_arrays_are_lists_of_lists(rows: list[list[int]], length: int) -> None:
-    packed = Lists.of(rows)
+    packed = Histories.of_lists(rows)
 
     def unpack(one: Lists) -> list[list[int]]:
         return [one.items[a:b].tolist() for a, b in zip(one.offsets, one.offsets[1:], strict=False)]
@@ -73,7 +74,7 @@ def test_ragged_arrays_are_lists_of_lists(rows: list[list[int]], length: int) ->
 
 def test_swapping_gives_nobody_their_own_history() -> None:
     rows = [[user] for user in range(50)]
-    assert all(a != b for a, b in zip(swapped(Lists.of(rows), 1).items, range(50), strict=True))
+    assert all(a != b for a, b in zip(swapped(Histories.of_lists(rows), 1).items, range(50), strict=True))
 
 
 def test_slices_cover_every_user_once_in_each_family() -> None:

@@ -10,13 +10,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tastemaker.corpus.events import Histories
 from tastemaker.errors import ModelError
 from tastemaker.lm.items import Catalogue, ItemModel, ItemShape, load_items, mixed, residual_rows, save_items
 from tastemaker.lm.items import start_model as started
 from tastemaker.lm.training.item_lesson import ItemLesson
 from tastemaker.retrieve.allow import allow, mask
 from tastemaker.retrieve.candidates import best_of
-from tastemaker.retrieve.evaluation import Lists
 from tastemaker.retrieve.items import ItemScorer
 from tastemaker.retrieve.trie import build_trie
 
@@ -78,7 +78,7 @@ def by_hand(found: ItemScorer, history: list[int]) -> tuple[np.ndarray, np.ndarr
 @pytest.mark.parametrize("history", [[], [3], [1, 25, 7, 7, 2, 9, 11, 4]])
 def test_both_read_outs_equal_a_plain_forward_pass_and_sum_to_one(history: list[int]) -> None:
     found = scorer()
-    own = [part[0].numpy() for part in found.read_outs(Lists.of([history]))]
+    own = [part[0].numpy() for part in found.read_outs(Histories.of_lists([history]))]
     for value, expected in zip(own, by_hand(found, history), strict=True):
         np.testing.assert_allclose(value, expected, atol=1e-4)
         assert np.exp(value).sum() == pytest.approx(1, abs=1e-5)
@@ -93,7 +93,7 @@ def test_the_loss_of_training_is_minus_the_log_probabilities_that_serve() -> Non
         np.array(history), np.ones(5, bool), np.array([0, 5]), found.catalogue, seed=0, dense=0.7
     )
     ((sums, events),) = lesson.sums(found.model, np.array([0]), 0, np.array([0]))
-    before = [found.read_outs(Lists.of([history[:k]])) for k in range(5)]
+    before = [found.read_outs(Histories.of_lists([history[:k]])) for k in range(5)]
     codes, dense = (
         sum(float(parts[k][0, item]) for parts, item in zip(before, history, strict=True)) for k in (0, 1)
     )
@@ -119,9 +119,9 @@ def test_a_residual_is_zero_for_what_training_never_saw_and_never_learns() -> No
 @settings(max_examples=25, deadline=None)
 def test_a_history_scores_the_same_alone_and_among_others(histories: list[list[int]]) -> None:
     found = scorer()
-    together = found(Lists.of(histories))
+    together = found(Histories.of_lists(histories))
     for row, history in enumerate(histories):
-        np.testing.assert_allclose(found(Lists.of([history]))[0], together[row], atol=1e-4)
+        np.testing.assert_allclose(found(Histories.of_lists([history]))[0], together[row], atol=1e-4)
 
 
 @given(
@@ -134,7 +134,7 @@ def test_a_history_scores_the_same_alone_and_among_others(histories: list[list[i
 def test_a_filter_takes_away_and_reorders_nothing(seed: int, gone: set[int], kept: set[int], k: int) -> None:
     found = scorer()
     trie = build_trie(catalogue(30), SIZES)
-    scores = np.round(found(Lists.of([[seed % 30]]))[0], 1)  # with ties
+    scores = np.round(found(Histories.of_lists([[seed % 30]]))[0], 1)  # with ties
     base = mask(trie, np.isin(np.arange(30), list(kept))) if seed % 2 else None
     allowed = allow(trie, base, gone)
     may = [item for item in range(30) if item not in gone and (base is None or item in kept)]
@@ -155,8 +155,8 @@ def test_it_is_written_whole_and_a_damaged_file_is_refused_by_name(tmp_path: Pat
     again = load_items(tmp_path / "model")
     assert again.share == 0.25 and again.items == found.model.items
     np.testing.assert_array_equal(
-        ItemScorer(again, [f"i{k}" for k in range(30)], catalogue(30), SIZES)(Lists.of([[1, 2]])),
-        found(Lists.of([[1, 2]])),
+        ItemScorer(again, [f"i{k}" for k in range(30)], catalogue(30), SIZES)(Histories.of_lists([[1, 2]])),
+        found(Histories.of_lists([[1, 2]])),
     )
     weights = tmp_path / "model" / "model.safetensors"
     damaged = bytearray(weights.read_bytes())

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tastemaker.corpus.events import Histories
 from tastemaker.errors import ArtifactError, InputError
 from tastemaker.retrieve.candidates import Candidates
-from tastemaker.retrieve.evaluation import Lists
 from tastemaker.retrieve.memory import Memory, choose_weight, fit_memory, weighed
 
-TRAIN = Lists.of([[0, 1, 2], [0, 1], [3, 3, 0]])
+TRAIN = Histories.of_lists([[0, 1, 2], [0, 1], [3, 3, 0]])
 
 
 def _candidates(items: list[int], probabilities: list[float]) -> Candidates:
@@ -32,12 +32,14 @@ def test_counts_go_forward_by_one_over_distance() -> None:
 )
 @settings(max_examples=60, deadline=None)
 def test_counts_equal_the_dense_formula(train: list[list[int]], history: list[int]) -> None:
-    memory = fit_memory(Lists.of(train), 8, window=3, decay=0.5)
+    memory = fit_memory(Histories.of_lists(train), 8, window=3, decay=0.5)
     dense = memory.table.toarray()
     expected = sum((0.5**age * dense[item] for age, item in enumerate(reversed(history))), np.zeros(8))
     items = np.array([5, 0, 7, 2, 1])
     np.testing.assert_allclose(memory.counts(np.array(history, np.int64), items), expected[items], atol=1e-6)
-    np.testing.assert_allclose(memory.score(Lists.of([history, []])), [expected, np.zeros(8)], atol=1e-6)
+    np.testing.assert_allclose(
+        memory.score(Histories.of_lists([history, []])), [expected, np.zeros(8)], atol=1e-6
+    )
 
 
 def test_evidence_is_what_the_formula_says_and_a_filter_reorders_nothing() -> None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from tastemaker.corpus.events import Histories
 from tastemaker.errors import ArtifactError, InputError
 from tastemaker.retrieve.evaluation import Lists, last_events, rank_of_target, take
 from tastemaker.retrieve.sasrec import SASRec, SASRecSettings, fit_sasrec
@@ -31,7 +32,7 @@ def cycles(users: int, seed: int = 0) -> tuple[Lists, Target]:
         [int((start + step) % 20) for step in range(rng.integers(1, 9))]
         for start in rng.integers(20, size=users)
     ]
-    train = Lists.of(rows)
+    train = Histories.of_lists(rows)
     return train, Target(train, np.array([(row[-1] + 1) % 20 for row in rows]))
 
 
@@ -57,11 +58,13 @@ def test_an_event_sees_its_own_row_and_nothing_after_it() -> None:
     for row in range(12):
         alone = model.hidden(last_events(take(train, np.array([row])), 6))
         torch.testing.assert_close(together[recent.offsets[row] : recent.offsets[row + 1]], alone)
-    one, other = Lists.of([[1, 2, 3]]), Lists.of([[1, 2, 9]])
+    one, other = Histories.of_lists([[1, 2, 3]]), Histories.of_lists([[1, 2, 9]])
     torch.testing.assert_close(model.hidden(one)[:2], model.hidden(other)[:2])
     assert not torch.allclose(model.hidden(one)[2], model.hidden(other)[2])
     # Order matters, and a position counts from the right end.
-    assert not torch.allclose(model.hidden(Lists.of([[1, 2, 3]]))[2], model.hidden(Lists.of([[2, 1, 3]]))[2])
+    assert not torch.allclose(
+        model.hidden(Histories.of_lists([[1, 2, 3]]))[2], model.hidden(Histories.of_lists([[2, 1, 3]]))[2]
+    )
 
 
 def test_equals_the_padded_formula() -> None:
@@ -78,7 +81,7 @@ def test_equals_the_padded_formula() -> None:
             x = block.forward_norm(normal + block.out(scores.softmax(-1) @ block.value(x)))
             x = x + block.outer(torch.relu(block.inner(x)))
         expected = model.norm(x)
-        found = model.hidden(Lists.of(rows))[[0, 1, 2] if number == 0 else [3]]
+        found = model.hidden(Histories.of_lists(rows))[[0, 1, 2] if number == 0 else [3]]
         torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
 
@@ -87,17 +90,17 @@ def test_learns_who_comes_next() -> None:
     seen: list[dict[str, float]] = []
     settings = SASRecSettings(width=16, length=6, batch=32, epochs=20, patience=20, learning_rate=0.01)
     model = fit_sasrec(train, validation, 20, settings, on_epoch=seen.append)
-    scores = model.score(Lists.of([[4, 5, 6], [18, 19, 0]]))
+    scores = model.score(Histories.of_lists([[4, 5, 6], [18, 19, 0]]))
     assert rank_of_target(scores, np.array([7, 1])).tolist() == [1, 1]
     assert seen[-1]["loss"] < seen[0]["loss"] and max(one["ndcg@10"] for one in seen) > 0.9
 
 
 def test_no_history_scores_nothing_higher_and_batches_agree() -> None:
     model = SASRec(20, SMALL)
-    scores = model.score(Lists.of([[1], [], [2, 3]]))
+    scores = model.score(Histories.of_lists([[1], [], [2, 3]]))
     assert (scores[1] == 0).all() and scores.shape == (3, 20)
-    np.testing.assert_allclose(scores[2], model.score(Lists.of([[2, 3]]))[0], atol=1e-6)
-    assert model.score(Lists.of([])).shape == (0, 20)
+    np.testing.assert_allclose(scores[2], model.score(Histories.of_lists([[2, 3]]))[0], atol=1e-6)
+    assert model.score(Histories.of_lists([])).shape == (0, 20)
 
 
 def test_a_killed_training_goes_on_to_the_same_bits(tmp_path: Path) -> None:
@@ -135,7 +138,7 @@ def test_foreign_or_damaged_states_are_refused(tmp_path: Path) -> None:
 def test_weights_are_stored_and_belong_to_one_shape() -> None:
     model = SASRec(20, SMALL)
     again = SASRec(20, SASRecSettings(width=8, length=6, seed=5)).load(model.arrays())
-    one = Lists.of([[1, 2]])
+    one = Histories.of_lists([[1, 2]])
     assert np.array_equal(model.score(one), again.score(one))
     with pytest.raises(ArtifactError, match="do not fit"):
         SASRec(21, SMALL).load(model.arrays())
@@ -151,4 +154,6 @@ def test_training_leaves_torchs_own_generator_alone() -> None:
 
 def test_one_event_a_person_is_nothing_to_learn_from() -> None:
     with pytest.raises(InputError, match="two training events"):
-        fit_sasrec(Lists.of([[1], []]), Target(Lists.of([]), np.empty(0, np.int64)), 3, SMALL)
+        fit_sasrec(
+            Histories.of_lists([[1], []]), Target(Histories.of_lists([]), np.empty(0, np.int64)), 3, SMALL
+        )

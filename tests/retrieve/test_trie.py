@@ -48,7 +48,8 @@ def test_equals_a_dictionary_of_prefixes(catalogue: tuple[np.ndarray, tuple[int,
                 i for i, row in enumerate(codes) if tuple(map(int, row[: level + 1])) == prefix
             ]
         prefixes = below
-    assert np.array_equal(trie.codes(), codes)
+    of_position = np.repeat(trie.leaf_codes(), np.diff(trie.item_starts), axis=0)
+    assert np.array_equal(of_position[trie.position], codes)
     assert [tuple(map(int, row)) for row in trie.leaf_codes()] == prefixes
     assert np.array_equal(trie.items[trie.position], np.arange(len(codes)))
 

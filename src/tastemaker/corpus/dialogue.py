@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tastemaker.corpus.mixing import pack
+from tastemaker.corpus.mixing import pack_rows
 from tastemaker.errors import InputError
 from tastemaker.lm.vocabulary import Vocabulary
 from tastemaker.stats.random import generator
@@ -156,17 +156,15 @@ def dialogue_examples(
     """
     settings = settings or DialogueSettings()
     writer = _Writer(codes, vocabulary, encode_text, settings)
-    tokens: list[int] = []
-    kinds: list[int] = []
-    ends = [0]
-    for number, dialogue in enumerate(dialogues, start=1):
-        for window, loss in _windows(dialogue, writer, f"dialogue {number}"):
-            tokens += window
-            kinds += loss
-            ends.append(len(tokens))
-    levels = _levels(np.array(kinds, np.int8), settings.weight)
-    table = pack(np.array(tokens, np.int32), levels[kinds], np.array(ends, np.int64), "dialogue")
-    each = pa.array(np.full(len(ends) - 1, 1.0 / max(int(levels[1]), 1), np.float32))
+    rows = [
+        row
+        for number, dialogue in enumerate(dialogues, start=1)
+        for row in _windows(dialogue, writer, f"dialogue {number}")
+    ]
+    kinds = np.array([kind for _, loss in rows for kind in loss], np.int8)
+    levels = _levels(kinds, settings.weight)
+    table = pack_rows(((tokens, levels[loss].tolist()) for tokens, loss in rows), "dialogue")
+    each = pa.array(np.full(len(rows), 1.0 / max(int(levels[1]), 1), np.float32))
     return table.set_column(table.schema.get_field_index("weight"), table.schema.field("weight"), each)
 
 
@@ -274,25 +272,16 @@ def reversed_examples(
         raise InputError(f"{len(titles):,} titles for {len(codes):,} items; give one for each")
     sids = vocabulary.sid_tokens(codes).tolist()
     begin, item = [vocabulary.special("bos"), vocabulary.special("user")], vocabulary.special("item")
-    tokens: list[int] = []
-    mask: list[int] = []
-    ends = [0]
-    for row, reply in (
-        (exchange.item, exchange.reply)
-        for dialogue in dialogues
-        for exchange in dialogue.exchanges
-        if exchange.item is not None
-    ):
+    rows = []
+    for exchange in (exchange for dialogue in dialogues for exchange in dialogue.exchanges):
+        if (row := exchange.item) is None:
+            continue
         if row >= len(sids):
             raise InputError(f"item index {row} has no Semantic ID: there are codes for {len(sids):,} items")
-        words = _without(reply, titles[row])
-        if not words:
-            continue
-        given = [*begin, *encode_text(words)[:max_text], item]
-        tokens += [*given, *sids[row]]
-        mask += [0] * len(given) + [1] * len(sids[row])
-        ends.append(len(tokens))
-    return pack(np.array(tokens, np.int32), np.array(mask, np.int8), np.array(ends, np.int64), "reversed")
+        if words := _without(exchange.reply, titles[row]):
+            given = [*begin, *encode_text(words)[:max_text], item]
+            rows.append(([*given, *sids[row]], [0] * len(given) + [1] * len(sids[row])))
+    return pack_rows(rows, "reversed")
 
 
 def _without(reply: str, title: str | None) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tastemaker.corpus.mixing import pack
+from tastemaker.corpus.mixing import pack_rows
 from tastemaker.errors import InputError
 from tastemaker.lm.vocabulary import Vocabulary
 
@@ -81,9 +81,7 @@ def metadata_examples(
     sids = vocabulary.sid_tokens(codes).tolist()
     texts = {name: _texts(items, name) for name in FIELDS}
     plans = [_plan(template, vocabulary, encode_text) for template in templates]
-    tokens: list[int] = []
-    loss: list[int] = []
-    ends = [0]
+    rows = []
     for place, sid in enumerate(sids):
         fields = {
             name: encode_text(column[place])[:MAX_TEXT] for name, column in texts.items() if column[place]
@@ -94,15 +92,8 @@ def metadata_examples(
                 continue
             pieces = [fields[part] if isinstance(part, str) else part for part in parts]
             given, asked = _sides(pieces, sid_first, vocabulary)
-            tokens += given + asked
-            loss += [0] * len(given) + [1] * len(asked)
-            ends.append(len(tokens))
-    return pack(
-        np.array(tokens, dtype=np.int32),
-        np.array(loss, dtype=np.int8),
-        np.array(ends, dtype=np.int64),
-        "metadata",
-    )
+            rows.append((given + asked, [0] * len(given) + [1] * len(asked)))
+    return pack_rows(rows, "metadata")
 
 
 def _sides(pieces: list[list[int]], sid_first: bool, vocabulary: Vocabulary) -> tuple[list[int], list[int]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +39,16 @@ def pack(
     return pa.Table.from_arrays(columns, schema=EXAMPLES)
 
 
+def pack_rows(rows: Iterable[tuple[Sequence[int], Sequence[int]]], source: str) -> pa.Table:
+    """`pack` of rows of tokens and what loss each of them has."""
+    tokens, loss, ends = list[int](), list[int](), [0]
+    for own, own_loss in rows:
+        tokens += own
+        loss += own_loss
+        ends.append(len(tokens))
+    return pack(np.array(tokens, np.int32), np.array(loss, np.int8), np.array(ends, np.int64), source)
+
+
 def token_counts(examples: pa.Table) -> Ints:
     """(n,) tokens of each example."""
     return np.asarray(pc.list_value_length(examples.column("tokens")).to_numpy(), dtype=np.int64)
@@ -68,13 +78,7 @@ def mix(
     Returns
     -------
     The mixture in training order, and the achieved number of tokens of each source.
-
-    Raises
-    ------
-    InputError
-        when names differ, shares do not sum to 1, or a source with a positive share is empty.
     """
-    _check_shares(sources, shares, tokens)
     rows, keys, achieved = [], [], {}
     start = 0
     for name in sorted(sources):
@@ -89,27 +93,6 @@ def mix(
     everything = pa.concat_tables([sources[name] for name in sorted(sources)])
     order = np.concatenate(rows)[np.argsort(np.concatenate(keys), kind="stable")]
     return everything.take(pa.array(order)), achieved
-
-
-def _check_shares(sources: Mapping[str, pa.Table], shares: Mapping[str, float], tokens: int) -> None:
-    if set(sources) != set(shares):
-        raise InputError(
-            f"sources are {', '.join(sorted(sources))} but shares name {', '.join(sorted(shares))}; name the"
-            " same ones"
-        )
-    total = sum(shares.values())
-    if not sources or min(shares.values()) < 0 or not abs(total - 1) < 1e-6:
-        raise InputError(
-            f"shares must be 0 or more and sum to 1; they are {dict(shares)} and sum to {total:g}"
-        )
-    if tokens < 1:
-        raise InputError(f"a mixture of {tokens} tokens was asked for; give at least 1")
-    for name, table in sources.items():
-        if shares[name] > 0 and not table.num_rows:
-            raise InputError(
-                f"source '{name}' has no examples but a share of {shares[name]:g}; set its share to 0 or add"
-                " data"
-            )
 
 
 def _draw(lengths: Ints, budget: float, rng: np.random.Generator) -> Ints:

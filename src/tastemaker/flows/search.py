@@ -22,7 +22,7 @@ from tastemaker.flows.data import Data, attribute_words
 from tastemaker.flows.stages.tokens import codes_in
 from tastemaker.lm.vocabulary import Vocabulary
 from tastemaker.retrieve.allow import Allowed, Mask, allow, mask
-from tastemaker.retrieve.candidates import Candidates, best_of, first, nothing
+from tastemaker.retrieve.candidates import LATE, Candidates, best_of, first, nothing
 from tastemaker.retrieve.evaluation import Score, rank_in_lists, rank_of_target
 from tastemaker.retrieve.memory import Memory, weighed
 from tastemaker.retrieve.new_items import NewItems
@@ -36,7 +36,6 @@ Ints = npt.NDArray[np.int64]
 EMPTY = np.empty(0, np.int64)
 BLOCK, SCORES = 2048, 4_000_000  # histories, and scores of theirs, held at once
 MEMBER = "member-"  # subfolders of a small model that is averaged with others
-LATE = "the deadline passed before this request was answered"
 Filters = tuple[tuple[str, tuple[str, ...]], ...]
 
 

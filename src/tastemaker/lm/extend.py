@@ -12,7 +12,7 @@ from tokenizers import AddedToken
 
 from tastemaker.errors import ModelError
 from tastemaker.lm.base import check_ids
-from tastemaker.lm.vocabulary import Vocabulary, extend_from
+from tastemaker.lm.vocabulary import SPECIALS, Vocabulary
 from tastemaker.stats.random import generator
 
 NOISE = 0.1  # of the old rows' standard deviation
@@ -39,12 +39,9 @@ def extend(
     ModelError
         when the tokenizer already has such tokens or numbers them otherwise than in order.
     """
-    aliases = {}
-    for name in ("bos", "eos", "pad"):
-        row = getattr(tokenizer, f"{name}_token_id", None)
-        if row is not None:
-            aliases[name] = int(row)
-    vocabulary = extend_from(len(tokenizer), sizes, aliases)
+    rows = {name: getattr(tokenizer, f"{name}_token_id", None) for name in ("bos", "eos", "pad")}
+    aliases = tuple((name, int(row)) for name, row in rows.items() if row is not None)
+    vocabulary = Vocabulary(len(tokenizer), tuple(map(int, sizes)), SPECIALS, "tokenizer", aliases)
     names = vocabulary.added()
     taken = sorted(set(names) & set(tokenizer.get_vocab()))
     if taken:

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from tastemaker.errors import ModelError
 from tastemaker.lm.base import file_hash, published
+from tastemaker.lm.decoding.tree import rotate
 from tastemaker.lm.training.siblings import Siblings
 
 FILE, WEIGHTS = "item_model.json", "model.safetensors"
@@ -75,7 +76,7 @@ class Attention(nn.Module):
         q, k, v = self.qkv(x).view(rows, length, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
         turns = torch.arange(length, device=x.device)[:, None] * cast(Tensor, self.angle)
         cos, sin = turns.cos(), turns.sin()
-        seen = F.scaled_dot_product_attention(_turn(q, cos, sin), _turn(k, cos, sin), v, is_causal=True)
+        seen = F.scaled_dot_product_attention(rotate(q, cos, sin), rotate(k, cos, sin), v, is_causal=True)
         result: Tensor = self.out(seen.transpose(1, 2).reshape(rows, length, width))
         return result
 
@@ -317,8 +318,3 @@ def _linear(inner: int, outer: int, std: float | None) -> nn.Linear:
         else:
             nn.init.normal_(layer.weight, std=std)
     return layer
-
-
-def _turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    half = x.shape[-1] // 2
-    return x * cos + torch.cat([-x[..., half:], x[..., :half]], -1) * sin

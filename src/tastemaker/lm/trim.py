@@ -66,18 +66,12 @@ def trim(model: Any, tokenizer: Any, counts: Counter[int], size: int) -> tuple[A
                 f"token '{name}' would move to row {row}: this tokenizer adds tokens of its own; use the base"
                 " untrimmed"
             )
-    matrices = {
-        id(part.weight): part for part in (model.get_input_embeddings(), model.get_output_embeddings())
-    }
     index = torch.tensor(kept, device=model.get_input_embeddings().weight.device)
-    rows = {key: part.weight[index].clone() for key, part in matrices.items()}
-    parts = {
-        "input": rows[id(model.get_input_embeddings().weight)],
-        "output": rows[id(model.get_output_embeddings().weight)],
-    }
+    ends = (model.get_input_embeddings, model.get_output_embeddings)
+    rows = [part().weight[index].clone() for part in ends]
     model.resize_token_embeddings(len(kept), mean_resizing=False)
-    model.get_input_embeddings().weight.copy_(parts["input"])
-    model.get_output_embeddings().weight.copy_(parts["output"])
+    for part, own in zip(ends, rows, strict=True):
+        part().weight.copy_(own)
     for config in (model.config, getattr(model, "generation_config", None)):
         _renumber_config(config, renumber)
     return model, trimmed

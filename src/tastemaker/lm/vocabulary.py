@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -123,13 +123,6 @@ class Vocabulary:
             )
         return values + np.asarray(self.sid_starts[:-1], dtype=np.int64)
 
-    def codes(self, tokens: npt.ArrayLike) -> Ints:
-        """Codes (n, L) of SID token ids (n, L): the inverse of `sid_tokens`."""
-        values = np.asarray(tokens, dtype=np.int64) - np.asarray(self.sid_starts[:-1], dtype=np.int64)
-        if ((values < 0) | (values >= np.asarray(self.sizes))).any():
-            raise InputError("tokens: some are not Semantic-ID tokens of their level")
-        return values
-
     def level_of(self, tokens: npt.ArrayLike) -> Ints:
         """Level (0 .. L-1) of each token, -1 where it is no SID token; same shape as `tokens`."""
         values = np.asarray(tokens, dtype=np.int64)
@@ -211,16 +204,3 @@ class Vocabulary:
 def build_small(sizes: Sequence[int], specials: Sequence[str] = SPECIALS) -> Vocabulary:
     """Vocabulary of the `small` base: bytes, SIDs with K_l = `sizes`, specials."""
     return Vocabulary(BYTES, tuple(int(size) for size in sizes), tuple(specials))
-
-
-def extend_from(
-    base_size: int,
-    sizes: Sequence[int],
-    aliases: Mapping[str, int] | None = None,
-) -> Vocabulary:
-    """Vocabulary of a pretrained base with `base_size` rows; `aliases` puts specials (such as bos) on rows it
-    already has.
-    """
-    pairs = tuple((name, int(row)) for name, row in (aliases or {}).items())
-    levels = tuple(int(size) for size in sizes)
-    return Vocabulary(base_size, levels, SPECIALS, "tokenizer", pairs)

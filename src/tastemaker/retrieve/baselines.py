@@ -14,7 +14,7 @@ from scipy import sparse
 from sklearn.feature_extraction.text import CountVectorizer
 
 from tastemaker.errors import InputError
-from tastemaker.retrieve.evaluation import Floats, Score, Sequences, row_of_event
+from tastemaker.retrieve.evaluation import Floats, Score, Sequences, followed, row_of_event
 
 # Words, and single characters of scripts written without spaces.
 TOKEN = r"(?u)[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400-\u9fff]+"
@@ -72,16 +72,9 @@ def cooccurrence(train: Sequences, n_items: int) -> Score:
     history item of age t (0 = last) weighs DECAY^t. Source: item-item collaborative filtering, Sarwar et al.
     2001, with the significance weighting of Herlocker et al. 1999.
     """
-    user, items = row_of_event(train), np.asarray(train.items)
-    apart = [
-        (items[:-step], items[step:], user[:-step] == user[step:])
-        for step in range(1, WINDOW + 1)
-        if step < len(items)
-    ]
-    left = np.concatenate([np.empty(0, np.int64), *(a[same] for a, _, same in apart)])
-    right = np.concatenate([np.empty(0, np.int64), *(b[same] for _, b, same in apart)])
-    differ = left != right
-    left, right = left[differ], right[differ]
+    apart = list(followed(train, WINDOW))
+    empty = np.empty(0, np.int64)
+    left, right = (np.concatenate([empty, *(pair[side] for pair in apart)]) for side in (1, 2))
     ones = np.ones(2 * len(left), np.float32)
     pairs = (
         sparse.coo_array((ones, (np.r_[left, right], np.r_[right, left])), shape=(n_items, n_items))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -44,34 +45,16 @@ class Beams:
     exact: Tensor
 
 
-@dataclass(frozen=True, eq=False)
-class _Level:
-    """One level of the trie on a device."""
-
-    tokens: Tensor
-    starts: Tensor
+_TENSORS: WeakKeyDictionary[Trie | Mask, dict[torch.device, list[tuple[Tensor, ...]]]] = WeakKeyDictionary()
 
 
-_TENSORS: WeakKeyDictionary[Trie, dict[torch.device, list[_Level]]] = WeakKeyDictionary()
-_ALIVE: WeakKeyDictionary[Mask, dict[torch.device, list[Tensor]]] = WeakKeyDictionary()
-
-
-def _levels(trie: Trie, device: torch.device) -> list[_Level]:
-    """The trie's arrays on `device` (shared memory on the CPU), moved once."""
-    held = _TENSORS.setdefault(trie, {})
+def _moved(owner: Trie | Mask, *arrays: tuple[Any, ...], device: torch.device) -> list[tuple[Tensor, ...]]:
+    """The arrays of each level of `owner` on `device` (shared memory on the CPU), moved once."""
+    held = _TENSORS.setdefault(owner, {})
     if device not in held:
-        pairs = zip(trie.tokens, trie.starts, strict=True)
         held[device] = [
-            _Level(torch.from_numpy(a).to(device), torch.from_numpy(b).to(device)) for a, b in pairs
+            tuple(torch.from_numpy(part).to(device) for part in level) for level in zip(*arrays, strict=True)
         ]
-    return held[device]
-
-
-def _alive(base: Mask, device: torch.device) -> list[Tensor]:
-    """A shared mask's live nodes on `device`, moved once."""
-    held = _ALIVE.setdefault(base, {})
-    if device not in held:
-        held[device] = [torch.from_numpy(level).to(device) for level in base.alive]
     return held[device]
 
 
@@ -89,7 +72,10 @@ class _Filter:
         masked = [one.base if one.included is None else None for one in allowed]
         # One mask for all rows is the common case: it needs no test of whose it is.
         self.bases = [
-            (_alive(base, device), None if all(shared) else torch.tensor(shared, device=device))
+            (
+                _moved(base, base.alive, device=device),
+                None if all(shared) else torch.tensor(shared, device=device),
+            )
             for base in dict.fromkeys(masked)
             if base is not None and (shared := [one is base for one in masked])
         ]
@@ -98,7 +84,7 @@ class _Filter:
         """Whether row `row[i]` allows an item below `node[i]` of `level`, both (n,); None when all do."""
         found = None
         for live, of in self.bases:
-            here = live[level][node] if of is None else live[level][node] | ~of[row]
+            here = live[level][0][node] if of is None else live[level][0][node] | ~of[row]
             found = here if found is None else found & here
         keys = self.keys[level]
         if not len(keys) and not self.any_listed:
@@ -156,22 +142,25 @@ def beam_search(
     nodes = torch.zeros((rows, 1), dtype=torch.int64, device=device)
     live, scores = (leaves > 0)[:, None], torch.zeros((rows, 1), device=device)
     states = hidden[:, None, :]
-    for level, packed in enumerate(_levels(trie, device)):
+    for level, (tokens, starts) in enumerate(_moved(trie, trie.tokens, trie.starts, device=device)):
         logits = (states @ heads[level].T).float().view(-1, len(heads[level]))
-        owner, edge = _children(nodes, live, packed)
+        owner, edge = _children(nodes, live, starts)
         if isinstance(normalise, Tensor):
             mass = (states @ normalise.T).float().flatten(0, 1).logsumexp(-1)
         elif normalise == "siblings":
-            mass = _segment_logsumexp(logits[owner, packed.tokens[edge].long()], owner, len(logits))
+            mass = _segment_logsumexp(logits[owner, tokens[edge].long()], owner, len(logits))
         else:
             mass = logits.logsumexp(-1)
-        _check_numbers(mass)
+        if mass.isnan().any():
+            raise ModelError(
+                "the model's outputs are not numbers (NaN); its weights are damaged or its training diverged"
+            )
         alive = test.alive(level, owner // nodes.shape[1], edge)
         owner, edge = (owner, edge) if alive is None else (owner[alive], edge[alive])
-        reached = scores.view(-1)[owner] + logits[owner, packed.tokens[edge].long()] - mass[owner]
+        reached = scores.view(-1)[owner] + logits[owner, tokens[edge].long()] - mass[owner]
         nodes, scores, live, parents = _select(owner, edge, reached, nodes.shape, widths)
         if level + 1 < trie.levels and nodes.shape[1]:
-            states = advance(level, packed.tokens[nodes].long(), parents)
+            states = advance(level, tokens[nodes].long(), parents)
         elif not nodes.shape[1]:
             break
     # Empty slots stand last, so the stable sort leaves them behind even beams of score -inf.
@@ -185,14 +174,6 @@ def beam_search(
     )
 
 
-def _check_numbers(mass: Tensor) -> None:
-    """Refuse outputs that are not numbers."""
-    if mass.isnan().any():
-        raise ModelError(
-            "the model's outputs are not numbers (NaN); its weights are damaged or its training diverged"
-        )
-
-
 def _segment_logsumexp(values: Tensor, owner: Tensor, n: int) -> Tensor:
     """(n,) logsumexp of the values (T,) of each owner; -inf for an owner without any."""
     top = (
@@ -203,10 +184,10 @@ def _segment_logsumexp(values: Tensor, owner: Tensor, n: int) -> Tensor:
     return top + torch.zeros_like(top).index_add(0, owner, (values - top[owner]).exp()).log()
 
 
-def _children(nodes: Tensor, live: Tensor, packed: _Level) -> tuple[Tensor, Tensor]:
+def _children(nodes: Tensor, live: Tensor, starts: Tensor) -> tuple[Tensor, Tensor]:
     """All children of live beams: (T,) the beam's flat number, (T,) the edge, in that order."""
-    begin = packed.starts[nodes.view(-1)].long()
-    widths = torch.where(live.view(-1), packed.starts[nodes.view(-1) + 1] - begin, 0)
+    begin = starts[nodes.view(-1)].long()
+    widths = torch.where(live.view(-1), starts[nodes.view(-1) + 1] - begin, 0)
     owner = torch.repeat_interleave(widths)
     before = widths.cumsum(0) - widths
     edge = torch.arange(len(owner), device=nodes.device) + (begin - before)[owner]

@@ -18,6 +18,7 @@ from tastemaker.retrieve.trie import Trie
 
 Ints = npt.NDArray[np.integer[Any]]
 MODEL, NEW = "model", "new"
+LATE = "the deadline passed before this request was answered"
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +43,12 @@ class Candidates:
     def __len__(self) -> int:
         """How many items there are."""
         return len(self.items)
+
+    def by(self, scores: npt.NDArray[np.float64], k: int | None = None) -> Candidates:
+        """The same (the `k` best of them) in the order of other scores (n,), ties as they were."""
+        order = np.argsort(-scores, kind="stable")[:k]
+        source = tuple(self.source[row] for row in order)
+        return replace(self, items=self.items[order], scores=scores[order], source=source)
 
 
 def nothing(reason: str) -> Candidates:

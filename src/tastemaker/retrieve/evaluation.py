@@ -48,15 +48,6 @@ class Lists:
     items: npt.NDArray[np.int64]
     marks: npt.NDArray[np.int64] | None = None
 
-    @classmethod
-    def of(cls, rows: list[list[int]]) -> Lists:
-        """Pack Python lists."""
-        lengths = np.array([len(row) for row in rows], dtype=np.int64)
-        flat = [item for row in rows for item in row]
-        return cls(
-            np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)]), np.array(flat, dtype=np.int64)
-        )
-
 
 Score = Callable[[Sequences], Floats]
 
@@ -84,6 +75,16 @@ def _cut(sequences: Sequences, starts: Ints, lengths: Ints) -> Lists:
 def row_of_event(sequences: Sequences) -> npt.NDArray[np.int64]:
     """(E,) the row each event belongs to."""
     return np.repeat(np.arange(len(sequences.offsets) - 1), np.diff(sequences.offsets))
+
+
+def followed(
+    sequences: Sequences, window: int
+) -> Iterator[tuple[int, npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+    """For each distance up to `window`, the items (P,) of a row and the other ones (P,) so much later."""
+    rows, items = row_of_event(sequences), np.asarray(sequences.items)
+    for step in range(1, min(window, len(items) - 1) + 1):
+        pairs = (rows[:-step] == rows[step:]) & (items[:-step] != items[step:])
+        yield step, items[:-step][pairs], items[step:][pairs]
 
 
 def batches(n: int, size: int) -> Iterator[npt.NDArray[np.int64]]:
@@ -148,27 +149,6 @@ def rank_in_lists(lists: Sequence[Ints], targets: Ints) -> npt.NDArray[np.int64]
     return ranks
 
 
-def best(
-    score: Score,
-    contexts: Sequences,
-    k: int = 10,
-    seen: Literal["remove", "keep"] = "remove",
-    batch: int = 512,
-) -> Iterator[tuple[Ints, Floats]]:
-    """Each user's `k` best item indices with their scores, best first, ties by index; fewer when fewer can be
-    shown.
-    """
-    for rows in batches(len(contexts.offsets) - 1, batch):
-        part = take(contexts, rows)
-        scores = np.array(score(part), copy=True)
-        if seen == "remove":
-            scores[row_of_event(part), part.items] = -np.inf
-        order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-        for ranked, own in zip(order, scores, strict=True):
-            shown = ranked[np.isfinite(own[ranked])]
-            yield shown, own[shown]
-
-
 def top_items(
     score: Score,
     contexts: Sequences,
@@ -176,8 +156,16 @@ def top_items(
     seen: Literal["remove", "keep"] = "remove",
     batch: int = 512,
 ) -> list[Ints]:
-    """`best` without the scores."""
-    return [items for items, _ in best(score, contexts, k, seen, batch)]
+    """Each user's `k` best item indices, best first, ties by index; fewer when fewer can be shown."""
+    lists: list[Ints] = []
+    for rows in batches(len(contexts.offsets) - 1, batch):
+        part = take(contexts, rows)
+        scores = np.array(score(part), copy=True)
+        if seen == "remove":
+            scores[row_of_event(part), part.items] = -np.inf
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        lists += [ranked[np.isfinite(own[ranked])] for ranked, own in zip(order, scores, strict=True)]
+    return lists
 
 
 def slices(targets: Ints, training_counts: Ints, lengths: Ints) -> dict[str, npt.NDArray[np.bool_]]:

@@ -22,7 +22,7 @@ from scipy import sparse
 from tastemaker.errors import ArtifactError, InputError
 from tastemaker.retrieve.baselines import profile
 from tastemaker.retrieve.candidates import Candidates
-from tastemaker.retrieve.evaluation import Ints, Score, Sequences, row_of_event
+from tastemaker.retrieve.evaluation import Ints, Score, Sequences, followed, row_of_event
 from tastemaker.stats.ranking import ndcg_at
 
 Floats = npt.NDArray[np.float64]
@@ -129,13 +129,11 @@ def fit_memory(train: Sequences, n_items: int, window: int = 10, decay: float = 
     """
     if window < 1 or not 0 < decay <= 1:
         raise InputError(f"memory: window {window} must be at least 1 and decay {decay} in (0, 1]")
-    user, items = row_of_event(train), np.asarray(train.items)
     rows, columns, values = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0, np.float32)]
-    for step in range(1, min(window, len(items) - 1) + 1):
-        same = (user[:-step] == user[step:]) & (items[:-step] != items[step:])
-        rows.append(items[:-step][same])
-        columns.append(items[step:][same])
-        values.append(np.full(int(same.sum()), 1 / step, np.float32))
+    for step, before, after in followed(train, window):
+        rows.append(before)
+        columns.append(after)
+        values.append(np.full(len(before), 1 / step, np.float32))
     cells = (np.concatenate(rows), np.concatenate(columns))
     table = sparse.coo_array((np.concatenate(values), cells), shape=(n_items, n_items)).tocsr()
     table.sort_indices()
@@ -154,10 +152,7 @@ def weighed(candidates: Candidates, counts: Floats, weight: float) -> Candidates
     """
     if weight < 0:
         raise InputError(f"memory weight {weight} must not be negative")
-    scores = candidates.scores + weight * evidence(counts)
-    order = np.argsort(-scores, kind="stable")
-    source = tuple(candidates.source[row] for row in order)
-    return replace(candidates, items=candidates.items[order], scores=scores[order], source=source)
+    return candidates.by(candidates.scores + weight * evidence(counts))
 
 
 def weight_in(about: Mapping[str, Any], remove_seen: bool) -> tuple[float, float]:

@@ -11,7 +11,7 @@ ICDM 2010).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -64,9 +64,7 @@ class NewItems:
         out = []
         for one, like in zip(found, self.content(contexts), strict=True):
             near = like[[place[item] for item in one.items.tolist()]]
-            scores = self.fusion.model * one.scores + self.fusion.content * near
-            order = np.argsort(-scores, kind="stable")
-            out.append(replace(one, items=one.items[order], scores=scores[order]))
+            out.append(one.by(self.fusion.model * one.scores + self.fusion.content * near))
         return out
 
     def content(self, contexts: Sequences) -> Floats:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,14 +18,13 @@ from tastemaker.lm.training.siblings import leaf_vectors
 from tastemaker.lm.vocabulary import Vocabulary
 from tastemaker.retrieve.allow import Allowed, allow
 from tastemaker.retrieve.beam import Advance, beam_search
-from tastemaker.retrieve.candidates import Candidates, Ints, best_of, expand, nothing
+from tastemaker.retrieve.candidates import LATE, Candidates, Ints, best_of, expand, nothing
 from tastemaker.retrieve.evaluation import batches
 from tastemaker.retrieve.trie import Trie
 
 SHARE = "dense_share"  # in a model's config: what the held-out part chose
 Floats = npt.NDArray[np.float64]
 Clock = Callable[[], float]
-LATE = "the deadline passed before this request was answered"
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,10 +60,8 @@ class Decoder:
 
 def blended(found: Candidates, dense: Floats, share: float, k: int) -> Candidates:
     """The `k` best candidates by the geometric mixture of both read-outs, ties as they were."""
-    scores = (1 - share) * found.scores + share * dense
-    order = np.argsort(-scores, kind="stable")[:k]
-    reason = found.reason if len(order) < k else None
-    return Candidates(found.items[order], scores[order], found.source[: len(order)], reason)
+    best = found.by((1 - share) * found.scores + share * dense, k)
+    return replace(best, reason=best.reason if len(best) < k else None)
 
 
 def _joined(found: Candidates, more: Candidates) -> Candidates:
@@ -155,7 +152,7 @@ class LanguageModelRetriever:
         if "vectors" not in self.held:
             self.held["vectors"] = leaf_vectors(self.trie.leaf_codes(), self.decoder.heads)
         logits = (hidden @ self.held["vectors"].T.to(hidden.dtype)).float().log_softmax(1).cpu().numpy()
-        leaf = self.trie.leaf_of_position(self.trie.position)
+        leaf = self.trie.node_of_position(self.trie.levels - 1, self.trie.position)
         return np.asarray((logits - np.log(np.diff(self.trie.item_starts)))[:, leaf], np.float32)
 
     def _answer(

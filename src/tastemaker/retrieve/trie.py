@@ -67,10 +67,6 @@ class Trie:
         inverse[self.items] = np.arange(len(self.items), dtype=np.int32)
         return inverse
 
-    def leaf_of_position(self, positions: Ints) -> npt.NDArray[np.int64]:
-        """The leaf that owns each item position."""
-        return self.node_of_position(self.levels - 1, positions)
-
     def node_of_position(self, level: int, positions: Ints) -> npt.NDArray[np.int64]:
         """The node of `level` that owns each item position."""
         # Equal types, or numpy would copy all the bounds at every call.
@@ -84,16 +80,6 @@ class Trie:
             below = np.diff(np.searchsorted(self.item_starts, bounds))
             codes[:, level] = np.repeat(tokens, below)
         return codes
-
-    def codes(self) -> npt.NDArray[np.int32]:
-        """(N, L) the Semantic ID of every item: what `build_trie` was given."""
-        of_position = np.repeat(self.leaf_codes(), np.diff(self.item_starts), axis=0)
-        return of_position[self.position]
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the stored arrays."""
-        return sum(array.nbytes for array in self.arrays().values())
 
     def arrays(self) -> dict[str, Ints]:
         """The arrays that make the trie, by name."""

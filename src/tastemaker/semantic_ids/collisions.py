@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
 from tastemaker.errors import InputError
-from tastemaker.semantic_ids.codebook import Codebook, chunks, distances, encode, subtract
+from tastemaker.semantic_ids.codebook import Blocks, Codebook, chunks, distances, encode, subtract
 from tastemaker.semantic_ids.sizes import check_sizes
 from tastemaker.semantic_ids.views import Float32, Views
 
@@ -90,14 +90,16 @@ def encode_unique(codebook: Codebook, views: Views, balance: float | None = None
     caps = _caps(codebook.sizes, len(z), balance)
     out = np.zeros((len(z), len(caps)), np.int32)
     for level, (words, cap) in enumerate(zip(codebook.codewords, caps, strict=True)):
-        costs, crowded = _costs(z, present, words, codebook), [np.arange(len(z))]
+        costs, crowded = distances_of(z, present, words, codebook.blocks), [np.arange(len(z))]
         if level:  # most prefixes have room for all they attract, and there are millions of them
             for rows in chunks(len(z), len(words)):
                 out[rows, level] = costs(rows).argmin(axis=1)
             crowded = _crowded(out[:, : level + 1], cap)
         for items in crowded:
             out[items, level] = (
-                _least_total(costs(items)) if cap == 1 else with_room(costs, items, len(words), cap)
+                linear_sum_assignment(costs(items))[1]  # the least total distance
+                if cap == 1
+                else with_room(costs, items, len(words), cap)
             )
         z = subtract(z, present, words[out[:, level]], codebook.blocks)
     return out
@@ -190,8 +192,9 @@ def _crowded(codes: Int32, cap: int) -> list[Int64]:
     return [parents.items[parents.starts[place] : parents.starts[place + 1]] for place in full]
 
 
-def _costs(z: Float32, present: Float32, words: Float32, codebook: Codebook) -> Costs:
-    return lambda rows: distances(z[rows], present[rows], words, codebook.blocks)
+def distances_of(z: Float32, present: Float32, words: Float32, blocks: Blocks) -> Costs:
+    """The distances of any rows from all codewords."""
+    return lambda rows: distances(z[rows], present[rows], words, blocks)
 
 
 def with_room(costs: Costs, items: Int64, k: int, cap: int) -> Int64:
@@ -219,8 +222,3 @@ def with_room(costs: Costs, items: Int64, k: int, cap: int) -> Int64:
         out[row] = choice = int(d.argmin())
         used[choice] += 1
     return out
-
-
-def _least_total(d: npt.NDArray[Any]) -> Int64:
-    """(n,) codes of rows (n, K), no two alike, with the least total distance."""
-    return np.asarray(linear_sum_assignment(d)[1], np.int64)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -14,7 +13,7 @@ import scipy.sparse as sparse
 
 from tastemaker.errors import InputError
 from tastemaker.semantic_ids.codebook import Blocks, Codebook, chunks, distances, subtract
-from tastemaker.semantic_ids.collisions import with_room
+from tastemaker.semantic_ids.collisions import distances_of, with_room
 from tastemaker.semantic_ids.sizes import check_sizes
 from tastemaker.semantic_ids.views import Float32, Scaling, Views, fit_views
 from tastemaker.stats.random import generator
@@ -73,9 +72,7 @@ def fit_rkmeans(
         words = kmeans(z, present, frame.blocks, k, (seed, "rkmeans", level), settings)
         if level == 0 and settings.balance is not None:
             cap = max(1, math.ceil(settings.balance * len(z) / k))
-            codes = with_room(
-                partial(_row_distances, z, present, words, frame.blocks), np.arange(len(z)), k, cap
-            )
+            codes = with_room(distances_of(z, present, words, frame.blocks), np.arange(len(z)), k, cap)
         else:
             codes = assign(z, present, words, frame.blocks)[0]
         z = subtract(z, present, words[codes], frame.blocks)
@@ -130,12 +127,6 @@ def _spread_start(z: Float32, k: int, key: tuple[str | int, ...]) -> Float32:
 
 def _row_start(z: Float32, k: int, key: tuple[str | int, ...]) -> Float32:
     return z[np.sort(generator(*key).choice(len(z), k, replace=k > len(z)))].copy()
-
-
-def _row_distances(
-    z: Float32, present: Float32, words: Float32, blocks: Blocks, rows: npt.NDArray[np.int64]
-) -> npt.NDArray[np.float32]:
-    return distances(z[rows], present[rows], words, blocks)
 
 
 def _lloyd(z: Float32, present: Float32, blocks: Blocks, words: Float32, iterations: int = 30) -> Float32:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from tastemaker.lm.decoding.tree import Tree, additive, last_hidden
+from tastemaker.lm.decoding.tree import Tree, additive, last_hidden, rotate
 
 FAMILIES = ("llama", "qwen2", "qwen3")
 
@@ -33,9 +33,11 @@ def _norm(module: Any, x: torch.Tensor) -> torch.Tensor:
     return F.rms_norm(x, (x.shape[-1],), module.weight, module.variance_epsilon)
 
 
-def _rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
-    half = x.shape[-1] // 2
-    return x * cos + torch.cat([-x[..., half:], x[..., :half]], dim=-1) * sin
+def _heads(attention: Any, name: str, h: torch.Tensor) -> torch.Tensor:
+    """Queries, keys or values (R, heads, T, head width), normalised where the family does."""
+    part = getattr(attention, f"{name}_proj")(h).view(*h.shape[:2], -1, attention.head_dim)
+    norm = getattr(attention, f"{name}_norm", None)
+    return (part if norm is None else _norm(norm, part)).transpose(1, 2)
 
 
 class LlamaEngine:
@@ -54,17 +56,13 @@ class LlamaEngine:
         x = self.trunk.embed_tokens(tokens)
         places = torch.arange(tokens.shape[1], device=tokens.device).unsqueeze(0)
         cos, sin = (part.unsqueeze(1) for part in self.trunk.rotary_emb(x, places))
-        for layer in self.trunk.layers[:-1]:
+        for layer in self.trunk.layers:
             h = _norm(layer.input_layernorm, x)
             keys, values = self._project(layer.self_attn, h, cos, sin)
-            x = self._finish(layer, x, self._query(layer.self_attn, h, cos, sin), keys, values, None)
             self.keys.append(keys)
             self.values.append(values)
-        layer = self.trunk.layers[-1]
-        h = _norm(layer.input_layernorm, x)
-        keys, values = self._project(layer.self_attn, h, cos, sin)
-        self.keys.append(keys)
-        self.values.append(values)
+            if layer is not self.trunk.layers[-1]:
+                x = self._finish(layer, x, self._query(layer.self_attn, h, cos, sin), keys, values, None)
         last = (lengths - 1).unsqueeze(1)
         seen = (places <= last).unsqueeze(1)
         query = self._query(
@@ -100,17 +98,11 @@ class LlamaEngine:
         self, attention: Any, h: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Keys (rotated) and values, each (R, heads, T, head width)."""
-        shape = (*h.shape[:2], -1, attention.head_dim)
-        keys = attention.k_proj(h).view(shape)
-        if hasattr(attention, "k_norm"):
-            keys = _norm(attention.k_norm, keys)
-        return _rotate(keys.transpose(1, 2), cos, sin), attention.v_proj(h).view(shape).transpose(1, 2)
+        keys, values = (_heads(attention, name, h) for name in "kv")
+        return rotate(keys, cos, sin), values
 
     def _query(self, attention: Any, h: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
-        query = attention.q_proj(h).view(*h.shape[:2], -1, attention.head_dim)
-        if hasattr(attention, "q_norm"):
-            query = _norm(attention.q_norm, query)
-        return _rotate(query.transpose(1, 2), cos, sin)
+        return rotate(_heads(attention, "q", h), cos, sin)
 
     def _finish(
         self,

@@ -66,3 +66,9 @@ def additive(allowed: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
 def last_hidden(hidden: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     """Hidden state (R, d) of the last real token of right-padded rows (R, C, d)."""
     return hidden[torch.arange(len(lengths), device=hidden.device), lengths - 1]
+
+
+def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+    """Rotary positions: both halves of the last axis turned by the angles of `cos` and `sin`."""
+    half = x.shape[-1] // 2
+    return x * cos + torch.cat([-x[..., half:], x[..., :half]], dim=-1) * sin

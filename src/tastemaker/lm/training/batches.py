@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -46,21 +47,14 @@ class Examples:
     @cached_property
     def mean_target_weight(self) -> float:
         """Sum of weights of predicted tokens over all examples, divided by N."""
-        each = (
-            self.target.astype(np.float64)
-            if self.emphasis is None
-            else self.target * self.emphasis.astype(np.float64)
-        )
-        per_row = np.add.reduceat(each, self.offsets[:-1])
-        return float((per_row * self.weight).sum() / self.count)
+        each = self.target * np.float64(1 if self.emphasis is None else self.emphasis)
+        return float((np.add.reduceat(each, self.offsets[:-1]) * self.weight).sum() / self.count)
 
     def fingerprint(self) -> str:
         """Hash of the examples, order included."""
         digest = hashlib.blake2b(digest_size=16)
         for array in (self.tokens, self.target, self.offsets, self.weight, self.emphasis):
-            if array is None:
-                continue
-            digest.update(np.ascontiguousarray(array).tobytes())
+            digest.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
 
 
@@ -81,12 +75,8 @@ class MicroBatch:
 
     def to(self, device: torch.device) -> MicroBatch:
         """The same batch on `device`."""
-        inputs, positions, targets, weights = (
-            tensor.to(device, non_blocking=True)
-            for tensor in (self.inputs, self.positions, self.targets, self.weights)
-        )
-        parents = None if self.parents is None else self.parents.to(device)
-        return MicroBatch(inputs, positions, targets, weights, self.tokens, parents)
+        held: dict[str, Any] = {n: own for n, own in vars(self).items() if isinstance(own, torch.Tensor)}
+        return replace(self, **{name: own.to(device, non_blocking=True) for name, own in held.items()})
 
 
 def read_examples(
@@ -124,7 +114,8 @@ def read_examples(
             f"examples: row {row} has token {tokens[bad[0]]}, but the vocabulary has {vocabulary.size}"
             " tokens; rebuild them"
         )
-    _refuse_tokens(mask < 0, mask_offsets, "loss_mask has a negative weight")
+    rows = np.repeat(np.arange(len(lengths)), lengths)
+    _refuse(np.bincount(rows, mask < 0, len(lengths)) > 0, "loss_mask has a negative weight")
     target = mask > 0
     target[offsets[:-1][lengths > 0]] = False  # nothing precedes the first token
     if sids_only:
@@ -146,13 +137,6 @@ def _lists(table: pa.Table, name: str) -> tuple[npt.NDArray[np.int32], npt.NDArr
 def _refuse(bad: npt.NDArray[np.bool_], reason: str) -> None:
     if bad.any():
         raise InputError(f"examples: row {int(np.argmax(bad)) + 1} {reason}")
-
-
-def _refuse_tokens(bad: npt.NDArray[np.bool_], offsets: npt.NDArray[np.int64], reason: str) -> None:
-    if bad.any():
-        raise InputError(
-            f"examples: row {int(np.searchsorted(offsets, np.argmax(bad), side='right'))} {reason}"
-        )
 
 
 def _with_targets(examples: Examples) -> Examples:
@@ -239,11 +223,8 @@ def _pad(examples: Examples, rows: list[int], used: list[int], width: int) -> Mi
         places = np.flatnonzero(examples.target[start : start + length + 1])
         positions.append(index * width + places - 1)
         targets.append(examples.tokens[start + places])
-        each = (
-            np.ones(len(places), np.float32)
-            if examples.emphasis is None
-            else examples.emphasis[start + places]
-        )
+        emphasis = examples.emphasis
+        each = np.ones(len(places), np.float32) if emphasis is None else emphasis[start + places]
         weights.append(examples.weight[row] * each)
         if examples.parents is not None:
             parents.append(examples.parents[start + places])
