@@ -104,8 +104,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=15)
     parser.add_argument("--clients", type=int, default=8)
     given = parser.parse_args()
+    counts = whole_numbers(given.processes)
     print(json.dumps({"cores": os.cpu_count(), "load_before": os.getloadavg()[0]}), flush=True)
-    for count in whole_numbers(given.processes):
+    for count in counts:
         print(json.dumps(measure(given.workspace, count, given.seconds, given.clients)), flush=True)
 
 

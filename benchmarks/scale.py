@@ -85,9 +85,10 @@ def main() -> None:
         child(arguments.child[0], int(arguments.child[1]))
         return
     environment = os.environ | {"OMP_NUM_THREADS": str(arguments.threads)}
-    for kind in ("items", "events"):
-        sizes = getattr(arguments, kind)
-        for size in whole_numbers(sizes) if sizes else ():
+    given = {"items": arguments.items, "events": arguments.events}
+    sizes = {kind: whole_numbers(text) if text else [] for kind, text in given.items()}
+    for kind in sizes:
+        for size in sizes[kind]:
             script = [sys.executable, "-m", "benchmarks.scale", "--child", kind, str(size)]
             subprocess.run(script, env=environment, check=True)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from tastemaker.cli.output import fail
 from tastemaker.cli.progress import progress
 from tastemaker.errors import InputError, TastemakerError
-from tastemaker.store import append_line, read_lines, write_json, write_text
+from tastemaker.store import Workspace, append_line, read_lines, write_json, write_text
 from tastemaker.store.files import plain
 
 if TYPE_CHECKING:
@@ -57,6 +57,8 @@ class Arguments(argparse.ArgumentParser):
                         self.error(f"{name} {part}: give a number {above}")
                 elif isinstance(part, Path) and action.dest not in self.MADE and not part.exists():
                     self.error(f"{name} {part}: there is no such file or folder")
+                elif action.dest == "workspace" and part is not None:
+                    Workspace.open(part)
         return given
 
 
@@ -100,6 +102,10 @@ def command(main: Callable[[], object]) -> None:
         code = main()
     except TastemakerError as error:
         fail(str(error), error.exit_code)
+    except SystemExit as ended:
+        if isinstance(ended.code, str):
+            fail(ended.code, 2)
+        raise
     except (FileNotFoundError, NotADirectoryError, PermissionError, ConnectionError) as error:
         fail(f"{error.filename or type(error).__name__}: {error.strerror or error}", 2)
     sys.exit(code if isinstance(code, int) else 0)

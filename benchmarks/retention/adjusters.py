@@ -17,7 +17,7 @@ from recipes.common import command, options
 
 from tastemaker.retention.adjust.apply import adjust
 from tastemaker.retention.adjust.effects import rank_effects, tune_weight
-from tastemaker.retention.adjust.rules import Capped, Constrained, Hinge, Mmr, Rule, Step, Value
+from tastemaker.retention.adjust.rules import Capped, Constrained, Hinge, Rule, Step, Value
 
 
 def candidates(requests: int, items: int) -> pa.Table:
@@ -69,10 +69,9 @@ def main() -> None:
         "value": Value(),
         "capped step": Capped(Step(), 5),
         "constrained": Constrained(0.02),
-        "mmr": Mmr(),
     }
     for name, rule in rules.items():
-        taken = seconds(partial(adjust, table, rule), 1 if name in ("constrained", "mmr") else 3)
+        taken = seconds(partial(adjust, table, rule), 1 if name == "constrained" else 3)
         print(f"| {name} | {taken:.2f} | {taken / bare:.1f} |", flush=True)
     after = adjust(table, Step())
     plain = table.drop_columns(["attributes"])

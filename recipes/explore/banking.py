@@ -24,8 +24,8 @@ from recipes.explore.draws import padded, rate, rewarded_actions, student
 from recipes.explore.population import Floats
 from recipes.explore.published import paper_thresholds, paper_violation
 from recipes.explore.worlds import paired_world
+from tastemaker.explore.gate.certificate import Certificate
 from tastemaker.explore.gate.certify import GateSettings, certify
-from tastemaker.explore.gate.features import Certificate
 from tastemaker.explore.ledger.ledger import Ledger, admit, margin, record, settle
 from tastemaker.explore.policy.softmax import TablePolicy
 from tastemaker.explore.table import Log, Split

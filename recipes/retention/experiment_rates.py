@@ -21,6 +21,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from recipes.common import Journal, command, parser, read_arguments, show_table
+from tastemaker.errors import InputError
 from tastemaker.experiment import (
     Effect,
     Metric,
@@ -314,6 +315,8 @@ def main() -> None:
     journal = Journal(arguments.out, {"seed": arguments.seed, "quick": arguments.quick})
     runs = 200 if arguments.quick else 2_000
     names = [name for name in WORLDS if arguments.only in name]
+    if not names:
+        raise InputError(f"--only {arguments.only}: no world is called so; there are {', '.join(WORLDS)}")
     done = journal.run(names, lambda name: world(name, runs, arguments.seed), "worlds")
     rows = [_row(name, WORLDS[name][0], item) for name, item in zip(names, done, strict=True)]
     note = (

@@ -27,7 +27,7 @@ from recipes.common import DATA, Journal, command, parser, read_arguments, save_
 from recipes.retention.trial import TrialPlan, grid_ranks, run_trial
 from tastemaker.flows.retention.tables import write_claim
 from tastemaker.retention.adjust.effects import compare, preview
-from tastemaker.retention.adjust.rules import Capped, Constrained, Hinge, Mmr, Rule, Step, Value
+from tastemaker.retention.adjust.rules import Capped, Constrained, Hinge, Rule, Step, Value
 from tastemaker.simulate.retention import PATHS, ListenerWorld
 from tastemaker.stats.random import generator
 
@@ -218,8 +218,6 @@ def show_beauty(arguments: Any, requests: int, seed: int) -> None:
         "value": Value(1.0),
         "constrained .02": Constrained(0.02),
         "step capped 5": Capped(Step(), 5),
-        "mmr": Mmr(0.7),
-        "mmr after value": Mmr(0.7, Value(1.0)),
     }
     rows = []
     for name, item in compare(table, rules, 10).items():

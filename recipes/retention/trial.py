@@ -140,10 +140,10 @@ def _one_day(
 
 def grid_ranks(score: Floats, p_pos: Floats, p_neg: Floats, rule: rules.Rule) -> Ints:
     """New ranks (Q, n), from 1, of Q requests with n candidates each, given as arrays (Q, n): `adjust`
-    without the table. `Mmr` is refused: arrays carry no attributes.
+    without the table.
     """
     requests = grid_requests(score, p_pos, p_neg)
-    ranked = rank(requests, rule, None)
+    ranked = rank(requests, rule)
     out = np.empty(score.size, dtype=np.int64)
     out[requests.rows] = ranked.position - requests.offsets[requests.request] + 1
     return out.reshape(score.shape)

@@ -12,8 +12,8 @@ from tests.explore.worlds import dense_world
 import tastemaker.explore.checked as checked
 from tastemaker.errors import InputError
 from tastemaker.explore.estimate.weighting import fitted_propensities
+from tastemaker.explore.gate.certificate import Certificate
 from tastemaker.explore.gate.certify import GateSettings, certify, collect
-from tastemaker.explore.gate.features import Certificate, believe
 from tastemaker.explore.policy.base import Policy
 from tastemaker.explore.policy.softmax import Mixture, SoftmaxPolicy, TablePolicy
 from tastemaker.explore.support import least_rewarded
@@ -178,42 +178,6 @@ def test_three_kinds_of_support(worthless):
     )
 
 
-def test_features_credit_new_items_within_belief():
-    draws = np.random.default_rng(4)
-    items, d = 300, 3
-    vectors = draws.normal(size=(items, d))
-    q = np.clip(0.5 + vectors @ [0.1, -0.08, 0.05], 0.02, 0.98)
-    existing = np.arange(items) < 240
-    action = draws.integers(0, 240, 60_000)
-    log = Log(
-        np.zeros((60_000, 1)),
-        action,
-        (draws.random(60_000) < q[action]) * 1.0,
-        np.full(60_000, 1 / 240),
-        tuple(map(str, range(items))),
-    )
-    parts = split(log, key=1)
-    believed = believe(parts.learn, vectors, existing)
-    assert np.all(believed.low[existing] == 0) and believed.items == 240 and believed.covered >= 0.95
-    assert (believed.low[~existing] <= q[~existing]).mean() >= 0.95 - 3 * np.sqrt(0.95 * 0.05 / 60)
-    assert (believed.low[~existing] / q[~existing]).mean() > 0.7
-    best = np.where(existing, 0, np.where(q > np.quantile(q, 0.7), 1.0, 0.0))
-    policy = table(0.6 / 240 * existing + 0.4 * best / best.sum())
-    result = certify([policy], parts, GateSettings(support="features"), existing=existing, believed=believed)[
-        0
-    ]
-    assert result.passed and any("left out" in item for item in result.assumptions)
-    assert not certify([policy], parts, existing=existing)[0].passed
-
-
-def test_few_items_are_no_basis_for_belief():
-    log = drawn(SMALL, 2_000, 0)
-    chosen = np.arange(80) < 8
-    few = log.take(chosen[log.action])
-    believed = believe(few, np.ones((80, 1)), chosen)
-    assert believed.kappa == np.inf and not believed.low.any()
-
-
 def test_no_reward_is_a_refusal_with_a_reason():
     log = drawn(SMALL, 500, 1)
     none = replace(log, reward=np.zeros(500))
@@ -235,12 +199,8 @@ def test_what_is_refused():
         certify([policy], parts, GateSettings(support="prefix"))
     with pytest.raises(InputError, match="prefix_propensity"):
         certify([table(SMALL.logger, np.zeros(80, int))], parts, GateSettings(support="prefix"))
-    with pytest.raises(InputError, match="existing"):
-        certify([policy], parts, GateSettings(support="features"))
-    with pytest.raises(InputError, match="fit them"):
-        certify([policy], parts, GateSettings(support="features"), existing=np.ones(80, bool))
-    with pytest.raises(InputError, match="support 'all' is unknown"):
-        GateSettings(support="all")
+    with pytest.raises(InputError, match="support 'features' is unknown; choose one of logged, prefix"):
+        GateSettings(support="features")
     for wrong in ({"c": 0.0}, {"c": 1.1}, {"floor": 0.0}, {"delta": 0.0}, {"cap": 0.5}, {"margin": np.nan}):
         with pytest.raises(InputError, match=next(iter(wrong))):
             GateSettings(**wrong)

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from tastemaker.experiment.assign import position
-from tastemaker.explore.gate.features import Certificate
+from tastemaker.explore.gate.certificate import Certificate
 from tastemaker.explore.policy.softmax import Mixture, SoftmaxPolicy, uniform_policy
 from tastemaker.explore.table import Columns, check_log, split
 from tastemaker.retention.proxy.model import user_parts

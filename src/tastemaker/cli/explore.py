@@ -276,9 +276,7 @@ def certify(
             min=1, help="A person of more rows counts as that many (default: the most on S1 and S2)."
         ),
     ] = None,
-    support: Annotated[
-        str, typer.Option(help="logged, prefix or features: what counts for new items.")
-    ] = "logged",
+    support: Annotated[str, typer.Option(help="logged or prefix: what counts for new items.")] = "logged",
     rounds: Annotated[int, typer.Option(min=1, help="Rounds the deployment is planned for.")] = 10_000,
     as_json: AsJson = False,
     quiet: Quiet = False,

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from tastemaker.explore.estimate.weighting import paired as paired
     from tastemaker.explore.estimate.weighting import snips as snips
     from tastemaker.explore.estimates import PolicyEstimate as PolicyEstimate
+    from tastemaker.explore.gate.certificate import Certificate as Certificate
     from tastemaker.explore.gate.certify import GateSettings as GateSettings
-    from tastemaker.explore.gate.features import Certificate as Certificate
     from tastemaker.explore.learn.path import Outcome as Outcome
     from tastemaker.explore.learn.path import PathSettings as PathSettings
     from tastemaker.explore.learn.path import safe_opg as safe_opg
@@ -63,7 +63,7 @@ __getattr__, __dir__, __all__ = on_demand(
         "estimate.weighting": "OwnPolicy clipped_ips dm dr fitted_propensities ips mips offcem paired snips",
         "estimates": "PolicyEstimate",
         "gate.certify": "GateSettings",
-        "gate.features": "Certificate",
+        "gate.certificate": "Certificate",
         "learn.path": "Outcome PathSettings safe_opg",
         "learn.softmax": "Settings",
         "learn.space": "Features",

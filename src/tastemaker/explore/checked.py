@@ -16,9 +16,9 @@ from tastemaker.arrays import Bools, Floats, Ints
 from tastemaker.errors import InputError
 from tastemaker.explore.bounds import Units, codes, too_few
 from tastemaker.explore.estimate.weighting import OwnPolicy, on_support, weights
+from tastemaker.explore.gate.certificate import Certificate
 from tastemaker.explore.gate.certify import GateSettings, Spent, unopened
 from tastemaker.explore.gate.certify import certify as open_gate
-from tastemaker.explore.gate.features import Believed, Certificate
 from tastemaker.explore.policy.base import Policy, Pooled
 from tastemaker.explore.policy.softmax import uniform_policy
 from tastemaker.explore.support import weight_gap
@@ -309,7 +309,6 @@ class GateOptions(SpentBefore, total=False):
     """What `gate.certify` takes by name."""
 
     existing: Bools | None
-    believed: Believed | None
     chains: Sequence[int]
 
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from tastemaker.retention.adjust.rules import Capped as Capped
     from tastemaker.retention.adjust.rules import Constrained as Constrained
     from tastemaker.retention.adjust.rules import Hinge as Hinge
-    from tastemaker.retention.adjust.rules import Mmr as Mmr
     from tastemaker.retention.adjust.rules import Step as Step
     from tastemaker.retention.adjust.rules import Value as Value
     from tastemaker.retention.increment.rows import IncrementSettings as IncrementSettings
@@ -55,7 +54,7 @@ __getattr__, __dir__, __all__ = on_demand(
     __name__,
     {
         "adjust.effects": "preview rank_effects",
-        "adjust.rules": "Capped Constrained Hinge Mmr Step Value",
+        "adjust.rules": "Capped Constrained Hinge Step Value",
         "increment.rows": "IncrementSettings",
         "increment.table": "increment_table",
         "mediation.verdict": "mediation_tests",

@@ -197,7 +197,7 @@ def rerank(score: npt.ArrayLike, p_pos: Floats, p_neg: Floats, rule: Rule) -> Re
     """
     scores = np.asarray(score, np.float64)[None, :]
     requests = grid_requests(scores, p_pos[None, :], p_neg[None, :])
-    ranked = rank(requests, rule, None)
+    ranked = rank(requests, rule)
     order = requests.rows[ranked.order]
     after, value, term = np.empty_like(order), np.empty(len(order)), np.empty(len(order))
     after[order] = np.arange(len(order))

@@ -15,7 +15,7 @@ from recipes.retention.trial import grid_ranks
 from tastemaker.errors import InputError
 from tastemaker.retention.adjust.apply import adjust, read_requests
 from tastemaker.retention.adjust.effects import ablations, compare, gini, rank_effects, tune_weight
-from tastemaker.retention.adjust.rules import Capped, Constrained, Hinge, Mmr, Step, Value, ablation
+from tastemaker.retention.adjust.rules import Capped, Constrained, Hinge, Step, Value, ablation
 
 RULES = (
     Step(),
@@ -23,8 +23,7 @@ RULES = (
     Value(),
     Constrained(0.1),
     Capped(Step(2.0, 3.0), 1),
-    Mmr(0.6),
-    Capped(Mmr(0.5, Value()), 2),
+    Capped(Value(), 2),
 )
 
 
@@ -121,7 +120,7 @@ def test_equal_scores_and_probabilities_follow_item_id(case: tuple[int, list[int
                 assert (a["item_id"] < b["item_id"]) == (a["rank_after"] < b["rank_after"])
 
 
-@given(CASES, st.integers(0, 8), st.sampled_from([Step(3.0, 3.0), Value(5.0), Mmr(0.2), Constrained(1.0)]))
+@given(CASES, st.integers(0, 8), st.sampled_from([Step(3.0, 3.0), Value(5.0), Constrained(1.0)]))
 @settings(max_examples=120, deadline=None)
 def test_capped_items_stay_near_their_place(
     case: tuple[int, list[int], bool], most: int, rule: object
@@ -224,24 +223,6 @@ def test_arrays_and_tables_are_ranked_alike(rule: Capped) -> None:
         grid_ranks(score, p[:3], p, rule)
 
 
-def test_diverse_order_by_its_definition() -> None:
-    table = scored(3, [7])
-    rows = adjust(table, Mmr(0.4, Value(1.0))).to_pylist()
-    left, chosen = sorted(rows, key=lambda row: row["rank_before"]), []
-    while left:
-
-        def gain(row: dict[str, object]) -> float:
-            mine = set(row["attributes"])  # type: ignore[call-overload]
-            alike = [
-                len(mine & set(c["attributes"])) / max(1, len(mine | set(c["attributes"]))) for c in chosen
-            ]
-            return 0.4 * row["adjusted_score"] - 0.6 * max(alike, default=0.0)  # type: ignore[operator]
-
-        chosen.append(max(left, key=gain))
-        left.remove(chosen[-1])
-    assert [row["rank_after"] for row in chosen] == list(range(1, 8))
-
-
 def test_effects_by_hand() -> None:
     table = pa.table(
         {
@@ -291,7 +272,7 @@ def test_ablations_and_tuning() -> None:
         halves["both"].proxy_gain.value
         >= max(halves[name].proxy_gain.value for name in ("boost only", "demote only")) - 0.02
     )
-    assert ablation(Capped(Mmr(0.5, Value(2.0)), 3), "boost") == Capped(Mmr(0.5, Value(2.0, part="boost")), 3)
+    assert ablation(Capped(Value(2.0), 3), "boost") == Capped(Value(2.0, part="boost"), 3)
     losses = [compare(table, {"v": Value(w)}, 5)["v"].engagement_loss.value for w in (0.0, 0.5, 1.0, 2.0)]
     assert losses[0] == 0 and losses == sorted(losses)
     tuned = tune_weight(table, cap=0.05)
@@ -318,8 +299,6 @@ def test_unusable_candidates_name_row_and_column() -> None:
         adjust(pa.table(good).drop_columns(["p_pos"]), Step())
     with pytest.raises(InputError, match="no rows"):
         adjust(pa.table(good).slice(0, 0), Step())
-    with pytest.raises(InputError, match="needs a column 'attributes'"):
-        adjust(pa.table(good), Mmr())
     table = pa.table(good)
     with pytest.raises(InputError, match="adjusters never filter"):
         rank_effects(table, adjust(table, Step()).slice(0, 1))

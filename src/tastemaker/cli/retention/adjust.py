@@ -26,9 +26,7 @@ Top = Annotated[int, typer.Option("--top", "-k", min=1, help="How many items a p
 @app.command()
 def preview(
     scored: Scored,
-    rule: Annotated[
-        str, typer.Option(help="step (as published), hinge, value, constrained or mmr.")
-    ] = "hinge",
+    rule: Annotated[str, typer.Option(help="step (as published), hinge, value or constrained.")] = "hinge",
     given: Annotated[
         list[str] | None,
         typer.Option("--set", help="A setting of the rule, for example alpha=0.5; repeat."),

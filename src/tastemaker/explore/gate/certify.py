@@ -20,22 +20,21 @@ from tastemaker.explore.estimate.weighting import (
     SUPPORT,
     OwnPolicy,
     assumptions,
-    bound,
     on_support,
     policy_mark,
     prefix_weights,
     reference_weights,
     weights,
 )
-from tastemaker.explore.gate.features import Believed, Certificate, Comparison
+from tastemaker.explore.gate.certificate import Certificate, Comparison
 from tastemaker.explore.policy.base import Policy
 from tastemaker.explore.rows import Columns, Marks, spent_again, told_again
 from tastemaker.explore.support import least_rewarded
 from tastemaker.explore.table import Log, Split
 from tastemaker.stats.intervals import effective_size
 
-Support = Literal["logged", "prefix", "features"]
-SUPPORTS: tuple[Support, ...] = ("logged", "prefix", "features")
+Support = Literal["logged", "prefix"]
+SUPPORTS: tuple[Support, ...] = ("logged", "prefix")
 
 TEST = "paired betting"
 # weights beyond it count as this much in the bounds that need a range; the bound stays one from below
@@ -51,10 +50,6 @@ STATIONARY = (
 OWN = (
     "the policy was made without these rows, and its column holds what it gives the shown actions; its"
     " novelty is estimated, as what their mean weight lacks of 1"
-)
-_FEATURES = (
-    "rewards of new items follow the same linear model of the item vectors as those of shown items, in any"
-    " context"
 )
 
 
@@ -157,7 +152,6 @@ def collect(
     support: Support = "logged",
     *,
     cap: float = 1.0,
-    believed: Believed | None = None,
     unit: str = "",
     most_rows: int | None = None,
 ) -> Evidence:
@@ -165,10 +159,8 @@ def collect(
     computed once.
 
     cap: U, what pi0/propensity never exceeds where a mixture logged the rows (`Log.reference`); 1 where pi0
-    did. believed: lower bounds of the rewards of new items, for support "features". unit, most_rows: as in
-    `GateSettings`. Raises InputError on a
-    missing denominator or model, a log-probability above 0, and a row whose pi0 weight exceeds `cap`. Source:
-    the specification, 3.1, 3.2, 3.4.
+    did. unit, most_rows: as in `GateSettings`. Raises InputError on a missing denominator, a log-probability
+    above 0, and a row whose pi0 weight exceeds `cap`. Source: the specification, 3.1, 3.2, 3.4.
     """
     weight = prefix_weights(log, policy) if support == "prefix" else weights(log, policy)
     units = log.units(unit)
@@ -176,13 +168,6 @@ def collect(
     own, notes = weight * log.reward, [*notes, PREFIX if support == "prefix" else SUPPORT]
     if isinstance(policy, OwnPolicy):
         notes.append(OWN)
-    if support == "features":
-        if believed is None:
-            raise InputError(
-                'support "features" needs bounds on the rewards of new items; fit them on other rows first'
-            )
-        own = own + bound(log, policy).expect(log.context, believed.block)
-        notes[-1:] = [_FEATURES, believed.note]
     largest, logger = 1.0 if log.reference is None else cap, reference_weights(log, cap) * log.reward
     return Evidence(own, logger, weight, log.r_max, largest, tuple(notes), units, most_rows)
 
@@ -194,7 +179,6 @@ def certify(
     *,
     spent: Collection[str] | Spent = (),
     existing: Bools | None = None,
-    believed: Believed | None = None,
     chains: Sequence[int] = (),
 ) -> list[Certificate]:
     """One certificate a candidate, in their order.
@@ -216,9 +200,7 @@ def certify(
         digests already spent (`Ledger.spent`), or a `Spent`, which knows single rows in whatever order and by
         whatever key.
     existing
-        (A,) actions that pi0 plays; default: those in S2 or S3. Needed for support "features".
-    believed
-        see `features.believe`; fitted on rows outside S3.
+        (A,) actions that pi0 plays; default: those in S2 or S3.
     chains
         lengths of the chains that `candidates` falls into, each from safe to novel; default: one.
 
@@ -233,11 +215,7 @@ def certify(
         raise InputError(f"chains of {list(chains)} candidates do not make {len(candidates)}")
     s2, s3 = parts.choose, parts.certify
     (spent if isinstance(spent, Spent) else Spent(spent)).refuse(parts)
-    if settings.support == "features" and existing is None:
-        raise InputError(
-            'support "features" needs `existing`, the actions that the logger plays: new items are all others'
-        )
-    judge = _Judge(settings, parts, _seen(s2, s3) if existing is None else existing, believed)
+    judge = _Judge(settings, parts, _seen(s2, s3) if existing is None else existing)
     refusal = judge.no_basis()
     if refusal:
         return [judge.untested(policy, refusal) for policy in candidates]
@@ -256,9 +234,7 @@ def unopened(
     candidates: Sequence[Policy], parts: Split, settings: GateSettings, existing: Bools | None, reason: str
 ) -> list[Certificate]:
     """Certificates that say why no row was opened."""
-    judge = _Judge(
-        settings, parts, _seen(parts.choose, parts.certify) if existing is None else existing, None
-    )
+    judge = _Judge(settings, parts, _seen(parts.choose, parts.certify) if existing is None else existing)
     return [judge.untested(policy, reason) for policy in candidates]
 
 
@@ -267,13 +243,10 @@ class _Judge:
     settings: GateSettings
     parts: Split
     existing: Bools
-    believed: Believed | None
 
     def evidence(self, policy: Policy, log: Log) -> Evidence:
         at = self.settings
-        return collect(
-            policy, log, at.support, cap=at.cap, believed=self.believed, unit=at.unit, most_rows=self.most
-        )
+        return collect(policy, log, at.support, cap=at.cap, unit=at.unit, most_rows=self.most)
 
     @cached_property
     def most(self) -> int:

@@ -14,8 +14,8 @@ import tastemaker.explore.checked as checked
 from tastemaker.arrays import Bools
 from tastemaker.errors import InputError
 from tastemaker.explore.checked import SpentBefore, gate_preflight
+from tastemaker.explore.gate.certificate import Certificate
 from tastemaker.explore.gate.certify import GateSettings, collect
-from tastemaker.explore.gate.features import Certificate
 from tastemaker.explore.learn.softmax import NAMES, Name, Settings, ascend, regularised, value
 from tastemaker.explore.learn.space import Features, Rows, Weights, build_candidates
 from tastemaker.explore.policy.base import Policy

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from tastemaker.arrays import Floats
 from tastemaker.errors import InputError
 from tastemaker.explore.bounds import Units
-from tastemaker.explore.gate.features import Certificate
+from tastemaker.explore.gate.certificate import Certificate
 from tastemaker.explore.ledger.watch import live_ratios
 from tastemaker.explore.table import Log
 from tastemaker.stats import betting

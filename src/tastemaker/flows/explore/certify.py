@@ -15,8 +15,8 @@ import numpy as np
 from tastemaker.errors import InputError
 from tastemaker.explore.bounds import PLURALS
 from tastemaker.explore.checked import certify as run_gate
+from tastemaker.explore.gate.certificate import Certificate
 from tastemaker.explore.gate.certify import SPENT, GateSettings, Spent, Support
-from tastemaker.explore.gate.features import Certificate, believe
 from tastemaker.explore.ledger.ledger import Ledger, admit, bank, margin, record
 from tastemaker.explore.rows import (
     Columns,
@@ -143,9 +143,6 @@ def certify(
     needed = margin(book, request.planned, store.unsettled_rounds(book))
     terms = (book.c, book.gate_delta, needed, book.floor, request.support, book.cap)
     gate = GateSettings(*terms, unit=source.unit, most_rows=request.most_rows)
-    believed = None
-    if request.support == "features":
-        believed = believe(run.parts.learn, loaded.vectors, loaded.existing, gate.delta)
     report("certify", 1, 2, f"{len(run.parts.certify):,} rows, {len(run.candidates)} candidates")
     rows = SpentRows.of(store.path, source.log)
     certificates = run_gate(
@@ -156,7 +153,6 @@ def certify(
         new=loaded.catalogue.new,
         spent=Spent(book.spent, rows.read(), rows.columns()),
         existing=loaded.existing,
-        believed=believed,
         chains=run.chains,
     )
     reason, checks = certificates[0].reason, list(certificates[0].checks or ())

@@ -15,7 +15,7 @@ import pyarrow as pa
 from tastemaker.errors import ArtifactError, InputError
 from tastemaker.flows.pipeline import Report
 from tastemaker.flows.retention.tables import warn_of_slips, write_claim
-from tastemaker.retention.adjust.rules import Capped, Constrained, Hinge, Mmr, Rule, Step, Value
+from tastemaker.retention.adjust.rules import Capped, Constrained, Hinge, Rule, Step, Value
 from tastemaker.retention.proxy.claim import calibration_claim, drift_claim, slopes_table, threshold_claim
 from tastemaker.retention.proxy.judge import calibrate_proxy, calibration, choose_thresholds
 from tastemaker.retention.proxy.model import (
@@ -153,12 +153,11 @@ def _finish(proxy: Proxy, claim: Any, out: Path, report: Report) -> dict[str, An
     return written | {"proxy": str(saved), "text": text, "exit_code": claim.exit_code}
 
 
-RULES: dict[str, type[Step | Hinge | Value | Constrained | Mmr]] = {
+RULES: dict[str, type[Step | Hinge | Value | Constrained]] = {
     "step": Step,
     "hinge": Hinge,
     "value": Value,
     "constrained": Constrained,
-    "mmr": Mmr,
 }
 
 

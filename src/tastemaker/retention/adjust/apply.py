@@ -15,7 +15,7 @@ from scipy import sparse
 
 from tastemaker.arrays import Bools, Floats, Ints
 from tastemaker.errors import InputError
-from tastemaker.retention.adjust.rules import Capped, Constrained, Mmr, Rule
+from tastemaker.retention.adjust.rules import Capped, Constrained, Rule
 from tastemaker.schema.columns import numbers, texts
 
 # Makes the median absolute deviation of a normal distribution its standard deviation.
@@ -282,30 +282,6 @@ def capped(requests: Requests, wanted: Ints, most: int) -> Ints:
     return out
 
 
-def diverse(requests: Requests, score: Floats, similarity: Similarity, balance: float) -> Ints:
-    """Places (n,) chosen one by one: argmax balance score - (1 - balance) (largest similarity to those
-    already chosen).
-    """
-    out = []
-    for number, (start, end) in enumerate(
-        zip(requests.offsets[:-1].tolist(), requests.offsets[1:].tolist(), strict=True)
-    ):
-        places = np.arange(start, end)
-        if requests.flat[number]:
-            out.append(places)
-            continue
-        alike = similarity.among(requests.rows[start:end])
-        nearest, open_ = np.zeros(end - start), np.ones(end - start, dtype=bool)
-        chosen = np.empty(end - start, dtype=np.int64)
-        for position in range(end - start):
-            gain = np.where(open_, balance * score[start:end] - (1 - balance) * nearest, -np.inf)
-            chosen[position] = here = int(np.argmax(gain))
-            open_[here] = False
-            nearest = np.maximum(nearest, alike[here])
-        out.append(start + chosen)
-    return np.concatenate(out)
-
-
 REASONS = (
     "unchanged",
     "raised: likely to bring the person back",
@@ -313,20 +289,19 @@ REASONS = (
     "moved by the items around it",
     "left alone: the scores of this request do not vary",
 )
-_APART, _HELD = "; set apart from similar items", "; held near its place"
+_HELD = "; held near its place"
 
 
 @dataclass(frozen=True)
 class Ranked:
-    """Places (n,) in their new order, with retention, term and adjusted score (n,) of each place; who was set
-    apart or held.
+    """Places (n,) in their new order, with retention, term and adjusted score (n,) of each place; who was
+    held.
     """
 
     order: Ints
     retention: Floats
     term: Floats
     adjusted: Floats
-    apart: Bools
     held: Bools
 
     @property
@@ -340,17 +315,16 @@ class Ranked:
 def adjust(scored: pa.Table, rule: Rule, standardise: bool = True) -> pa.Table:
     """Re-rank every request of `scored` by `rule`; rows stay in their order, none is dropped.
 
-    scored: request_id, item_id, score, p_pos, optionally p_neg (1 - p_pos where absent), and attributes or
-    vector for `Mmr`.
+    scored: request_id, item_id, score, p_pos, optionally p_neg (1 - p_pos where absent).
     standardise: score in median absolute deviations of its request, so that the rule means the same on a
     drifting score scale; False adds to the raw score (as published). Adds `retention` (what the rule looked
     at), `adjustment` (what it added, in units of the score it was added to), `adjusted_score`, `rank_before`
     and `rank_after` (from 1; equal scores in the order of item_id), and `reason`. The order is `rank_after`:
-    caps and diversity move items beyond their score. A request whose scores do not vary (MAD 0) is left alone
-    and says so. Raises InputError as `read_requests`, and without similarities for `Mmr`.
+    caps move items beyond their score. A request whose scores do not vary (MAD 0) is left alone and says so.
+    Raises InputError as `read_requests`.
     """
     requests = read_requests(scored, standardise)
-    ranked = rank(requests, rule, scored)
+    ranked = rank(requests, rule)
     n = len(requests.rows)
     after = ranked.position - requests.offsets[requests.request] + 1
     back = np.empty(n, dtype=np.int64)
@@ -371,31 +345,21 @@ def adjust(scored: pa.Table, rule: Rule, standardise: bool = True) -> pa.Table:
     return columns
 
 
-def rank(requests: Requests, rule: Rule, scored: pa.Table | None) -> Ranked:
-    """Apply `rule` to a layout; `scored` is the table it was made of, where there is one."""
+def rank(requests: Requests, rule: Rule) -> Ranked:
+    """Apply `rule` to a layout."""
     nobody = np.zeros(len(requests.rows), dtype=bool)
     if isinstance(rule, Capped):
-        inner = rank(requests, rule.rule, scored)
+        inner = rank(requests, rule.rule)
         order = capped(requests, inner.order, rule.most)
         return replace(inner, order=order, held=_moved(order, inner.order))
-    if isinstance(rule, Mmr):
-        if rule.rule is None:
-            base = np.zeros(len(requests.rows))
-            inner = Ranked(np.arange(len(base)), requests.p_pos, base, requests.z, nobody, nobody)
-        else:
-            inner = rank(requests, rule.rule, scored)
-        if scored is None:
-            raise InputError("Mmr needs the attributes or vectors of a table; use `adjust`")
-        order = diverse(requests, inner.adjusted, Similarity.of(scored), rule.balance)
-        return replace(inner, order=order, apart=_moved(order, inner.order))
     retention = rule.retention(requests.p_pos, requests.p_neg)
     if isinstance(rule, Constrained):
         mu, order = constrained(requests, rule)
         term = mu[requests.request] * retention
-        return Ranked(order, retention, term, requests.z + term, nobody, nobody)
+        return Ranked(order, retention, term, requests.z + term, nobody)
     term = np.where(requests.flat[requests.request], 0.0, rule.term(requests.p_pos, requests.p_neg))
     adjusted = requests.z + term
-    return Ranked(requests.sorted_by(adjusted), retention, term, adjusted, nobody, nobody)
+    return Ranked(requests.sorted_by(adjusted), retention, term, adjusted, nobody)
 
 
 def _moved(order: Ints, other: Ints) -> Bools:
@@ -410,5 +374,5 @@ def _reasons(requests: Requests, ranked: Ranked, after: Ints) -> npt.NDArray[np.
     code = np.where(after != requests.rank, 3, 0)
     code = np.where(ranked.term > 0, 1, np.where(ranked.term < 0, 2, code))
     code = np.where(requests.flat[requests.request], 4, code)
-    texts = [text + apart + held for held in ("", _HELD) for apart in ("", _APART) for text in REASONS]
-    return np.asarray(np.array(texts, dtype=object)[code + len(REASONS) * (ranked.apart + 2 * ranked.held)])
+    texts = [text + held for held in ("", _HELD) for text in REASONS]
+    return np.asarray(np.array(texts, dtype=object)[code + len(REASONS) * ranked.held])

@@ -1,4 +1,4 @@
-"""The rules that let the retention proxy move items: six settings classes, one `adjust` for all."""
+"""The rules that let the retention proxy move items: five settings classes, one `adjust` for all."""
 
 from __future__ import annotations
 
@@ -138,26 +138,10 @@ class Constrained(_OfValue):
 
 
 @dataclass(frozen=True)
-class Mmr:
-    """After `rule` (None: base scores): pick next the item with the largest balance z - (1 - balance) (most
-    similarity so far).
-
-    Similarity is Jaccard of the column `attributes`, or cosine of `vector` where there is no such column.
-    Source: Carbonell and Goldstein, SIGIR 1998.
-    """
-
-    balance: float = 0.7
-    rule: Step | Hinge | Value | Constrained | None = None
-
-    def __post_init__(self) -> None:
-        _least("balance", self.balance, 0, 1)
-
-
-@dataclass(frozen=True)
 class Capped:
     """`rule`, but an item of base rank r stays within r - most .. r + most."""
 
-    rule: Step | Hinge | Value | Constrained | Mmr = field(default_factory=Step)
+    rule: Step | Hinge | Value | Constrained = field(default_factory=Step)
     most: int = 5
 
     def __post_init__(self) -> None:
@@ -165,7 +149,7 @@ class Capped:
             raise InputError(f"most is {self.most}; give the positions an item may move, 0 or more")
 
 
-Rule = Step | Hinge | Value | Constrained | Mmr | Capped
+Rule = Step | Hinge | Value | Constrained | Capped
 
 
 def ablation(rule: Rule, part: Literal["boost", "demote"]) -> Rule:
@@ -176,6 +160,4 @@ def ablation(rule: Rule, part: Literal["boost", "demote"]) -> Rule:
         return replace(rule, b=0.0) if part == "boost" else replace(rule, a=0.0)
     if isinstance(rule, Value | Constrained):
         return replace(rule, part=part)
-    if rule.rule is None:
-        return rule
     return replace(rule, rule=ablation(rule.rule, part))  # type: ignore[arg-type]  # what it wraps keeps its class
