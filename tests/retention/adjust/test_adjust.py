@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from recipes.retention.trial import grid_ranks
 
@@ -155,6 +155,7 @@ def test_capping_is_the_greedy_choice_by_brute_force() -> None:
 
 
 @given(st.integers(0, 10**6), st.integers(2, 7), st.floats(0, 1), st.booleans())
+@example(53107, 6, 1.0, False)
 @settings(max_examples=80, deadline=None)
 def test_constrained_keeps_eps_and_is_the_brute_force_over_orders(
     seed: int, size: int, eps: float, coarse: bool

@@ -231,7 +231,7 @@ def constrained(requests: Requests, rule: Constrained) -> tuple[Floats, Ints]:
     """The largest mu (Q,) within the rule's loss, and the places (n,) in the order z + mu v."""
     value = rule.retention(requests.p_pos, requests.p_neg)
     best, worst = engagement_range(requests)
-    floor = best - rule.eps * (best - worst)
+    floor = best - rule.eps * (best - worst) - 1e-12  # an order that costs just this much is within it
 
     def holds(mu: Floats) -> tuple[np.ndarray, Ints]:
         order = requests.sorted_by(requests.z + mu[requests.request] * value)
