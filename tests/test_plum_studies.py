@@ -51,7 +51,7 @@ def test_a_contrast_counts_only_beyond_its_interval_over_people() -> None:
         (sample_efficiency.main, ("--shares", "0,2"), "share '0,2': give"),
         (cpt_2x2.main, ("--share", "0"), "share '0': give"),
         (cpt_2x2.main, ("--base", "/nonexistent"), "--base /nonexistent: no such folder"),
-        (sid_ablation.main, ("--seeds", "one"), "seeds 'one': give"),
+        (sid_ablation.main, ("--seeds", "one"), "'one': give whole numbers"),
     ],
 )
 def test_arguments_that_cannot_be_are_one_line_and_leave_no_journal(
