@@ -180,7 +180,9 @@ def chunks(n: int, k: int) -> Iterator[slice]:
 def distances(z: Float32, present: Float32, words: Float32, blocks: Blocks) -> Float32:
     """(N, K) squared distances over the present blocks, less ||z||^2, which no choice depends on."""
     norms = np.stack([np.square(words[:, block]).sum(axis=1) for block in blocks])
-    return np.asarray(present @ norms - 2 * (z @ words.T), np.float32)
+    found = (-2 * z) @ words.T  # in place from here: these are the largest arrays there are
+    found += norms if len(norms) == 1 and present.all() else present @ norms
+    return np.asarray(found, np.float32)
 
 
 def subtract(z: Float32, present: Float32, chosen: Float32, blocks: Blocks) -> Float32:

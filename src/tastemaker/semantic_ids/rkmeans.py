@@ -101,8 +101,8 @@ def assign(
     gap = np.empty(len(z), np.float32)
     for rows in chunks(len(z), len(words)):
         d = distances(z[rows], present[rows], words, blocks)
-        codes[rows] = d.argmin(axis=1)
-        gap[rows] = d.min(axis=1) + np.square(z[rows]).sum(axis=1)
+        codes[rows] = nearest = d.argmin(axis=1)
+        gap[rows] = d[np.arange(len(d)), nearest] + np.square(z[rows]).sum(axis=1)
     return codes, np.maximum(gap, 0)
 
 
