@@ -84,7 +84,7 @@ def serving(n: int, requests: int, threads: int) -> None:
     ]
     data = Data(pa.table(columns, schema=ITEMS), ids, Histories.of_lists([]), {}, EventRules())
     torch.nn.init.normal_(model.residual, std=0.01)  # zeros that nobody wrote take no memory
-    given, started = resident(), time.perf_counter()
+    given, began = resident(), time.perf_counter()
     scorer = ItemScorer(model, ids, codes, sizes)
     scored = time.perf_counter()
     searcher = Searcher(Parts(data, Chosen(threads=threads), codes, sizes, score=scorer))
@@ -101,7 +101,7 @@ def serving(n: int, requests: int, threads: int) -> None:
         what="serving",
         items=n,
         sizes=list(sizes),
-        vectors_s=scored - started,
+        vectors_s=scored - began,
         trie_s=loaded - scored,
         first_ms=times[0],
         p50_ms=cut[0],

@@ -78,12 +78,19 @@ def endpoint(model: str | None) -> Endpoint | None:
     return asked
 
 
-def talker(service: WorkspaceService, model: str | None) -> Assistant:
-    """The assistant of a server; its catalogue is read in the background."""
+def talker(service: WorkspaceService, model: str | None) -> Assistant | None:
+    """The assistant of a server; its catalogue is read in the background. None for more items than it
+    reads.
+    """
     import threading
 
     from tastemaker.assist.assistant import Assistant
+    from tastemaker.serving.pages import MANY
 
+    if service.parts.deployment and (items := len(service.parts.searcher.data.item_ids)) > MANY:
+        message = f"no assistant: it reads at most {MANY:,} items, and the catalogue has {items:,}"
+        print(message, file=sys.stderr, flush=True)
+        return None
     assistant = Assistant(service, endpoint(model))
     threading.Thread(target=assistant.library, daemon=True, name="assistant").start()
     return assistant

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 
@@ -221,20 +221,28 @@ def positive(interactions: pa.Table) -> pa.Table:
 
 
 def item_texts(items: pa.Table) -> list[str]:
-    """Title, text and attributes of each item in one string; empty where it has none of them."""
-    rows = zip(
-        items["title"].to_pylist(), items["text"].to_pylist(), items["attributes"].to_pylist(), strict=True
-    )
-    return [
-        ". ".join(part for part in (title, text, ", ".join(attributes or [])) if part)
-        for title, text, attributes in rows
-    ]
+    """`item_text` of each item."""
+    return list(map(item_text, *(items[name].to_pylist() for name in ("title", "text", "attributes"))))
 
 
-def attribute_words(attributes: list[str] | None) -> Mapping[str, list[str]]:
-    """`field=value` attributes by field; an attribute without a field is filed under 'attribute'."""
-    fields: dict[str, list[str]] = {}
-    for one in attributes or []:
-        name, found, value = one.partition("=")
-        fields.setdefault(name if found else "attribute", []).append(value if found else name)
+def item_text(title: str | None, text: str | None, attributes: Sequence[str] | None) -> str:
+    """Title, text and attributes of an item in one string; empty where it has none of them."""
+    return ". ".join(part for part in (title, text, ", ".join(attributes or ())) if part)
+
+
+def rows_by_attribute(items: pa.Table) -> dict[str, dict[str, npt.NDArray[np.int64]]]:
+    """`field=value` attributes by field and value: the rows of the items that have each, rising; an attribute
+    without a field is filed under 'attribute'.
+    """
+    lists = items["attributes"].combine_chunks()
+    flat = lists.flatten().dictionary_encode()
+    rows, codes = pc.list_parent_indices(lists).to_numpy(), flat.indices.to_numpy()
+    order = np.argsort(codes, kind="stable")
+    parts = np.split(rows[order], np.cumsum(np.bincount(codes, minlength=len(flat.dictionary)))[:-1])
+    fields: dict[str, dict[str, npt.NDArray[np.int64]]] = {}
+    for attribute, own in zip(flat.dictionary.to_pylist(), parts, strict=True):
+        name, found, value = attribute.partition("=")
+        values = fields.setdefault(name if found else "attribute", {})
+        value = value if found else name
+        values[value] = np.sort(np.concatenate([values[value], own])) if value in values else own
     return fields

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tastemaker.demo.covers import draw, png_bytes
 from tastemaker.demo.synth import RATE, render, wav_bytes
@@ -50,7 +51,8 @@ class Media:
 
     def __init__(self, workspace: Workspace, items: pa.Table) -> None:
         self.root = workspace.root
-        columns = (items[name].to_pylist() for name in ("item_id", "audio", "image"))
+        having = items.filter(pc.or_(items["audio"].is_valid(), items["image"].is_valid()))
+        columns = (having[name].to_pylist() for name in ("item_id", "audio", "image"))
         self.paths = {
             item: {"audio": audio, "cover": image} for item, audio, image in zip(*columns, strict=True)
         }
@@ -220,7 +222,7 @@ def _view(
     notes: list[str],
 ) -> Floats | None:
     item_ids = items["item_id"].to_pylist()
-    having = [row for row, item in enumerate(item_ids) if media.paths[item][kind] is not None]
+    having = [row for row, item in enumerate(item_ids) if media.paths.get(item, {}).get(kind)]
     rows: dict[str, list[int]] = {}
     parts, order, faults = list[Floats](), list[int](), list[str]()
 

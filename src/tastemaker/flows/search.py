@@ -18,7 +18,7 @@ from tastemaker.corpus.behaviour import Words, context_tokens
 from tastemaker.corpus.events import Histories
 from tastemaker.corpus.splits import Targets
 from tastemaker.errors import InputError
-from tastemaker.flows.data import Data, attribute_words
+from tastemaker.flows.data import Data, rows_by_attribute
 from tastemaker.flows.stages.tokens import codes_in
 from tastemaker.lm.vocabulary import Vocabulary
 from tastemaker.retrieve.allow import Allowed, Mask, allow, mask
@@ -207,15 +207,7 @@ class Searcher:
     @cached_property
     def fields(self) -> dict[str, dict[str, Ints]]:
         """Filterable fields: name -> value -> item indices."""
-        rows_of: dict[str, dict[str, list[int]]] = {}
-        for row, attributes in enumerate(self.data.items["attributes"].to_pylist()):
-            for name, values in attribute_words(attributes).items():
-                for value in values:
-                    rows_of.setdefault(name, {}).setdefault(value, []).append(row)
-        return {
-            name: {value: np.array(rows, np.int64) for value, rows in values.items()}
-            for name, values in rows_of.items()
-        }
+        return rows_by_attribute(self.data.items)
 
     def search(
         self,

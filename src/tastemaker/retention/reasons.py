@@ -26,9 +26,11 @@ class Reason:
 
 def rarity_of(attributes: Iterable[Iterable[str]]) -> dict[str, float]:
     """How telling each attribute is: log(items / items that have it), 0 for one that all have."""
-    lists = [set(values) for values in attributes]
-    having = Counter(value for values in lists for value in values)
-    return {value: math.log(len(lists) / count) for value, count in having.items()}
+    having, items = Counter[str](), 0
+    for values in attributes:
+        having.update(set(values))
+        items += 1
+    return {value: math.log(items / count) for value, count in having.items()}
 
 
 def reasons(

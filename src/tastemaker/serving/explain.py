@@ -2,33 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from tastemaker.corpus.pairs import pair_people
-from tastemaker.flows.data import Data, item_texts
+from tastemaker.flows.data import Data, item_text
 from tastemaker.retention.reasons import Reason, rarity_of, reasons
 from tastemaker.serving.query import Evidence, Query, Row, Slate
 
 RECENT = 30  # events of a history that evidence is sought in
 
 
+class PerItem(Mapping[str, Any]):
+    """What `read` makes of an item's row of the table, when it is asked for; so many are `remembered`. A
+    large catalogue has no room for an object an item.
+    """
+
+    def __init__(
+        self, data: Data, columns: Sequence[str], read: Callable[[dict[str, Any]], Any], remembered: int = 0
+    ) -> None:
+        self._index, self._read = data.index, read
+        self._columns = {name: data.items[name] for name in columns}
+        self._of = lru_cache(maxsize=remembered)(self._row) if remembered else self._row
+
+    def _row(self, row: int) -> Any:
+        return self._read({name: column[row].as_py() for name, column in self._columns.items()})
+
+    def __getitem__(self, item_id: str) -> Any:
+        return self._of(self._index[item_id])
+
+    def __contains__(self, item_id: object) -> bool:
+        return item_id in self._index
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._index)
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+
 class Explainer:
     """Evidence for items of one catalogue; counted once, when it is made."""
 
     def __init__(self, data: Data) -> None:
-        self._index, ids = data.index, data.item_ids
-        columns = ("item_id", "title", "text", "attributes", "creator", "audio", "image")
-        self.items = {row["item_id"]: _item(row) for row in data.items.select(columns).to_pylist()}
-        lists = data.items["attributes"].to_pylist()
-        self._attributes = {item: frozenset(own or ()) for item, own in zip(ids, lists, strict=True)}
-        self._rarity = rarity_of(self._attributes.values())
+        self._index = data.index
+        self.items = PerItem(
+            data, ("item_id", "title", "text", "attributes", "creator", "audio", "image"), _item
+        )
+        self.texts = PerItem(data, ("title", "text", "attributes"), _text)
+        self._attributes = PerItem(data, ("attributes",), _attributes, remembered=1 << 16)
+        batches = data.items.select(["attributes"]).to_batches(1 << 16)
+        self._rarity = rarity_of(own or () for batch in batches for own in batch[0].to_pylist())
         pairs, people = pair_people(data.histories)
         self._counts: dict[tuple[int, int], int] = {
             (low, high): count for (low, high), count in zip(pairs.tolist(), people.tolist(), strict=True)
         }
-        self.texts = dict(zip(ids, item_texts(data.items), strict=True))
 
     def __call__(self, query: Query, slate: Slate) -> Slate:
         """The slate with the evidence for each of its rows, and what there is to show of its item."""
@@ -58,6 +88,14 @@ class Explainer:
     def title(self, item_id: str) -> str:
         """The item's title, else its text, else its id."""
         return str(self.items[item_id]["title"] or self.texts[item_id] or item_id)
+
+
+def _attributes(row: dict[str, Any]) -> frozenset[str]:
+    return frozenset(row["attributes"] or ())
+
+
+def _text(row: dict[str, Any]) -> str:
+    return item_text(row["title"], row["text"], row["attributes"])
 
 
 def _item(row: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ def filters_of(where: list[str]) -> dict[str, tuple[str, ...]]:
     return filters
 
 
-def _text(slate: Slate, texts: dict[str, str]) -> str:
+def _text(slate: Slate, texts: Mapping[str, str]) -> str:
     lines = [slate.notice] if slate.notice else []
     for row in slate.rows:
         lines.append(f"{row.position + 1:>2}. {texts[row.item_id][:150] or row.item_id}  [{row.item_id}]")

@@ -9,6 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from tastemaker.flows.data import item_texts
 from tastemaker.flows.media import Media, media_type
 from tastemaker.retrieve.typeahead import TypeAhead
@@ -16,6 +20,7 @@ from tastemaker.serving.serve import Parts
 from tastemaker.store import Workspace, read_table
 from tastemaker.store.recorded import Recorded
 
+MANY = 2_000_000  # items whose words are kept in memory: for the search while one types, and the assistant
 SIMULATED = re.compile(r"^simulated-")
 TELLING = ("tune_type", "type", "genre", "genres", "category", "key", "mode", "metre", "brand", "book")
 
@@ -27,12 +32,15 @@ class Pages:
         self.title, self.parts, self.people = workspace.settings.title, parts, parts.people
         items = parts.searcher.data.items
         self._items = parts.explainer.items
-        titles = [title or "" for title in items["title"].to_pylist()]
-        texts = zip(self._items, item_texts(items), strict=True)
-        self._words = TypeAhead(titles, [f"{item_id} {text}" for item_id, text in texts])
-        self._by_title = sorted(
-            self._items.values(), key=lambda item: ((item["title"] or "~").casefold(), item["item_id"])
-        )
+        self._titles = pc.utf8_lower(items["title"].fill_null(""))
+        shown = pc.if_else(pc.equal(self._titles, ""), "~", self._titles)
+        keys = pa.table({"title": shown, "item_id": items["item_id"]})
+        self._by_title = pc.sort_indices(keys, [("title", "ascending"), ("item_id", "ascending")])
+        self._words: TypeAhead | None = None
+        if len(items) <= MANY:
+            texts = zip(self._items, item_texts(items), strict=True)
+            titles = [title or "" for title in items["title"].to_pylist()]
+            self._words = TypeAhead(titles, [f"{item_id} {text}" for item_id, text in texts])
         self._media = Media(workspace, items)
         profiles = workspace.data / "listener_profiles.parquet"
         self._profiles: dict[str, Any] = {}
@@ -78,11 +86,17 @@ class Pages:
 
     def search(self, text: str, limit: int, offset: int) -> tuple[list[dict[str, Any]], int]:
         """Items that match the words of `text`, parts of words and typing errors too, best first, the whole
-        catalogue by title when it is empty; and how many there are in all.
+        catalogue by title when it is empty; and how many there are in all. Of more than `MANY` items, those
+        with the text in their title.
         """
+        ids = self.parts.searcher.data.item_ids
         if not text.strip():
-            return self._by_title[offset : offset + limit], len(self._by_title)
-        rows, ids = self._words.search(text), self.parts.searcher.data.item_ids
+            rows = self._by_title
+        elif self._words is not None:
+            rows = self._words.search(text)
+        else:
+            rows = np.flatnonzero(pc.match_substring(self._titles, text.strip().lower()))
+        rows = np.asarray(rows)
         return [self._items[ids[row]] for row in rows[offset : offset + limit]], len(rows)
 
     def media(self, item_id: str, kind: str) -> tuple[Path, str] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -12,7 +13,7 @@ from tastemaker.converse.agents.plan import Listeners
 from tastemaker.converse.catalogue import FAMILY, Catalogue, Value
 from tastemaker.converse.record import Profile
 from tastemaker.errors import InputError
-from tastemaker.flows.data import Data, attribute_words, item_texts
+from tastemaker.flows.data import Data, item_texts
 from tastemaker.flows.media import FACTS_FILE
 from tastemaker.store import Workspace, read_table
 from tastemaker.store.recorded import Recorded
@@ -35,7 +36,7 @@ def build_catalogue(workspace: Workspace, data: Data) -> Catalogue:
     """
     items = data.items
     facts = _facts(workspace)
-    words = [attribute_words(attributes) for attributes in items["attributes"].to_pylist()]
+    words = [_attribute_words(attributes) for attributes in items["attributes"].to_pylist()]
     names = list(
         dict.fromkeys(name for attributes in words for name in attributes if name not in FAMILY_FIELDS)
     )
@@ -185,3 +186,12 @@ def build_listeners(workspace: Workspace, data: Data) -> Listeners:
     bounds = data.histories.offsets
     rows = tuple(data.histories.items[start:stop] for start, stop in pairwise(bounds))
     return Listeners(tuple(users), tuple(Profile(**known[user]) for user in users), rows)
+
+
+def _attribute_words(attributes: list[str] | None) -> Mapping[str, list[str]]:
+    """`field=value` attributes by field; an attribute without a field is filed under 'attribute'."""
+    fields: dict[str, list[str]] = {}
+    for one in attributes or []:
+        name, found, value = one.partition("=")
+        fields.setdefault(name if found else "attribute", []).append(value if found else name)
+    return fields

@@ -167,7 +167,7 @@ def _item(env: ConversationEnv, item_id: str) -> dict[str, Any]:
     cover = items.get(item_id, "cover")
     if cover is not None:
         media.append(("image", cover[1], cover[0], f"cover of {catalogue.titles[row]}"))
-    if items.paths[item_id]["audio"] is not None:
+    if items.paths.get(item_id, {}).get("audio"):
         opening = items.wave(item_id)[: CLIP_SECONDS * RATE : HALF]
         media.append(
             ("audio", "audio/wav", wav_bytes(opening, RATE // HALF), f"opening of {catalogue.titles[row]}")

@@ -1,0 +1,148 @@
+"""A large catalogue behind the real server: memory and seconds until it answers, and of a request over HTTP.
+
+    python benchmarks/served.py [--items 100000,1000000] [--width 32] [--requests 20]
+
+A workspace is made of generated items (a title and two attributes each), a thousand people, random Semantic
+IDs and a small model of random weights; `tastemaker serve` is started on it in a process of its own, with one
+thread, and asked for lists of people. One JSON line a size. Memory is the process's peak (VmHWM).
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import polars as pl
+from recommender import random_codes, tell
+
+from tastemaker.flows.deploy import activate
+from tastemaker.flows.deployment import KIND, Base, base_json, named, write
+from tastemaker.flows.ingest import ingest_files
+from tastemaker.flows.stages.tokens import write_codes
+from tastemaker.lm.items import ItemModel, ItemShape, save_items
+from tastemaker.retrieve.trie import build_trie
+from tastemaker.semantic_ids.codebook import Codebook
+from tastemaker.semantic_ids.sizes import two_level_sizes
+from tastemaker.semantic_ids.views import View
+from tastemaker.store import Workspace
+
+PEOPLE, EACH = 1000, 20
+
+
+def made(folder: Path, n: int, width: int) -> Workspace:
+    """A workspace of n items that serves random scores."""
+    rng, sizes = np.random.default_rng(0), two_level_sizes(n)
+    numbers = pl.Series(np.arange(n)).cast(pl.String)
+    kinds = pl.Series(rng.integers(20, size=(2, n)).astype(str)[0])
+    attributes = pl.concat_list(
+        ("kind=k" + kinds).alias("a"), ("shelf=s" + numbers.str.slice(0, 2)).alias("b")
+    )
+    items = pl.DataFrame({"item_id": "i" + numbers, "title": "Item " + numbers}).with_columns(
+        pl.select(attributes).to_series().alias("attributes")
+    )
+    items.write_parquet(folder / "items.parquet")
+    had = rng.integers(n, size=PEOPLE * EACH)
+    people = np.repeat(np.arange(PEOPLE), EACH)
+    pl.DataFrame({"user_id": [f"u{p}" for p in people], "item_id": [f"i{i}" for i in had]}).write_parquet(
+        folder / "interactions.parquet"
+    )
+    workspace = Workspace.create(folder / "w", {"threads": 1, "width": width, "watch_seconds": 0})
+    ingest_files(workspace.root, folder / "items.parquet", folder / "interactions.parquet")
+    table, codes = workspace.table("items"), random_codes(n, sizes, rng)
+    ids = table["item_id"].to_pylist()
+    view = View("text", np.zeros(8, np.float32), np.ones(8, np.float32))
+    book = Codebook("rkmeans", (view,), tuple(rng.standard_normal((k, 8), np.float32) for k in sizes))
+    model = ItemModel(ItemShape(sizes, n, width=width), ids).eval()
+    put, marks = workspace.artifacts.put, {"vectors": "0" * 32, "tokens": "1" * 32, "sft": "2" * 32}
+    put("vectors", marks["vectors"], lambda path: (path / "none").touch())
+    put(
+        "tokens",
+        marks["tokens"],
+        lambda path: write_codes(path, ids, book, codes, sizes),
+        inputs={"vectors": marks["vectors"]},
+    )
+    put("sft", marks["sft"], lambda path: save_items(model, path / "model"))
+    about: dict[str, Any] = {
+        "base": base_json(Base("sft", marks["sft"], marks["tokens"])),
+        "catalogue": workspace.tables_fingerprint(),
+        "trie": build_trie(codes, sizes).fingerprint,
+        "items": n,
+    } | dict.fromkeys(("memory", "proxy", "policy", "note"), "")
+    arrays = {"codes": codes, "sizes": np.array(sizes, np.int64)}
+    put(KIND, "3" * 32, lambda path: write(path, about, table, arrays))
+    activate(workspace, named("3" * 32))
+    return workspace
+
+
+def high_water(pid: int) -> float:
+    """GB that a process held at most."""
+    text = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    found = re.search(r"VmHWM:\s+(\d+) kB", text)
+    assert found is not None
+    return int(found[1]) / 1e6
+
+
+def served(n: int, width: int, requests: int) -> None:
+    """Make, serve, ask."""
+    with tempfile.TemporaryDirectory() as scratch:
+        line = [sys.executable, __file__, "--make", scratch, "--items", str(n), "--width", str(width)]
+        subprocess.run(line, check=True, stdout=subprocess.DEVNULL)
+        command = [sys.executable, "-m", "tastemaker", "serve", "-w", f"{scratch}/w", "--port", "0"]
+        began = time.perf_counter()
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+            try:
+                assert server.stdout is not None
+                url = next(word for row in server.stdout for word in row.split() if word.startswith("http"))
+                ready, loaded = time.perf_counter() - began, high_water(server.pid)
+                times = []
+                with httpx.Client(base_url=url, timeout=600) as client:
+                    for number in range(requests):
+                        started = time.perf_counter()
+                        answer = client.post("/recommendations", json={"user_id": f"u{number}", "k": 10})
+                        times.append(1000 * (time.perf_counter() - started))
+                        assert answer.status_code == 200 and len(answer.json()["rows"]) == 10, answer.text
+                    found = client.get("/items", params={"query": "item 77"})
+                    assert found.status_code == 200, found.text
+                first, *rest = times
+                p50 = float(np.median(rest))
+                peak = high_water(server.pid)
+                tell(
+                    items=n,
+                    width=width,
+                    ready_s=ready,
+                    loaded_gb=loaded,
+                    first_ms=first,
+                    p50_ms=p50,
+                    peak_gb=peak,
+                )
+            finally:
+                server.terminate()
+
+
+def main() -> None:
+    """Measure each size."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--items", default="100000,1000000", help="sizes of the catalogue")
+    parser.add_argument("--width", type=int, default=32, help="of the model")
+    parser.add_argument("--requests", type=int, default=20)
+    parser.add_argument("--make", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    for size in map(int, given.items.split(",")):
+        if given.make:
+            made(given.make, size, given.width)
+        else:
+            served(size, given.width, given.requests)
+
+
+if __name__ == "__main__":
+    main()
