@@ -21,7 +21,6 @@ from typing import Any
 import httpx
 import numpy as np
 import polars as pl
-from recommender import random_codes, tell
 
 from tastemaker.flows.deploy import activate
 from tastemaker.flows.deployment import KIND, Base, base_json, named, write
@@ -56,7 +55,8 @@ def made(folder: Path, n: int, width: int) -> Workspace:
     )
     workspace = Workspace.create(folder / "w", {"threads": 1, "width": width, "watch_seconds": 0})
     ingest_files(workspace.root, folder / "items.parquet", folder / "interactions.parquet")
-    table, codes = workspace.table("items"), random_codes(n, sizes, rng)
+    flat = rng.choice(int(np.prod(sizes)), n, replace=False)
+    table, codes = workspace.table("items"), np.stack(np.unravel_index(flat, sizes), axis=1).astype(np.int32)
     ids = table["item_id"].to_pylist()
     view = View("text", np.zeros(8, np.float32), np.ones(8, np.float32))
     book = Codebook("rkmeans", (view,), tuple(rng.standard_normal((k, 8), np.float32) for k in sizes))
@@ -112,17 +112,15 @@ def served(n: int, width: int, requests: int) -> None:
                     found = client.get("/items", params={"query": "item 77"})
                     assert found.status_code == 200, found.text
                 first, *rest = times
-                p50 = float(np.median(rest))
-                peak = high_water(server.pid)
-                tell(
-                    items=n,
-                    width=width,
-                    ready_s=ready,
-                    loaded_gb=loaded,
-                    first_ms=first,
-                    p50_ms=p50,
-                    peak_gb=peak,
-                )
+                figures = {
+                    "ready_s": ready,
+                    "loaded_gb": loaded,
+                    "first_ms": first,
+                    "p50_ms": np.median(rest),
+                }
+                figures["peak_gb"] = high_water(server.pid)
+                rounded = {name: round(float(value), 2) for name, value in figures.items()}
+                print(json.dumps({"items": n, "width": width, **rounded}), flush=True)
             finally:
                 server.terminate()
 
