@@ -10,6 +10,7 @@ thread, and asked for lists of people. One JSON line a size. Memory is the proce
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import subprocess
 import sys
@@ -76,7 +77,7 @@ def made(folder: Path, n: int, width: int) -> Workspace:
         "trie": build_trie(codes, sizes).fingerprint,
         "items": n,
     } | dict.fromkeys(("memory", "proxy", "policy", "note"), "")
-    arrays = {"codes": codes, "sizes": np.array(sizes, np.int64)}
+    arrays: dict[str, Any] = {"codes": codes, "sizes": np.array(sizes, np.int64)}
     put(KIND, "3" * 32, lambda path: write(path, about, table, arrays))
     activate(workspace, named("3" * 32))
     return workspace
