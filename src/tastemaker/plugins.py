@@ -21,12 +21,14 @@ chat        (name: str) -> `tastemaker.chat.Chat`; chosen by `--model NAME`.
 
 from __future__ import annotations
 
+import ast
 import difflib
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any
 
@@ -116,19 +118,27 @@ def call(group: str, name: str, *arguments: Any) -> Any:
         ) from None
 
 
-def on_demand(
-    package: str, homes: Mapping[str, str]
-) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+def on_demand(package: str, file: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
     """`__getattr__`, `__dir__` and `__all__` of a package whose names are looked up when first asked for.
 
-    homes: module below the package -> its names, with spaces between them.
+    file: of the package; its names are those that it imports for type checkers, each from its module.
     """
-    home = {name: module for module, names in homes.items() for name in names.split()}
+    imports = (
+        node
+        for node in ast.walk(ast.parse(Path(file).read_text("utf-8")))
+        if isinstance(node, ast.ImportFrom)
+    )
+    home = {
+        name.name: node.module
+        for node in imports
+        for name in node.names
+        if node.module and node.module.startswith(f"{package}.")
+    }
 
     def find(name: str) -> Any:
         if name not in home:
             raise AttributeError(f"module '{package}' has no attribute '{name}'")
-        return getattr(import_module(f"{package}.{home[name]}"), name)
+        return getattr(import_module(home[name]), name)
 
     return find, lambda: sorted(home), sorted(home)
 

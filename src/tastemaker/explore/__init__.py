@@ -53,24 +53,4 @@ if TYPE_CHECKING:
     from tastemaker.explore.table import check_log as check_log
     from tastemaker.explore.table import split as split
 
-__getattr__, __dir__, __all__ = on_demand(
-    __name__,
-    {
-        "bounds": "Contributions lower_bound",
-        "catalogue": "Catalogue",
-        "checked": "certify estimate_policy",
-        "estimate.reward": "fit_reward_model",
-        "estimate.weighting": "OwnPolicy clipped_ips dm dr fitted_propensities ips mips offcem paired snips",
-        "estimates": "PolicyEstimate",
-        "gate.certify": "GateSettings",
-        "gate.certificate": "Certificate",
-        "learn.path": "Outcome PathSettings safe_opg",
-        "learn.softmax": "Settings",
-        "learn.space": "Features",
-        "ledger.ledger": "Ledger",
-        "policy.base": "Policy",
-        "policy.softmax": "Mixture SoftmaxPolicy TablePolicy uniform_policy",
-        "support": "SupportReport support_report",
-        "table": "Columns Log Split check_log split",
-    },
-)
+__getattr__, __dir__, __all__ = on_demand(__name__, __file__)

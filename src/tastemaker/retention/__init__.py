@@ -50,25 +50,4 @@ if TYPE_CHECKING:
     from tastemaker.retention.weights.weigh import WeightSettings as WeightSettings
     from tastemaker.retention.weights.weigh import response_weights as response_weights
 
-__getattr__, __dir__, __all__ = on_demand(
-    __name__,
-    {
-        "adjust.effects": "preview rank_effects",
-        "adjust.rules": "Capped Constrained Hinge Step Value",
-        "increment.rows": "IncrementSettings",
-        "increment.table": "increment_table",
-        "mediation.verdict": "mediation_tests",
-        "mediation.within": "MediationSettings",
-        "proxy.claim": "calibration_claim drift_claim threshold_claim",
-        "proxy.judge": "calibrate_proxy calibration choose_thresholds",
-        "proxy.model": "Proxy ProxySettings fit_proxy predict rows_of",
-        "report": "ClaimReport",
-        "surveys": "check_surveys of_question with_covariates",
-        "validity.claim": "validity_claim",
-        "validity.factor.claim": "battery battery_claim",
-        "validity.table": "ValiditySettings",
-        "weights.aipw": "aipw_mean",
-        "weights.claim": "weights_claim",
-        "weights.weigh": "WeightSettings response_weights",
-    },
-)
+__getattr__, __dir__, __all__ = on_demand(__name__, __file__)
