@@ -11,8 +11,9 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
+import tastemaker.schema.columns as columns
 from tastemaker.errors import InputError
-from tastemaker.schema import EventRules, columns, kind_named
+from tastemaker.schema import EventRules, kind_named
 from tastemaker.schema.events import UNWANTED, WANTED, coded
 
 Ints = npt.NDArray[np.int64]

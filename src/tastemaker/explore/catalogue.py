@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+import tastemaker.schema.columns as read
 from tastemaker.arrays import Bools, Floats, Ints
 from tastemaker.errors import InputError
 from tastemaker.explore.table import MOST, Log, played_by_log
-from tastemaker.schema import columns as read
 
 MOST_INDICATORS = 512  # actions without vectors that are told apart by an indicator each
 FLAGS = dict.fromkeys(("true", "1", "1.0", "yes"), True) | dict.fromkeys(

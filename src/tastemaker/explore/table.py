@@ -13,11 +13,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+import tastemaker.schema.columns as read
 from tastemaker.arrays import Bools, Floats, Ints
 from tastemaker.errors import InputError
 from tastemaker.explore.bounds import Units, check_kind
 from tastemaker.explore.policy.base import Pools
-from tastemaker.schema import columns as read
 from tastemaker.stats.random import hashed_place
 
 Strings = npt.NDArray[np.str_]

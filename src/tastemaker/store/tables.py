@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 import tastemaker.schema as schemas
+import tastemaker.schema.columns as columns
 import tastemaker.store.text as text
 from tastemaker.errors import ArtifactError, InputError
 from tastemaker.schema import values
@@ -108,12 +109,12 @@ def read_typed(path: Path, *, text: Sequence[str] = IDS, times: Sequence[str] = 
     for place, name in enumerate(table.column_names):
         column = table[name]
         if name in times:
-            moments = schemas.columns.times(table, name, str(path), nulls=True)
-            schemas.columns.in_our_time(moments, name, str(path))
+            moments = columns.times(table, name, str(path), nulls=True)
+            columns.in_our_time(moments, name, str(path))
             table = table.set_column(place, name, moments)
         elif name in text:
             _name_blanks(column, name, path)
-            table = table.set_column(place, name, schemas.columns.texts(table, name, str(path), nulls=True))
+            table = table.set_column(place, name, columns.texts(table, name, str(path), nulls=True))
         elif pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
             numbers, wrong = values.as_number(column, name)
             if wrong.any():

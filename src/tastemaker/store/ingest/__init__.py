@@ -2,16 +2,10 @@
 reason.
 """
 
-from tastemaker.store.ingest.commit import Ingested, ingest_files, tables_without
-from tastemaker.store.ingest.rows import IngestSettings, Report
-from tastemaker.store.ingest.rules import ingest_interactions, ingest_items
-
-__all__ = [
-    "IngestSettings",
-    "Ingested",
-    "Report",
-    "ingest_files",
-    "ingest_interactions",
-    "ingest_items",
-    "tables_without",
-]
+from tastemaker.store.ingest.commit import Ingested as Ingested
+from tastemaker.store.ingest.commit import ingest_files as ingest_files
+from tastemaker.store.ingest.commit import tables_without as tables_without
+from tastemaker.store.ingest.rows import IngestSettings as IngestSettings
+from tastemaker.store.ingest.rows import Report as Report
+from tastemaker.store.ingest.rules import ingest_interactions as ingest_interactions
+from tastemaker.store.ingest.rules import ingest_items as ingest_items
