@@ -24,7 +24,7 @@ from tastemaker.store.ingest.words import merged
 from tastemaker.store.tables import Source, as_source
 
 ORDER_KEY = "items"
-MOST_ITEMS = 2_000_000
+MOST_ITEMS = 20_000_000  # what one server has memory for: a table of more is one of something else
 # Scales that ratings usually have; the first that holds all of them is taken.
 SCALES = ((0, 1), (-1, 1), (1, 5), (0.5, 5), (0, 5), (-5, 5), (1, 7), (1, 10), (0, 10), (-10, 10), (0, 100))
 _VAGUE = frozenset(("type", "feedback", "reaction", "interaction"))  # names that other things bear too
