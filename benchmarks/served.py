@@ -24,6 +24,7 @@ from typing import Any
 import httpx
 import numpy as np
 import polars as pl
+from recipes.common import command, options, whole_numbers
 
 from tastemaker.flows.deploy import activate
 from tastemaker.flows.deployment import KIND, Base, base_json, named, write
@@ -96,7 +97,17 @@ def high_water(pid: int) -> float:
 def served(n: int, width: int, requests: int) -> None:
     """Make, serve, ask."""
     with tempfile.TemporaryDirectory() as scratch:
-        line = [sys.executable, __file__, "--make", scratch, "--items", str(n), "--width", str(width)]
+        line = [
+            sys.executable,
+            "-m",
+            "benchmarks.served",
+            "--make",
+            scratch,
+            "--items",
+            str(n),
+            "--width",
+            str(width),
+        ]
         began = time.perf_counter()
         subprocess.run(line, check=True, stdout=subprocess.DEVNULL)
         made_s = time.perf_counter() - began
@@ -135,15 +146,13 @@ def served(n: int, width: int, requests: int) -> None:
 
 def main() -> None:
     """Measure each size."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = options(__doc__)
     parser.add_argument("--items", default="100000,1000000", help="sizes of the catalogue")
     parser.add_argument("--width", type=int, default=32, help="of the model")
     parser.add_argument("--requests", type=int, default=20)
     parser.add_argument("--make", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    for size in map(int, given.items.split(",")):
+    for size in whole_numbers(given.items):
         if given.make:
             made(given.make, size, given.width)
         else:
@@ -151,4 +160,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

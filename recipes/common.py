@@ -33,8 +33,8 @@ def benchmark(folder: Path, file: str) -> Path:
 class Arguments(argparse.ArgumentParser):
     """Arguments whose faults end the command in one line, exit code 2.
 
-    Numbers are above 0, or at least 0 where that is the default; files and folders are there, but for those
-    that a command makes.
+    Numbers are above 0, or at least 0 where that is the default or the help says what it means; files and
+    folders are there, but for those that a command makes.
     """
 
     MADE = ("out", "env", "envs")
@@ -51,7 +51,8 @@ class Arguments(argparse.ArgumentParser):
             name = action.option_strings[-1] if action.option_strings else action.dest
             for part in value if isinstance(value, list) else [value]:
                 if action.type in (int, float) and part is not None:
-                    least = 0 if action.default == 0 else 1 if action.type is int else 1e-12
+                    none = action.default == 0 or "; 0 " in (action.help or "")
+                    least = 0 if none else 1 if action.type is int else 1e-12
                     if not math.isfinite(part) or part < least or ("port" in name and part > 65_535):
                         above = "at least 0" if least == 0 else "above 0"
                         self.error(f"{name} {part}: give a number {above}")

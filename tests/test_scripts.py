@@ -67,6 +67,7 @@ def refused(
         (["--count", "x"], "argument --count: invalid int value: 'x'"),
         (["--count", "0"], "--count 0: give a number above 0"),
         (["--count", "-3"], "--count -3: give a number above 0"),
+        (["--steps", "-1"], "--steps -1: give a number at least 0"),
         (["--seed", "-1"], "--seed -1: give a number at least 0"),
         (["--share", "nan"], "--share nan: give a number above 0"),
         (["--port", "70000"], "--port 70000"),
@@ -82,6 +83,7 @@ def test_wrong_arguments_are_refused_in_one_line(
     def main() -> None:
         reader = options("What it does.")
         reader.add_argument("--count", type=int, default=5)
+        reader.add_argument("--steps", type=int, default=40, help="training steps; 0 leaves training out")
         reader.add_argument("--seed", type=int, default=0)
         reader.add_argument("--share", type=float)
         reader.add_argument("--port", type=int, default=8000)
