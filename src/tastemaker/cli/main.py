@@ -63,7 +63,7 @@ retention = group("""
     """)
 retention.command()(retain.increment)
 retention.command()(retain.mediation)
-retention.command()(survey.asked)
+retention.command(hidden=True)(survey.asked)  # listed under `survey`
 for name, part in (("survey", survey), ("proxy", proxy), ("adjust", adjust), ("simulate", simulate)):
     retention.add_typer(part.app, name=name)
     app.add_typer(part.app, name=name, hidden=True)  # as 0.1 spelt it

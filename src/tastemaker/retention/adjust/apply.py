@@ -27,7 +27,7 @@ class Requests:
     """n candidates of Q requests; a "place" is a row of this layout.
 
     rows (n,): row of the table at each place; offsets (Q + 1,); request (n,): number of its request; z (n,):
-    score in median absolute deviations of its request (the raw score where not standardised); p_pos, p_neg
+    score in median absolute deviations of its request; p_pos, p_neg
     (n,); flat (Q,): scores of the request do not vary (MAD 0). Equal scores are in the order of item_id.
     """
 
@@ -67,7 +67,7 @@ def ids_of(table: pa.Table, name: str) -> pl.Series:
     return pl.Series(name, texts(table, name, "scored"))
 
 
-def read_requests(scored: pa.Table, standardise: bool = True) -> Requests:
+def read_requests(scored: pa.Table) -> Requests:
     """Lay `scored` out: request_id, item_id, score, p_pos, and p_neg (1 - p_pos where there is no such
     column).
 
@@ -94,15 +94,11 @@ def read_requests(scored: pa.Table, standardise: bool = True) -> Requests:
     rows = frame["row"].to_numpy().astype(np.int64)
     _refuse_twice(frame, names, items)
     offsets = np.searchsorted(request, np.arange(request[-1] + 2))
-    z, flat = (
-        _standardised(score[rows], request, offsets)
-        if standardise
-        else (score[rows], np.zeros(len(offsets) - 1, bool))
-    )
+    z, flat = _standardised(score[rows], request, offsets)
     return Requests(rows, offsets, request, z, p_pos[rows], p_neg[rows], flat)
 
 
-def grid_requests(score: Floats, p_pos: Floats, p_neg: Floats, standardise: bool = True) -> Requests:
+def grid_requests(score: Floats, p_pos: Floats, p_neg: Floats) -> Requests:
     """The layout of requests that all have n candidates: scores and probabilities (Q, n), row = request x n +
     candidate.
 
@@ -120,8 +116,7 @@ def grid_requests(score: Floats, p_pos: Floats, p_neg: Floats, standardise: bool
     q, n = score.shape
     rows = (np.argsort(-score, axis=1, kind="stable") + np.arange(q)[:, None] * n).ravel()
     request, offsets = np.repeat(np.arange(q), n), np.arange(q + 1) * n
-    ordered = score.ravel()[rows]
-    z, flat = _standardised(ordered, request, offsets) if standardise else (ordered, np.zeros(q, bool))
+    z, flat = _standardised(score.ravel()[rows], request, offsets)
     return Requests(rows, offsets, request, z, p_pos.ravel()[rows], p_neg.ravel()[rows], flat)
 
 
@@ -312,18 +307,18 @@ class Ranked:
         return out
 
 
-def adjust(scored: pa.Table, rule: Rule, standardise: bool = True) -> pa.Table:
+def adjust(scored: pa.Table, rule: Rule) -> pa.Table:
     """Re-rank every request of `scored` by `rule`; rows stay in their order, none is dropped.
 
     scored: request_id, item_id, score, p_pos, optionally p_neg (1 - p_pos where absent).
-    standardise: score in median absolute deviations of its request, so that the rule means the same on a
-    drifting score scale; False adds to the raw score (as published). Adds `retention` (what the rule looked
-    at), `adjustment` (what it added, in units of the score it was added to), `adjusted_score`, `rank_before`
+    The rule adds to the score in median absolute deviations of its request, so that it means the same on a
+    drifting score scale. Adds `retention` (what the rule looked
+    at), `adjustment` (what it added, in those units), `adjusted_score`, `rank_before`
     and `rank_after` (from 1; equal scores in the order of item_id), and `reason`. The order is `rank_after`:
     caps move items beyond their score. A request whose scores do not vary (MAD 0) is left alone and says so.
     Raises InputError as `read_requests`.
     """
-    requests = read_requests(scored, standardise)
+    requests = read_requests(scored)
     ranked = rank(requests, rule)
     n = len(requests.rows)
     after = ranked.position - requests.offsets[requests.request] + 1

@@ -217,7 +217,6 @@ def compare(
     scored: pa.Table,
     rules: Mapping[str, Rule],
     k: int = 10,
-    standardise: bool = True,
     report: Callable[[int, int], object] | None = None,
 ) -> dict[str, RankEffects]:
     """What each rule of `rules` (name -> rule) does to the same candidates. `report(done, total)` is called
@@ -227,7 +226,7 @@ def compare(
         raise InputError("there is no rule to compare; give at least one")
     results = {}
     for place, (name, rule) in enumerate(rules.items()):
-        results[name] = rank_effects(scored, adjust(scored, rule, standardise), k)
+        results[name] = rank_effects(scored, adjust(scored, rule), k)
         if report is not None:
             report(place + 1, len(rules))
     return results
