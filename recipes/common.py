@@ -56,6 +56,8 @@ class Arguments(argparse.ArgumentParser):
                     if not math.isfinite(part) or part < least or ("port" in name and part > 65_535):
                         above = "at least 0" if least == 0 else "above 0"
                         self.error(f"{name} {part}: give a number {above}")
+                elif isinstance(part, Path) and (part == action.default or action.help == argparse.SUPPRESS):
+                    continue  # the command says itself what it lacks, and calls itself as it needs
                 elif isinstance(part, Path) and action.dest not in self.MADE and not part.exists():
                     self.error(f"{name} {part}: there is no such file or folder")
                 elif action.dest == "workspace" and part is not None:

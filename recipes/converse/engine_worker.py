@@ -79,9 +79,9 @@ def run_session(folder: Path, url: str, units: int, most: int = 8) -> None:
 
 if __name__ == "__main__":
     reader = options(__doc__)
-    reader.add_argument("folder", type=Path)
+    reader.add_argument("out", type=Path)
     reader.add_argument("url")
     reader.add_argument("units", type=int)
     reader.add_argument("--most", type=int, default=8)
     told = reader.parse_args()
-    run_session(told.folder, told.url, told.units, told.most)
+    run_session(told.out, told.url, told.units, told.most)
