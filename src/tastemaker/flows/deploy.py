@@ -158,7 +158,7 @@ def activate(workspace: Workspace, name: str, note: str = AGAIN) -> Deployment:
             there = ", ".join(one.name for one in deployments(workspace)) or "none; train first"
             how = "no deployment is" if not named_so else f"{len(named_so)} deployments are"
             raise InputError(f"{name}: {how} called so; there are: {there}")
-        named_so[0].verify()
+        named_so[0].folders()
         return _activate(workspace, named_so[0], note)
 
 
@@ -272,7 +272,7 @@ def faults(folder: Path) -> list[Finding]:
         current = active(Workspace.open(folder))
         if current is None:
             return []
-        current.verify()
+        current.folders()
     except TastemakerError as error:
         message, _, remedy = str(error).partition("; ")
         return [Finding("error", "deployment", message, remedy)]

@@ -132,18 +132,9 @@ class Deployment:
         """Items and histories as this deployment knows them."""
         return load_data(self.workspace, Snapshot(self.catalogue), self.catalogue_items())
 
-    def verify(self) -> None:
-        """Raises ArtifactError naming the part that is damaged or gone."""
-        artifacts = self.workspace.artifacts
-        artifacts.get(KIND, self.fingerprint)
-        if self.base.kind:
-            artifacts.get(self.base.kind, self.base.model)
-            artifacts.get("tokens", self.base.tokens)
-        self.workspace.table("interactions", tables=self.catalogue)
-
     def folders(self) -> dict[str, Path]:
-        """Every sealed folder that serving reads, by "kind/fingerprint" (its tables are "tables/..."), each
-        verified.
+        """Every sealed folder that serving reads, by "kind/fingerprint" (its tables are "tables/..."). Raises
+        ArtifactError naming the part that is damaged or gone.
         """
         artifacts = self.workspace.artifacts
         marks = {KIND: self.fingerprint, "proxy": self.proxy, "policy": self.policy}

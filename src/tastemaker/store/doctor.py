@@ -179,36 +179,23 @@ def _forgotten(workspace: Workspace) -> Iterator[Finding]:
         tombstones = workspace.tombstones
         if not tombstones.people:
             return
-        if tombstones.unfinished:
-            yield Finding(
-                "error",
-                "forgotten",
-                f"the erasure of {len(tombstones.unfinished)} people was begun and has not ended",
-                "run `tastemaker admin forget` for them again",
-            )
-            return
+        level: Literal["ok", "warn", "error"]
         left = [one for one in sorted(tombstones.held) if (workspace.data / f"tables-{one}").exists()]
-        if left:
-            yield Finding(
-                "error",
-                "forgotten",
-                f"tables-{left[0]} holds a person whom `tastemaker admin forget` was to remove",
-                "it was cut off, so run it for them again",
-            )
-            return
-        stale = outdated(workspace.artifacts, tombstones.held)
-        if stale:
-            said = f"{len(stale)} artifacts learnt from people who asked to be forgotten"
-            yield Finding(
-                "warn", "forgotten", said, "`tastemaker train` learns without them and then removes these"
-            )
+        if tombstones.unfinished:
+            level, message = "error", f"the erasure of {len(tombstones.unfinished)} people has not ended"
+            remedy = "run `tastemaker admin forget` for them again"
+        elif left:
+            level, message = "error", f"tables-{left[0]} holds a person who was to be forgotten"
+            remedy = "`tastemaker admin forget` was cut off, so run it for them again"
+        elif stale := outdated(workspace.artifacts, tombstones.held):
+            level, message = "warn", f"{len(stale)} artifacts learnt from people who asked to be forgotten"
+            remedy = "`tastemaker train` learns without them and then removes these"
         else:
-            yield Finding(
-                "ok",
-                "forgotten",
-                f"{len(tombstones.people)} tombstones; these people are in no table and nothing learnt"
-                " from one",
+            level, remedy = "ok", ""
+            message = (
+                f"{len(tombstones.people)} tombstones; these people are in nothing that is kept or learnt"
             )
+        yield Finding(level, "forgotten", message, remedy)
     except TastemakerError as error:
         yield _error("forgotten", error)
 

@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import tastemaker.store.database.integrity as integrity
-import tastemaker.store.database.messages as messages
-from tastemaker.errors import ArtifactError, BusyError
+from tastemaker.errors import ArtifactError, BusyError, FullError, InputError, TastemakerError
 from tastemaker.store.database.events import now
 from tastemaker.store.database.migrations import MIGRATIONS, VERSION
 
@@ -92,7 +91,7 @@ class Sqlite:
         self._armed = False
         name = _identity(path)
         if name not in _whole and (wrong := integrity.log_damage(path)):
-            raise ArtifactError(messages.damaged(path, wrong))
+            raise ArtifactError(_damaged(path, wrong))
         with self.transaction() as connection:
             _migrate(connection, path)
         self._armed = True
@@ -100,7 +99,7 @@ class Sqlite:
         if name not in _whole:
             with self.transaction(write=False) as connection:
                 if wrong := integrity.damage(connection):
-                    raise ArtifactError(messages.damaged(path, wrong))
+                    raise ArtifactError(_damaged(path, wrong))
             _whole.add(_identity(path))
 
     def close(self) -> None:
@@ -169,7 +168,7 @@ class Sqlite:
                     )
                 time.sleep(0.05)
         except sqlite3.DatabaseError as error:
-            raise messages.explained(error, self.path) from error
+            raise _explained(error, self.path) from error
 
     def mark(self, person: str, key: str) -> str | None:
         """What stands for a person who was erased."""
@@ -203,7 +202,7 @@ class Sqlite:
         except sqlite3.ProgrammingError:
             raise
         except sqlite3.DatabaseError as error:
-            raise messages.explained(error, self.path) from error
+            raise _explained(error, self.path) from error
 
     @contextmanager
     def _written(self) -> Iterator[sqlite3.Connection]:
@@ -344,30 +343,30 @@ def check_file(path: Path) -> str | None:
         # Not where this process has the file open: closing the index beside the log would take SQLite's locks
         # from it, and opening has looked already.
         if _identity(path) not in _whole and (wrong := integrity.log_damage(path)):
-            return messages.damaged(path, wrong)
+            return _damaged(path, wrong)
         connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=5.0)
         try:
             integrity.add_functions(connection)
             connection.execute("PRAGMA query_only = ON")  # mode=ro would leave its -wal and -shm files behind
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version > VERSION:
-                return messages.newer(path, version)
+                return _newer(path, version)
             if version < VERSION:  # without the checksums that opening it will add
                 said = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
-                return None if said == "ok" else messages.damaged(path, said)
+                return None if said == "ok" else _damaged(path, said)
             connection.execute("BEGIN")
             wrong = integrity.damage(connection)
-            return messages.damaged(path, wrong) if wrong else None
+            return _damaged(path, wrong) if wrong else None
         finally:
             connection.close()
     except sqlite3.DatabaseError as error:
-        return str(messages.explained(error, path))
+        return str(_explained(error, path))
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > VERSION:
-        raise ArtifactError(messages.newer(path, version))
+        raise ArtifactError(_newer(path, version))
     if version < VERSION:
         integrity.migrate(connection, MIGRATIONS, version)
 
@@ -385,3 +384,36 @@ def _inode(name: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return about.st_dev, about.st_ino
+
+
+def _damaged(path: Path, what: str) -> str:
+    """A file that is not what was written."""
+    return (
+        f"{path}: damaged or not a database ({what}); restore it from a copy, or move it away to start afresh"
+    )
+
+
+def _newer(path: Path, version: int) -> str:
+    """A file of a version that is not known here."""
+    return (
+        f"{path}: was written by a newer Tastemaker (version {version}, this program knows up to {VERSION}); "
+        "upgrade with `pip install --upgrade tastemaker`"
+    )
+
+
+def _explained(error: sqlite3.DatabaseError, path: Path) -> TastemakerError:
+    """The error that stands for one of SQLite's."""
+    said = str(error)
+    if isinstance(error, sqlite3.IntegrityError) and said != integrity.DAMAGED:
+        return InputError(f"{path}: a row breaks a rule of its table ({said}); nothing was stored")
+    if "full" in said:
+        return FullError(f"{path}: the disk is full; nothing was changed. Free some space and try again")
+    if "locked" in said or "busy" in said:
+        return BusyError(f"{path}: another process is writing to it; try again, or stop that process")
+    if "unable to open" in said or "readonly" in said:
+        return ArtifactError(f"{path}: cannot be opened or written; check the folder and its permissions")
+    if "I/O" in said:
+        return ArtifactError(
+            f"{path}: the disk fails to read or write it ({said}); nothing was changed. Check the disk"
+        )
+    return ArtifactError(_damaged(path, said))
