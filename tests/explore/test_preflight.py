@@ -20,6 +20,7 @@ from tastemaker import explore
 from tastemaker.cli.main import app
 from tastemaker.errors import InputError
 from tastemaker.explore.checked import preflight
+from tastemaker.explore.policy.base import Pools
 from tastemaker.explore.rows import column_marks, row_marks, spent_again, spent_marks, told_again
 from tastemaker.explore.table import Log
 from tastemaker.store import write_table
@@ -378,6 +379,25 @@ def test_how_many_rows_a_lift_takes() -> None:
     more = json.loads(run("power", "--lift", 0.1, "--click-rate", 0.1, "--candidates", 4, "--json")[1])
     assert few["rows"] < more["rows"] and few["rows_to_certify"] == pytest.approx(0.3 * few["rows"], abs=1)
     assert "no number of rows" in run("power", "--lift", -0.5, "--click-rate", 0.1)[1]
+
+
+def test_honest_propensities_of_a_steep_logger_are_no_fault() -> None:
+    """What a steep logger all but never draws is missing from a log, and no fault of its propensities."""
+    draws, n = np.random.default_rng(3), 700
+    logits = 5.0 * draws.normal(size=(n, 50))
+    chance = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    action = (chance.cumsum(axis=1) > draws.random((n, 1))).argmax(axis=1)
+    own = chance[np.arange(n), action]
+    pools = Pools(np.tile(np.arange(50), (n, 1)))
+    log = Log(
+        draws.normal(size=(n, 2)), action, np.ones(n), own, [str(number) for number in range(50)], pool=pools
+    )
+    assert (1 / 50 / own).mean() < 0.5
+    assert preflight(log, np.ones(50, bool)).refusal == ""
+    false = replace(
+        log, propensity=np.full(n, 0.06), action=draws.integers(0, 50, n)
+    )  # three times too large
+    assert "weights: mean weight of a uniform policy 0.3333" in preflight(false, np.ones(50, bool)).refusal
 
 
 def test_one_check_is_accepted_by_its_name_alone() -> None:

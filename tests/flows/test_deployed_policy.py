@@ -156,7 +156,9 @@ def test_logged_propensities_are_those_of_policy_pi0_and_their_mixture(shop: Sho
     assert learnt_on(shop.service.workspace, book.serving.policy, data.item_ids)
     assert not learnt_on(shop.service.workspace, book.serving.policy, data.item_ids[::-1])  # it knows places
     item = np.array([data.index[one] for one in live["item_id"]])
-    pools = Pools.of([[data.index[name] for name in slate.pool] for slate in shop.live])
+    drawn = [slate.drawn for slate in shop.live]
+    logits = [one.logits for one in drawn if one is not None and one.logits is not None]
+    pools = Pools.of([[data.index[name] for name in slate.pool] for slate in shop.live], logits)
     certified = np.exp(policy.within(pools).log_prob(contexts(shop.users * 6, data, vectors), item))
     rest = np.where(logger > 0, (own - certified) / np.maximum(logger, 1e-300), 0.0)
     assert (own >= certified - 1e-6).all() and rest.max() < 1
@@ -176,7 +178,7 @@ def test_frequencies_of_the_served_slates_match_their_propensities(shop: Shop) -
     # All that was seldom or never shown is one cell.
     counts = np.array([*(seen[one] for one in often), runs - sum(seen[one] for one in often)], float)
     assert (
-        len(often) > 5 and stats.chisquare(counts, np.append(expected, runs - expected.sum())).pvalue > 1e-4
+        len(often) > 3 and stats.chisquare(counts, np.append(expected, runs - expected.sum())).pvalue > 1e-4
     )
     assert shop.offer("chi-7", 0, drawer).rows == slates[7].rows
 

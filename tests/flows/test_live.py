@@ -413,7 +413,8 @@ def test_propensities_of_drawn_slates_are_those_of_the_order_after_the_proxy(pro
     order = [slate.pool.index(row.item_id) for row in slate.rows]
     expected = np.exp(plackett_luce(ranked.candidates.scores, order))
     assert [row.propensity for row in slate.rows] == pytest.approx(list(expected), rel=1e-4)
-    assert "proxy-" in slate.policy_id and Offers(service.database).pools()[slate.request_id] == slate.pool
+    assert "proxy-" in slate.policy_id
+    assert tuple(Offers(service.database).pools()[slate.request_id]) == slate.pool
 
 
 def test_a_test_splits_people_logs_exposures_and_exports_results(proxied: Path, tmp_path: Path) -> None:

@@ -15,7 +15,10 @@ from recipes.explore.pools import judged
 from scipy import stats
 from tests.flows.test_deployed_policy import HEAT, Shop
 
-from tastemaker.explore.policy.base import Pooled, Pools
+from tastemaker.explore.learn.path import LAMBDAS, PathSettings, learn_path
+from tastemaker.explore.learn.softmax import Settings
+from tastemaker.explore.learn.space import Features, Rows
+from tastemaker.explore.policy.base import Policy, Pooled, Pools
 from tastemaker.explore.policy.softmax import Mixture, SoftmaxPolicy, uniform_policy
 from tastemaker.flows.explore.tables import Source, load
 from tastemaker.serving.service import open_service
@@ -100,6 +103,60 @@ def test_pooled_policies_are_their_dense_definitions() -> None:
     np.testing.assert_allclose(mixed.in_pool(context, pools), [0.9, 0.9, 0.9, 1.0])
     below = pools.without(Pools.of([[3], [], [2, 8], [0]]))
     assert below.sizes.tolist() == [2, 1, 2, 8]
+
+
+def test_a_policy_that_starts_from_the_loggers_logits_is_the_logger() -> None:
+    draws = np.random.default_rng(1)
+    context, rows = draws.normal(size=(3, 2)), [[0, 3, 4], [1, 8], [2, 5, 6, 7]]
+    logits = [draws.normal(size=len(row)) for row in rows]
+    pools = Pools.of(rows, logits)
+    base = SoftmaxPolicy(draws.normal(size=(9, 3)), draws.normal(size=(2, 3)), precision="float64")
+    for policy, tilt in ((uniform_policy(9), 0.0), (base, 1.0)):
+        anchored = Pooled(policy, anchor=1.0).within(pools)
+        blocks = np.concatenate([block for _, _, block in anchored.blocks(context)], axis=1)
+        for number, (row, own) in enumerate(zip(rows, logits, strict=True)):
+            score = own + tilt * base.at(context, np.tile(row, (3, 1)))[number]
+            expected = np.exp(score - np.logaddexp.reduce(score))
+            np.testing.assert_allclose(np.exp(blocks[number, row]), expected, atol=1e-12)
+            for item, chance in zip(row, expected, strict=True):
+                given = np.exp(anchored.log_prob(context, np.full(3, item))[number])
+                assert given == pytest.approx(chance, abs=1e-12)
+    outside = Pooled(base, False, 1.0).within(pools)  # what the logger could not show has no logit
+    plain = Pooled(base, False).within(pools)
+    np.testing.assert_allclose(
+        outside.log_prob(context, np.full(3, 5)), plain.log_prob(context, np.full(3, 5))
+    )
+    assert Pooled(base, anchor=1.0).fingerprint() != Pooled(base).fingerprint()
+
+
+def test_what_the_server_logged_is_learnt_as_a_correction_of_the_logger() -> None:
+    """People like what is like what they had, which the logger does not know: few rows tell."""
+    draws, n, wide = np.random.default_rng(2), 1500, 12
+    vectors = draws.normal(size=(60, 4)) / 2
+    pools = np.argsort(draws.random((n, 60)), axis=1)[:, :wide]
+    logits = draws.normal(size=pools.shape)
+    chance = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    place = (chance.cumsum(axis=1) > draws.random((n, 1))).argmax(axis=1)
+    context = vectors[draws.integers(0, 60, (n, 3))].mean(axis=1)
+    worth = 1 / (1 + np.exp(1 - 6 * np.einsum("nk,nmk->nm", context, vectors[pools])))
+    each = np.arange(n)
+    action, reward = pools[each, place], (draws.random(n) < worth[each, place]).astype(float)
+    known = Pools(pools, logits)
+    rows = Rows(context, vectors, each, action, reward, chance[each, place], known)
+    space = Features(vectors, pooled=True)
+
+    def value(policy: Policy) -> float:
+        logs = [policy.within(known).log_prob(context, column) for column in pools.T]
+        return float((np.exp(np.stack(logs, axis=1)) * worth).sum(axis=1).mean())
+
+    logger = value(Pooled(uniform_policy(60), anchor=1.0))
+    settings = PathSettings(objective="dr", learner=Settings(steps=60))
+    path = learn_path(rows, settings, 0)
+    values = [value(space.policy(point)) for point in path]
+    assert values[0] == pytest.approx(logger, rel=0.05)  # imitation is the logger
+    assert max(values[: len(LAMBDAS)]) > 1.15 * logger  # two parameters
+    blind = Rows(context, vectors, each, action, reward, chance[each, place], Pools(pools))
+    assert value(space.policy(learn_path(blind, settings, 0)[0])) < 0.98 * max(values)
 
 
 def test_rates_and_power_on_pools() -> None:

@@ -280,7 +280,7 @@ def test_a_slate_counts_as_shown_once_it_was_delivered(database: Database) -> No
         ("r1", "i", later),
         ("r1", "j", later),
     ]
-    assert offers.pools() == {"r1": ("i", "j", "k")} and database.served("policy") == 1
+    assert offers.pools() == {"r1": dict.fromkeys("ijk")} and database.served("policy") == 1
     offers.shown("v", ["r2"], later)  # another person's event proves nothing
     assert surveys.shown_to("r2", "i") is None
     offers.shown("u", ["r2", "never"], later)

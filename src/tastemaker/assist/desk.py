@@ -69,7 +69,8 @@ class Drawing:
         propensity = np.concatenate([ones, draw.propensity])
         prefix = None if draw.prefix is None else np.concatenate([ones, draw.prefix])
         name = IN_TALK + logger_name(self.temperature, self.model)
-        drawn = replace(draw, policy_id=name, propensity=propensity, prefix=prefix)
+        logits = None if certain else draw.logits  # of a pool that nothing stands above
+        drawn = replace(draw, policy_id=name, propensity=propensity, prefix=prefix, logits=logits)
         return Choice(request_id, rows, (*certain, *rest.tolist()), drawn)
 
 

@@ -218,8 +218,12 @@ def learn(
     source: Any,
     out: Annotated[Path, typer.Option(help="Folder of the run; it must be new.")] = Path("run"),
     objective: Annotated[
-        str, typer.Option(help="clipped_ips, ips, dr, cql or log_likelihood.")
-    ] = "clipped_ips",
+        str,
+        typer.Option(
+            help="clipped_ips, ips, dr, cql or log_likelihood. Default: dr for what the server logged, else"
+            " clipped_ips."
+        ),
+    ] = "",
     shares: Annotated[
         str, typer.Option(help="Shares of new items to try, ascending.")
     ] = "0,0.02,0.05,0.1,0.15,0.2,0.3",

@@ -31,7 +31,8 @@ class Draw:
 
     propensity (k,): of each place given those above it. prefix (k,): that the place shows some item of the
     same Semantic-ID prefix; None where prefixes are not known. policy, reference (k,): what a deployed policy
-    and the pi0 beside it gave the shown item; None where pi0 serves alone.
+    and the pi0 beside it gave the shown item; None where pi0 serves alone. logits (n,): by which pi0 draws
+    from its pool; None where it shows the first in order.
     """
 
     policy_id: str
@@ -40,6 +41,7 @@ class Draw:
     prefix: Floats | None = None
     policy: Floats | None = None
     reference: Floats | None = None
+    logits: Floats | None = None
 
 
 def logger_name(temperature: float, model: str) -> str:
@@ -174,7 +176,7 @@ def draw_pool(pool: Pool, k: int, key: Key, prefixes: npt.ArrayLike | None = Non
     sharp = np.asarray(pool.scores, dtype=np.float64) / pool.temperature
     order, propensity = draw_slate(sharp, k, key)
     by_prefix = None if prefixes is None else prefix_propensities(sharp, order, prefixes)
-    return Draw(pool.name, order, propensity, by_prefix)
+    return Draw(pool.name, order, propensity, by_prefix, logits=sharp)
 
 
 def draw_mixed(
@@ -245,10 +247,12 @@ def draw_deployed(
             f"the deployed policy knows {deployed.policy.n_actions} items, not these {len(allowed)}; learn"
             " again"
         )
-    sharp = np.exp((pool.scores - pool.scores.max()) / pool.temperature)
+    logits = (pool.scores - pool.scores.max()) / pool.temperature
+    sharp = np.exp(logits)
     logger = np.zeros(len(allowed))
     logger[pool.candidates] = sharp / sharp.sum()
-    played = deployed.policy.within(Pools(np.asarray(pool.candidates, dtype=np.int64)[None, :]))
+    pools = Pools(np.asarray(pool.candidates, dtype=np.int64)[None, :], logits[None, :])
+    played = deployed.policy.within(pools)
     wanted = np.concatenate(
         [np.exp(block[0], dtype=np.float64) for _, _, block in played.blocks(context[None, :])]
     )
@@ -259,4 +263,4 @@ def draw_deployed(
     share = float(Mixture(own, beside, deployed.holdout, deployed.cap).shares(np.zeros((1, 0)))[0])
     k = min(k, int(np.count_nonzero(logger)), int(np.count_nonzero(policy)))
     draw = draw_mixed(policy, logger, share, k, key, prefixes)
-    return replace(draw, policy_id=deployed.name + BESIDE + pool.name)
+    return replace(draw, policy_id=deployed.name + BESIDE + pool.name, logits=logits)

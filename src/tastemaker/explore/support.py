@@ -17,6 +17,8 @@ from tastemaker.explore.table import ESTIMATED, Log
 from tastemaker.stats.betting import FRACTIONS
 from tastemaker.stats.intervals import effective_size
 
+HEAVY = 0.5  # tail index of weights from which on their variance is infinite
+
 
 @dataclass(frozen=True)
 class PolicySupport:
@@ -89,8 +91,10 @@ class SupportReport:
                 f"mean weight         {mean} (z = {fit.z:+.1f})",
                 f"largest weight      {fit.max_weight:.4g}",
                 f"effective rows      {fit.effective_rows:,.0f}",
-                f"novelty             {fit.novelty:.4f} of the policy's plays go to actions the logger never"
-                " plays",
+                (
+                    f"novelty             {fit.novelty:.4f} of the policy's plays go to actions the logger"
+                    " never plays"
+                ),
                 f"rewarded rows still missing for a certificate: {more}",
             ]
         return "\n".join([*lines, *(f"warning: {warning}" for warning in self.warnings)])
@@ -195,7 +199,9 @@ def weight_gap(units: Units, weight: Floats, mass: Floats, propensity: Floats) -
     by unit; and the same after one further row of the largest weight there can be in it.
 
     Weights are skewed: a log of honest propensities often lacks the rarest, heaviest rows, which makes the
-    mean too low and its error too small. A gap below 0 that one such row would close proves nothing.
+    mean too low and its error too small. A gap below 0 that one such row would close proves nothing, nor does
+    any where the weights seen have no finite variance: what is missing then may be many rows, of items that
+    the logger all but never draws.
     """
     gap = weight - mass
     sums = units.sums(gap)
@@ -204,7 +210,22 @@ def weight_gap(units: Units, weight: Floats, mass: Floats, propensity: Floats) -
     heavy = float((weight * propensity).max(initial=0.0) / propensity.min())
     total = float(gap.sum()) + heavy
     more = math.hypot(error * len(gap), heavy)
-    return z, min(0.0, total / more) if z < 0 and more > 0 else z
+    if z >= 0 or more <= 0:
+        return z, z
+    return z, 0.0 if tail_index(weight) >= HEAVY else min(0.0, total / more)
+
+
+def tail_index(weight: Floats) -> float:
+    """The tail of weights (n,) >= 0 by Hill's estimator over the largest min(n / 5, 3 sqrt n) of them, as
+    many as Pareto-smoothed importance sampling takes (arXiv 1507.02646): 0 is no tail; from 1/2 on the
+    variance is infinite. 0 where fewer than five rows would tell.
+    """
+    count = int(min(len(weight) / 5, 3 * math.sqrt(len(weight))))
+    if count < 5:
+        return 0.0
+    top = np.partition(weight, -count - 1)[-count - 1 :]
+    least = float(top.min())
+    return float(np.log(top / least).sum() / count) if least > 0 else math.inf
 
 
 def _in_errors(gap: float, error: float) -> float:

@@ -71,6 +71,7 @@ def _offer(query: Query, slate: Slate) -> Offer:
         query.request_id,
         slate.asked if keyed else "",
         slate.kept() if keyed else "",
+        None if draw is None or draw.logits is None else draw.logits.tolist(),
     )
 
 

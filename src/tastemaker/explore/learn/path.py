@@ -103,8 +103,10 @@ def learn_path(
     """A linear softmax that maximises objective - lambda R(pi, pi0) for each lambda, largest first, each
     started from the one before: a road from the logger towards value. R = -mean log pi(a_i|x_i).
 
-    Later points are near the ones before and take a third of the steps. start: weights to begin with (later
-    rounds). Raises InputError on an unknown objective, and on lambdas that do not fall.
+    Where the logger's logits are known, a path of two parameters comes first: how much they count, and how
+    much likeness to what a person had. Later points are near the ones before and take a third of the steps.
+    start: weights to begin with (later rounds). Raises InputError on an unknown objective, and on lambdas
+    that do not fall.
     """
     lambdas = settings.lambdas
     if not lambdas or min(lambdas) < 0 or list(lambdas) != sorted(lambdas, reverse=True):
@@ -114,10 +116,11 @@ def learn_path(
     learner = settings.learner
     main, path = value(settings.objective, rows, learner), list[Weights]()
     shorter = replace(learner, steps=max(learner.steps // 3, 1))
-    for weight in lambdas:
-        goal = regularised(main, weight, learner.entropy)
-        start = ascend(rows, goal, learner if start is None else shorter, key, start)
-        path.append(start)
+    for free in (False, True) if rows.anchored else (True,):
+        for weight in lambdas:
+            goal = regularised(main, weight, learner.entropy)
+            start = ascend(rows, goal, learner if start is None else shorter, key, start, free=free)
+            path.append(start)
     return path
 
 

@@ -1,5 +1,6 @@
-"""The linear softmax that every learner trains, log pi(a|x) = [x, 1] W v_a + scale b_a - log-normaliser, and
-its ascent.
+"""The linear softmax that every learner trains, log pi(a|x) = [x, 1] W v_a + scale b_a + anchor l_a -
+log-normaliser, and its ascent. l_a: the logit that the logger gave the action in this request, where the log
+has it; what is learnt then is a correction of the logger, and the first policy of a path is the logger.
 """
 
 from __future__ import annotations
@@ -107,9 +108,13 @@ def ascend(
     key: str | int,
     start: Weights | None = None,
     watch: Callable[[int, Callable[[], Weights]], None] | None = None,
+    free: bool = True,
 ) -> Weights:
-    """Gradient ascent on `objective`, from `start` (default: the uniform policy).
+    """Gradient ascent on `objective`, from `start` (default: the logger where its logits are known, else the
+    uniform policy).
 
+    Where a context is a mean of action vectors, one more parameter is how much likeness to it counts: W's
+    diagonal. free: whether W and b are learnt as well, or that and the anchor alone, for which few rows do.
     `watch(step, current)` is called after each step; `current()` gives the weights then.
     """
     shift, scale = (start.shift, start.scale) if start is not None else standardise(rows, settings.spread)
@@ -118,21 +123,28 @@ def ascend(
     first = np.zeros((rows.contexts.shape[1] + 1, width)) if start is None else start.matrix
     matrix = torch.tensor(first, dtype=torch.float32, requires_grad=True)
     bias = torch.tensor(np.zeros(n_actions) if start is None else start.bias / unit, dtype=torch.float32)
-    bias.requires_grad_(settings.bias > 0)
+    bias.requires_grad_(free and settings.bias > 0)
+    matrix.requires_grad_(free)
     inputs = torch.tensor(
         np.c_[(rows.contexts - shift) * scale, np.ones(len(rows.contexts))], dtype=torch.float32
     )
     vectors = torch.tensor(rows.vectors, dtype=torch.float32)
+    anchor = torch.tensor(1.0 if start is None else start.anchor, requires_grad=rows.anchored)
+    diagonal = torch.tensor(_likeness(rows, scale), dtype=torch.float32)
+    alike = torch.tensor(0.0, requires_grad=bool(diagonal.any()))
     adam = torch.optim.Adam(
-        [parameter for parameter in (matrix, bias) if parameter.requires_grad], lr=settings.learning_rate
+        [parameter for parameter in (matrix, bias, anchor, alike) if parameter.requires_grad],
+        lr=settings.learning_rate,
     )
 
     def current() -> Weights:
-        return Weights(matrix.detach().numpy().copy(), (unit * bias.detach()).numpy(), shift, scale)
+        whole = (matrix + alike * diagonal).detach().numpy().copy()
+        learnt = whole, (unit * bias.detach()).numpy(), shift, scale
+        return Weights(*learnt, float(anchor.detach()) if rows.anchored else 0.0)
 
     for step, part in enumerate(batches(rows, settings, key)):
-        scores = (inputs[part.number] @ matrix) @ vectors.T + unit * bias
-        log_probs = torch.log_softmax(_within(rows, part.number, scores), dim=1)
+        scores = (inputs[part.number] @ (matrix + alike * diagonal)) @ vectors.T + unit * bias
+        log_probs = torch.log_softmax(_within(rows, part.number, scores, anchor), dim=1)
         loss = -objective(replace(part, log_probs=log_probs))
         adam.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -142,12 +154,28 @@ def ascend(
     return current()
 
 
-def _within(rows: Rows, contexts: Ints, scores: torch.Tensor) -> torch.Tensor:
-    """The scores (B, A) of some contexts, far down for what they could not show."""
+def _likeness(rows: Rows, scale: Floats) -> Floats:
+    """(d + 1, k) the W whose scores are the likeness of each action to the context, of deviation about 1;
+    zeros where contexts are no means of action vectors.
+    """
+    diagonal = np.zeros((rows.contexts.shape[1] + 1, rows.vectors.shape[1]))
+    width = len(scale)
+    spread = float((rows.contexts.std(axis=0) * rows.vectors.std(axis=0)).mean()) if rows.means else 0.0
+    if spread > 0:
+        unscaled = np.where(scale > 0, 1 / np.maximum(scale, 1e-12), 0.0)
+        diagonal[np.arange(width), np.arange(width)] = unscaled / (spread * np.sqrt(width))
+    return diagonal
+
+
+def _within(rows: Rows, contexts: Ints, scores: torch.Tensor, anchor: torch.Tensor) -> torch.Tensor:
+    """The scores (B, A) of some contexts with the logger's logits, far down for what they could not show."""
     if rows.pools is None:
         return scores
     pools = rows.pools[contexts]
-    inside = pools.mask(slice(0, len(contexts)), slice(0, scores.shape[1]))
+    block = slice(0, len(contexts)), slice(0, scores.shape[1])
+    inside = pools.mask(*block)
+    if pools.logits is not None:
+        scores = scores + anchor * torch.tensor(pools.dense(*block), dtype=torch.float32)
     return scores.masked_fill(torch.tensor(~inside), -1e4)
 
 

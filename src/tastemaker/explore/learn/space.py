@@ -22,7 +22,7 @@ from tastemaker.explore.table import Log
 class Rows:
     """contexts (C, d) distinct contexts; vectors (A, k) of all actions; context, action (n,) row numbers of
     them; reward (n,); propensity (n,) of the logger. pools: what each context could show, None where all did;
-    with pools every row is a context of its own.
+      with pools every row is a context of its own.
     """
 
     contexts: Floats
@@ -32,6 +32,18 @@ class Rows:
     reward: Floats
     propensity: Floats
     pools: Pools | None = None
+
+    @property
+    def means(self) -> bool:
+        """Whether contexts are means of action vectors: those of what a served person had, so where the
+        logger's logits are known.
+        """
+        return self.anchored and self.contexts.shape[1] == self.vectors.shape[1]
+
+    @property
+    def anchored(self) -> bool:
+        """Whether the logger's logits are known."""
+        return self.pools is not None and self.pools.logits is not None
 
     @classmethod
     def of(cls, log: Log, vectors: Floats) -> Rows:
@@ -62,14 +74,15 @@ class Rows:
 @dataclass(frozen=True)
 class Weights:
     """A trained policy: `matrix` (d + 1, k), the last row for the constant; `bias` (A,), already scaled;
-    `shift`, `scale` (d,)
-    standardise a context: (x - shift) * scale.
+    `shift`, `scale` (d,) standardise a context: (x - shift) * scale. anchor: how much of the logger's logits
+    is added, where the log has them.
     """
 
     matrix: npt.NDArray[np.float32]
     bias: npt.NDArray[np.float32]
     shift: Floats
     scale: Floats
+    anchor: float = 0.0
 
     def policy(
         self,
@@ -105,7 +118,7 @@ class Features:
     def policy(self, weights: Weights, allowed: Bools | None = None) -> Policy:
         """A softmax over the action vectors; with pools, within the pool of each request."""
         if self.pooled:
-            return Pooled(weights.policy(self.vectors, self.prefixes))
+            return Pooled(weights.policy(self.vectors, self.prefixes), anchor=float(weights.anchor))
         return weights.policy(self.vectors, self.prefixes, allowed)
 
     def outside(self, weights: Weights, existing: Bools) -> Policy | None:

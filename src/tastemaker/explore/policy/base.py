@@ -19,28 +19,37 @@ from tastemaker.stats.random import generator
 
 @dataclass(frozen=True, eq=False)
 class Pools:
-    """items (n, m): row numbers of the catalogue, -1 behind the last of a row."""
+    """items (n, m): row numbers of the catalogue, -1 behind the last of a row. logits (n, m): log-probability
+    that the logger gave each to be drawn first, up to a constant a row; None where that was not logged.
+    """
 
     items: Ints
+    logits: Floats | None = None
 
     @classmethod
-    def of(cls, rows: Sequence[npt.ArrayLike]) -> Pools:
-        """One list of item numbers a row."""
+    def of(cls, rows: Sequence[npt.ArrayLike], logits: Sequence[npt.ArrayLike] | None = None) -> Pools:
+        """One list of item numbers a row, and of the logger's logits where they are known."""
         arrays = [np.asarray(row, dtype=np.int64) for row in rows]
-        return cls.ragged(np.concatenate(arrays), np.array([len(row) for row in arrays]))
+        known = None if logits is None else np.concatenate([np.asarray(row, float) for row in logits])
+        return cls.ragged(np.concatenate(arrays), np.array([len(row) for row in arrays]), known)
 
     @classmethod
-    def ragged(cls, items: Ints, lengths: Ints) -> Pools:
+    def ragged(cls, items: Ints, lengths: Ints, logits: Floats | None = None) -> Pools:
         """The items of all rows one after another, and how many each has."""
         table = np.full((len(lengths), int(lengths.max(initial=0))), -1, dtype=np.int64)
-        table[np.arange(table.shape[1])[None, :] < lengths[:, None]] = items
-        return cls(table)
+        held = np.arange(table.shape[1])[None, :] < lengths[:, None]
+        table[held] = items
+        if logits is None:
+            return cls(table)
+        known = np.zeros(table.shape)
+        known[held] = logits
+        return cls(table, known)
 
     def __len__(self) -> int:
         return len(self.items)
 
     def __getitem__(self, rows: Ints | Bools) -> Pools:
-        return Pools(self.items[rows])
+        return Pools(self.items[rows], None if self.logits is None else self.logits[rows])
 
     @property
     def sizes(self) -> Ints:
@@ -54,7 +63,7 @@ class Pools:
     def without(self, above: Pools) -> Pools:
         """The pools less the items of `above`: what is left for a lower place of a list."""
         taken = (self.items[:, :, None] == above.items[:, None, :]).any(axis=2)
-        return Pools(np.where(taken, -1, self.items))
+        return Pools(np.where(taken, -1, self.items), self.logits)
 
     def mask(self, rows: slice, actions: slice) -> Bools:
         """(r, a) whether each of a slice of the actions is in the pools of a slice of the rows."""
@@ -65,6 +74,15 @@ class Pools:
         row, place = np.nonzero(inside)
         flags[row, part[row, place]] = True
         return flags
+
+    def dense(self, rows: slice, actions: slice) -> Floats:
+        """(r, a) logits of a slice of the actions in the pools of a slice of the rows; 0 outside."""
+        table = np.zeros((len(self.items[rows]), actions.stop - actions.start))
+        if self.logits is not None:
+            inside = (self.items[rows] >= actions.start) & (self.items[rows] < actions.stop)
+            row, place = np.nonzero(inside)
+            table[row, self.items[rows][row, place] - actions.start] = self.logits[rows][row, place]
+        return table
 
 
 Context = npt.NDArray[np.floating[Any]]
@@ -251,9 +269,13 @@ class _Of(Policy):
 class Pooled(_Of):
     """`base`, restricted to what its request could show (inside), or to all that it could not. Where nothing
     lies outside it plays inside; without pools it is `base`.
+
+    anchor: how much of the logger's logits is added to the scores inside: with 1 and equal scores it is the
+    logger.
     """
 
     inside: bool = True
+    anchor: float = 0.0
 
     def blocks(self, ctx: Context) -> Iterator[tuple[slice, slice, Block]]:
         """(rows, actions, log-probabilities) of the base."""
@@ -265,7 +287,7 @@ class Pooled(_Of):
 
     def within(self, pools: Pools) -> Policy:
         """As it plays in these rows."""
-        return Within(self.base, pools, self.inside)
+        return Within(self.base, pools, self.inside, self.anchor)
 
     def in_pool(self, ctx: Context, pools: Pools) -> Floats:
         """(n,) 1 inside, 0 outside where there is anything outside."""
@@ -279,17 +301,25 @@ class Within(_Of):
 
     pools: Pools
     inside: bool
+    anchor: float = 0.0
 
     def blocks(self, ctx: Context) -> Iterator[tuple[slice, slice, Block]]:
         """(rows, actions, log-probabilities), -inf for what lies on the other side."""
         total = np.full(len(ctx), -np.inf)
-        for rows, actions, block in self.base.blocks(ctx):
-            part = np.where(self._played(rows, actions), block, -np.inf).astype(np.float64)
+        for rows, _, part in self._anchored(ctx):
             total[rows] = np.logaddexp(total[rows], np.logaddexp.reduce(part, axis=1))
         if np.isneginf(total).any():
             raise InputError(f"row {int(np.argmin(total)) + 1}: the policy plays nothing that could be shown")
+        for rows, actions, part in self._anchored(ctx):
+            yield rows, actions, part - total[rows, None]
+
+    def _anchored(self, ctx: Context) -> Iterator[tuple[slice, slice, Block]]:
+        """Scores of every block."""
         for rows, actions, block in self.base.blocks(ctx):
-            yield rows, actions, np.where(self._played(rows, actions), block - total[rows, None], -np.inf)
+            part = np.where(self._played(rows, actions), block, -np.inf).astype(np.float64)
+            if self.inside and self.anchor:
+                part += self.anchor * self.pools.dense(rows, actions)
+            yield rows, actions, part
 
     def _played(self, rows: slice, actions: slice) -> Bools:
         inside = self.pools.mask(rows, actions)
@@ -307,6 +337,10 @@ class Within(_Of):
         if len(rows):
             items = np.concatenate([self.pools.items[rows], action[rows, None]], axis=1)
             score = np.where(items >= 0, self.base.at(ctx[rows], np.maximum(items, 0)), -np.inf)
+            if self.inside and self.anchor and self.pools.logits is not None:
+                logits = self.pools.logits[rows]
+                own = (logits * (self.pools.items[rows] == action[rows, None])).sum(axis=1)
+                score += self.anchor * np.concatenate([logits, own[:, None]], axis=1)
             result[rows] = score[:, -1] - np.logaddexp.reduce(score[:, :-1], axis=1)
         rows = np.flatnonzero(~held & ~inward)
         if len(rows):

@@ -24,7 +24,7 @@ from tastemaker.explore.policy.base import Policy, Pooled
 from tastemaker.explore.policy.softmax import uniform_policy
 from tastemaker.explore.power import Effect, persons_needed
 from tastemaker.explore.support import support_report
-from tastemaker.explore.table import Log, split
+from tastemaker.explore.table import Log, Split, split
 from tastemaker.flows.explore.runs import PARTS, learnt_from, open_run, plain_source, save_run
 from tastemaker.flows.explore.tables import Loaded, Source, load
 from tastemaker.flows.pipeline import Report
@@ -32,12 +32,16 @@ from tastemaker.stats.intervals import Interval
 from tastemaker.store import Workspace
 from tastemaker.store.files import plain
 
+ALL_PLACES = 1_000  # of a list
+
 
 def learn(
     source: Source, out: Path, objective: str, shares: tuple[float, ...], key: str, steps: int, report: Report
 ) -> dict[str, Any]:
     """A path on S1, the points of it that S2 says a ladder should start from, and from each a sequence of
-    candidates towards new items, as an off-policy run in `out`.
+    candidates towards new items, as an off-policy run in `out`. Of a workspace every place of a list is
+    learnt from and chosen on, each given what stands above it; what is certified are the source's places.
+    objective: of `NAMES`; "" takes dr where the logger's logits are known, else clipped_ips.
 
     `passed` is false, with the reason, where a check of the log failed or no row has a reward: then there is
     no run.
@@ -53,6 +57,8 @@ def learn(
     checks = loaded.preflight()
     if checks.refusal:
         return _refused(checks.refusal)
+    anchored = loaded.log.pool is not None and loaded.log.pool.logits is not None
+    objective = objective or ("dr" if anchored else "clipped_ips")
     settings = PathSettings(objective=objective, shares=shares, learner=Settings(steps=steps), parts=PARTS)  # type: ignore[arg-type]
     parts = split(loaded.log, PARTS, key)
     few = too_few(parts.certify.units(source.unit), "S3, the part kept to certify on,")
@@ -64,16 +70,18 @@ def learn(
             " first"
         )
     space = Features(loaded.vectors, loaded.prefixes, loaded.log.pool is not None)
-    report("learn", 1, 3, f"{len(parts.learn):,} rows, {len(loaded.existing):,} actions")
-    trained = learn_path(space.rows(parts.learn), settings, key)
+    first, second = _all_places(loaded, parts)
+    report("learn", 1, 3, f"{len(first):,} rows, {len(loaded.existing):,} actions")
+    trained = learn_path(space.rows(first), settings, key)
     report("learn", 2, 3, "choosing")
     gate = GateSettings(cap=Ledger.cap, unit=source.unit)
-    starts = bases(trained, parts.choose, space, loaded.existing, gate)
+    reached = settings.lambdas * (len(trained) // len(settings.lambdas))
+    starts = bases(trained, second, space, loaded.existing, gate)
     points = [trained[start] for start in starts]
     save_run(out, loaded, points, shares, key, plain(settings) | {"source": plain_source(source)})
     choose, rungs, lines = parts.choose, [], list[str]()
     for start, point in zip(starts, points, strict=True):
-        lines.append(f"from lambda {settings.lambdas[start]:g}, point {start + 1} of {len(trained)}:")
+        lines.append(f"from lambda {reached[start]:g}, point {start + 1} of {len(trained)}:")
         for policy in build_candidates(space, point, loaded.existing, shares):
             rungs.append(float(1 - on_support(choose, policy, loaded.existing).mean()))
             lines.append(f"  candidate {len(rungs)}: novelty {rungs[-1]:.3f}")
@@ -85,13 +93,22 @@ def learn(
     return {
         "passed": True,
         "run": str(out),
-        "lambda": settings.lambdas[starts[0]],
-        "lambdas": [settings.lambdas[start] for start in starts],
+        "lambda": reached[starts[0]],
+        "lambdas": [reached[start] for start in starts],
         "candidates": len(rungs),
         "novelty": rungs,
         "checks": list(checks.lines),
         "text": "\n".join([text, *lines, *checks.lines]),
     }
+
+
+def _all_places(loaded: Loaded, parts: Split) -> tuple[Log, Log]:
+    """The rows to learn and to choose on: of a workspace all places of the lists of the same people."""
+    if loaded.source.workspace is None:
+        return parts.learn, parts.choose
+    wide = load(replace(loaded.source, places=ALL_PLACES)).log
+    assert wide.user is not None and parts.learn.user is not None and parts.choose.user is not None
+    return tuple(wide.take(np.isin(wide.user, part.user)) for part in (parts.learn, parts.choose))
 
 
 def _refused(reason: str) -> dict[str, Any]:

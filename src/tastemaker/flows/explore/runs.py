@@ -35,6 +35,7 @@ from tastemaker.store.files import sha256_bytes
 PARTS = (0.5, 0.2, 0.3)
 OWN_PARTS = (0.1, 0.1, 0.8)  # where nothing is learnt: the first two say only how many rows a person has
 KIND = "policy"  # of the artifact that a deployment leaves in a workspace
+POINT = ("matrix", "bias", "shift", "scale", "anchor")  # of a point of a path
 ARRAYS, ABOUT = "policy.safetensors", "study.json"  # as the first release named them
 
 
@@ -60,10 +61,7 @@ def save_run(
     """Seal the folder: weights of each point that a chain starts from, vectors and what a later command needs
     to find the same rows, and the same split, again.
     """
-    arrays = {
-        name: np.stack([np.asarray(getattr(point, name)) for point in points])
-        for name in ("matrix", "bias", "shift", "scale")
-    }
+    arrays = {name: np.stack([np.asarray(getattr(point, name)) for point in points]) for name in POINT}
     arrays |= {"vectors": loaded.vectors, "existing": loaded.existing}
     if loaded.prefixes is not None:
         arrays["prefixes"] = loaded.prefixes
@@ -128,7 +126,7 @@ def _chains(folder: Path) -> list[list[Policy]]:
     from tastemaker.explore.learn.space import Features, Weights, build_candidates
 
     arrays, about = read_arrays(folder / ARRAYS), read_about(folder)
-    parts = [arrays[name] for name in ("matrix", "bias", "shift", "scale")]
+    parts = [arrays[name] for name in POINT if name in arrays]  # earlier releases had no anchor
     if parts[0].ndim == 2:  # of the first release: one point
         parts = [part[None] for part in parts]
     space = Features(arrays["vectors"], arrays.get("prefixes"), about.get("pooled", False))

@@ -136,7 +136,8 @@ def _from_workspace(source: Source, root: Path) -> Loaded:
     if any(row["pool"] is not None for row in rows):  # slates of the first release logged none
         rows = [row for row in rows if row["pool"] is not None]
     pool = _pools(rows, data)
-    vectors = _reduced(deployment.text_vectors().astype(np.float64))
+    facts = _attributes(deployment.catalogue_items()["attributes"].to_pylist())
+    vectors = np.hstack([_reduced(deployment.text_vectors().astype(np.float64)), _reduced(facts)])
     context = contexts([row["user_id"] for row in rows], data, vectors)
     names = tuple(f"x{number}" for number in range(context.shape[1]))
     # Nobody knows who sends a bare history, so each such request is a unit of its own.
@@ -164,9 +165,17 @@ def _pools(rows: Sequence[dict[str, Any]], data: Data) -> Pools | None:
     if not rows or rows[0]["pool"] is None:
         return None
     known = data.index
-    return Pools.of(
-        [[known[item] for item in row["pool"] if item in known and item not in row["above"]] for row in rows]
-    )
+    left = [
+        {
+            known[item]: logit
+            for item, logit in row["pool"].items()
+            if item in known and item not in row["above"]
+        }
+        for row in rows
+    ]
+    if any(logit is None for pool in left for logit in pool.values()):  # some were logged without
+        return Pools.of([list(pool) for pool in left])
+    return Pools.of([list(pool) for pool in left], [list(pool.values()) for pool in left])
 
 
 def _served(workspace: Workspace, source: Source) -> tuple[Source, list[dict[str, Any]]]:
@@ -212,6 +221,18 @@ def _rewards(events: Sequence[dict[str, Any]], rules: EventRules) -> dict[tuple[
         best = max(earned.get(about, 0.0), rules.reward(event["kind"], event["value"]))
         earned[about] = 0.0 if refused else best
     return earned
+
+
+def _attributes(lists: Sequence[list[str] | None]) -> Floats:
+    """(A, w) unit TF-IDF of each item's attributes, which a sentence vector of them blurs; (A, 1) zeros where
+    there are none.
+    """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    words = [values or [] for values in lists]
+    if not any(words):
+        return np.zeros((len(words), 1))
+    return np.asarray(TfidfVectorizer(analyzer=list).fit_transform(words).toarray())
 
 
 def _reduced(vectors: Floats, width: int = 16) -> Floats:

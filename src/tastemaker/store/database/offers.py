@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from tastemaker.schema import ANONYMOUS
 from tastemaker.store.database.database import Database
@@ -44,9 +45,10 @@ class Offer:
     """A slate as it is logged before the answer is sent.
 
     request_id: the server's own. user_id: of the person, or `schema.ANONYMOUS`. pool: items that the policy
-    could have shown in this request, None where that is not known. features: JSON of what the ranker knew of
-    each row. request_key: the caller's own id for the request, which stands for `query` and its `answer` for
-    a day.
+    could have shown in this request, None where that is not known; logits: of each the log-probability that
+    pi0 gives it to be drawn first, up to a constant, None where nothing is drawn. features: JSON of what the
+    ranker knew of each row. request_key: the caller's own id for the request, which stands for `query` and
+    its `answer` for a day.
     """
 
     request_id: str
@@ -60,6 +62,7 @@ class Offer:
     request_key: str | None = None
     query: str = ""
     answer: str = ""
+    logits: Sequence[float] | None = None
 
 
 @dataclass(frozen=True)
@@ -119,9 +122,9 @@ class Offers:
             owner = connection.execute(sql, (request_id,)).fetchone()
         return request_id if owner is None or owner[0] in (user_id, ANONYMOUS) else None
 
-    def pools(self) -> dict[str, tuple[str, ...]]:
-        """Of each slate shown, by its request id, the items that its policy could have shown; slates of
-        version 0.1 logged none.
+    def pools(self) -> dict[str, dict[str, float | None]]:
+        """Of each slate shown, by its request id, the items that its policy could have shown, each with the
+        logit that pi0 gave it; slates of version 0.1 logged neither, slates before logits were kept none.
         """
         with self._database.transaction(write=False) as connection:
             rows = fetch(
@@ -129,7 +132,13 @@ class Offers:
                 f"SELECT request_id, pool, {intact('offers')} FROM offers"
                 " WHERE shown_at IS NOT NULL AND pool IS NOT NULL",
             )
-        return {name: tuple(json.loads(pool)) for name, pool in rows}
+        return {name: _pool(json.loads(pool)) for name, pool in rows}
+
+
+def _pool(stored: list[str] | dict[str, list[Any]]) -> dict[str, float | None]:
+    if isinstance(stored, dict):
+        return dict(zip(stored["items"], stored["logits"], strict=True))
+    return dict.fromkeys(stored)
 
 
 SHOWN = (
@@ -169,7 +178,10 @@ def _add(connection: Connection, offer: Offer) -> Earlier | None:
             (micros(offer.timestamp - KEPT),),
         )
     keyed = (offer.request_key, offer.query, offer.answer) if offer.request_key is not None else (None,) * 3
-    pool = None if offer.pool is None else json.dumps(list(offer.pool), separators=(",", ":"))
+    pool: Any = None if offer.pool is None else list(offer.pool)
+    if pool and offer.logits is not None:
+        pool = {"items": pool, "logits": [round(float(value), 4) for value in offer.logits]}
+    pool = None if pool is None else json.dumps(pool, separators=(",", ":"))
     connection.execute(
         "INSERT INTO offers (request_id, user_id, timestamp, deployment, pool, caller, request_key, query,"
         " answer) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
