@@ -24,7 +24,7 @@ from tastemaker.explore.policy.base import Policy, Pooled
 from tastemaker.explore.policy.softmax import uniform_policy
 from tastemaker.explore.power import Effect, persons_needed
 from tastemaker.explore.support import support_report
-from tastemaker.explore.table import Log, Split, split
+from tastemaker.explore.table import Log, split
 from tastemaker.flows.explore.runs import PARTS, learnt_from, open_run, plain_source, save_run
 from tastemaker.flows.explore.tables import Loaded, Source, load
 from tastemaker.flows.pipeline import Report
@@ -70,13 +70,13 @@ def learn(
             " first"
         )
     space = Features(loaded.vectors, loaded.prefixes, loaded.log.pool is not None)
-    first, second = _all_places(loaded, parts)
-    report("learn", 1, 3, f"{len(first):,} rows, {len(loaded.existing):,} actions")
-    trained = learn_path(space.rows(first), settings, key)
+    rows = _all_places(loaded, parts.learn)
+    report("learn", 1, 3, f"{len(rows):,} rows, {len(loaded.existing):,} actions")
+    trained = learn_path(space.rows(rows), settings, key)
     report("learn", 2, 3, "choosing")
     gate = GateSettings(cap=Ledger.cap, unit=source.unit)
     reached = settings.lambdas * (len(trained) // len(settings.lambdas))
-    starts = bases(trained, second, space, loaded.existing, gate)
+    starts = bases(trained, parts.choose, space, loaded.existing, gate)
     points = [trained[start] for start in starts]
     save_run(out, loaded, points, shares, key, plain(settings) | {"source": plain_source(source)})
     choose, rungs, lines = parts.choose, [], list[str]()
@@ -102,13 +102,12 @@ def learn(
     }
 
 
-def _all_places(loaded: Loaded, parts: Split) -> tuple[Log, Log]:
-    """The rows to learn and to choose on: of a workspace all places of the lists of the same people."""
-    if loaded.source.workspace is None:
-        return parts.learn, parts.choose
+def _all_places(loaded: Loaded, part: Log) -> Log:
+    """The rows to learn from: of a workspace all places of the lists of the same people."""
+    if loaded.source.workspace is None or part.user is None:
+        return part
     wide = load(replace(loaded.source, places=ALL_PLACES)).log
-    assert wide.user is not None and parts.learn.user is not None and parts.choose.user is not None
-    return tuple(wide.take(np.isin(wide.user, part.user)) for part in (parts.learn, parts.choose))
+    return part if wide.user is None else wide.take(np.isin(wide.user, part.user))
 
 
 def _refused(reason: str) -> dict[str, Any]:
