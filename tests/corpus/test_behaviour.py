@@ -124,8 +124,6 @@ def test_thinned_copies_leave_out_a_share_and_differ() -> None:
     assert one.of(300).tolist() == [1, 2, 3] and one.of(301).tolist() == [4, 5]
     assert all(np.all(np.diff(one.of(row)) > 0) for row in range(300))
     np.testing.assert_array_equal(thinned(whole, 0.0, 0, 0).items, whole.items)
-    with pytest.raises(InputError, match="leave out is 1"):
-        thinned(whole, 1.0, 0, 0)
 
 
 @given(lists, lengths, st.integers(0, 99))

@@ -127,10 +127,8 @@ def thinned(train: Histories, most: float, seed: int | str, copy: int) -> Histor
     for each `copy`.
 
     What follows what then varies between passes, which holds back memorising on small logs. A user with up to
-    three events, or fewer than two left, keeps all. Raises InputError for a rate outside [0, 1).
+    three events, or fewer than two left, keeps all.
     """
-    if not 0 <= most < 1:
-        raise InputError(f"the highest share of events to leave out is {most}; give one from 0 to below 1")
     rng = generator(seed, "thinned", copy)
     rates = np.repeat(rng.random(len(train)) * most, train.lengths)
     keep = rng.random(len(train.items)) >= rates
