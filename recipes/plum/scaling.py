@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from recipes.common import Journal, command, parser, read_arguments, save_figure, show_table
+from recipes.common import Journal, command, parser, read_arguments, save_figure, show_table, whole_numbers
 from recipes.plum.arms import Study, measures, surprise, tested, told
 from recipes.plum.next_item import SETS
 from tastemaker.cli.progress import progress
@@ -80,10 +80,11 @@ def main() -> None:
     """Parse, train every run, print, draw."""
     found = parser(main, "two sizes, one and two passes: inconclusive")
     found.add_argument("--data", default="office", choices=tuple(SETS))
+    found.add_argument("--budgets", type=whole_numbers, default=list(BUDGETS), help="passes, such as 2,4,8")
     arguments = read_arguments(found, "scaling")
     out = arguments.out / arguments.data
     out.mkdir(parents=True, exist_ok=True)
-    sizes, budgets = (SIZES[:2], (1, 2)) if arguments.quick else (SIZES, BUDGETS)
+    sizes, budgets = (SIZES[:2], [1, 2]) if arguments.quick else (SIZES, arguments.budgets)
     settings = {"seed": arguments.seed, "ensemble": 1}
     study, keys = (
         Study(out, arguments.data, settings),
@@ -115,6 +116,10 @@ def main() -> None:
         value, low, high = exponent(operations, losses, kept)
         sentences.append(
             f"On the frontier the loss falls with compute to the power {value:.4f} [{low:.4f}, {high:.4f}]."
+        )
+    else:
+        sentences.append(
+            "No run has a lower loss than the one of least compute: the loss does not scale here."
         )
     title = f"Scaling of the small model, {SETS[arguments.data][0]}, seed {arguments.seed}"
     show_table(out, rows, title + (" (quick: inconclusive)" if arguments.quick else ""), " ".join(sentences))
