@@ -119,7 +119,7 @@ def main() -> None:
         )
     else:
         sentences.append(
-            "No run has a lower loss than the one of least compute: the loss does not scale here."
+            "No run has a lower loss than that of least compute: it does not scale here."
         )
     title = f"Scaling of the small model, {SETS[arguments.data][0]}, seed {arguments.seed}"
     show_table(out, rows, title + (" (quick: inconclusive)" if arguments.quick else ""), " ".join(sentences))
