@@ -118,9 +118,7 @@ def main() -> None:
             f"On the frontier the loss falls with compute to the power {value:.4f} [{low:.4f}, {high:.4f}]."
         )
     else:
-        sentences.append(
-            "No run has a lower loss than that of least compute: it does not scale here."
-        )
+        sentences.append("No run has a lower loss than that of least compute: it does not scale here.")
     title = f"Scaling of the small model, {SETS[arguments.data][0]}, seed {arguments.seed}"
     show_table(out, rows, title + (" (quick: inconclusive)" if arguments.quick else ""), " ".join(sentences))
     save_figure(out, draw(keys, operations, losses.mean(axis=1)))
