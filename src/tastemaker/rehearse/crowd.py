@@ -102,8 +102,7 @@ class Crowd:
                 break
             liking = self.likes(person, item, day)
             met.append(liking)
-            wanted = 1 / (1 + np.exp(-1.6 * (liking - 0.6)))
-            if draws[place, 1] < wanted:
+            if draws[place, 1] < self.wanted(person, item, day):
                 deeds.append(Deed("play", item, place, float(np.clip(0.3 + 0.7 * draws[place, 2], 0, 1))))
                 if liking > 1 and draws[place, 3] < 0.4:
                     deeds.append(Deed("like", item, place))
@@ -112,6 +111,10 @@ class Crowd:
             elif draws[place, 3] < 0.15:
                 deeds.append(Deed("skip", item, place))
         return deeds, float(np.mean(met)) if met else 0.0
+
+    def wanted(self, person: str, item: str, day: int) -> float:
+        """The chance that the person plays the item where they look at it."""
+        return float(1 / (1 + np.exp(-1.6 * (self.likes(person, item, day) - 0.6))))
 
     def wish(self, person: str, day: int) -> str:
         """What the person asks for in words: an attribute of one of the items that they like most."""

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import nullcontext, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -81,7 +81,9 @@ def processes(count: int) -> ProcessPoolExecutor:
 
 @cache
 def desk() -> ProcessPoolExecutor:
-    """The process of this one in which commands run; it loads the program once, for all worlds."""
+    """The process of this one in which commands run; it loads the program once, for all worlds. A training
+    has one of its own, for some hundred megabytes of what it had stay with a process.
+    """
     pool = processes(1)
     Finalize(None, pool.shutdown, exitpriority=100)  # before its queue closes, or it would wait for ever
     return pool
@@ -98,7 +100,8 @@ class Operator:
         line = [*words, *(("-w", str(self.folder)) if here else ()), "--json"]
         clock = {CLOCK: self.now().isoformat()} if self.now else {}
         began, name = time.monotonic(), " ".join(word for word in words[:2] if word.isalpha())
-        code, out, err = desk().submit(run, line, clock).result()
+        with processes(1) if words[0] == "train" else nullcontext(desk()) as pool:
+            code, out, err = pool.submit(run, line, clock).result()
         self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - began
         try:
             result = json.loads(out)

@@ -70,7 +70,7 @@ def learn(
             " first"
         )
     space = Features(loaded.vectors, loaded.prefixes, loaded.log.pool is not None)
-    rows = _all_places(loaded, parts.learn)
+    rows = all_places(loaded, parts.learn)
     report("learn", 1, 3, f"{len(rows):,} rows, {len(loaded.existing):,} actions")
     trained = learn_path(space.rows(rows), settings, key)
     report("learn", 2, 3, "choosing")
@@ -102,7 +102,7 @@ def learn(
     }
 
 
-def _all_places(loaded: Loaded, part: Log) -> Log:
+def all_places(loaded: Loaded, part: Log) -> Log:
     """The rows to learn from: of a workspace all places of the lists of the same people."""
     if loaded.source.workspace is None or part.user is None:
         return part
