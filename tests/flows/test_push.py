@@ -13,7 +13,9 @@ import fsspec
 import pytest
 from tests.conftest import TINY, quiet
 from tests.store.test_remote import moto
+from typer.testing import CliRunner
 
+from tastemaker.cli.main import app
 from tastemaker.errors import ArtifactError, InputError, TastemakerError
 from tastemaker.flows.deploy import active, pulled, pushed
 from tastemaker.flows.train import run_stages
@@ -66,6 +68,7 @@ def refused(folder: Path, place: str = PLACE) -> str:
         pulled(folder, place)
     assert active(Workspace.open(folder)) is None and not Workspace.open(folder).has_tables()
     assert not list(folder.rglob("*.tmp*")) and "\n" not in str(told.value)
+    assert not Workspace.open(folder).artifacts.finished() and not list(folder.glob("data/tables-*"))
     return str(told.value)
 
 
@@ -117,18 +120,33 @@ def test_what_is_gone_newer_or_no_deployment_is_one_line(shop: Path, other: Path
     MEMORY.pipe_file(f"/pushed/shop/{name}/manifest.json", manifest)
     folders = unsealed(listed)["folders"] | {name: sha256_bytes(manifest)}
     MEMORY.pipe_file(f"/pushed/shop/{LIST}", sealed(unsealed(listed) | {"folders": folders}))
-    fresh = Workspace.create(tmp_path / "fresh", TINY).root  # the other one has received some of the folders
-    assert "names a file outside its folder" in refused(fresh)
+    assert "names a file outside its folder" in refused(other)
     assert "no such file" in refused(other, "memory://pushed/nothing")
     with pytest.raises(ArtifactError, match="has no tables yet"):
         pushed(other, PLACE)
+
+
+def test_a_short_file_at_an_address_is_sent_again(shop: Path, other: Path, tmp_path: Path) -> None:
+    model = next(file for file in MEMORY.find("/pushed/shop") if file.endswith("model.safetensors"))
+    MEMORY.pipe_file(model, MEMORY.cat_file(model)[:100])
+    assert pushed(shop, PLACE)["sent"] == 1 and pulled(other, PLACE)
+    for place in ("", " "):
+        with pytest.raises(InputError, match="an address is missing"):
+            pushed(shop, place)
+        with pytest.raises(InputError, match="an address is missing"):
+            pulled(other, place)
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(InputError, match="cannot be written") as told:
+        pushed(shop, str(tmp_path / "file"))
+    assert "bucket" not in str(told.value)
+    done = CliRunner().invoke(app, ["admin", "deployments", "push", PLACE, "-w", str(shop)])
+    assert isinstance(done.exception, InputError) and "ends with this command" in str(done.exception)
 
 
 def test_who_asked_to_be_forgotten_does_not_come_back_from_an_address(shop: Path, other: Path) -> None:
     person = next(iter(lists(shop)))
     Workspace.open(other).tombstones.add(person, ())
     assert "asked here to be forgotten" in refused(other)
-    assert not Workspace.open(other).artifacts.finished() and not list(other.glob("data/tables-*"))
 
 
 @pytest.mark.filterwarnings("default")
@@ -147,7 +165,7 @@ def test_a_bucket_that_vanishes_in_the_middle_is_one_line(
         assert done.returncode == 0, done.stderr
         bucket.rm(next(file for file in bucket.find("shop/live") if file.endswith("items.parquet")))
         half = command("pull", other)
-        assert command("push", shop).returncode == 0  # its manifest is there still: nothing is sent again
+        assert command("push", shop).returncode == 0
         bucket.rm("shop/live", recursive=True)
         assert command("push", shop).returncode == 0 and command("pull", other).returncode == 0
         assert lists(other) == lists(shop)

@@ -85,6 +85,10 @@ def push(place: Annotated[str, PLACE], workspace: Workspace = HERE, as_json: AsJ
     """
     from tastemaker.flows.deploy import pushed
 
+    if place.lower().startswith("memory://"):
+        raise InputError(
+            f"{place}: ends with this command; give a folder, or a store such as s3://bucket/shop"
+        )
     emit(pushed(workspace, place), as_json)
 
 

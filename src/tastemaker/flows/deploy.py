@@ -238,24 +238,27 @@ def pulled(folder: Path, place: str) -> dict[str, Any]:
             f" {FORMAT}); upgrade this one"
         )
     tables, received = "", list[Path]()
-    for name, mark in listed.get("folders", {}).items():
-        kind, _, own = name.partition("/")
-        path = workspace.artifacts.path(kind, own)
-        if kind == TABLES:
-            tables, path = own, workspace.data / f"{TABLES}-{own}"
-        if receive_folder(place, name, mark, path):
-            received.append(path)
-    with workspace.changing_tables():
-        held = workspace.tombstones.without(workspace.table("interactions", tables=tables))[1]
-        if held.people:
-            for path in received:
-                remove_folder(path)
-            raise InputError(
-                f"{place}: {held.rows} of its events are about people who asked here to be forgotten; run"
-                " `tastemaker admin forget` for them where it was pushed from, and push again"
-            )
-        before = workspace.tables_fingerprint() if workspace.has_tables() else tables
-        workspace.use_tables(tables)
+    try:
+        for name, mark in listed.get("folders", {}).items():
+            kind, _, own = name.partition("/")
+            path = workspace.artifacts.path(kind, own)
+            if kind == TABLES:
+                tables, path = own, workspace.data / f"{TABLES}-{own}"
+            if receive_folder(place, name, mark, path):
+                received.append(path)
+        with workspace.changing_tables():
+            held = workspace.tombstones.without(workspace.table("interactions", tables=tables))[1]
+            if held.people:
+                raise InputError(
+                    f"{place}: {held.rows} of its events are about people who asked here to be forgotten; run"
+                    " `tastemaker admin forget` for them where it was pushed from, and push again"
+                )
+            before = workspace.tables_fingerprint() if workspace.has_tables() else tables
+            workspace.use_tables(tables)
+    except TastemakerError:
+        for path in received:  # a deployment without its model is none
+            remove_folder(path)
+        raise
     deployment = activate(workspace, named(str(listed["deployment"])), f"pulled from {place}")
     text = f"deployment {deployment.name} serves {deployment.items:,} items; pulled from {place}"
     if before != tables:

@@ -104,10 +104,11 @@ def send_folders(place: str, folders: Mapping[str, Path], about: Mapping[str, An
         for name, folder in folders.items():
             names, manifest = read_manifest(folder)["files"], (folder / MANIFEST).read_bytes()
             marks[name], there = sha256_bytes(manifest), f"{root}/{name}/{MANIFEST}"
-            if system.exists(there) and system.cat_file(there) == manifest:
+            here = {f"{root}/{name}/{file}": folder / file for file in (*names, MANIFEST)}
+            if system.exists(there) and system.cat_file(there) == manifest and _whole(system, here):
                 continue
-            for file in (*names, MANIFEST):
-                system.put_file(str(folder / file), f"{root}/{name}/{file}")
+            for path, file in here.items():
+                system.put_file(str(file), path)
             sent += 1
         system.pipe_file(listed, sealed({**about, "folders": marks}))
         for name in filter(_NAME.fullmatch, set(before.get("folders", ())) - set(folders)):
@@ -164,6 +165,13 @@ def receive_folder(place: str, name: str, mark: str, folder: Path) -> bool:
     return True
 
 
+def _whole(system: Any, here: Mapping[str, Path]) -> bool:
+    """Whether all files of a folder are there, each as long as the one here; `pull` compares their bytes."""
+    return all(
+        system.exists(path) and system.size(path) == file.stat().st_size for path, file in here.items()
+    )
+
+
 def _listed(place: str, raw: bytes) -> dict[str, Any]:
     try:
         return unsealed(raw)
@@ -184,7 +192,7 @@ def explained(place: str, what: str) -> Iterator[None]:
         raise InputError(f"{place}: needs another package; run `pip install {lacks}`") from None
     except Exception as error:  # each store has errors of its own
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        kind = place.partition("://")[0].lower()
+        kind = place.partition("://")[0].lower() if is_url(place) else HERE[0]
         if kind in HERE and isinstance(error, FileNotFoundError):
             raise InputError(f"{place}: cannot be {what}; there is no such file or folder") from None
         look = (
@@ -200,6 +208,8 @@ def explained(place: str, what: str) -> Iterator[None]:
 def _opened(place: str) -> tuple[Any, str]:
     import fsspec
 
+    if not place.strip():
+        raise InputError("an address is missing; give a folder, or a store such as s3://bucket/shop")
     system, path = fsspec.core.url_to_fs(place, use_listings_cache=False, skip_instance_cache=True)
     system.auto_mkdir = True  # of a disk; elsewhere folders are parts of names
     return system, str(path).rstrip("/")
