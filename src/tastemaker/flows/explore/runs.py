@@ -99,8 +99,8 @@ def open_run(folder: Path, loaded: Loaded) -> OffPolicyRun:
     about = read_about(folder)
     if about["log_hash"] != loaded.log.hash:
         raise InputError(
-            f"{folder}: was learnt from other rows than these; give the log it was learnt from, or learn"
-            " again"
+            f"{folder}: was learnt from other rows than these, or by a version that knew other facts of"
+            " people; give the log it was learnt from, or learn again"
         )
     chains = _chains(folder)
     candidates = [policy for chain in chains for policy in chain]
