@@ -394,6 +394,12 @@ def test_honest_propensities_of_a_steep_logger_are_no_fault() -> None:
     )
     assert (1 / 50 / own).mean() < 0.5
     assert preflight(log, np.ones(50, bool)).refusal == ""
+    known = replace(
+        log, pool=Pools(pools.items, logits)
+    )  # as the server keeps them: then nothing can be false
+    assert preflight(known, np.ones(50, bool)).refusal == ""
+    wrong = replace(known, propensity=np.r_[own[:-1], own[-1] / 2])
+    assert "propensities: row 700 is not what" in preflight(wrong, np.ones(50, bool)).refusal
     false = replace(
         log, propensity=np.full(n, 0.06), action=draws.integers(0, 50, n)
     )  # three times too large

@@ -126,6 +126,28 @@ def test_what_is_gone_newer_or_no_deployment_is_one_line(shop: Path, other: Path
         pushed(other, PLACE)
 
 
+def test_who_pushes_at_the_same_time_breaks_no_address(shop: Path, other: Path) -> None:
+    before = at(PLACE)
+    name = next(name for name in before["folders"] if name.startswith("deployment/"))
+    real = MEMORY.pipe_file
+
+    def overtaken(path: str, value: bytes, **named: Any) -> Any:
+        if path.endswith(LIST):  # another push ends here, and removes what its list does not name
+            MEMORY.rm(f"/pushed/shop/{name}", recursive=True)
+        return real(path, value, **named)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(MEMORY), "pipe_file", lambda self, *words, **named: overtaken(*words, **named))
+        pushed(shop, PLACE)
+    assert pulled(other, PLACE)["deployment"]["name"] == f"d-{before['deployment'][:12]}"
+
+
+def test_a_list_that_names_no_deployment_changes_nothing(shop: Path, other: Path) -> None:
+    listed = at(PLACE)
+    MEMORY.pipe_file(f"/pushed/shop/{LIST}", sealed(listed | {"deployment": "0" * 32}))
+    assert "no deployment is called so" in refused(other)
+
+
 def test_a_short_file_at_an_address_is_sent_again(shop: Path, other: Path, tmp_path: Path) -> None:
     model = next(file for file in MEMORY.find("/pushed/shop") if file.endswith("model.safetensors"))
     MEMORY.pipe_file(model, MEMORY.cat_file(model)[:100])

@@ -251,6 +251,6 @@ def encoder(workspace: Workspace, texts: Sequence[str]) -> tuple[Embed, Floats |
         if 0 < len(missing) <= 256:  # items that came after training
             vectors[missing] = embed([texts[row] or "?" for row in missing.tolist()])
         return embed, np.asarray(vectors, np.float32)
-    own = [text or "?" for text in texts]
+    own = [text or f"item {row + 1}" for row, text in enumerate(texts)]  # as titles name what has none
     tfidf, rows = fit_tfidf(own, seed=workspace.settings.seed)
     return tfidf.transform, np.asarray(rows, np.float32)

@@ -27,6 +27,7 @@ from tastemaker.explore.table import Log, Split, played_by_log
 NAMES = ("weights", "propensities", "duplicates", "catalogue", "units", "time")
 MOST_Z, RARE, OFTEN = 3.0, 1e-3, 20
 LEAST_SHARE = {"a uniform policy": 0.5, "the policy": 0.8}  # of the expected mean weight
+SAME = 1e-2  # of the logarithms of two chances that are one, for logits are kept to four places
 DAY = 86_400.0
 _OFTEN = 0.2  # of rows that repeat an action of a person and day: more is a log given twice
 MOST_YEARS = 10  # from the first row of a log to its last
@@ -157,6 +158,8 @@ def _weights(log: Log, units: Units, existing: Bools, new: Bools | None, policie
         return Check("weights", True, "no action was shown often enough to judge the propensities")
     passed, name, mean, mass_mean, z = max(found, key=lambda item: (not item[0], abs(item[4])))
     text = f"mean weight of {name} {mean:.4f}, expected {mass_mean:.4f} (z = {z:+.1f})"
+    if passed and z < -MOST_Z:
+        text += ": what the logger all but never shows is missing, which proves nothing"
     if not passed:
         own = name == "the policy" and all(item[0] for item in found if item[1] != name)
         own = own and any(isinstance(policy, OwnPolicy) for policy in policies)
@@ -183,10 +186,23 @@ def _propensities(log: Log, existing: Bools) -> Check:
     expected = log.propensity * choices * len(log)  # rows at most as rare as this one, were they all as rare
     row = int(np.argmin(expected))
     least = f"the smallest propensity is {log.propensity[row]:.3g}"
+    if (false := _unlike_logits(log)) is not None:
+        return Check("propensities", False, f"row {false + 1} is not what the logger's logits give")
     if expected[row] < RARE:
         rarely = f"such a row is seen in fewer than one of {1 / RARE:,.0f} logs of {len(log):,} rows"
         return Check("propensities", False, f"row {row + 1}: {least}; {rarely}")
     return Check("propensities", True, least)
+
+
+def _unlike_logits(log: Log) -> int | None:
+    """A row whose propensity is not that of the softmax of the logits logged beside it; None without such."""
+    if log.pool is None or log.pool.logits is None or log.reference is not None:
+        return None
+    if not log.pool.holds(log.action).all():
+        return None
+    logger = Pooled(uniform_policy(log.n_actions), anchor=1.0).within(log.pool)
+    gap = np.abs(logger.log_prob(log.context, log.action) - np.log(log.propensity))
+    return int(gap.argmax()) if gap.max(initial=0.0) > SAME else None
 
 
 def _duplicates(log: Log) -> Check:

@@ -254,12 +254,13 @@ def pulled(folder: Path, place: str) -> dict[str, Any]:
                     " `tastemaker admin forget` for them where it was pushed from, and push again"
                 )
             before = workspace.tables_fingerprint() if workspace.has_tables() else tables
+            deployment = activate(workspace, named(str(listed["deployment"])), f"pulled from {place}")
+            received.clear()  # they are served now
             workspace.use_tables(tables)
     except TastemakerError:
         for path in received:  # a deployment without its model is none
             remove_folder(path)
         raise
-    deployment = activate(workspace, named(str(listed["deployment"])), f"pulled from {place}")
     text = f"deployment {deployment.name} serves {deployment.items:,} items; pulled from {place}"
     if before != tables:
         text += (

@@ -100,19 +100,15 @@ def send_folders(place: str, folders: Mapping[str, Path], about: Mapping[str, An
         _has_bucket(system, root)
         listed = f"{root}/{LIST}"
         before = _listed(place, system.cat_file(listed)) if system.exists(listed) else {}
-        marks, sent = dict[str, str](), 0
-        for name, folder in folders.items():
-            names, manifest = read_manifest(folder)["files"], (folder / MANIFEST).read_bytes()
-            marks[name], there = sha256_bytes(manifest), f"{root}/{name}/{MANIFEST}"
-            here = {f"{root}/{name}/{file}": folder / file for file in (*names, MANIFEST)}
-            if system.exists(there) and system.cat_file(there) == manifest and _whole(system, here):
-                continue
-            for path, file in here.items():
-                system.put_file(str(file), path)
-            sent += 1
-        system.pipe_file(listed, sealed({**about, "folders": marks}))
+        marks = {name: sha256_bytes((folder / MANIFEST).read_bytes()) for name, folder in folders.items()}
+        sent = sum(_send(system, f"{root}/{name}", folder) for name, folder in folders.items())
+        mine = sealed({**about, "folders": marks})
+        system.pipe_file(listed, mine)
+        for name, folder in folders.items():  # who pushed at the same time may have removed some
+            _send(system, f"{root}/{name}", folder)
         for name in filter(_NAME.fullmatch, set(before.get("folders", ())) - set(folders)):
-            system.rm(f"{root}/{name}", recursive=True)
+            if system.cat_file(listed) == mine:
+                system.rm(f"{root}/{name}", recursive=True)
     return sent
 
 
@@ -165,11 +161,19 @@ def receive_folder(place: str, name: str, mark: str, folder: Path) -> bool:
     return True
 
 
-def _whole(system: Any, here: Mapping[str, Path]) -> bool:
-    """Whether all files of a folder are there, each as long as the one here; `pull` compares their bytes."""
-    return all(
-        system.exists(path) and system.size(path) == file.stat().st_size for path, file in here.items()
-    )
+def _send(system: Any, there: str, folder: Path) -> bool:
+    """Copy a sealed folder, its manifest last; False where all its files are there, each as long as the one
+    here: `pull` compares their bytes.
+    """
+    manifest = (folder / MANIFEST).read_bytes()
+    here = {f"{there}/{file}": folder / file for file in (*read_manifest(folder)["files"], MANIFEST)}
+    sizes = {path: file.stat().st_size for path, file in here.items()}
+    whole = all(system.exists(path) and system.size(path) == size for path, size in sizes.items())
+    if whole and system.cat_file(f"{there}/{MANIFEST}") == manifest:
+        return False
+    for path, file in here.items():
+        system.put_file(str(file), path)
+    return True
 
 
 def _listed(place: str, raw: bytes) -> dict[str, Any]:

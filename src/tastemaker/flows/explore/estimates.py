@@ -88,8 +88,10 @@ def learn(
     report("learn", 3, 3, "done")
     text = (
         f"run {out}: {len(rungs)} candidates on a ladder of {len(points)} x {len(rungs) // len(points)}, by"
-        " value and novelty"
+        f" value and novelty, learnt by {objective}"
     )
+    if source.workspace is not None and not anchored:
+        text += "\nsome slates were logged before logits were kept beside pools: learnt without the logger's"
     return {
         "passed": True,
         "run": str(out),

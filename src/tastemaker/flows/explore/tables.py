@@ -5,7 +5,7 @@ events.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
@@ -136,6 +136,8 @@ def _from_workspace(source: Source, root: Path) -> Loaded:
     if any(row["pool"] is not None for row in rows):  # slates of the first release logged none
         rows = [row for row in rows if row["pool"] is not None]
     pool = _pools(rows, data)
+    for row in rows:
+        row["propensity"] = min(1.0, row["propensity"] / _kept_share(row, data))
     facts = _attributes(deployment.catalogue_items()["attributes"].to_pylist())
     vectors = np.hstack([_reduced(deployment.text_vectors().astype(np.float64)), _reduced(facts)])
     context = contexts([row["user_id"] for row in rows], data, vectors)
@@ -176,6 +178,17 @@ def _pools(rows: Sequence[dict[str, Any]], data: Data) -> Pools | None:
     if any(logit is None for pool in left for logit in pool.values()):  # some were logged without
         return Pools.of([list(pool) for pool in left])
     return Pools.of([list(pool) for pool in left], [list(pool.values()) for pool in left])
+
+
+def _kept_share(row: Mapping[str, Any], data: Data) -> float:
+    """The chance that pi0, which served the row alone, showed here something that is in the catalogue still:
+    rows of what was taken down are left out, so that chances are those given that.
+    """
+    logits = {item: logit for item, logit in (row["pool"] or {}).items() if item not in row["above"]}
+    if row["reference_propensity"] is not None or None in logits.values() or not logits:
+        return 1.0
+    there = [logit for item, logit in logits.items() if item in data.index]
+    return float(np.exp(np.logaddexp.reduce(there) - np.logaddexp.reduce(list(logits.values()))))
 
 
 def _served(workspace: Workspace, source: Source) -> tuple[Source, list[dict[str, Any]]]:
