@@ -15,9 +15,11 @@ from tastemaker.assist.parts import Explanation, Item, NothingFits, Part, Questi
 from tastemaker.assist.ranking import Evidence, Ranker
 from tastemaker.assist.shelf import Shelf
 from tastemaker.assist.state import chip_name
-from tastemaker.converse.catalogue import Catalogue
+from tastemaker.converse.catalogue import Catalogue, Field
 from tastemaker.converse.reading.names import Names
 from tastemaker.converse.reading.together import without
+from tastemaker.converse.reading.vocabulary import Vocabulary
+from tastemaker.converse.reading.wishes import Wishes
 
 from .conftest import KEYS, TYPES, Talk, rows_of, tunes
 
@@ -644,3 +646,83 @@ def test_what_an_item_is_about_holds_its_text(talk: Talks) -> None:
     spoken = talk()
     rows = spoken.rows("a waltz")
     assert spoken.shelf.texts[rows[1]].split(": ")[1] in spoken.words("what is the second about?")
+
+
+FREE_NUMBERS: dict[str, Callable[[float], bool]] = {
+    "not between 80 and 100 bpm": lambda bpm: not 80 <= bpm <= 100,
+    "tempo not between 80 and 100": lambda bpm: not 80 <= bpm <= 100,
+    "nothing under 100 bpm": lambda bpm: bpm >= 100,
+    "not over 120": lambda bpm: bpm <= 120,
+    "neither under 100 nor over 140 bpm": lambda bpm: 100 <= bpm <= 140,
+    "not too slow, around 100 bpm": lambda bpm: 100 <= bpm <= 110,
+    "from 90-110 bpm in 6/8": lambda bpm: 90 <= bpm <= 110,
+    "100 +- 10 bpm": lambda bpm: 90 <= bpm <= 110,
+    "100 ± 10": lambda bpm: 90 <= bpm <= 110,
+    "100 bpm ± 5%": lambda bpm: 95 <= bpm <= 105,
+    "between 90 bpm and 110 bpm": lambda bpm: 90 <= bpm <= 110,
+    "under 100 bpm or above 140 bpm": lambda bpm: bpm <= 100 or bpm >= 140,
+    "under 100 and over 140 bpm": lambda bpm: bpm <= 100 or bpm >= 140,
+    "over 100 bpm and under 120 bpm": lambda bpm: 100 <= bpm <= 120,
+    "90bpm, 100bpm or 110bpm": lambda bpm: 81 <= bpm <= 121,
+    "70, 100 or 150 bpm": lambda bpm: 63 <= bpm <= 77 or 90 <= bpm <= 110 or 135 <= bpm <= 165,
+}
+
+
+@pytest.mark.parametrize("message", FREE_NUMBERS)
+def test_numbers_are_read_as_they_are_said(talk: Talks, shelf: Shelf, message: str) -> None:
+    talking, tempi = talk(), shelf.catalogue.columns["tempo_bpm"]
+    said = talking.words(message)
+    fits = np.flatnonzero(shelf.adherence(talking.state.active).holds)
+    assert fits.tolist() == [row for row in range(len(shelf)) if FREE_NUMBERS[message](tempi[row])]  # type: ignore[arg-type]
+    assert "did not read" not in said and f"{len(fits)} fit" in said
+    talking.say("tempo 70 to 80")
+    assert {(c.clause.cmp, c.clause.value) for c in talking.state.active if c.kind == "must"} >= {
+        ("between", (70.0, 80.0))
+    } and not any(c.clause.cmp == "either" for c in talking.state.active)
+
+
+def test_a_number_refused_of_one_thing_is_refused_of_it_alone(talk: Talks, shelf: Shelf) -> None:
+    talking, facts = talk(), shelf.catalogue.columns
+    talking.say("no jigs under 100 bpm")
+    holds = shelf.adherence(talking.state.active).holds
+    jigs = [
+        kind == "jig" and bpm <= 100 for kind, bpm in zip(facts["tune_type"], facts["tempo_bpm"], strict=True)
+    ]  # type: ignore[operator]
+    assert holds.tolist() == [not jig for jig in jigs]
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["between -5 and 5 bpm", "between 1e999 and 5", "over -10 bpm", "under 3:45", "since 1950", "1e3 bpm"],
+)
+def test_numbers_that_cannot_be_read_are_said_and_ask_for_nothing(talk: Talks, words: str) -> None:
+    talking = talk()
+    said = talking.words(f"a reel {words}")
+    assert f"I did not read ‘{words}’" in said
+    assert {c.clause.field for c in talking.state.active} == {"tune_type"}
+
+
+@pytest.mark.parametrize(
+    ("message", "right"),
+    [
+        ("$50-100", [("must", "price", "between", (50.0, 100.0))]),
+        ("between 50 and $100", [("must", "price", "between", (50.0, 100.0))]),
+        ("under $1,000", [("must", "price", "le", 1000.0)]),
+        ("not under $20", [("must", "price", "ge", 20.0)]),
+        ("not $20 to $50", [("must_not", "price", "between", (20.0, 50.0))]),
+        ("$20 ± 5", [("must", "price", "between", (15.0, 25.0))]),
+        ("$10 or $20", [("must", "price", "either", ("price=\x1e9.0\x1e11.0", "price=\x1e18.0\x1e22.0"))]),
+        ("between 2 and 4 minutes", [("must", "duration_s", "between", (120.0, 240.0))]),
+        ("not over 200 seconds", [("must", "duration_s", "le", 200.0)]),
+        ("year 1980", [("must", "year", "between", (1980.0, 1980.0))]),
+        ("not between 1980 and 1990", [("must_not", "year", "between", (1980.0, 1990.0))]),
+        ("before 1980 or after 2000", [("must", "decade", "in", ("1970s", "2000s"))]),
+    ],
+)
+def test_numbers_of_other_catalogues(message: str, right: list[object]) -> None:
+    kinds = {"price": (3.0, 400.0), "duration_s": (60.0, 1200.0), "year": (1900.0, 2024.0)}
+    fields = {name: Field(name, "number", (), 1.0, *ends) for name, ends in kinds.items()}
+    fields["decade"] = Field("decade", "word", ("1970s", "1980s", "1990s", "2000s"), 1.0)
+    del fields["year" if "decade" in str(right) else "decade"]
+    heard = Wishes(Vocabulary(fields), lambda row, name: None).read(message)
+    assert [(c.kind, c.clause.field, c.clause.cmp, c.clause.value) for c in heard.changes] == right

@@ -92,14 +92,14 @@ def _wish(message: str, read: Understanding, desk: Desk) -> Iterator[Part]:
     yield desk.understood()
     if read.absent:
         yield Text(not_here(read.absent))
-    if not (read.apart or read.undone) and _lost(message, read, desk, bool(guessed)):
-        yield from _ask(desk)
-        return
-    titled = [row for row in read.rows if any(n.role == "title" and row in n.rows for n in read.named)]
     if read.heard.unclear:
         yield Text(read.heard.unclear)
     if unread := ranged(read.heard.left):
         yield Text(f"I did not read ‘{unread}’: say what it is of.")
+    if not (read.apart or read.undone) and _lost(message, read, desk, bool(guessed)):
+        yield from _ask(desk)
+        return
+    titled = [row for row in read.rows if any(n.role == "title" and row in n.rows for n in read.named)]
     if not read.like and "skip" not in read.acts:
         yield from _missing(titled, desk)
     nothing = desk.nothing()

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 from tastemaker.converse.constraints import Change, Clause, Strength
-from tastemaker.converse.reading.passage import Text
+from tastemaker.converse.reading.passage import NEGATION, REACH, Text
 from tastemaker.converse.reading.vocabulary import Vocabulary
 from tastemaker.converse.reading.words import english
+from tastemaker.schema.values import SPAN
 
-NUMBER = r"(\d+(?:[.,]\d+)?)"
+NUMBER = (  # no part of a fraction, a time of day or a power
+    r"(?<![\d/:])(?<!\d[.,e])(?<!\de[+-])(\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:[.,]\d+)?(?:k\b)?)"
+    r"(?!\d|[.,]\d|[/:]\d|e[+-]?\d)"
+)
 LEAST = (
-    r"(?:at least|no less than|not less than|not below|over|above|from|more than|more quick than|more fast"
+    r"(?:at least|no less than|not less than|not below|not under|over|above|from|more than|more quick"
+    r" than|more fast"
     r" than|upwards of|minimum(?:"
     r" of)?|min\.?|no slower than|not slower than|faster than|quicker than|no fewer than|north of|longer"
     r" than|newer than|higher than|no cheaper than|>=?)"
@@ -30,6 +37,36 @@ LATER, SOONER = (
     r"(?:before|until|earlier than|older than|not after|pre-?)",
 )
 BARE = rf"\b(?:between|from) {NUMBER} ?(?:and|to|-) ?{NUMBER}(?![\w/'])"
+SPREAD = r" ?(?:±|\+ ?/? ?-|plus or minus|plus/minus|give or take) ?"
+FREE = rf"(?<![\w$€£]){NUMBER}{SPREAD}{NUMBER}(%?)(?![\w/'])"
+UNREAD = (
+    rf"{BARE}|{FREE}|(?:\b(?:{LEAST}|{MOST}|{LATER}|{SOONER}|{ABOUT})|\b(?:not|or)) [$€£]? ?(?=\d)[\d.,:]*\d"
+    r"k?(?![\w/'%])"
+)
+SIGNED = r"(?<![\w)%+/±])(?<!\d )-[$€£]?\d"  # a minus that is no dash
+ODD = (  # a number that nothing here has
+    rf"(?:\b(?:between|from|{LEAST}|{MOST}|{ABOUT}) )?(?:[$€£]?\d[\d.,]* ?(?:and|to|-|or) ?)?[$€£]?"
+    rf"(?:{SIGNED}|\d[\d.,]*e[+-]?\d|\d{{10}})[\d.,]*(?: ?(?:and|to|-|or) ?[$€£]?[-+\d.,e]*\d)?"
+)
+JOINED = (
+    r"[ ,]*(?:(?:or|and/or|and|,)\b)?(?:(?:"
+    r" |\b)(?:maybe|even|else|also|at|in|an?|the|something|ones?|from))* ?"
+)
+FILLER = (
+    r"anything|something|music|tunes?|songs?|tracks?|films?|movies?|books?|things?|ones?|items?|that|which|is|are"
+    r"|be|at|in|with|of|an?|the|it|me|to|too|going|goes?|priced|costing|from|between|around|about|or|nor|either"
+    r"|under|over|above|below|than|faster|slower|cheaper|older|newer|longer|shorter|more|less|before|after"
+)
+SECONDS = {
+    "ms": 0.001,
+    "s": 1.0,
+    "sec": 1.0,
+    "second": 1.0,
+    "min": 60.0,
+    "minute": 60.0,
+    "h": 3600.0,
+    "hour": 3600.0,
+}
 CLOSE = 0.1  # how far "around" reaches, as a share
 
 
@@ -42,6 +79,41 @@ class Numbers:
         self._numbers: Mapping[str, tuple[str, ...]] = {
             name: vocabulary.units.get(name, ()) for name in numbers
         }
+        own = [word for name in numbers for word in (*self._numbers[name], *vocabulary.nouns[name])]
+        self._words = "|".join(
+            re.escape(word) for word in sorted(own, key=len, reverse=True) if word.isascii()
+        )
+        filler = (
+            rf"(?:[^\w,]|\d|,(?= ?\d)|(?<!\w)(?:{'|'.join(filter(None, (FILLER, self._words)))})(?![a-z]))*$"
+        )
+        before = NEGATION.pattern.removesuffix(r"\b[^.;:!?]*$")
+        self._refusal = re.compile(rf"{before}\b{filler}", re.IGNORECASE)
+
+    def odd(self, text: Text) -> str:
+        """Numbers that no value can be (below nothing, a power), as they were said; they are not read."""
+        hits = text.each(rf"{ODD}(?: ?(?:{self._words or '(?!)'})(?!\w))?")
+        return f"I did not read ‘{hits[0].group().strip()[:80]}’: say it in plain numbers." if hits else ""
+
+    def listed(self, said: str) -> str:
+        """ "90, 100 or 110 bpm" with the unit at each."""
+        units = "|".join(re.escape(unit) for own in self._numbers.values() for unit in own if unit.isalpha())
+        one = rf"(?:(?:{LEAST}|{MOST}|{ABOUT}) )?{NUMBER}"
+        more = rf"(?=(?:, ?{one})*,? n?or {one}[ -]?({units})(?!\w))"
+        return (
+            re.sub(rf"{NUMBER}{more}", lambda hit: f"{hit[1]} {hit[4]}", said, flags=re.I) if units else said
+        )
+
+    def _refused(self, text: Text, at: int) -> bool:
+        """Whether what is said right before a number refuses it: "nothing over", "not between"."""
+        return text.negated(at) and bool(self._refusal.search(text.whole[max(0, at - REACH) : at]))
+
+    def _add(self, text: Text, hit: re.Match[str], clause: Clause, said: int = 0) -> None:
+        """Keep a bound; said: the group where its words begin, before which it is refused."""
+        kind: Strength = "must"
+        if self._refused(text, hit.start(said)):
+            other = {"ge": "le", "le": "ge"}.get(clause.cmp)
+            kind, clause = ("must", replace(clause, cmp=other)) if other else ("must_not", clause)
+        text.add(hit.start(), Change("add", kind, clause))
 
     def read(self, text: Text) -> None:
         """Bounds that carry a unit or a noun, or that only one number field could hold."""
@@ -51,7 +123,10 @@ class Numbers:
             signs = "".join(re.escape(word) for word in units if len(word) == 1 and not word.isalnum())
             after = rf"[ -]?(?:{unit})(?!\w)" if unit else r"(?!)"
             money = rf"[{signs}] ?" if signs else r"(?!)"
-            noun = rf"\b(?:{nouns})(?: of| is| should be| around| between|:)? ?"
+            noun = (
+                rf"(?<![\d .,]\d )(?<![\d .,]\d)\b(?:{nouns})(?: not| isn't)?"
+                r"(?: of| is| should be| around| between|:)? ?"
+            )
             for before, behind in ((noun, f"(?:{after})?"), ("", after), ("", f"(?= (?:{nouns}))")):
                 self._bounds(text, name, before, behind, "")
             if signs:
@@ -59,27 +134,41 @@ class Numbers:
             self._bare(text, name)
 
     def _bounds(self, text: Text, name: str, before: str, behind: str, sign: str) -> None:
-        number = (rf"(?:{sign})" if sign else "") + NUMBER
+        first, second = f"{sign}{NUMBER}", f"(?:{sign})?{NUMBER}"
+        unit = f"(?:{behind})?" if sign or before or "?=" not in behind else ""
         loose = r"(?:(?!\b(?:or|and)\b)[^.;!?\d]){0,12}?" if before else ""
-        for hit in text.each(rf"{before}(?:between |from )?{number} ?(?:and|to|-) ?{number}{behind}"):
-            low, high = sorted(figure(part) for part in hit.groups()[:2])
-            text.add(hit.start(), Change("add", "must", Clause(name, "between", (low, high))))
+
+        def value(hit: re.Match[str], group: int) -> float:
+            return round(figure(hit[group]) * _factor(name, hit.group()), 6)
+
+        for one, other in ((first, second), (second, first)):
+            for hit in text.each(rf"{before}{one}{unit}{SPREAD}{other}(%?){behind}") + (
+                text.each(rf"{before}{one}{behind}{SPREAD}{other}(%?)")
+            ):
+                self._add(
+                    text, hit, Clause(name, "between", _spread(value(hit, 1), value(hit, 2), hit[3])), 1
+                )
+            for hit in text.each(
+                rf"{before}(?:between |from ){one}{unit} ?(?:and|to|-) ?{other}{behind}"
+            ) + text.each(rf"{before}{one}(?: ?and ?|{unit} ?(?:to|-) ?){other}{behind}"):
+                low, high = sorted((value(hit, 1), value(hit, 2)))
+                self._add(text, hit, Clause(name, "between", (low, high)), 1)
         for words, cmp in ((LEAST, "ge"), (MOST, "le")):
-            for hit in text.each(rf"{before}{loose}(?<!no )(?<!not ){words} ?{number}{behind}"):
-                text.add(hit.start(), Change("add", "must", Clause(name, cmp, figure(hit[1]))))
+            for hit in text.each(rf"{before}{loose}(?<!no )(?<!not )({words}) ?{first}{behind}"):
+                self._add(text, hit, Clause(name, cmp, value(hit, 2)), 1)
         for tail, cmp in (
             (r" ?(?:or more|or above|or faster|or higher|and up|\+|plus|minimum|at least)", "ge"),
             (r" ?(?:or less|or under|or below|or slower|or fewer|max|maximum|at most|tops)", "le"),
         ):
-            for hit in text.each(rf"{before}{number}{behind}{tail}"):
-                text.add(hit.start(), Change("add", "must", Clause(name, cmp, figure(hit[1]))))
-        for hit in text.each(rf"{before}{loose}(?:{ABOUT} ?)?{number}(?:ish)?{behind}(?: or so)?"):
-            middle = figure(hit[1])
+            for hit in text.each(rf"{before}{first}{behind}{tail}(?! ?[$€£]?\d)"):
+                self._add(text, hit, Clause(name, cmp, value(hit, 1)), 1)
+        for hit in text.each(rf"{before}{loose}({ABOUT} ?)?{first}(?:ish)?{behind}(?: or so)?"):
+            middle = value(hit, 2)
             exact = "exactly" in text.whole[max(0, hit.start() - 12) : hit.end()].lower()
             reach = 0.0 if exact else CLOSE * middle
-            kind: Strength = "must_not" if text.negated(hit.start()) else "must"
-            span = (round(middle - reach, 3), round(middle + reach, 3))
-            text.add(hit.start(), Change("add", kind, Clause(name, "between", span)))
+            if self.vocabulary.fields[name].low >= 1000 and not exact:  # years
+                reach = 5.0 if hit[1] else 0.0
+            self._add(text, hit, Clause(name, "between", _spread(middle, reach)), 2)
 
     def _bare(self, text: Text, name: str) -> None:
         """ "Faster than 120", "under 50": a number that only this field can hold, for its range and its
@@ -95,14 +184,15 @@ class Numbers:
                 flip = {"ge": "le", "le": "ge"}[cmp]
                 said = "|".join(map(re.escape, compared))
                 for hit in text.each(rf"\b(no |not )?(?:{said}) than {NUMBER}\b(?!\w)"):
-                    way = flip if hit[1] else cmp
-                    text.add(hit.start(), Change("add", "must", Clause(name, way, figure(hit[2]))))
+                    self._add(text, hit, Clause(name, flip if hit[1] else cmp, figure(hit[2])))
         fits = [n for n, other in self.vocabulary.fields.items() if other.kind == "number"]
         if len(fits) == 1:
             for words, cmp in ((LEAST, "ge"), (MOST, "le"), (LATER, "ge"), (SOONER, "le")):
-                for hit in text.each(rf"\b{words} {NUMBER}(?![\w/']| ?(?:to|and|-) ?\d)"):
+                for hit in text.each(rf"(?<!no )(?<!not )\b{words} {NUMBER}(?![\w/'%]| ?(?:to|and|-) ?\d)"):
                     if known.low / 2 <= figure(hit[1]) <= known.high * 2:
-                        text.add(hit.start(), Change("add", "must", Clause(name, cmp, figure(hit[1]))))
+                        self._add(text, hit, Clause(name, cmp, figure(hit[1])))
+                    else:
+                        text.leave(hit)
 
     def ranges(self, text: Text) -> None:
         """ "Before 1990", "since the 80s", "the 60s to the 80s" on words that are numbers."""
@@ -117,42 +207,90 @@ class Numbers:
                 low, high = sorted(year_of(part) for part in hit.groups())
                 self._years(
                     text,
-                    hit.start(),
+                    hit,
                     name,
                     [w for w, v in values.items() if v + reach >= low and v <= high],
                 )
             for hit in text.each(rf"\b{LATER} {year}\b"):
-                self._years(text, hit.start(), name, [w for w, v in values.items() if v >= year_of(hit[1])])
+                self._years(text, hit, name, [w for w, v in values.items() if v >= year_of(hit[1])])
             for hit in text.each(rf"\b{SOONER} {year}\b"):
-                self._years(text, hit.start(), name, [w for w, v in values.items() if v < year_of(hit[1])])
+                self._years(text, hit, name, [w for w, v in values.items() if v < year_of(hit[1])])
             if decades:
                 for hit in text.each(r"\b(?:in|from|of) (\d{4})\b(?!s)"):
                     self._years(
                         text,
-                        hit.start(),
+                        hit,
                         name,
                         [w for w, v in values.items() if v <= float(hit[1]) <= v + 9],
                     )
 
         self._unnamed(text)
+        self._alternatives(text)
 
     def _unnamed(self, text: Text) -> None:
         """ "Between 90 and 95": of the only number field whose values hold both, or that there is."""
-        for hit in re.finditer(BARE, text.text, re.IGNORECASE):
-            low, high = sorted(figure(part) for part in hit.groups())
+        for hit in [m for form in (BARE, FREE) for m in re.finditer(form, text.text, re.IGNORECASE)]:
+            low, high = sorted(figure(part) for part in hit.groups()[:2])
+            if hit.re.groups == 3:
+                low, high = _spread(figure(hit[1]), figure(hit[2]), hit[3])
             known = [self.vocabulary.fields[name] for name in self._numbers]
             around = [one for one in known if one.low <= low and high <= one.high]
             if not around and len(known) == 1:
                 around = [one for one in known if one.low / 2 <= low and high <= one.high * 2]
             if len(around) == 1:
                 text.take(hit.start(), hit.end())
-                kind: Strength = "must_not" if text.negated(hit.start()) else "must"
-                text.add(hit.start(), Change("add", kind, Clause(around[0].name, "between", (low, high))))
+                self._add(text, hit, Clause(around[0].name, "between", (low, high)))
 
-    def _years(self, text: Text, at: int, name: str, words: Sequence[str]) -> None:
+    def _alternatives(self, text: Text) -> None:
+        """ "Under 100 or over 140", "90, 100 or 110 bpm": one wish for any of them, where they were joined by
+        "or" or nothing is all of them at once.
+        """
+        entries = sorted(text.changes, key=lambda entry: entry[0])
+        ends = {at: at + len(re.match("\x00*", text.text[at:])[0]) for at, _ in entries}  # type: ignore[index]
+        runs: list[list[tuple[int, Change]]] = []
+        for at, change in entries:
+            last = runs[-1][-1] if runs else None
+            between = text.whole[ends[last[0]] : at] if last else ""
+            alike = last and (last[1].op, last[1].kind) == (change.op, change.kind) and change.op != "drop"
+            alike = (
+                alike and last and last[1].clause.field == change.clause.field and change.kind != "must_not"
+            )
+            if (
+                alike
+                and between.strip()
+                and re.fullmatch(JOINED, between, re.I)
+                and not self._refused(text, at)
+            ):
+                runs[-1].append((at, change))
+            else:
+                runs.append([(at, change)])
+        for run in runs:
+            joins = [text.whole[ends[a[0]] : b[0]] for a, b in pairwise(run)]
+            clauses = [change.clause for _, change in run]
+            spans = [_ends(clause) for clause in clauses if clause.cmp in ("between", "le", "ge")]
+            apart = spans and max(low for low, _ in spans) > min(high for _, high in spans)
+            if len(run) < 2 or not (apart or any(re.search(r"\bor\b", join, re.I) for join in joins)):
+                continue
+            at, change = run[0]
+            if len(spans) == len(run):
+                value = tuple(dict.fromkeys(f"{clause.field}={spanned(clause)}" for clause in clauses))
+                change = replace(change, clause=Clause(change.clause.field, "either", value))
+            elif not spans and all(clause.cmp in ("eq", "in") for clause in clauses):
+                words = [w for c in clauses for w in (c.value if isinstance(c.value, tuple) else (c.value,))]
+                change = replace(
+                    change, clause=among(change.clause.field, tuple(map(str, dict.fromkeys(words)))).clause
+                )
+            else:
+                continue
+            text.take(at, ends[run[-1][0]])
+            text.changes = [entry for entry in text.changes if entry not in run] + [(at, change)]
+
+    def _years(self, text: Text, hit: re.Match[str], name: str, words: Sequence[str]) -> None:
         if words:
-            kind: Strength = "must_not" if text.negated(at) else "must"
-            text.add(at, replace(among(name, tuple(words)), kind=kind))
+            kind: Strength = "must_not" if text.negated(hit.start()) else "must"
+            text.add(hit.start(), replace(among(name, tuple(words)), kind=kind))
+        else:
+            text.leave(hit)
 
 
 def among(name: str, values: Sequence[str], cmp: str = "eq") -> Change:
@@ -163,12 +301,46 @@ def among(name: str, values: Sequence[str], cmp: str = "eq") -> Change:
 
 def ranged(left: str) -> str:
     """A range in words that nothing read; empty where there is none."""
-    hit = re.search(BARE, left, re.IGNORECASE)
-    return hit.group() if hit else ""
+    hit = re.search(UNREAD, left, re.IGNORECASE)
+    return hit.group().strip() if hit else ""
 
 
 def figure(text: str) -> float:
-    return float(text.replace(",", "."))
+    """ "1,000", "2.5" or "2,5", "2k"."""
+    if re.match(r"\d{1,3}(?:,\d{3})+(?!\d)", text):
+        return float(text.replace(",", ""))
+    return float(text.lower().rstrip("k").replace(",", ".")) * (1000 if text[-1:] in "kK" else 1)
+
+
+def spanned(clause: Clause) -> str:
+    """A bound or a span as a value of an `either`."""
+    if isinstance(clause.value, tuple):
+        low, high = clause.value
+        return f"{SPAN}{low}{SPAN}{high}"
+    return f"{SPAN}{SPAN}{clause.value}" if clause.cmp == "le" else f"{SPAN}{clause.value}{SPAN}"
+
+
+def _ends(clause: Clause) -> tuple[float, float]:
+    low, high = clause.value if isinstance(clause.value, tuple) else (clause.value, clause.value)
+    return -math.inf if clause.cmp == "le" else float(low), math.inf if clause.cmp == "ge" else float(high)
+
+
+def _spread(middle: float, reach: float, share: str = "") -> tuple[float, float]:
+    reach = middle * reach / 100 if share else reach
+    return round(middle - reach, 3), round(middle + reach, 3)
+
+
+def _factor(name: str, said: str) -> float:
+    """What a length of time in the unit that was said is in the unit of a field ("duration_s")."""
+    own = next(
+        (SECONDS[w] for w in map(_unit, re.split(r"[^a-z]+", name.casefold())[1:]) if w in SECONDS), 0.0
+    )
+    unit = re.search(r"\d[ -]?([a-z]+)(?!.*\d)", said.casefold())
+    return SECONDS.get(_unit(unit[1]), own) / own if own and unit else 1.0
+
+
+def _unit(word: str) -> str:
+    return word.rstrip("s") or word if word != "ms" else word
 
 
 def year_of(text: str) -> float:

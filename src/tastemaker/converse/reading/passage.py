@@ -84,6 +84,11 @@ class Text:
     def take(self, start: int, end: int) -> None:
         self.text = self.text[:start] + "\x00" * (end - start) + self.text[end:]
 
+    def leave(self, hit: re.Match[str]) -> None:
+        """Put back what was taken and nothing here could be."""
+        start, end = hit.span()
+        self.text = self.text[:start] + self.whole[start:end] + self.text[end:]
+
     def each(self, pattern: str) -> list[re.Match[str]]:
         """Every match, each blanked once read."""
         hits = [hit for hit in re.finditer(pattern, self.text, re.IGNORECASE) if hit.group()]

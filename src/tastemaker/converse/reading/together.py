@@ -15,7 +15,7 @@ from operator import itemgetter
 
 from tastemaker.converse.catalogue import Field
 from tastemaker.converse.constraints import Change, Clause, Constraint
-from tastemaker.converse.reading.numbers import among
+from tastemaker.converse.reading.numbers import among, spanned
 from tastemaker.converse.reading.passage import Text
 from tastemaker.converse.reading.vocabulary import Surface
 from tastemaker.schema.values import EITHER, SPAN
@@ -93,16 +93,10 @@ def numbers_of(text: Text, fields: Mapping[str, Field]) -> list[Group]:
         number = clause.field in fields and fields[clause.field].kind == "number"
         if number and (change.op, change.kind) == ("add", "must"):
             run = re.compile("\x00+").match(text.text, at)
-            surface = Surface(clause.field, _span(clause), re.compile(""), 0)
-            groups.append([(at, at if run is None else run.end(), surface)])
+            ways = [w[0][1] for w in ways_of(clause)] if clause.cmp == "either" else [spanned(clause)]
+            end = at if run is None else run.end()
+            groups.append([(at, end, Surface(clause.field, way, re.compile(""), 0)) for way in ways])
     return groups
-
-
-def _span(clause: Clause) -> str:
-    if isinstance(clause.value, tuple):
-        low, high = clause.value
-        return f"{SPAN}{low}{SPAN}{high}"
-    return f"{SPAN}{SPAN}{clause.value}" if clause.cmp == "le" else f"{SPAN}{clause.value}{SPAN}"
 
 
 def clause_of(name: str, value: str) -> Clause:
@@ -135,13 +129,16 @@ def refused_together(text: Text, groups: Sequence[Group], fields: Mapping[str, F
     """
     chunks: list[list[Group]] = []
     for group in groups:
-        refused = text.negated(group[0][0]) and fields[_name(group)].kind == "word"
+        kind = fields[_name(group)].kind
+        refused = text.negated(group[0][0]) and (
+            kind == "word" or (kind == "number" and chunks and chunks[-1])
+        )
         if not refused:
             chunks.append([])
         elif chunks and chunks[-1] and _meets(text, chunks[-1], group):
             chunks[-1].append(group)
         else:
-            chunks.append([group])
+            chunks.append([group] if kind == "word" else [])
     chunks = [chunk for chunk in chunks if len(chunk) > 1]
     return [
         Together(

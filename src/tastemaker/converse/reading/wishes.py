@@ -75,9 +75,10 @@ class Wishes:
 
     def read(self, message: str, focus: Sequence[int] = ()) -> Heard:
         """What a message changes; `focus`: rows that "slower" or "that key" speak of."""
-        text = Text(self.vocabulary.mended(plain(message)))
+        text = Text(self._numbers.listed(self.vocabulary.mended(plain(message))))
         restart = bool(text.each(RESTART.pattern))
         self._drops(text)
+        odd = self._numbers.odd(text)
         self._numbers.read(text)
         self._likenesses(text, focus)
         self._comparatives(text, focus)
@@ -86,7 +87,7 @@ class Wishes:
         moods = self._moods(text)
         ordered = [change for _, change in sorted(text.changes, key=lambda entry: entry[0])]
         further = bool(FURTHER.search(text.whole))
-        return Heard(tuple(_consistent(ordered)), restart, text.text, moods, values, further, unclear)
+        return Heard(tuple(_consistent(ordered)), restart, text.text, moods, values, further, odd or unclear)
 
     def _drops(self, text: Text) -> None:
         for name, nouns in self.vocabulary.nouns.items():
@@ -219,7 +220,7 @@ class Wishes:
             else:
                 groups.append([spot])
         both = sorted([*groups, *numbers], key=lambda group: group[0][0])
-        together = [*read_together(text, both, fields), *refused_together(text, groups, fields)]
+        together = [*read_together(text, both, fields), *refused_together(text, both, fields)]
         spent = frozenset[int]().union(*(values_together.starts for values_together in together))
         text.changes = [entry for entry in text.changes if entry[0] not in spent]
         for values_together in together:
@@ -346,12 +347,16 @@ def settle(active: Sequence[Constraint], heard: Heard, fields: Mapping[str, str]
             opposite = same and old.kind != change.kind and _opposed(old, change)
             overridden = _superseded(old, change) or (
                 same
-                and old.clause.cmp != "either"
+                and (
+                    old.clause.cmp != "either" or {n for way in ways_of(old.clause) for n, _ in way} == {name}
+                )
                 and old.kind != "must_not"
                 and change.kind != "must_not"
                 and name not in replaced
                 and (
-                    single or change.op == "replace" or (number and old.clause.cmp in (clause.cmp, "between"))
+                    single
+                    or change.op == "replace"
+                    or (number and old.clause.cmp in (clause.cmp, "between", "either"))
                 )
             )
             weaker = (
