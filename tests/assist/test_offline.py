@@ -664,6 +664,8 @@ FREE_NUMBERS: dict[str, Callable[[float], bool]] = {
     "under 100 and over 140 bpm": lambda bpm: bpm <= 100 or bpm >= 140,
     "over 100 bpm and under 120 bpm": lambda bpm: 100 <= bpm <= 120,
     "90bpm, 100bpm or 110bpm": lambda bpm: 81 <= bpm <= 121,
+    "90 bpm, no, 120 bpm": lambda bpm: 108 <= bpm <= 132,
+    "70-80 or 120-130 bpm": lambda bpm: 70 <= bpm <= 80 or 120 <= bpm <= 130,
     "70, 100 or 150 bpm": lambda bpm: 63 <= bpm <= 77 or 90 <= bpm <= 110 or 135 <= bpm <= 165,
 }
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 from tastemaker.converse.constraints import Change, Clause, Strength
-from tastemaker.converse.reading.passage import NEGATION, REACH, Text
+from tastemaker.converse.reading.passage import CORRECTION, NEGATION, REACH, Text
 from tastemaker.converse.reading.vocabulary import Vocabulary
 from tastemaker.converse.reading.words import english
 from tastemaker.schema.values import SPAN
@@ -48,6 +48,7 @@ ODD = (  # a number that nothing here has
     rf"(?:\b(?:between|from|{LEAST}|{MOST}|{ABOUT}) )?(?:[$€£]?\d[\d.,]* ?(?:and|to|-|or) ?)?[$€£]?"
     rf"(?:{SIGNED}|\d[\d.,]*e[+-]?\d|\d{{10}})[\d.,]*(?: ?(?:and|to|-|or) ?[$€£]?[-+\d.,e]*\d)?"
 )
+CORRECTED = re.compile(rf"\bno, ?(?!not\b)|{CORRECTION.pattern}", re.IGNORECASE)
 JOINED = (
     r"[ ,]*(?:(?:or|and/or|and|,)\b)?(?:(?:"
     r" |\b)(?:maybe|even|else|also|at|in|an?|the|something|ones?|from))* ?"
@@ -97,10 +98,12 @@ class Numbers:
     def listed(self, said: str) -> str:
         """ "90, 100 or 110 bpm" with the unit at each."""
         units = "|".join(re.escape(unit) for own in self._numbers.values() for unit in own if unit.isalpha())
-        one = rf"(?:(?:{LEAST}|{MOST}|{ABOUT}) )?{NUMBER}"
+        one = rf"(?:(?:{LEAST}|{MOST}|{ABOUT}|between) )?{NUMBER}(?: ?(?:-|to|and) ?{NUMBER})?"
         more = rf"(?=(?:, ?{one})*,? n?or {one}[ -]?({units})(?!\w))"
         return (
-            re.sub(rf"{NUMBER}{more}", lambda hit: f"{hit[1]} {hit[4]}", said, flags=re.I) if units else said
+            re.sub(rf"{NUMBER}{more}", lambda hit: f"{hit[1]} {hit[hit.re.groups]}", said, flags=re.I)
+            if units
+            else said
         )
 
     def _refused(self, text: Text, at: int) -> bool:
@@ -162,7 +165,7 @@ class Numbers:
         ):
             for hit in text.each(rf"{before}{first}{behind}{tail}(?! ?[$€£]?\d)"):
                 self._add(text, hit, Clause(name, cmp, value(hit, 1)), 1)
-        for hit in text.each(rf"{before}{loose}({ABOUT} ?)?{first}(?:ish)?{behind}(?: or so)?"):
+        for hit in text.each(rf"{before}{loose}({ABOUT} ?)?{first}(?:-?ish)?{behind}(?: or so)?"):
             middle = value(hit, 2)
             exact = "exactly" in text.whole[max(0, hit.start() - 12) : hit.end()].lower()
             reach = 0.0 if exact else CLOSE * middle
@@ -245,7 +248,13 @@ class Numbers:
         """ "Under 100 or over 140", "90, 100 or 110 bpm": one wish for any of them, where they were joined by
         "or" or nothing is all of them at once.
         """
-        entries = sorted(text.changes, key=lambda entry: entry[0])
+        entries: list[tuple[int, Change]] = []
+        for at, change in sorted(text.changes, key=lambda entry: entry[0]):
+            if entries and CORRECTED.search(text.whole[entries[-1][0] : at]):  # "90 bpm, no, 110 bpm"
+                same = change.op == "add" and entries[-1][1].clause.field == change.clause.field
+                entries = entries[:-1] if same and _spanning(change.clause) else entries
+            entries.append((at, change))
+        text.changes = entries
         ends = {at: at + len(re.match("\x00*", text.text[at:])[0]) for at, _ in entries}  # type: ignore[index]
         runs: list[list[tuple[int, Change]]] = []
         for at, change in entries:
@@ -267,7 +276,7 @@ class Numbers:
         for run in runs:
             joins = [text.whole[ends[a[0]] : b[0]] for a, b in pairwise(run)]
             clauses = [change.clause for _, change in run]
-            spans = [_ends(clause) for clause in clauses if clause.cmp in ("between", "le", "ge")]
+            spans = [_ends(clause) for clause in clauses if _spanning(clause)]
             apart = spans and max(low for low, _ in spans) > min(high for _, high in spans)
             if len(run) < 2 or not (apart or any(re.search(r"\bor\b", join, re.I) for join in joins)):
                 continue
@@ -318,6 +327,10 @@ def spanned(clause: Clause) -> str:
         low, high = clause.value
         return f"{SPAN}{low}{SPAN}{high}"
     return f"{SPAN}{SPAN}{clause.value}" if clause.cmp == "le" else f"{SPAN}{clause.value}{SPAN}"
+
+
+def _spanning(clause: Clause) -> bool:
+    return clause.cmp in ("between", "le", "ge")
 
 
 def _ends(clause: Clause) -> tuple[float, float]:
