@@ -469,7 +469,8 @@ def test_similar_without_more_is_like_what_was_spoken_of(talk: Talks) -> None:
 
 
 @pytest.mark.parametrize(
-    "message", ["a jig " * 1660, "Not " * 2500, "x" * 9_999, "é🎻<b>" * 1600, "D. " * 3300]
+    "message",
+    ["a jig " * 1660, "Not " * 2500, "x" * 9_999, "é🎻<b>" * 1600, "D. " * 3300, "1, " * 3300, "9" * 9_999],
 )
 def test_long_messages_take_no_longer(talk: Talks, message: str) -> None:
     spoken = talk()

@@ -99,7 +99,7 @@ class Numbers:
         """ "90, 100 or 110 bpm" with the unit at each."""
         units = "|".join(re.escape(unit) for own in self._numbers.values() for unit in own if unit.isalpha())
         one = rf"(?:(?:{LEAST}|{MOST}|{ABOUT}|between) )?{NUMBER}(?: ?(?:-|to|and) ?{NUMBER})?"
-        more = rf"(?=(?:, ?{one})*,? n?or {one}[ -]?({units})(?!\w))"
+        more = rf"(?=(?:, ?{one}){{0,8}},? n?or {one}[ -]?({units})(?!\w))"
         return (
             re.sub(rf"{NUMBER}{more}", lambda hit: f"{hit[1]} {hit[hit.re.groups]}", said, flags=re.I)
             if units
