@@ -153,8 +153,6 @@ def run_all(world: CatalogueWorld, beta: int, seed: int) -> Results:
 
 def main() -> None:
     """Run, print the table, draw three panels."""
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
     options = parser(main, "3 betas, 20 runs: inconclusive")
     options.add_argument(
         "--data", type=Path, help="folder with items.parquet and interactions.parquet instead of Beauty"
@@ -164,6 +162,8 @@ def main() -> None:
     )
     options.add_argument("--runs", type=int, default=200, help="runs a beta")
     arguments = read_arguments(options, "explore/beta_sweep")
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
     betas, runs = ((-16, 0, 16), 20) if arguments.quick else (BETAS, arguments.runs)
     world = load_catalogue(arguments.data, arguments.seed, CatalogueSettings(variant=arguments.variant))
     settings = {

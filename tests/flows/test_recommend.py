@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import USERS, quiet
 
 from tastemaker.errors import InputError
-from tastemaker.flows.data import last_snapshot
+from tastemaker.flows.data import last_snapshot, rows_by_attribute
 from tastemaker.flows.deploy import in_service
 from tastemaker.flows.evaluation.evaluate import _control, evaluate_workspace, ours
 from tastemaker.flows.pipeline import Pipeline
@@ -248,6 +248,13 @@ def test_a_history_shows_the_true_kind_of_each_event(tiny_workspace: Path) -> No
     assert [event["sign"] for event in past] == [1, 1, -1, 0]
     assert people.profile("12.0").known and not people.profile("1.2").known
     assert people.past("u0") is None and not people.profile("u0").known  # erased
+
+
+def test_a_catalogue_without_attributes_has_no_fields() -> None:
+    kind = pa.list_(pa.string())
+    for lists in ([[], []], [["a", "b=c"], []]):
+        fields = rows_by_attribute(pa.table({"attributes": pa.array(lists, kind)}))
+        assert sorted(fields) == (["attribute", "b"] if lists[0] else [])
 
 
 def test_fields_search_and_history(service: WorkspaceService) -> None:

@@ -15,6 +15,7 @@ from recipes.rehearsal import worlds
 from tastemaker.errors import InputError
 from tastemaker.rehearse.rehearse import RehearsalSettings, slug
 from tastemaker.rehearse.town import Diary, Visit
+from tastemaker.store import Workspace
 
 
 class Lived(Exception):
@@ -29,7 +30,9 @@ def test_worlds_of_another_seed_or_workspace_are_not_read_back(
         raise Lived
 
     monkeypatch.setattr(worlds, "_live", live)
-    words = ["worlds", "--out", str(tmp_path / "out"), "--workspace", str(tmp_path), "--quick"]
+    folders = [str(Workspace.create(tmp_path / name).root) for name in ("shop", "elsewhere")]
+    other = (other[0], folders[1]) if other[1] == "elsewhere" else other
+    words = ["worlds", "--out", str(tmp_path / "out"), "--workspace", folders[0], "--quick"]
     monkeypatch.setattr("sys.argv", words)
     for _ in range(2):
         with pytest.raises(Lived):

@@ -236,6 +236,8 @@ def rows_by_attribute(items: pa.Table) -> dict[str, dict[str, npt.NDArray[np.int
     """
     lists = items["attributes"].combine_chunks()
     flat = lists.flatten().dictionary_encode()
+    if not len(flat):
+        return {}
     rows, codes = pc.list_parent_indices(lists).to_numpy(), flat.indices.to_numpy()
     order = np.argsort(codes, kind="stable")
     parts = np.split(rows[order], np.cumsum(np.bincount(codes, minlength=len(flat.dictionary)))[:-1])
