@@ -694,6 +694,17 @@ def test_a_number_refused_of_one_thing_is_refused_of_it_alone(talk: Talks, shelf
     assert holds.tolist() == [not jig for jig in jigs]
 
 
+def test_what_follows_a_refused_number_is_not_refused(talk: Talks) -> None:
+    for message in ("jigs not between 80 and 100 bpm, in D or G", "a jig, not over 100 bpm, in D or G"):
+        talking = talk()
+        talking.say(message)
+        kinds = {(c.kind, c.clause.field) for c in talking.state.active}
+        assert ("must", "key") in kinds and ("must_not", "key") not in kinds
+    talking = talk()
+    talking.say("a jig, not slow, sad or in D")
+    assert ("must_not", "key") in {(c.kind, c.clause.field) for c in talking.state.active}
+
+
 @pytest.mark.parametrize(
     "words",
     ["between -5 and 5 bpm", "between 1e999 and 5", "over -10 bpm", "under 3:45", "since 1950", "1e3 bpm"],

@@ -16,6 +16,7 @@ from tastemaker.converse.reading.passage import (
     CONTRAST,
     CORRECTION,
     NEGATION,
+    REACH,
     RESTART,
     TOGETHER,
     Text,
@@ -40,6 +41,10 @@ FURTHER = re.compile(
     r"^\W*(?:(?:yes|ok(?:ay)?|great|good|fine)\W+)*(?:and|or|plus|also|as well as|add)\b|\b(?:too|as"
     r" well)\W*$",
     re.IGNORECASE,
+)
+# A refused number ends where another sort of thing follows: "not over 100 bpm, in D".
+NUMBER_ENDS = re.compile(
+    r"(?<![/\d.])\d+(?:\.\d+)?(?: ?[a-z%]+)?, (?:in|by|with|from|on|for) (?:the )?$", re.IGNORECASE
 )
 
 
@@ -264,7 +269,11 @@ class Wishes:
         return tuple((spot[2].field, spot[2].value) for spot in spots), unclear
 
     def _freed(self, text: Text, groups: Sequence[Sequence[Spot]], place: int) -> bool:
-        """Whether a refusal before has ended: "neither major nor minor, 6/8", but "not slow, sad or in D"."""
+        """Whether a refusal before has ended: "neither major nor minor, 6/8", "not over 100 bpm, in D or G",
+        but "not slow, sad or in D".
+        """
+        if NUMBER_ENDS.search(text.whole[: groups[place][0][0]][-REACH:]):
+            return True
         if not place or not text.negated(groups[place - 1][0][0]):
             return False
         last, group = groups[place - 1][-1], groups[place]
