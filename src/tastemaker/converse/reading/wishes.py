@@ -44,7 +44,7 @@ FURTHER = re.compile(
 )
 # A refused number ends where another sort of thing follows: "not over 100 bpm, in D".
 NUMBER_ENDS = re.compile(
-    r"(?<![/\d.])\d+(?:\.\d+)?(?: ?[a-z%]+)?, (?:in|by|with|from|on|for) (?:the )?$", re.IGNORECASE
+    r"(?<![/\d.])\d+(?:\.\d+)?(?: ?[a-z%]+)?, (?:in|by|with|from|on|for) [^,.;!?]*$", re.IGNORECASE
 )
 
 
@@ -272,7 +272,7 @@ class Wishes:
         """Whether a refusal before has ended: "neither major nor minor, 6/8", "not over 100 bpm, in D or G",
         but "not slow, sad or in D".
         """
-        if NUMBER_ENDS.search(text.whole[: groups[place][0][0]][-REACH:]):
+        if NUMBER_ENDS.search(text.whole[: groups[place][0][1]][-REACH:]):
             return True
         if not place or not text.negated(groups[place - 1][0][0]):
             return False
