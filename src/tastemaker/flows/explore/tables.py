@@ -188,6 +188,8 @@ def _kept_share(row: Mapping[str, Any], data: Data) -> float:
     if row["reference_propensity"] is not None or None in logits.values() or not logits:
         return 1.0
     there = [logit for item, logit in logits.items() if item in data.index]
+    if not there:
+        return 1.0
     return float(np.exp(np.logaddexp.reduce(there) - np.logaddexp.reduce(list(logits.values()))))
 
 
