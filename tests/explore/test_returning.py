@@ -4,11 +4,18 @@
 
 from __future__ import annotations
 
+import json
+import re
+from pathlib import Path
+
 import numpy as np
+import pyarrow as pa
 import pytest
 from recipes.explore.returning import World, alarmed, certified, overstated
 from scipy import stats
+from typer.testing import CliRunner
 
+from tastemaker.cli.main import app
 from tastemaker.errors import InputError
 from tastemaker.explore.bounds import LEAST_UNITS, Contributions, Units, lower_bound
 from tastemaker.explore.estimate.weighting import ips
@@ -19,6 +26,7 @@ from tastemaker.explore.policy.softmax import uniform_policy
 from tastemaker.explore.power import Effect, persons_needed
 from tastemaker.explore.table import Log, Split
 from tastemaker.stats import betting
+from tastemaker.store import write_table
 
 WORLD, DELTA, SD = World.drawn(), 0.05, 0.8
 
@@ -142,3 +150,37 @@ def test_the_rows_that_power_names_are_enough() -> None:
     assert persons_needed(Effect(-0.1, 0.1), level) is None
     with pytest.raises(InputError, match="click rate"):
         Effect(0.1, 0.0)
+
+
+def test_learn_says_how_many_rows_of_a_person_let_evidence_grow(tmp_path: Path) -> None:
+    """Most persons have two rows, one in fifty has sixty: bets on sums must allow for sixty."""
+    draws = np.random.default_rng(3)
+    sizes = np.where(np.arange(1_500) % 50 == 0, 60, 2)
+    user, n = np.repeat(np.arange(1_500), sizes), int(sizes.sum())
+    action = draws.integers(0, 4, n)
+    columns = {
+        "user_id": [f"u{number}" for number in user],
+        "action": [f"a{number}" for number in action],
+        "reward": (draws.random(n) < np.array([0.2, 0.3, 0.4, 0.7])[action]) * 1.0,
+        "propensity": np.full(n, 0.25),
+    }
+    log, run = tmp_path / "log.parquet", tmp_path / "run"
+    write_table(log, pa.table(columns))
+
+    def command(*words: object) -> str:
+        result = CliRunner().invoke(app, ["explore", *map(str, words), "--quiet"])
+        assert result.exit_code in (0, 1), (result.output, result.exception)
+        return str(result.stdout)
+
+    said = re.search(
+        r"certify --most-rows (\d)`: persons have up to 60 rows",
+        command("learn", log, "--out", run, "--steps", 60),
+    )
+    assert said is not None
+    gate = ("certify", log, "--run", run, "--ledger", tmp_path / "book.sqlite", "--json")
+    refused = json.loads(command(*gate, "--out", tmp_path / "whole"))
+    assert not refused["passed"] and refused["certificates"][0]["most_rows"] == 60
+    for book in (tmp_path / "book.sqlite", tmp_path / ".tastemaker-spent.sqlite"):
+        book.unlink()
+    passed = json.loads(command(*gate, "--out", tmp_path / "fewer", "--most-rows", said.group(1)))
+    assert passed["passed"] and passed["certificates"][0]["most_rows"] == int(said.group(1))

@@ -325,7 +325,9 @@ class Town:
         code, result = self.operator.command("explore", "learn", "--out", str(run), *key)
         said = {"day": day, "what": "certificate", "learnt": code == 0, "text": reason(result)}
         if code == 0:
-            gate = ("explore", "certify", "--run", str(run), "--out", str(certificate))
+            gate = ["explore", "certify", "--run", str(run), "--out", str(certificate)]
+            if result["most_rows"]:
+                gate += ["--most-rows", str(result["most_rows"])]
             code, result = self.operator.command(*gate)
             said |= {"certified": code == 0, "text": reason(result)}
             if code == 0:

@@ -137,6 +137,20 @@ class Evidence:
         """
         return self.sums(c).log_wealth(margin, self.low(c)) / len(self.own)
 
+    def paces(self, c: float, margin: float = 0.0) -> dict[int, float]:
+        """Mean log-growth of the wealth a person, by the rows that a person counts as at most: 1, 2, 3, 5, 8
+        ... up to the most that one has. The fewer, the less of the range that a bet must allow for is left
+        unused by persons of few rows, and the more their average says.
+        """
+        value, low, largest = self.paired(c), self.low(c), self.units.most
+        ladder = [1, 2]
+        while ladder[-1] < largest:
+            ladder.append(ladder[-1] + ladder[-2])
+        mosts = [most for most in ladder if most < largest] + [largest]
+        return {
+            most: self.units.sums(value, most).log_wealth(margin, low) / self.units.count for most in mosts
+        }
+
     def paired(self, c: float) -> Floats:
         """g (n,) = own - c logger, with mean V(pi) - c V0 as far as the support reaches."""
         return self.own - c * self.logger

@@ -15,16 +15,16 @@ import pyarrow as pa
 
 from tastemaker.engine import mapped
 from tastemaker.errors import InputError
-from tastemaker.explore.bounds import too_few
+from tastemaker.explore.bounds import PLURALS, too_few
 from tastemaker.explore.estimate.weighting import OwnPolicy, on_support
 from tastemaker.explore.estimates import PAIRED, PolicyEstimate, allowed, estimate_policy
-from tastemaker.explore.gate.certify import STATIONARY, GateSettings
+from tastemaker.explore.gate.certify import STATIONARY, GateSettings, collect
 from tastemaker.explore.ledger.ledger import Ledger
 from tastemaker.explore.policy.base import Policy, Pooled
 from tastemaker.explore.policy.softmax import uniform_policy
 from tastemaker.explore.power import Effect, persons_needed
 from tastemaker.explore.support import support_report
-from tastemaker.explore.table import Log, split
+from tastemaker.explore.table import Log, Split, split
 from tastemaker.flows.explore.runs import PARTS, learnt_from, open_run, plain_source, save_run
 from tastemaker.flows.explore.tables import Loaded, Source, load
 from tastemaker.flows.pipeline import Report
@@ -85,6 +85,8 @@ def learn(
         for policy in build_candidates(space, point, loaded.existing, shares):
             rungs.append(float(1 - on_support(choose, policy, loaded.existing).mean()))
             lines.append(f"  candidate {len(rungs)}: novelty {rungs[-1]:.3f}")
+    fewer, line = _fewer_rows(space.policy(points[0], loaded.existing), parts, gate)
+    lines += [line] if line else []
     report("learn", 3, 3, "done")
     text = (
         f"run {out}: {len(rungs)} candidates on a ladder of {len(points)} x {len(rungs) // len(points)}, by"
@@ -99,9 +101,34 @@ def learn(
         "lambdas": [reached[start] for start in starts],
         "candidates": len(rungs),
         "novelty": rungs,
+        "most_rows": fewer,
         "checks": list(checks.lines),
         "text": "\n".join([text, *lines, *checks.lines]),
     }
+
+
+FASTER = 1.25  # growth of the evidence that is worth another weighing of persons
+
+
+def _fewer_rows(policy: Policy, parts: Split, gate: GateSettings) -> tuple[int | None, str]:
+    """At how many rows of a person evidence grows fastest, where that is clearly faster than with all that
+    anybody has, and what it means in words; judged without S3.
+    """
+    evidence = collect(policy, parts.choose, gate.support, cap=gate.cap, unit=gate.unit)
+    paces, units = evidence.paces(gate.c, gate.margin), evidence.units
+    largest, fewer = max(paces), max(paces, key=lambda most: paces[most])
+    if fewer == largest or paces[fewer] <= 0 or paces[fewer] < FASTER * paces[largest]:
+        return None, ""
+    counted = np.minimum(units.size, fewer).sum() / units.size.sum()
+    times = f"{paces[fewer] / paces[largest]:.1f} times as fast" if paces[largest] > 0 else "at all"
+    return (
+        fewer,
+        (
+            f"evidence would grow {times} with `certify --most-rows {fewer}`: {PLURALS[units.kind]} have up"
+            f" to {units.most:,} rows, and each would count as {fewer} at most ({counted:.0%} of all rows);"
+            " the claim is then about the policy's value so counted"
+        ),
+    )
 
 
 def all_places(loaded: Loaded, part: Log) -> Log:
