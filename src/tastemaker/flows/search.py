@@ -182,13 +182,15 @@ class Searcher:
         """The items a query may be answered with: passing every filter, not excluded, not seen if the
         workspace says so.
         """
-        filters: Filters = tuple(
-            sorted((name, tuple(sorted(values))) for name, values in query.filters.items() if values)
-        )
         removed = self.index_of(sorted(query.exclude))
         if self.settings.remove_seen:
             removed += self.index_of(query.history)
-        return allow(self.trie, self._mask(filters) if filters else None, np.array(removed, np.int64))
+        return allow(self.trie, self.mask(query.filters), np.array(removed, np.int64))
+
+    def mask(self, filters: Mapping[str, Sequence[str]]) -> Mask | None:
+        """The items that pass every filter; None where there is none. InputError on an unknown field."""
+        named = sorted((name, tuple(sorted(values))) for name, values in filters.items() if values)
+        return self._mask(tuple(named)) if named else None
 
     def _build_mask(self, filters: Filters) -> Mask:
         keep = np.ones(len(self.data.item_ids), bool)
@@ -273,8 +275,7 @@ class Searcher:
         best = [best_of(own, filter_, width) for own, filter_ in zip(table, allowed, strict=True)]
         if self.new is None:
             return best
-        fits = self.new.scores(table, histories)
-        new = [best_of(own, filter_, width) for own, filter_ in zip(fits, allowed, strict=True)]
+        new = self.new.best(table, histories, allowed, width)
         return [replace(one, reserved=own) for one, own in zip(best, new, strict=True)]
 
     def scores(self, histories: Histories) -> npt.NDArray[np.float32] | None:

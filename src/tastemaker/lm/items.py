@@ -34,6 +34,7 @@ from tastemaker.lm.training.siblings import Siblings
 FILE, WEIGHTS = "item_model.json", "model.safetensors"
 ROWS = 1 << 18  # vectors of a large catalogue that are computed at once
 ROW, NOISE = 0.06, 0.002  # spread of the first level's rows at the start, and of the noise on all
+TINY = 1e-300  # of a probability whose logarithm is taken
 LOUD = 16.0  # brings the sum of a prefix's rows to the order of 1, where the gates read it
 
 
@@ -64,19 +65,16 @@ class Attention(nn.Module):
 
     def __init__(self, width: int, heads: int, std: float) -> None:
         super().__init__()
-        self.heads, part = heads, width // heads
+        self.heads = heads
         self.qkv = _linear(width, 3 * width, std)
         self.out = _linear(width, width, std / 2)
-        angle = 10000.0 ** -(torch.arange(0, part, 2).float() / part)
-        self.register_buffer("angle", torch.cat([angle, angle]), persistent=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(R, C, d) -> (R, C, d)."""
+    def forward(self, x: Tensor, turns: tuple[Tensor, Tensor]) -> Tensor:
+        """(R, C, d) -> (R, C, d); `turns`: cosines and sines (C, 1, 1, d / heads) of the places."""
         rows, length, width = x.shape
-        q, k, v = self.qkv(x).view(rows, length, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
-        turns = torch.arange(length, device=x.device)[:, None] * cast(Tensor, self.angle)
-        cos, sin = turns.cos(), turns.sin()
-        seen = F.scaled_dot_product_attention(rotate(q, cos, sin), rotate(k, cos, sin), v, is_causal=True)
+        qkv = self.qkv(x).view(rows, length, 3, self.heads, width // self.heads)
+        q, k = rotate(qkv[:, :, :2], *turns).permute(2, 0, 3, 1, 4)
+        seen = F.scaled_dot_product_attention(q, k, qkv[:, :, 2].transpose(1, 2), is_causal=True)
         result: Tensor = self.out(seen.transpose(1, 2).reshape(rows, length, width))
         return result
 
@@ -105,9 +103,9 @@ class Block(nn.Module):
         self.attention = Attention(shape.width, shape.heads, std)
         self.mlp = Gated(shape.width, max(8, round(shape.mlp * shape.width)), std)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(R, C, d) -> (R, C, d)."""
-        x = x + self.attention(self.norm1(x))
+    def forward(self, x: Tensor, turns: tuple[Tensor, Tensor]) -> Tensor:
+        """(R, C, d) -> (R, C, d); `turns` as of `Attention`."""
+        x = x + self.attention(self.norm1(x), turns)
         result: Tensor = x + self.mlp(self.norm2(x))
         return result
 
@@ -117,7 +115,8 @@ class Catalogue:
     Semantic IDs, on one device.
 
     nodes: per level (E_l, 2), the parent node and the code of each node, sorted. leaf (N,), alone (N,): the
-    leaf of each item, and the logarithm of how many items it shares that leaf with.
+    leaf of each item, and the logarithm of how many items it shares that leaf with; order (N,): the items by
+    leaf. above: per level, what stands before each node (E_l,), and before each item (N,) at the last.
     """
 
     def __init__(
@@ -137,6 +136,9 @@ class Catalogue:
         self.alone = torch.from_numpy(np.log(np.bincount(nodes[:, -1])).astype(np.float32)).to(device)[
             self.leaf
         ]
+        self.order = self.leaf.argsort()
+        self.above = [own[:, 0].contiguous() for own in self.nodes[:-1]]
+        self.above.append(self.nodes[-1][self.leaf, 0])
 
     def __len__(self) -> int:
         """How many items there are."""
@@ -159,6 +161,9 @@ class ItemModel(nn.Module):
             self.marks = nn.Parameter(torch.zeros(shape.marks, width))
         self.embed = nn.Identity()  # a place for dropout
         self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.layers))
+        part = width // shape.heads
+        angle = 10000.0 ** -(torch.arange(0, part, 2).float() / part)
+        self.register_buffer("angle", torch.cat([angle, angle]), persistent=False)
         self.norm = nn.RMSNorm(width)
         deeper = len(shape.sizes) - 1
         self.queries = nn.ModuleList(_linear(width, width, None) for _ in range(deeper))
@@ -191,8 +196,10 @@ class ItemModel(nn.Module):
         if self.shape.marks:
             vectors = vectors + (self.marks[0] if marks is None else F.embedding(marks, self.marks))
         x = self.embed(torch.cat([self.start.expand(len(vectors), 1, -1), vectors], 1))
+        turned = torch.arange(x.shape[1], device=x.device)[:, None, None, None] * cast(Tensor, self.angle)
+        turns = turned.cos(), turned.sin()
         for block in self.blocks:
-            x = block(x)
+            x = block(x, turns)
         result: Tensor = self.norm(x)
         return result
 
@@ -206,22 +213,27 @@ class ItemModel(nn.Module):
         return result
 
     def node_vectors(self, catalogue: Catalogue) -> list[Tensor]:
-        """Per level (E_l, d): the product of a query with a node's vector is its logit among its siblings."""
-        found, sums = [], torch.zeros((1, self.shape.width), device=self.device)
+        """Per level (E_l, d), and (N, d) by item at the last: the product of a query with a node's vector is
+        its logit among its siblings.
+        """
+        levels, sums = [], torch.zeros((1, self.shape.width), device=self.device)
         for level, nodes in enumerate(catalogue.nodes):
-            vectors = torch.empty((len(nodes), self.shape.width), device=self.device)
-            below = torch.empty_like(vectors) if level + 1 < len(catalogue.nodes) else None
-            for start in range(0, len(nodes), ROWS):  # sorted by parent: a block's parents are a block too
-                part = slice(start, start + ROWS)
-                parent, code = nodes[part].unbind(1)
+            last = level + 1 == len(catalogue.nodes)
+            count = len(catalogue) if last else len(nodes)
+            vectors = torch.empty((count, self.shape.width), device=self.device)
+            below = None if last else torch.empty_like(vectors)
+            for start in range(0, count, ROWS):  # sorted by parent: a block's parents are a block too
+                place: slice | Tensor = slice(start, start + ROWS)
+                place = catalogue.order[place] if last else place
+                parent, code = nodes[catalogue.leaf[place] if last else place].unbind(1)
                 rows, above = F.embedding(code, self.rows[level]), sums[parent[0] : parent[-1] + 1]
                 parent = parent - parent[0]
-                vectors[part] = rows if level == 0 else rows * self.gate(above, level)[parent]
+                vectors[place] = rows if level == 0 else rows * self.gate(above, level)[parent]
                 if below is not None:
-                    below[part] = above[parent] + rows
-            found.append(vectors)
+                    below[place] = above[parent] + rows
+            levels.append(vectors)
             sums = vectors if below is None else below
-        return found
+        return levels
 
     def item_vectors(self, catalogue: Catalogue) -> Tensor:
         """(N, d) `vectors` of every item."""
@@ -237,22 +249,28 @@ class ItemModel(nn.Module):
         vectors: `node_vectors`. The items of one ID share its probability equally.
         """
         total = torch.zeros((len(state), 1), device=state.device)
-        for level, (nodes, rows) in enumerate(zip(catalogue.nodes, vectors, strict=True)):
-            logits, parent = (self.query(state, level) @ rows.T).float(), nodes[:, 0]
+        for level, (above, rows) in enumerate(zip(catalogue.above, vectors, strict=True)):
+            logits = product(self.query(state, level), rows)
+            if level + 1 == len(vectors):
+                logits = logits - catalogue.alone
             if level == 0:
                 total = logits.log_softmax(1)
                 continue
-            shape = (len(state), total.shape[1])
-            peak = logits.new_full(shape, -torch.inf)
-            peak = peak.scatter_reduce(1, parent.expand(len(state), -1), logits, "amax")
-            mass = torch.zeros_like(peak).index_add(1, parent, (logits - peak[:, parent]).exp())
-            total = logits + (total - mass.log() - peak)[:, parent]
-        return total[:, catalogue.leaf] - catalogue.alone
+            # In float64 no group of siblings vanishes beside the best of all.
+            logits = logits - logits.amax(1, keepdim=True)
+            mass = torch.zeros(total.shape, dtype=torch.float64, device=state.device)
+            mass = mass.index_add(1, above, logits.double().exp()).clamp_min(TINY)
+            total = logits + (total - mass.log().float()).index_select(1, above)
+        return total
 
     def log_dense(self, state: Tensor, vectors: Tensor) -> Tensor:
         """(n, N) log-probability of every item by the dense read-out; `vectors` (N, d)."""
-        result: Tensor = (self.dense(state) @ vectors.T).float().log_softmax(1)
-        return result
+        return product(self.dense(state), vectors).log_softmax(1)
+
+
+def product(query: Tensor, rows: Tensor) -> Tensor:
+    """(n, m) float32 logits of queries (n, d) with rows (m, d); one query alone reads them a third faster."""
+    return (torch.mv(rows, query[0])[None] if len(query) == 1 else query @ rows.T).float()
 
 
 def mixed(codes: Tensor, dense: Tensor, share: float) -> Tensor:

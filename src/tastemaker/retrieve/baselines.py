@@ -7,9 +7,11 @@ Each `fit` returns `score(contexts) -> (U, N)`, higher is better, for `retrieve.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 from scipy import sparse
 from sklearn.feature_extraction.text import CountVectorizer
 
@@ -35,16 +37,37 @@ def profile(contexts: Sequences, n_items: int, use: Literal["last", "mean"], dec
     """(U, N) sparse weights of each context's items: 1 for the last alone, or decay^age, rows summing to
     1.
     """
-    rows, lengths = row_of_event(contexts), np.diff(contexts.offsets)
-    age = np.repeat(contexts.offsets[1:], lengths) - 1 - np.arange(len(contexts.items))
-    weights = (
-        (age == 0).astype(np.float32)
-        if use == "last"
-        else np.power(np.float32(decay), age).astype(np.float32)
-    )
-    total = np.maximum(np.bincount(rows, weights, minlength=len(lengths)), 1e-12)
-    shape = (len(lengths), n_items)
-    return sparse.csr_array(((weights / total[rows]).astype(np.float32), (rows, contexts.items)), shape=shape)
+    weights = (ages(contexts) == 0).astype(np.float32) if use == "last" else weights_of(contexts, decay)
+    shape = (len(contexts.offsets) - 1, n_items)
+    return sparse.csr_array((weights, (row_of_event(contexts), contexts.items)), shape=shape)
+
+
+def ages(contexts: Sequences) -> npt.NDArray[np.int64]:
+    """(E,) how many events of the same row come after each event."""
+    lengths = np.diff(contexts.offsets)
+    return np.asarray(np.repeat(contexts.offsets[1:], lengths) - 1 - np.arange(len(contexts.items)))
+
+
+def weights_of(contexts: Sequences, decay: float) -> npt.NDArray[np.float32]:
+    """(E,) decay^age of each event, those of a row summing to 1."""
+    weights, rows = np.power(np.float32(decay), ages(contexts)).astype(np.float32), row_of_event(contexts)
+    total = np.maximum(np.bincount(rows, weights, minlength=len(contexts.offsets) - 1), 1e-12)
+    return np.asarray(weights / total[rows], np.float32)
+
+
+def summed(contexts: Sequences, weights: npt.NDArray[Any], table: Any) -> npt.NDArray[np.float32]:
+    """(U, M) sums of the rows of `table` (N, M), in CSR form, of each context's items, an event counting by
+    its weight (E,); for few contexts in a fraction of the time of a sparse product.
+    """
+    items, columns = np.asarray(contexts.items), int(table.shape[1])
+    starts, counts = table.indptr[items].astype(np.int64), table.indptr[items + 1] - table.indptr[items]
+    ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+    cells = np.arange(ends[-1]) + np.repeat(starts - ends[:-1], counts)
+    places, values = table.indices[cells], table.data[cells] * np.repeat(weights, counts)
+    sums = np.empty((len(contexts.offsets) - 1, columns), np.float32)
+    for row, (start, stop) in enumerate(pairwise(ends[contexts.offsets].tolist())):
+        sums[row] = np.bincount(places[start:stop], values[start:stop], columns)
+    return sums
 
 
 def content_knn(vectors: Floats, use: Literal["last", "mean"] = "last") -> Score:

@@ -69,6 +69,16 @@ def best_of(scores: npt.NDArray[np.floating[Any]], allowed: Allowed, k: int) -> 
     return Candidates(best, hidden[best].astype(np.float64), (MODEL,) * len(best), reason)
 
 
+def best_among(
+    scores: npt.NDArray[np.floating[Any]], items: npt.NDArray[np.int64], allowed: Allowed, k: int
+) -> Candidates:
+    """The `k` best allowed ones of a few `items` (M,), in order of index, by their `scores` (M,)."""
+    may = np.flatnonzero(allowed.allows(items))
+    best = may[np.argsort(-scores[may], kind="stable")][:k]
+    reason = allowed.reason or (f"only {len(best)} items are allowed" if len(best) < k else None)
+    return Candidates(items[best], scores[best].astype(np.float64), (MODEL,) * len(best), reason)
+
+
 def first(candidates: Candidates, k: int) -> Candidates:
     """The `k` best of them."""
     cut = slice(0, k)

@@ -7,11 +7,13 @@ about the time a beam of 50 takes for a level of 8,192 codes.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 
 from tastemaker.errors import ModelError
 from tastemaker.lm.items import Catalogue, ItemModel, mixed, residual_rows
@@ -19,6 +21,36 @@ from tastemaker.retrieve.evaluation import Sequences, last_events
 
 ROWS = 512  # histories read at once
 SCORES = 8_000_000  # scores alive at once
+
+
+@dataclass(frozen=True)
+class Block:
+    """Histories that are read together: their `rows` (R,) among all, `items` and `marks` (R, C) padded at the
+    right, and how many events each has, `last` (R,).
+    """
+
+    rows: torch.Tensor
+    items: torch.Tensor
+    marks: torch.Tensor
+    last: torch.Tensor
+
+
+def padded(contexts: Sequences, longest: int) -> list[Block]:
+    """The last `longest` events of all histories, those of like length together."""
+    recent, blocks = last_events(contexts, longest), []
+    lengths = np.diff(recent.offsets)
+    order = np.argsort(lengths, kind="stable")
+    for start in range(0, len(order), ROWS):
+        rows = order[start : start + ROWS]
+        places = np.arange(int(lengths[rows].max()))[None, :]
+        inside = places < lengths[rows, None]
+        taken = (recent.offsets[rows, None] + places)[inside]
+        items, marks = np.zeros((2, *inside.shape), np.int64)
+        items[inside] = recent.items[taken]
+        if recent.marks is not None:
+            marks[inside] = recent.marks[taken]
+        blocks.append(Block(*(torch.from_numpy(part) for part in (rows, items, marks, lengths[rows]))))
+    return blocks
 
 
 class ItemScorer:
@@ -53,42 +85,35 @@ class ItemScorer:
         self.vectors[self.placed] = torch.from_numpy(vectors).to(self.vectors)
 
     @torch.inference_mode()
-    def states(self, contexts: Sequences) -> torch.Tensor:
+    def states(self, blocks: Sequence[Block]) -> torch.Tensor:
         """(U, d) the state after each history's last event."""
-        recent = last_events(contexts, self.model.shape.max_items)
-        lengths = np.diff(recent.offsets)
-        states = torch.empty((len(lengths), self.model.shape.width), device=self.model.device)
-        order = np.argsort(lengths, kind="stable")
-        for start in range(0, len(order), ROWS):
-            rows = order[start : start + ROWS]
-            places = np.arange(int(lengths[rows].max()))[None, :]
-            inside = places < lengths[rows, None]
-            taken = (recent.offsets[rows, None] + places)[inside]
-            padded = []
-            for events in (recent.items, recent.marks):
-                array = np.zeros(inside.shape, np.int64)
-                array[inside] = 0 if events is None else events[taken]
-                padded.append(torch.from_numpy(array).to(self.model.device))
-            hidden = self.model.states(self.vectors[padded[0]], padded[1])
-            last = torch.from_numpy(lengths[rows]).to(self.model.device)
-            states[torch.from_numpy(rows).to(self.model.device)] = hidden[
-                torch.arange(len(rows), device=self.model.device), last
-            ]
+        states = torch.empty((sum(len(block.rows) for block in blocks), self.model.shape.width))
+        states = states.to(self.model.device)
+        for block in blocks:
+            rows, items, marks, last = (part.to(self.model.device) for part in vars(block).values())
+            hidden = self.model.states(F.embedding(items, self.vectors), marks)
+            states[rows] = hidden[torch.arange(len(rows), device=rows.device), last]
         return states
 
+    def reads(self, contexts: Sequences) -> list[Block]:
+        """What the model reads of the histories."""
+        return padded(contexts, self.model.shape.max_items)
+
     @torch.inference_mode()
-    def read_outs(self, contexts: Sequences) -> tuple[torch.Tensor, torch.Tensor]:
-        """(U, N) log-probabilities by Semantic ID and by the dense read-out."""
-        states = self.states(contexts)
+    def read_outs(
+        self, contexts: Sequences, blocks: Sequence[Block] | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """(U, N) log-probabilities by Semantic ID and by the dense read-out; `blocks`: what `reads` gives."""
+        states = self.states(self.reads(contexts) if blocks is None else blocks)
         codes = self.model.log_codes(states, self.catalogue, self.nodes)
         dense = self.model.log_dense(states, self.vectors)
         if self.placed is not None:
-            codes[:, self.placed] = dense[:, self.placed]
+            codes.index_copy_(1, self.placed, dense.index_select(1, self.placed))
         return codes, dense
 
-    def log_probabilities(self, contexts: Sequences) -> torch.Tensor:
+    def log_probabilities(self, contexts: Sequences, blocks: Sequence[Block] | None = None) -> torch.Tensor:
         """(U, N) log-probability of every item after each history."""
-        return mixed(*self.read_outs(contexts), self.model.share)
+        return mixed(*self.read_outs(contexts, blocks), self.model.share)
 
     def __call__(self, contexts: Sequences) -> npt.NDArray[np.float32]:
         """`log_probabilities` as an array."""
@@ -120,7 +145,10 @@ class Averaged:
     @torch.inference_mode()
     def __call__(self, contexts: Sequences) -> npt.NDArray[np.float32]:
         """(U, N) log-probability of every item after each history."""
-        first, *others = (scorer.log_probabilities(contexts) for scorer in self.scorers)
+        longest = {scorer.model.shape.max_items for scorer in self.scorers}
+        blocks = padded(contexts, longest.pop()) if len(longest) == 1 else None  # read once for all
+        first, *others = (scorer.log_probabilities(contexts, blocks) for scorer in self.scorers)
         total = torch.stack([first, *others]).mean(0)
-        total[:, self.strangers] = first[:, self.strangers]
+        if len(self.strangers):
+            total[:, self.strangers] = first[:, self.strangers]
         return np.asarray(total.log_softmax(1).cpu().numpy(), np.float32)

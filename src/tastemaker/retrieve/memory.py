@@ -13,16 +13,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from scipy import sparse
 
 from tastemaker.errors import ArtifactError, InputError
-from tastemaker.retrieve.baselines import profile
+from tastemaker.lm.items import product
+from tastemaker.retrieve.baselines import ages, summed, weights_of
 from tastemaker.retrieve.candidates import Candidates
-from tastemaker.retrieve.evaluation import Ints, Score, Sequences, followed, row_of_event
+from tastemaker.retrieve.evaluation import Ints, Score, Sequences, followed
 from tastemaker.stats.ranking import ndcg_at
 
 Floats = npt.NDArray[np.float64]
@@ -60,8 +63,11 @@ class Memory:
         """(U, N) likeness of every item to each history by text, from -1 to 1; zeros without texts."""
         if self.texts is None:
             return np.zeros((len(contexts.offsets) - 1, self.table.shape[0]), np.float32)
-        means = profile(contexts, len(self.texts), "mean", LIKE_DECAY) @ self.texts
-        return np.asarray(means @ self.texts.T, np.float32)
+        weights = weights_of(contexts, LIKE_DECAY)
+        parts = [slice(*ends) for ends in pairwise(contexts.offsets.tolist())]
+        means = np.stack([weights[part] @ self.texts[contexts.items[part]] for part in parts])
+        # torch's product of few rows takes a third of the time of numpy's.
+        return product(torch.from_numpy(means), torch.from_numpy(self.texts)).numpy()
 
     def evidence(self, contexts: Sequences) -> npt.NDArray[np.float32]:
         """(U, N) what counts and likeness together add to a log-probability for a weight of 1."""
@@ -86,11 +92,7 @@ class Memory:
 
     def score(self, contexts: Sequences) -> npt.NDArray[np.float32]:
         """(U, N) float32 n(u, i) of every item after each context: the memory as a recommender of its own."""
-        lengths = np.diff(contexts.offsets)
-        age = np.repeat(contexts.offsets[1:], lengths) - 1 - np.arange(len(contexts.items))
-        cells = (self.decay ** age.astype(np.float64), (row_of_event(contexts), np.asarray(contexts.items)))
-        profile = sparse.coo_array(cells, shape=(len(lengths), self.table.shape[0])).tocsr()
-        return np.asarray((profile @ self.table).todense(), np.float32)
+        return summed(contexts, self.decay ** ages(contexts).astype(np.float64), self.table)
 
     def beside(self, score: Score, weight: float) -> Score:
         """Another recommender's logits with the same evidence added, as a control."""

@@ -12,14 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from tastemaker.retrieve.baselines import profile
-from tastemaker.retrieve.candidates import Candidates
+from tastemaker.retrieve.allow import Allowed
+from tastemaker.retrieve.baselines import summed, weights_of
+from tastemaker.retrieve.candidates import Candidates, best_among
 from tastemaker.retrieve.evaluation import Sequences
 
 Floats = npt.NDArray[np.float32]
@@ -49,14 +51,14 @@ class NewItems:
     like: Any
     fusion: Fusion = Fusion()
 
-    def scores(self, table: Floats, contexts: Sequences) -> Floats:
-        """(U, N) how well the new items fit each history, -inf at all others; `table` (U, N) is what the
-        system gives all items.
+    def best(
+        self, table: Floats, contexts: Sequences, allowed: Sequence[Allowed], k: int
+    ) -> list[Candidates]:
+        """The `k` best allowed new items for each history; `table` (U, N) is what the system gives all
+        items.
         """
-        own = self.fusion.model * table[:, self.rows] + self.fusion.content * self.content(contexts)
-        out = np.full(table.shape, -np.inf, np.float32)
-        out[:, self.rows] = own
-        return out
+        fits = self.fusion.model * table[:, self.rows] + self.fusion.content * self.content(contexts)
+        return [best_among(own, self.rows, may, k) for own, may in zip(fits, allowed, strict=True)]
 
     def fused(self, found: Sequence[Candidates], contexts: Sequences) -> list[Candidates]:
         """Candidates (new items) with the likeness of each history added, best first."""
@@ -69,7 +71,12 @@ class NewItems:
 
     def content(self, contexts: Sequences) -> Floats:
         """(U, M) mean likeness of each new item to a history, later events counting for more."""
-        return np.asarray((profile(contexts, self.like.shape[1], "mean", DECAY) @ self.like.T).todense())
+        return summed(contexts, weights_of(contexts, DECAY), self._liked)
+
+    @cached_property
+    def _liked(self) -> Any:
+        """(N, M) `like` by known item."""
+        return self.like.T.tocsr()
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """To be kept beside other arrays."""

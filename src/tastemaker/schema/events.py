@@ -199,6 +199,8 @@ class EventRules:
         self, kinds: Kinds, values: Values, read: Callable[[EventKind, Floats], npt.NDArray[Any]]
     ) -> Floats:
         """(E,) what `read` makes of the values of each known kind, 0 elsewhere."""
+        if not len(kinds):
+            return np.zeros(0)
         codes, names = coded(kinds)
         numbers = np.asarray(values, dtype=np.float64)
         result = np.zeros(len(codes))

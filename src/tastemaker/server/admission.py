@@ -39,14 +39,15 @@ class LaneSettings:
     """How much one lane takes on.
 
     `workers` threads, `waiting` requests beyond those in hand, up to `batch` answered by one call, which
-    waits up to `linger` seconds for company; `grace` seconds are left to finish when the server stops.
+    waits up to `linger` seconds for company; `grace` seconds are left to finish when the server stops. What
+    comes while another batch is computed is company enough: `linger` is for what nobody waits for.
     """
 
     name: str = "recommendations"
     workers: int = 1
     waiting: int = 16
     batch: int = 8
-    linger: float = 0.005
+    linger: float = 0.0
     grace: float = 5.0
 
     def __post_init__(self) -> None:

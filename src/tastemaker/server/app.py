@@ -53,10 +53,10 @@ class ServerSettings:
 
     recommendations: LaneSettings = LaneSettings()
     delivered: LaneSettings = LaneSettings("delivered", waiting=4096, batch=256, linger=0.01)
-    reading: LaneSettings = LaneSettings("reading", workers=4, waiting=128, batch=1, linger=0.0)
-    writing: LaneSettings = LaneSettings("writing", workers=2, waiting=128, batch=1, linger=0.0)
-    media: LaneSettings = LaneSettings("media", workers=2, waiting=128, batch=1, linger=0.0)
-    health: LaneSettings = LaneSettings("health", workers=1, waiting=16, batch=1, linger=0.0)
+    reading: LaneSettings = LaneSettings("reading", workers=4, waiting=128, batch=1)
+    writing: LaneSettings = LaneSettings("writing", workers=2, waiting=128, batch=1)
+    media: LaneSettings = LaneSettings("media", workers=2, waiting=128, batch=1)
+    health: LaneSettings = LaneSettings("health", workers=1, waiting=16, batch=1)
     edge: EdgeSettings = EdgeSettings()
     access: AccessSettings = AccessSettings()
     deadline: float = 5.0

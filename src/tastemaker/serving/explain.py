@@ -12,6 +12,7 @@ from tastemaker.flows.data import Data, item_text
 from tastemaker.retention.reasons import Reason, rarity_of, reasons
 from tastemaker.serving.query import Evidence, Query, Row, Slate
 
+HELD = 1 << 13  # items that are kept ready to be shown
 RECENT = 30  # events of a history that evidence is sought in
 
 
@@ -49,10 +50,10 @@ class Explainer:
     def __init__(self, data: Data) -> None:
         self._index = data.index
         self.items = PerItem(
-            data, ("item_id", "title", "text", "attributes", "creator", "audio", "image"), _item
+            data, ("item_id", "title", "text", "attributes", "creator", "audio", "image"), _item, HELD
         )
         self.texts = PerItem(data, ("title", "text", "attributes"), _text)
-        self._attributes = PerItem(data, ("attributes",), _attributes, remembered=1 << 16)
+        self._attributes = PerItem(data, ("attributes",), _attributes, 8 * HELD)
         batches = data.items.select(["attributes"]).to_batches(1 << 16)
         self._rarity = rarity_of(own or () for batch in batches for own in batch[0].to_pylist())
         pairs, people = pair_people(data.histories)

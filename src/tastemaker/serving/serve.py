@@ -98,7 +98,8 @@ def begin(query: Query, parts: Parts) -> Asked:
     exclude = frozenset(item for item in query.exclude if item in searcher.data.index)
     query = replace(query, history=profile.history, marks=profile.marks, exclude=exclude | profile.unwanted)
     _check_filters(query, searcher)
-    searcher.allowed(query)
+    searcher.index_of(query.history)
+    searcher.mask(query.filters)
     slate = Slate(
         f"s-{secrets.token_hex(12)}",
         parts.clock(),
@@ -123,7 +124,7 @@ def _check_filters(query: Query, searcher: Searcher) -> None:
     for name, values in query.filters.items():
         known = searcher.fields.get(name)
         if known is None:
-            continue  # `allowed` refuses the field and names those there are
+            continue  # `mask` refuses the field and names those there are
         for value in values:
             if value not in known:
                 told = ", ".join(sorted(known, key=lambda one: (-len(known[one]), one))[:20])
