@@ -337,6 +337,47 @@ def test_bad_input_is_told_in_words_with_the_exit_code(
         assert Path("out/report.html").exists()
 
 
+def exposures(**changes: Any) -> pl.DataFrame:
+    """When whom a test was shown."""
+    arms = results().select("arm", unit="user_id")
+    return arms.with_columns(experiment=pl.lit("e"), **changes)
+
+
+def clicks(**changes: Any) -> pl.DataFrame:
+    """A log of a uniform policy over four actions."""
+    rng = np.random.default_rng(5)
+    columns = {"action": [f"a{n % 4}" for n in range(N)], "reward": rng.integers(0, 2, N)}
+    return pl.DataFrame(columns | {"propensity": [0.25] * N, "x0": rng.normal(size=N)} | changes)
+
+
+@pytest.mark.parametrize(
+    ("command", "table"),
+    [
+        ("retention survey weigh table.csv --covariate age --out out -q", surveys),
+        ("retention increment table.csv --baseline history --out out -q", shown),
+        ("experiment check results.csv --plan plan.toml --exposures table.csv -q", exposures),
+        ("explore support table.csv --context x0", clicks),
+    ],
+)
+def test_numbers_in_times_are_read_alike_by_every_command(
+    command: str, table: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    """Days since 1970: what was understood, and what else they may be, is said, and the option settles it."""
+    monkeypatch.chdir(tmp_path)
+    days = pl.Series([18_000 + n % 30 for n in range(N)])
+    table(timestamp=days).write_csv("table.csv")
+    results().write_csv("results.csv")
+    Path("plan.toml").write_text(PLAN)
+    CliRunner().invoke(app, command.split())
+    read = "they were read as days since 1970 (2019-04-14 to 2019-05-13); --time-unit seconds reads them as"
+    assert read in caplog.text
+    caplog.clear()
+    CliRunner().invoke(app, [*command.split(), "--time-unit", "days"])
+    assert "'timestamp' holds" not in caplog.text
+    wrong = CliRunner().invoke(app, [*command.split(), "--time-unit", "weeks"])
+    assert "--time-unit weeks: there is no such unit" in str(wrong.exception)
+
+
 def test_a_time_in_a_csv_is_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     shown().write_csv("table.csv")

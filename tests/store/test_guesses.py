@@ -330,6 +330,18 @@ def test_people_come_first_where_both_ids_are_numbers(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("people", [12, 40])
+def test_of_two_columns_of_numbers_the_one_with_more_of_the_catalogue_holds_the_items(
+    tmp_path: Path, people: int
+) -> None:
+    """Items first, then people whose numbers are all ids of items, too, and come back."""
+    items = "item_id,title\n" + "".join(f"{n},T {n}\n" for n in range(1, 61))
+    events = "".join(f"{n * 7 % 60 + 1},{n % people + 1},{881250949 + n}\n" for n in range(240))
+    roles = json.loads(ingest(tmp_path, events, items=items).stdout)["interactions"]["understood"]["columns"]
+    assert (roles["item_id"]["column"], roles["user_id"]["column"]) == ("1", "2"), roles
+    assert roles["item_id"]["runner_up"] is None or roles["item_id"]["runner_up"] == "2"
+
+
 @pytest.mark.parametrize(
     ("head", "row", "columns", "rows"),
     [
@@ -378,6 +390,8 @@ def test_items_of_other_shapes_are_read(
     [
         ("{year}", "2011-01-01", "years"),
         ("{year}.0", "2011-01-01", "years"),
+        ("{year}.5", "2011-07-02", "years"),
+        ("{days}", "2017-12-18", "days since 1970"),
         ("{serial}", "2017-12-18", "spreadsheets"),
         ("{serial}.75", "2017-12-18", "spreadsheets"),
     ],
@@ -386,7 +400,7 @@ def test_times_that_are_years_or_days_of_a_spreadsheet(
     tmp_path: Path, cell: str, first: str, unit: str
 ) -> None:
     rows = (
-        f"{user},i{item}," + cell.format(year=2011 + n % 9, serial=43087 + n) + "\n"
+        f"{user},i{item}," + cell.format(year=2011 + n % 9, serial=43087 + n, days=17_518 + n) + "\n"
         for n, (user, item, _, _) in enumerate(EVENTS)
     )
     times = understood(tmp_path, "user_id,item_id,time\n" + "".join(rows))["understood"]["times"]
@@ -400,8 +414,12 @@ def test_times_that_are_years_or_days_of_a_spreadsheet(
         ("Seconds", range(2_000, 2_048), "1970-01-01", ""),
         ("time", range(36_530, 54_000, 70), "1970-01-01", "--time-unit days"),  # days of it are to come
         ("time", range(38_000, 46_000, 33), "1970-01-01", "--time-unit days"),  # 243 numbers, none twice
-        ("time", range(1_900, 2_050), "1970-01-01", "--time-unit days"),
+        ("time", range(1_900, 2_050), "1970-01-01", "--time-unit years"),
         ("time", [43_087 + n % 30 for n in range(240)], "2017-12-18", "--time-unit seconds"),
+        ("time", [17_518 + n % 30 for n in range(240)], "2017-12-18", "--time-unit seconds"),
+        ("time", range(12_000, 20_000, 33), "1970-01-01", "--time-unit days"),  # 243 numbers, none twice
+        ("time", [2_019 + n % 30 / 30 for n in range(240)], "2019-01-01", "--time-unit seconds"),
+        ("day", range(12_000, 20_000, 33), "2002-11-09", ""),
         ("date", range(38_000, 46_000, 33), "2004-01-14", ""),
         ("t_dat", range(43_087, 43_335), "2017-12-18", ""),
     ],
@@ -421,6 +439,25 @@ def test_seconds_are_not_days_of_a_spreadsheet(
     assert len(notes) == bool(noted) and all(noted in note for note in notes)
 
 
+def test_seconds_that_all_fall_on_the_first_day_are_named_as_no_times(tmp_path: Path) -> None:
+    text = lines("user_id,item_id,time\n", "{user},i{item},{n}")
+    notes = understood(tmp_path, text)["notes"]
+    assert any("all fall on 1 January 1970" in note and "--time-unit" in note for note in notes), notes
+
+
+@pytest.mark.parametrize("order", ["day/month/year", "month/day/year"])
+def test_dates_that_read_the_same_either_way_need_no_question_and_others_an_option(
+    tmp_path: Path, order: str
+) -> None:
+    same = lines("user_id,item_id,time\n", "{user},i{item},9/9/2023")
+    assert understood(tmp_path, same)["understood"]["times"]["first"] == "2023-09-09T00:00:00+00:00"
+    unclear = lines("user_id,item_id,time\n", "{user},i{item},3/4/2023")
+    notes = understood(tmp_path, unclear)["notes"]
+    assert any("'time' was not taken" in note and "--time-unit" in note for note in notes), notes
+    first = understood(tmp_path, unclear, "--time-unit", order)["understood"]["times"]["first"]
+    assert first[:10] == ("2023-04-03" if order.startswith("day") else "2023-03-04")
+
+
 @pytest.mark.parametrize(
     ("unit", "number", "first"),
     [
@@ -429,11 +466,13 @@ def test_seconds_are_not_days_of_a_spreadsheet(
         ("microseconds", 1_500_000_000_000_001, "2017-07-14T02:40:00.000001"),
         ("nanoseconds", 43_087_000, "1970-01-01T00:00:00.043087"),
         ("days", 43_087, "2017-12-18T00:00:00"),
-        ("days", 20_000, "1954-10-03T00:00:00"),
+        ("days", 20_000, "2024-10-04T00:00:00"),
+        ("hours", 420_000, "2017-11-30T00:00:00"),
         ("years", 1_812, "1812-01-01T00:00:00"),
+        ("years", 2_019.5, "2019-07-02T12:00:00"),
     ],
 )
-def test_the_unit_of_times_can_be_given(tmp_path: Path, unit: str, number: int, first: str) -> None:
+def test_the_unit_of_times_can_be_given(tmp_path: Path, unit: str, number: float, first: str) -> None:
     text = lines("user_id,item_id,time\n", f"{{user}},i{{item}},{number}")
     times = understood(tmp_path, text, "--time-unit", unit)["understood"]["times"]
     assert times["first"].startswith(first) and unit in times["unit"]
@@ -441,7 +480,7 @@ def test_the_unit_of_times_can_be_given(tmp_path: Path, unit: str, number: int, 
 
 def test_a_unit_that_nobody_knows_is_refused_with_those_there_are(tmp_path: Path) -> None:
     text = lines("user_id,item_id,time\n", "{user},i{item},{time}")
-    assert "nanoseconds, days, years" in refusal(ingest(tmp_path, text, "--time-unit", "weeks"))
+    assert "hours, days, years, day/month/year" in refusal(ingest(tmp_path, text, "--time-unit", "weeks"))
 
 
 def test_escapes_of_html_are_read_as_characters(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from tastemaker.cli.keys import note
-from tastemaker.cli.options import AsJson, Quiet, group
+from tastemaker.cli.options import AsJson, Quiet, TimeUnit, group
 from tastemaker.cli.output import emit
 from tastemaker.cli.progress import progress
 from tastemaker.errors import InputError
@@ -86,6 +86,7 @@ def _source(
     unit: Unit = "",
     accept: Accept = None,
     places: Places = 1,
+    time_unit: TimeUnit = None,
 ) -> Any:
     from tastemaker.flows.explore.tables import Source
 

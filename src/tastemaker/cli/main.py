@@ -17,7 +17,7 @@ import tastemaker.cli.simulate as simulate
 from tastemaker.cli.converse import app as converse_app
 from tastemaker.cli.converse import bench_app
 from tastemaker.cli.explore import app as explore_app
-from tastemaker.cli.options import HERE, AsJson, Quiet, Workspace, finish, group
+from tastemaker.cli.options import HERE, AsJson, Quiet, TimeUnit, Workspace, finish, group
 from tastemaker.cli.output import emit, fail, program
 from tastemaker.cli.progress import progress
 from tastemaker.cli.rehearse import rehearse
@@ -142,15 +142,7 @@ def ingest(
         str | None,
         typer.Option(help="Lowest and highest rating that can be given, instead of a guess: 1,5."),
     ] = None,
-    time_unit: Annotated[
-        str | None,
-        typer.Option(
-            help=(
-                "What numbers in the times of events count, instead of a guess: seconds, milliseconds,"
-                " microseconds, nanoseconds, days (of a spreadsheet) or years."
-            )
-        ),
-    ] = None,
+    time_unit: TimeUnit = None,
     strict: Annotated[
         bool, typer.Option(help="Refuse the whole file at the first bad row instead of reporting bad rows.")
     ] = False,

@@ -26,6 +26,28 @@ Workspace = Annotated[
 ]
 Out = Annotated[Path, typer.Option(help="Folder of the tables and the report.")]
 Seed = Annotated[int, typer.Option(help="Key of resampling and folds: same seed, same numbers.")]
+
+
+def _told(ctx: typer.Context, unit: str | None) -> str | None:
+    """Read every time of the command in this unit, until it ends."""
+    if unit is not None:
+        from tastemaker.schema.moments import time_unit
+
+        ctx.with_resource(time_unit(unit))
+    return unit
+
+
+TimeUnit = Annotated[
+    str | None,
+    typer.Option(
+        callback=_told,
+        help=(
+            "What numbers in the times count, instead of a guess: seconds, milliseconds, microseconds,"
+            " nanoseconds, minutes, hours, days (since 1970, or of a spreadsheet) or years; or the order of"
+            " 3/4/2023: day/month/year or month/day/year."
+        ),
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout instead of text.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
 

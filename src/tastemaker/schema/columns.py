@@ -19,6 +19,7 @@ be read.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -30,6 +31,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
+import tastemaker.schema.moments as moments
 import tastemaker.schema.values as values
 from tastemaker.arrays import Bools, Floats, Ints
 from tastemaker.errors import InputError
@@ -177,23 +179,30 @@ def one_spelling(values: Iterable[str | None], column: str, name: str = "") -> N
 
 
 def times(table: pa.Table, column: str, name: str = "", *, nulls: bool = False) -> pa.Array:
-    """Moments in UTC, in microseconds: of dates and times, ISO 8601 text, or numbers since 1970."""
+    """Moments in UTC, in microseconds, as `schema.moments.read` finds them. Where they may be read wrongly, a
+    warning is logged, which Python prints on stderr.
+    """
     cells = present(table, column, name)
-    moments, wrong = _read(values.as_time, cells, column, name)
-    _refuse_first(
-        cells, wrong, column, name, "is no moment; write 2025-01-31T12:00:00Z or seconds since 1970"
-    )
-    array = _one(moments.to_arrow().cast(MOMENT))
+    try:
+        result = moments.read(cells, column)
+    except InputError as error:
+        raise InputError(f"{_of(name)}{error}") from None
+    wrong = result.wrong.fill_null(False).to_numpy().astype(bool)
+    _refuse_first(cells, wrong, column, name, f"is no moment; {moments.REMEDY}")
+    note = result.note(column)
+    if note:
+        logging.getLogger("tastemaker").warning("%s%s", _of(name), note)
+    array = _one(result.moments.to_arrow().cast(MOMENT))
     if not nulls:
         complete(array, column, name, "every row needs a time there")
     return array
 
 
-def in_our_time(moments: pa.Array | pa.ChunkedArray, column: str, name: str = "") -> None:
+def in_our_time(times: pa.Array | pa.ChunkedArray, column: str, name: str = "") -> None:
     """Raises InputError naming the row of a moment of `times` that nothing logged can carry: before 1970,
     more than a day ahead, or more than ten years from another one.
     """
-    known = pc.drop_null(moments)
+    known = pc.drop_null(times)
     if not len(known):
         return
     edges = pc.min_max(known).as_py()
@@ -208,7 +217,7 @@ def in_our_time(moments: pa.Array | pa.ChunkedArray, column: str, name: str = ""
         moment, what = first, f"lies {apart:,.0f} years before the last, {last:%Y-%m-%d}"
     else:
         return
-    row = pc.index(moments, pa.scalar(moment, moments.type)).as_py()
+    row = pc.index(times, pa.scalar(moment, times.type)).as_py()
     raise InputError(
         f"{_of(name)}row {row + 1}, column '{column}' is {moment:%Y-%m-%d %H:%M}, which {what}; mend the"
         " time, or leave the row out"

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tastemaker.cli.options import HERE, AsJson, Out, Quiet, Seed, Workspace, finish, group
+from tastemaker.cli.options import HERE, AsJson, Out, Quiet, Seed, TimeUnit, Workspace, finish, group
 from tastemaker.cli.output import emit
 from tastemaker.cli.progress import progress
 
@@ -88,6 +88,7 @@ def check(
         Path | None, typer.Option(help="The log of exposures: experiment, unit, arm, timestamp.")
     ] = None,
     seed: Seed = 0,
+    time_unit: TimeUnit = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -111,6 +112,7 @@ def read(
     days: Annotated[
         Path | None, typer.Option(help="One row a unit and day: adds the effect of each day.")
     ] = None,
+    time_unit: TimeUnit = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -134,6 +136,7 @@ def watch(
     ],
     plan: Plan,
     out: Out = Path("watch"),
+    time_unit: TimeUnit = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:

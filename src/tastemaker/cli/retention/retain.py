@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from tastemaker.cli.options import AsJson, Out, Quiet, Seed, finish, group, pairs
+from tastemaker.cli.options import AsJson, Out, Quiet, Seed, TimeUnit, finish, group, pairs
 from tastemaker.cli.progress import progress
 
 app = group(
@@ -58,6 +58,7 @@ def increment(
         list[str] | None, typer.Option(help="An answer column of which 1 is the best answer; repeat.")
     ] = None,
     seed: Seed = 0,
+    time_unit: TimeUnit = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -108,6 +109,7 @@ def mediation(
     day: Annotated[str, typer.Option(help="The column of days.")] = "day",
     alpha: Annotated[float, typer.Option(help="Two-sided error of each test.")] = 0.05,
     seed: Seed = 0,
+    time_unit: TimeUnit = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tastemaker.cli.options import HERE, AsJson, Out, Quiet, Seed, Workspace, finish, group, pairs
+from tastemaker.cli.options import HERE, AsJson, Out, Quiet, Seed, TimeUnit, Workspace, finish, group, pairs
 from tastemaker.cli.output import emit
 from tastemaker.cli.progress import progress
 
@@ -56,6 +56,7 @@ def weigh(
     ] = None,
     column: Columns = None,
     seed: Seed = 0,
+    time_unit: TimeUnit = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -108,6 +109,7 @@ def validate(
     ] = None,
     column: Columns = None,
     seed: Seed = 0,
+    time_unit: TimeUnit = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
+import tastemaker.schema.moments as times
 import tastemaker.schema.values as values
 from tastemaker.arrays import Floats
 from tastemaker.errors import InputError
@@ -156,7 +157,7 @@ def in_order(table: pa.Table, day: str) -> pa.Table:
     complete(cells, day)
     numbers, wrong = values.as_number(cells, day)
     if pa.types.is_temporal(cells.type) or wrong.any():
-        moments, unread = values.as_time(cells, day)
+        moments, unread = times.as_time(cells, day)
         if unread.any():
             parts = values.as_text(cells, day).str.extract_groups(r"^(\D*)(\d+)$").struct.unnest()
             if parts["1"].n_unique() > 1 or parts["2"].null_count():

@@ -10,11 +10,13 @@ import polars as pl
 
 import tastemaker.store.ingest.guesses as guesses
 from tastemaker.errors import InputError
-from tastemaker.schema import kind_named, values
+from tastemaker.schema import kind_named
+from tastemaker.schema.moments import as_time
 from tastemaker.store.ingest.columns import squeezed
 from tastemaker.store.tables import Source
 
 _HEAD = 10_000  # rows that a guess is made from
+_CLEARLY = 1.2  # times as many ids of the catalogue decide between two columns
 _LEVELS = 21  # different values at most that ratings have
 _PROSE = 40  # characters that a text has and a title has not
 _SHORT = 30  # characters that a word of an attribute has at most
@@ -116,20 +118,24 @@ def _events(source: Source, known: pl.Series, times: Mapping[str, pl.Series]) ->
 
 
 def _items(source: Source, columns: list[str], known: pl.Series) -> list[str]:
-    """The columns that item ids could be in, the likeliest first; where ids of people and items are numbers
-    alike, people come first, as they do in the files that everybody knows. Empty where it is not clear.
+    """The columns that item ids could be in, the likeliest first: of those with (nearly) as many cells that
+    are ids of items, the one that holds most of the catalogue; where that is a tie, people come first, as
+    they do in the files that everybody knows. Empty where no column, or more than two, could be it.
     """
-    shares = {}
+    shares, held = {}, {}
     for column in columns:
-        ids = guesses.matched(guesses.ids_of(source, column, _HEAD), known)
+        ids = guesses.matched(guesses.ids_of(source, column), known)
         if not _ratings(ids):
-            shares[column] = guesses.share(ids.is_in(known.implode()))
+            theirs = ids.is_in(known.implode())
+            shares[column], held[column] = guesses.share(theirs), ids.filter(theirs).n_unique()
     fit = [column for column, part in shares.items() if part >= 0.5]
     best = max(fit, key=lambda column: shares[column], default="")
     alike = [column for column in fit if shares[column] > shares[best] - 0.1]
     if len(alike) not in (1, 2):
         return []
-    return [alike[-1], *(column for column in fit if column != alike[-1])]
+    more = held[alike[0]] > _CLEARLY * held[alike[-1]]
+    item = alike[0] if more else alike[-1]
+    return [item, *(column for column in fit if column != item)]
 
 
 def optional_parts(
@@ -204,7 +210,7 @@ def _grouping(source: Source, column: str) -> float:
 def _moments(source: Source, column: str) -> pl.Series | None:
     """The moments in a column that holds nothing else, of the years 1980 to 2100; None for others."""
     try:
-        moments, wrong = values.as_time(source.table.column(column).slice(0, _HEAD), column)
+        moments, wrong = as_time(source.table.column(column).slice(0, _HEAD), column)
     except InputError:
         return None
     read = moments.drop_nulls()

@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import UTC, datetime, timedelta
-from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-import pyarrow as pa
 
-from tastemaker.schema import values
+from tastemaker.schema import moments
 from tastemaker.store.ingest.rows import Rows
 
 MANY_TIES = 0.05  # share of events that tie in time beyond which the order of the file decides nothing
 # neighbours of one moment, and the share of them in order of their ids, that look sorted
 _PAIRS, _SORTED = 20, 0.95
-_EARLY, _LATE = datetime(1990, 1, 1, tzinfo=UTC), timedelta(days=2)
-
-
-def span(times: pl.Series) -> tuple[datetime, datetime] | None:
-    """The first and the last of the moments that are known."""
-    known = times.drop_nulls()
-    return (cast(datetime, known.min()), cast(datetime, known.max())) if len(known) else None
 
 
 def ordered(rows: Rows, frame: pl.DataFrame) -> pl.DataFrame:
@@ -89,7 +79,7 @@ def _describe(rows: Rows, placed: pl.DataFrame, order: str) -> tuple[float, bool
     next_to = (np.diff(users[sort]) == 0) & (np.diff(micros[sort]) == 0)
     inside = np.concatenate([next_to, [False]]) | np.concatenate([[False], next_to])
     tied = float((inside & (micros[sort] > -(2**62))).sum()) / len(events) if timed and len(events) else 0.0
-    times = span(events["timestamp"])
+    times = moments.span(events["timestamp"])
     rows.understood["times"] = {
         "order": order,
         "tied": round(tied, 4),
@@ -172,37 +162,8 @@ def describe_times(rows: Rows, kept: pl.DataFrame) -> None:
         rows.notes.append(
             f"{doubled:,} rows say what another says (person, item, time, kind, value); they were kept"
         )
-    name = rows.names["timestamp"]
-    understood["times"]["unit"] = unit = _unit(rows, name)
-    times = span(kept["timestamp"])
-    if times is not None and (times[0] < _EARLY or times[1] > datetime.now(UTC) + _LATE):
-        rows.notes.append(
-            f"times run from {times[0]:%Y-%m-%d} to {times[1]:%Y-%m-%d}: check the unit of"
-            f" '{name}', which was read as {unit}; --time-unit says otherwise"
-        )
-
-
-def _unit(rows: Rows, name: str) -> str:
-    """How the times of a column are written; a note says so where they may be something else."""
-    column = rows.source.table.column(name)
-    kind = column.type
-    if pa.types.is_temporal(kind):
-        return "dates" if pa.types.is_date(kind) else "timestamps"
-    numbers, wrong = values.as_number(column, name)
-    if rows.settings.time_unit is not None and not wrong.all():
-        return rows.settings.time_unit
-    bare, filled = values.bare_dates(values.series_of(column, name), name), numbers.drop_nulls().to_numpy()
-    if bare is not None and bare.doubtful:
-        other = "days" if bare.written.startswith("seconds") else "seconds"
-        rows.notes.append(
-            f"'{name}' holds numbers from {filled.min():g} to {filled.max():g}, which may be days, years or"
-            f" seconds: they were read as {bare.written}; --time-unit {other} says otherwise"
-        )
-    if bare is not None:
-        return bare.written
-    if len(filled) <= int(wrong.sum()):
-        return values.day_order(values.as_text(column, name)) or "ISO 8601 text"
-    size = float(np.median(np.abs(filled)))
-    units = ((1e11, "seconds"), (1e14, "milliseconds"), (1e17, "microseconds"))
-    unit = next((name for limit, name in units if size < limit), "nanoseconds") + " since 1970"
-    return unit if not wrong.any() else f"{unit}, and ISO 8601 text"
+    times = rows.times
+    assert times is not None
+    understood["times"]["unit"] = rows.settings.time_unit or times.written
+    note = times.note(rows.names["timestamp"])
+    rows.notes += [note] if note else []

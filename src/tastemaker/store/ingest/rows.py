@@ -18,7 +18,7 @@ import tastemaker.store.ingest.columns as cols
 import tastemaker.store.ingest.guesses as guesses
 import tastemaker.store.ingest.layout as layout
 from tastemaker.errors import InputError
-from tastemaker.schema import EventRules, kind_of, values
+from tastemaker.schema import EventRules, kind_of, moments, values
 from tastemaker.store.ingest.words import as_prose, as_words, unescaped
 from tastemaker.store.tables import NOT_UTF8, Refusal, Source
 
@@ -32,7 +32,7 @@ class IngestSettings:
 
     columns: part -> column of the file, instead of a guess; "items.title" names the table too. encoding: of
     text files. positive: the kinds that count as wanted, and no others. scale: lowest and highest rating that
-    can be given. time_unit: of numbers in the times of events, one of `schema.values.TIME_UNITS`.
+    can be given. time_unit: of numbers in the times of events, one of `schema.moments.TIME_UNITS`.
     """
 
     longest_text: int = 200_000
@@ -47,9 +47,7 @@ class IngestSettings:
     def __post_init__(self) -> None:
         if self.longest_text < 1 or self.longest_id < 1:
             raise InputError("longest_text and longest_id must be at least 1")
-        if self.time_unit not in (None, *values.TIME_UNITS):
-            units = ", ".join(values.TIME_UNITS)
-            raise InputError(f"--time-unit {self.time_unit}: there is no such unit; choose from {units}")
+        moments.check_unit(self.time_unit)
         object.__setattr__(self, "positive", tuple(kind_of(kind).name for kind in self.positive))
         if self.scale is not None:
             object.__setattr__(self, "scale", (float(self.scale[0]), float(self.scale[1])))
@@ -161,6 +159,7 @@ class Rows:
         self._add_optional(names)
         self.flags: pl.Series | None = None  # the kinds of rows that columns of yes and no tell
         self.not_given = pl.Series([False] * self.n, dtype=pl.Boolean)  # values that stand for no rating
+        self.times: moments.Times | None = None  # of the last column of times that was read
         self.code = np.zeros(self.n, dtype=np.int64)
         self.reasons: list[tuple[str, str]] = [("", "")]
         self.emptied: list[tuple[str, str, npt.NDArray[np.bool_]]] = []
@@ -268,7 +267,9 @@ class Rows:
                 self.names[part] = column
                 return
         if fit and fit[0].lower() != part and self.settings.column(self.table, part) is None:
-            self.notes.append(f"column '{fit[0]}' was not taken as {part}: most of it cannot be read as one")
+            remedy = f"; {moments.REMEDY}" if part == "timestamp" else ""
+            why = f"most of it cannot be read as one{remedy}"
+            self.notes.append(f"column '{fit[0]}' was not taken as {part}: {why}")
             del self.names[part]
 
     def _others(self, part: str) -> set[str]:
@@ -353,20 +354,20 @@ class Rows:
         unit = self.settings.time_unit if name == "timestamp" else None
 
         def read(column: pa.ChunkedArray, theirs: str) -> tuple[pl.Series, pl.Series]:
-            times, wrong = values.as_time(column, theirs, years, unit)
+            self.times = moments.read(column, theirs, years, unit)
+            wrong = self.times.wrong
             text = values.as_text(column, theirs) if wrong.any() else None
             nothing = text.is_in(list(values.NULL_WORDS)) if text is not None else None
-            return times, wrong if nothing is None else wrong & ~nothing.fill_null(False)
+            return self.times.moments, wrong if nothing is None else wrong & ~nothing.fill_null(False)
 
-        reason = "not a time; write 2026-01-31T12:00:00Z or seconds since 1970"
-        if needed:
-            column = self.column(name)
-            if column is not None:
-                times, wrong = values.as_time(column, self.names[name], years, unit)
-                self.refuse(self.damaged(name), name, NOT_UTF8)
-                self.refuse(wrong, name, reason)
-                return times
-        return self._optional(name, read, pl.Datetime("us", "UTC"), reason)
+        reason = f"not a time; {moments.REMEDY}"
+        column = self.column(name)
+        if column is None or not needed:
+            return self._optional(name, read, pl.Datetime("us", "UTC"), reason)
+        self.times = moments.read(column, self.names[name], years, unit)
+        self.refuse(self.damaged(name), name, NOT_UTF8)
+        self.refuse(self.times.wrong, name, reason)
+        return self.times.moments
 
     def number(self, name: str) -> pl.Series:
         """A column of finite numbers; others are empty."""

@@ -15,7 +15,7 @@ import tastemaker.schema as schema
 import tastemaker.store.ingest.columns as cols
 import tastemaker.store.ingest.guesses as guesses
 from tastemaker.errors import InputError
-from tastemaker.schema import EventRules, kind_named, values
+from tastemaker.schema import EventRules, kind_named, moments, values
 from tastemaker.stats.random import hashed_order
 from tastemaker.store.ingest.guesses import share
 from tastemaker.store.ingest.order import describe_times, ordered, ranks
@@ -119,7 +119,7 @@ def ingest_interactions(
     shares = {} if known is None else _shares(rows, known)
     for part, read in (
         ("position", values.as_whole),
-        ("timestamp", partial(values.as_time, unit=settings.time_unit)),
+        ("timestamp", partial(moments.as_time, unit=settings.time_unit)),
         ("value", values.as_score),
     ):
         rows.settle(part, read)
@@ -187,7 +187,8 @@ def _source(table: pa.Table | Source, name: str) -> Source:
 
 
 def _years(column: pa.ChunkedArray, name: str) -> tuple[pl.Series, pl.Series]:
-    return values.as_time(column, name, years=True)
+    times = moments.read(column, name, years=True)
+    return times.moments, times.wrong
 
 
 def _shares(rows: Rows, known: pl.Series) -> dict[str, float]:
