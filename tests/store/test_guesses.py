@@ -392,6 +392,8 @@ def test_items_of_other_shapes_are_read(
         ("{year}.0", "2011-01-01", "years"),
         ("{year}.5", "2011-07-02", "years"),
         ("{days}", "2017-12-18", "days since 1970"),
+        ('"{days},25"', "2017-12-18", "days since 1970"),
+        ("2017-12-{day:02d}T10:00:00+01:00[Europe/Berlin]", "2017-12-01", "ISO"),
         ("{serial}", "2017-12-18", "spreadsheets"),
         ("{serial}.75", "2017-12-18", "spreadsheets"),
     ],
@@ -400,7 +402,9 @@ def test_times_that_are_years_or_days_of_a_spreadsheet(
     tmp_path: Path, cell: str, first: str, unit: str
 ) -> None:
     rows = (
-        f"{user},i{item}," + cell.format(year=2011 + n % 9, serial=43087 + n, days=17_518 + n) + "\n"
+        f"{user},i{item},"
+        + cell.format(year=2011 + n % 9, serial=43087 + n, days=17_518 + n, day=n % 28 + 1)
+        + "\n"
         for n, (user, item, _, _) in enumerate(EVENTS)
     )
     times = understood(tmp_path, "user_id,item_id,time\n" + "".join(rows))["understood"]["times"]
@@ -437,6 +441,25 @@ def test_seconds_are_not_days_of_a_spreadsheet(
     assert report["understood"]["times"]["first"][:10] == first
     notes = [note for note in report["notes"] if "--time-unit" in note and "may be" in note]
     assert len(notes) == bool(noted) and all(noted in note for note in notes)
+
+
+@pytest.mark.parametrize("mark", ["^", "~", " "])
+def test_cells_parted_by_other_marks_are_read(tmp_path: Path, mark: str) -> None:
+    text = lines("user_id,item_id,time\n", "{user},i{item},{time}").replace(",", mark)
+    assert understood(tmp_path, text)["understood"]["file"]["delimiter"] == mark
+
+
+def test_words_for_nothing_do_not_change_how_times_are_read(tmp_path: Path) -> None:
+    rows = "".join(f"u{n % 6},i{n % N},{'NULL' if n % 4 else 17_518 + n}\n" for n in range(48))
+    report = json.loads(ingest(tmp_path, f"user_id,item_id,day\n{rows}", "--column", "timestamp=day").stdout)
+    said = report["interactions"]
+    assert said["accepted"] == 12 and said["understood"]["times"]["unit"] == "days since 1970"
+    assert said["reasons"][0]["reason"].startswith("empty")
+
+
+def test_lines_that_are_one_quoted_cell_are_named(tmp_path: Path) -> None:
+    text = '"user_id,item_id,time"\n' + lines("", '"{user},i{item},{time}"')
+    assert "one quoted cell" in refusal(ingest(tmp_path, text))
 
 
 def test_seconds_that_all_fall_on_the_first_day_are_named_as_no_times(tmp_path: Path) -> None:

@@ -169,7 +169,8 @@ def read(column: pa.ChunkedArray, name: str, years: bool = False, unit: str | No
         return Times(known, series.is_not_null() & known.is_null(), written)
     if series.dtype == pl.String:
         series = series.str.strip_chars()
-        series = series.set(series == "", None)
+        series = series.set(series.is_in(["", *values.NULL_WORDS]).fill_null(False), None)
+        series = series.str.replace(r"^(-?\d+),(\d+)$", "${1}.${2}")  # a decimal comma
     elif not series.dtype.is_numeric():
         return Times(pl.Series([None] * len(series), dtype=_MOMENT), series.is_not_null(), "no times")
     numbers = series.cast(pl.Float64, strict=False)
@@ -186,7 +187,10 @@ def read(column: pa.ChunkedArray, name: str, years: bool = False, unit: str | No
     if years:
         is_year = (numbers.is_between(1000, 2999) & (numbers == numbers.floor())).fill_null(False)
         times = _years(numbers.set(~is_year, None)).zip_with(is_year, times)
-    how = _counted(numbers) if counted else day_order(series, unit) or "ISO 8601 text"
+    if counted or series.dtype != pl.String:
+        how = _counted(numbers) if counted else "no times"
+    else:
+        how = day_order(series, unit) or "ISO 8601 text"
     how += ", and ISO 8601 text" if 0 < counted < filled else ""
     return Times(times, series.is_not_null() & times.is_null(), how, numbers=numbers if counted else None)
 
@@ -268,7 +272,10 @@ def _years(numbers: pl.Series) -> pl.Series:
     """The moments of years; of 2019.5 the middle of 2019."""
     whole = numbers.floor()
     year = whole.set(~whole.is_between(1, 9998).fill_null(False), None).cast(pl.Int32, strict=False)
-    start, end = (pl.select(pl.datetime(y, 1, 1, time_zone="UTC")).to_series() for y in (year, year + 1))
+    start, end = (
+        pl.DataFrame({"y": y}).select(pl.datetime("y", 1, 1, time_zone="UTC")).to_series()
+        for y in (year, year + 1)
+    )
     part = ((end - start).dt.total_microseconds() * (numbers - whole)).round().cast(pl.Int64, strict=False)
     return (start + part.cast(pl.Duration("us"))).cast(_MOMENT)
 
@@ -343,6 +350,7 @@ def _iso(written: pl.Series, order: str | None = None) -> pl.Series:
         .str.replace(r"^(\d{4}-\d\d)$", "${1}-01")
         .str.replace(r"[zZ]$", "+00:00")
         .str.replace(r" (UTC|GMT)$", "+00:00")
+        .str.replace(r"\[\w+(/[\w/+-]+)?\]$", "")  # the zone's name, as Java writes it behind its offset
     )
     made = pl.Series([None] * len(text), dtype=pl.Datetime("us", "UTC"))
     for pattern in (*_FORMATS, *_ZONED):

@@ -13,7 +13,7 @@ from tastemaker.errors import InputError
 
 MOST_COLUMNS = 4096
 _LONGEST_HEADER = 1 << 20
-_DELIMITERS = ",\t;|"
+_DELIMITERS = ",\t;|^~"
 _DOUBLE = b"\x1f"  # stands for "::", which MovieLens and its like write between cells
 _NAME = re.compile(rb"[A-Za-z][\w .:-]{0,40}")
 _FEW = 8  # columns of a table that is no matrix
@@ -131,4 +131,5 @@ def _delimiter(header: str, sample: list[str]) -> str:
         same = sum(row.count(one) == count for row in sample) / max(1, len(sample))
         return count > 0 and (same >= 0.5 or not sample), count, same
 
-    return max(_DELIMITERS + _DOUBLE.decode(), key=fits)
+    best = max(_DELIMITERS + _DOUBLE.decode(), key=fits)
+    return " " if not fits(best)[0] and fits(" ")[0] else best

@@ -144,6 +144,8 @@ def shape(source: Source, known: pl.Series | None) -> str:
     numbered = names == [str(place) for place in range(1, len(names) + 1)]
     if len(names) < _FEW and headless(names) and not numbered:
         return headless(names)
+    if len(names) == 1 and any(mark in names[0] for mark in ",;\t|"):
+        return "; each of its lines is one quoted cell: write it again without quotes around whole lines"
     if known is not None:
         items = sum(pl.Series(names, dtype=pl.String).is_in(known.implode()))
         if items >= max(2, len(names) / 2):

@@ -355,19 +355,16 @@ class Rows:
 
         def read(column: pa.ChunkedArray, theirs: str) -> tuple[pl.Series, pl.Series]:
             self.times = moments.read(column, theirs, years, unit)
-            wrong = self.times.wrong
-            text = values.as_text(column, theirs) if wrong.any() else None
-            nothing = text.is_in(list(values.NULL_WORDS)) if text is not None else None
-            return self.times.moments, wrong if nothing is None else wrong & ~nothing.fill_null(False)
+            return self.times.moments, self.times.wrong
 
         reason = f"not a time; {moments.REMEDY}"
         column = self.column(name)
         if column is None or not needed:
             return self._optional(name, read, pl.Datetime("us", "UTC"), reason)
-        self.times = moments.read(column, self.names[name], years, unit)
+        times, wrong = read(column, self.names[name])
         self.refuse(self.damaged(name), name, NOT_UTF8)
-        self.refuse(self.times.wrong, name, reason)
-        return self.times.moments
+        self.refuse(wrong, name, reason)
+        return times
 
     def number(self, name: str) -> pl.Series:
         """A column of finite numbers; others are empty."""
