@@ -151,6 +151,26 @@ def test_codewords_keep_their_neighbours():
         extend(model, tokenizer, (8, 3), codewords=[words[:7], words[:3]])
 
 
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_base_begins_at_the_loss_of_a_guess_over_codes(tied, table):
+    """Its rows and its last norm as large beside each other as those of SmolLM2: text spreads logits by 7."""
+    model, tokenizer = _pretrained(tied=tied)
+    model.model.norm.weight.data.fill_(1.8)
+    for part in _matrices(model).values():
+        part.weight.data.mul_(0.7 / part.weight.std()).add_(0.3)
+    draws = np.random.default_rng(0)
+    words = [draws.standard_normal((64, 24)), 0.5 * draws.standard_normal((16, 24))]
+    vocabulary = extend(model, tokenizer, (64, 16), codewords=words)
+    people = draws.integers([64, 16], size=(32, 6, 2))
+    rows = [[0, *vocabulary.sid_tokens(items).ravel().tolist()] for items in people]
+    settings = Settings(stage="sft", steps=1, batch_rows=32, learning_rate=1e-9, log_every=1)
+    first = next(train(model, vocabulary, table(rows), settings))
+    assert (np.array(first.level_losses) <= np.log([64, 16]) + 0.3).all(), first.level_losses
+    given = model.get_input_embeddings().weight[vocabulary.sid_slice(0)].detach().numpy()
+    distances = [np.linalg.norm(one[:, None] - one, axis=2).ravel() for one in (given, words[0])]
+    assert np.corrcoef(distances)[0, 1] > 0.9  # the geometry of the codewords is kept
+
+
 def test_shifted_ids_and_second_extensions_are_refused():
     model, tokenizer = _pretrained()
     vocabulary = extend(model, tokenizer, (4, 2))

@@ -16,23 +16,25 @@ from tastemaker.lm.vocabulary import SPECIALS, Vocabulary
 from tastemaker.stats.random import generator
 
 NOISE = 0.1  # of the old rows' standard deviation
-
+LOUDEST = 0.5  # standard deviation of the first logits of codes: about an eighth of a nat above a guess
 SPREAD = 3.0  # rows that start as strong as they end up: 3 did better than 1 on the Beauty validation part
+
+Rows = npt.NDArray[np.floating[Any]]
 
 
 def extend(
     model: Any,
     tokenizer: Any,
     sizes: Sequence[int],
-    codewords: Sequence[npt.NDArray[np.floating[Any]]] | None = None,
+    codewords: Sequence[Rows] | None = None,
     seed: int = 0,
 ) -> Vocabulary:
     """Append `<sid_l_c>` level by level, then specials, to `model` and `tokenizer` in place.
 
     New rows start at the mean old row plus noise of a tenth of the old standard deviation; with `codewords`,
-    one (K_l, d_l) array a level, SID rows start at the mean plus the codewords projected at random to the
-    same spread. Both matrices are extended when they are not tied. bos, eos and pad stay on the rows that the
-    base already has.
+    one (K_l, D) array a level, SID rows start at the mean plus the rotated codewords, as far out as the first
+    loss of a guess allows (rows as long as those of text made it 20 nats above that). Both matrices are
+    extended when they are not tied. bos, eos and pad stay on the rows that the base already has.
 
     Raises
     ------
@@ -76,11 +78,7 @@ def shorten(model: Any, layers: int) -> None:
 
 @torch.no_grad()
 def _initialise(
-    model: Any,
-    vocabulary: Vocabulary,
-    old: int,
-    codewords: Sequence[npt.NDArray[np.floating[Any]]] | None,
-    seed: int,
+    model: Any, vocabulary: Vocabulary, old: int, codewords: Sequence[Rows] | None, seed: int
 ) -> None:
     matrices = {"input": model.get_input_embeddings().weight, "output": model.get_output_embeddings().weight}
     if matrices["output"] is matrices["input"]:
@@ -91,34 +89,39 @@ def _initialise(
         draws = generator(seed, "new rows", name)
         noise = draws.standard_normal((matrix.shape[0] - old, matrix.shape[1]), dtype=np.float32)
         rows = torch.from_numpy(noise).to(matrix.device) * (NOISE * spread)
-        for level, words in enumerate(codewords or []):
-            place = vocabulary.sid_slice(level)
-            projected = torch.from_numpy(_project(words, vocabulary, level, mean, seed)).to(matrix.device)
-            rows[place.start - old : place.stop - old] = projected * spread
+        for level, words in enumerate(codeword_rows(codewords, len(mean), seed) if codewords else []):
+            place, size = vocabulary.sid_slice(level), vocabulary.sizes[level]
+            if len(words) != size:
+                raise ModelError(
+                    f"codewords of level {level + 1}: {len(words)} rows, the vocabulary has {size} codes"
+                )
+            centred = torch.from_numpy(words - words.mean(0)).to(rows)
+            rows[place.start - old : place.stop - old] = centred * spread
         matrix[old:] = (mean + rows).to(matrix.dtype)
+    if codewords:
+        _quieten(model, vocabulary, seed)
 
 
-def _project(
-    words: npt.NDArray[np.floating[Any]], vocabulary: Vocabulary, level: int, mean: torch.Tensor, seed: int
-) -> npt.NDArray[np.float32]:
-    """Codewords (K_l, d_l) through a random matrix to (K_l, width), each column standardised; the same for
-    both matrices.
+def _quieten(model: Any, vocabulary: Vocabulary, seed: int) -> None:
+    """Draw the output rows of each level's codes together until their logits spread by `LOUDEST`, on random
+    sequences of codes and text: the first loss is then that of a guess, and near codes are still near.
     """
-    if len(words) != vocabulary.sizes[level]:
-        raise ModelError(
-            f"codewords of level {level + 1}: {len(words)} rows, the vocabulary has {vocabulary.sizes[level]}"
-            " codes there"
-        )
-    matrix = generator(seed, "codeword projection").standard_normal((words.shape[1], mean.shape[0]))
-    projected = (words - words.mean(0)) @ matrix
-    result: npt.NDArray[np.float32] = (projected / np.maximum(projected.std(0), 1e-12)).astype(np.float32)
-    return result
+    draws, people, sizes = generator(seed, "probe"), (16, 8), (*vocabulary.sizes, *[vocabulary.base_size] * 4)
+    starts = (*vocabulary.sid_starts[: vocabulary.levels], *[0] * 4)
+    items = [begin + draws.integers(size, size=people) for begin, size in zip(starts, sizes, strict=True)]
+    weight = model.get_output_embeddings().weight
+    probe = torch.from_numpy(np.stack(items, axis=2).reshape(people[0], -1)).to(weight.device)
+    for _ in range(3):  # where matrices are tied, quieter rows are read otherwise too
+        hidden = model.base_model(input_ids=probe, use_cache=False).last_hidden_state.flatten(0, 1)
+        for level in range(vocabulary.levels):
+            rows = weight[vocabulary.sid_slice(level)]
+            mean = rows.mean(0)
+            loud = float((hidden @ (rows - mean).T).float().std(1, correction=0).mean())
+            rows.sub_(mean).mul_(min(1.0, LOUDEST / max(loud, 1e-12))).add_(mean)
 
 
 @torch.no_grad()
-def place_codewords(
-    model: Any, vocabulary: Vocabulary, codewords: Sequence[npt.NDArray[np.floating[Any]]], seed: int
-) -> None:
+def place_codewords(model: Any, vocabulary: Vocabulary, codewords: Sequence[Rows], seed: int) -> None:
     """Start the Semantic-ID rows of a model with random weights at their codewords, so that near codes start
     near.
 
@@ -132,9 +135,7 @@ def place_codewords(
         matrix[place] = 0.1 * matrix[place] + torch.from_numpy(rows * scale).to(matrix)
 
 
-def codeword_rows(
-    codewords: Sequence[npt.NDArray[np.floating[Any]]], width: int, seed: int
-) -> list[npt.NDArray[np.float64]]:
+def codeword_rows(codewords: Sequence[Rows], width: int, seed: int) -> list[npt.NDArray[np.float64]]:
     """The codewords (K_l, D) of all levels rotated into (K_l, width), their principal directions where D is
     larger, with one scale for all: the root mean square of level 1 is 1.
     """
