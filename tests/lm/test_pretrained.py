@@ -17,7 +17,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 
 from tastemaker.errors import ModelError
 from tastemaker.lm import base
-from tastemaker.lm.extend import extend
+from tastemaker.lm.extend import extend, shorten
 from tastemaker.lm.train import Settings, train
 from tastemaker.lm.trim import count_tokens, trim
 
@@ -169,6 +169,26 @@ def test_a_base_begins_at_the_loss_of_a_guess_over_codes(tied, table):
     given = model.get_input_embeddings().weight[vocabulary.sid_slice(0)].detach().numpy()
     distances = [np.linalg.norm(one[:, None] - one, axis=2).ravel() for one in (given, words[0])]
     assert np.corrcoef(distances)[0, 1] > 0.9  # the geometry of the codewords is kept
+
+
+@pytest.mark.parametrize("family", ["Llama", "Gemma"])  # Gemma's norm has a gain of one more than its weight
+def test_what_is_left_of_a_base_speaks_as_loud_as_the_whole(family):
+    torch.manual_seed(0)
+    config = getattr(hf, f"{family}Config")(
+        vocab_size=200, hidden_size=32, intermediate_size=32, num_hidden_layers=3, num_attention_heads=2,
+        num_key_value_heads=2, head_dim=16, initializer_range=0.2, tie_word_embeddings=True,
+    )  # fmt: skip
+    model = getattr(hf, f"{family}ForCausalLM")(config).eval()
+    model.get_input_embeddings().weight.data[:, 0] *= 10  # what the later layers turn away from
+    texts = torch.randint(200, (16, 48))
+
+    def spread():
+        with torch.no_grad():
+            return float(model(texts).logits.std(-1).mean())
+
+    before = spread()
+    shorten(model, 1)
+    assert len(model.model.layers) == 1 and spread() == pytest.approx(before, rel=0.1)
 
 
 def test_shifted_ids_and_second_extensions_are_refused():

@@ -46,8 +46,7 @@ def extend(
     aliases = tuple((name, int(row)) for name, row in rows.items() if row is not None)
     vocabulary = Vocabulary(len(tokenizer), tuple(map(int, sizes)), SPECIALS, "tokenizer", aliases)
     names = vocabulary.added()
-    taken = sorted(set(names) & set(tokenizer.get_vocab()))
-    if taken:
+    if taken := sorted(set(names) & set(tokenizer.get_vocab())):
         raise ModelError(
             f"the tokenizer already has '{taken[0]}'; start from the model as it was before extension"
         )
@@ -119,8 +118,7 @@ def _initialise(
         matrix[old:] = (mean + rows).to(matrix.dtype)
     weight, levels = model.get_output_embeddings().weight, range(vocabulary.levels if codewords else 0)
     spans = [*pairwise(vocabulary.sid_starts), *[(0, old)] * 4]  # an item: its codes and some text
-    for rows in [weight[vocabulary.sid_slice(level)] for level in levels] * 3:
-        # Where matrices are tied, quieter rows are read otherwise too.
+    for rows in [weight[vocabulary.sid_slice(level)] for level in levels] * 3:  # tied, they are read so too
         mean, quieter = rows.mean(0), min(1.0, LOUDEST / _loudness(model, spans, rows))
         rows.sub_(mean).mul_(quieter).add_(mean)
 

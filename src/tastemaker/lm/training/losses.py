@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,18 +84,16 @@ def batch_loss(
     hidden = model.base_model(input_ids=batch.inputs, use_cache=False).last_hidden_state
     hidden = hidden.reshape(-1, hidden.shape[-1]).index_select(0, batch.positions)
     weight = head_weight(model)
-    levels = (
-        torch.bucketize(
-            batch.targets, torch.tensor(vocabulary.sid_starts, device=batch.targets.device), right=True
-        )
-        - 1
-    )
-    levels = torch.where((levels >= 0) & (levels < vocabulary.levels), levels, vocabulary.levels)
+    starts = torch.tensor(vocabulary.sid_starts, device=batch.targets.device)
+    levels = torch.bucketize(batch.targets, starts, right=True) - 1  # -1 and L are no level: both the last
+    levels = levels.remainder(vocabulary.levels + 1)
+    begin, *_, end = vocabulary.sid_starts
+    heads = torch.split(weight[begin:end], [*vocabulary.sizes])
     if settings.stage == "cpt":
         order = torch.arange(len(levels), device=levels.device)
         parts = _cross_entropy(hidden, weight, batch.targets)
     else:
-        order, parts = _by_level(hidden, weight, vocabulary, batch, levels, siblings)
+        order, parts = _by_level(hidden, heads, vocabulary, batch, levels, siblings)
     weighted = parts * batch.weights[order]
     zeros, where = weighted.new_zeros(vocabulary.levels + 1, dtype=torch.float64), levels[order]
     totals = zeros.index_add(0, where, weighted.detach().double())
@@ -104,7 +102,6 @@ def batch_loss(
     if siblings is not None and settings.dense:
         assert batch.parents is not None
         begun = torch.nonzero(levels == 0).squeeze(1)
-        heads = [weight[vocabulary.sid_slice(level)] for level in range(vocabulary.levels)]
         logits = at_least_float32(hidden[begun] @ leaf_vectors(siblings.leaf_codes, heads).T)
         dense = F.cross_entropy(logits, batch.parents[begun, 1], reduction="none") * batch.weights[begun]
         loss = loss + settings.dense * dense.sum()
@@ -166,7 +163,7 @@ class TokenTask:
 
 def _by_level(
     hidden: torch.Tensor,
-    weight: torch.Tensor,
+    heads: Sequence[torch.Tensor],
     vocabulary: Vocabulary,
     batch: MicroBatch,
     levels: torch.Tensor,
@@ -174,18 +171,17 @@ def _by_level(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """(positions, losses) with the targets grouped by level; each group meets its own slice of the head."""
     places, losses = [], []
-    for level in range(vocabulary.levels):
-        rows = vocabulary.sid_slice(level)
+    for level, head in enumerate(heads):
         place = torch.nonzero(levels == level).squeeze(1)
         if len(place):
             places.append(place)
-            some, codes = hidden.index_select(0, place), batch.targets[place] - rows.start
+            some, codes = hidden.index_select(0, place), batch.targets[place] - vocabulary.sid_starts[level]
             if siblings is None:
-                losses.append(_cross_entropy(some, weight[rows], codes))
+                losses.append(_cross_entropy(some, head, codes))
             else:
                 assert batch.parents is not None
                 above = batch.parents[place, 0]
-                losses.append(siblings.losses(some, weight[rows], level, codes, above))
+                losses.append(siblings.losses(some, head, level, codes, above))
     return torch.cat(places), torch.cat(losses)
 
 
