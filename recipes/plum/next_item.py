@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 
 from recipes.common import DATA, command, parser, read_arguments, save_figure, show_table, whole_numbers
 from tastemaker.cli.progress import progress
+from tastemaker.errors import InputError
 from tastemaker.flows.evaluation.evaluate import ALONE, BASELINES, OURS, SASREC, evaluate_workspace
 from tastemaker.flows.evaluation.sections import SIMPLE
 from tastemaker.flows.ingest import ingest_files
@@ -45,7 +46,7 @@ def run_seed(folder: Path, data: Path, dials: Mapping[str, Any], baselines: Sequ
         Workspace.create(folder, dials)
     workspace = Workspace.open(folder)
     if not workspace.has_tables():
-        ingest_files(folder, data / "items.parquet", data / "interactions.parquet")
+        ingest_files(folder, *tables(data))
     with progress() as report:
         run_stages(folder, report, until="memory")
         mark = Pipeline(workspace, report).fingerprint("memory")
@@ -57,6 +58,19 @@ def run_seed(folder: Path, data: Path, dials: Mapping[str, Any], baselines: Sequ
             ranks = read_arrays(run / "ranks.safetensors")
             write_arrays(done, {stem(name): own for name, own in ranks.items() if name in names})
     return dict(read_arrays(done))
+
+
+def tables(data: Path) -> tuple[Path, Path]:
+    """Items and interactions of a folder: two Parquet files, or RecBole's atomic files. Raises InputError
+    where there are neither.
+    """
+    found = (data / "items.parquet", data / "interactions.parquet")
+    if not found[0].exists():
+        found = (data / f"{data.name}.item", data / f"{data.name}.inter")
+    for path in found:
+        if not path.exists():
+            raise InputError(f"{data}: holds neither items.parquet nor {data.name}.item with interactions")
+    return found
 
 
 def summarise(seeds: Sequence[Ranks]) -> tuple[list[dict[str, Any]], str]:
@@ -134,8 +148,12 @@ def main() -> None:
     found.add_argument(
         "--data",
         default="beauty",
-        help="beauty, office, or a folder with items.parquet and interactions.parquet",
+        help=(
+            "beauty, office, or a folder with items.parquet and interactions.parquet, or with RecBole's"
+            " NAME.item and NAME.inter"
+        ),
     )
+    found.add_argument("--split", default="leave_one_out", choices=("leave_one_out", "time"))
     found.add_argument("--seeds", type=whole_numbers, default=[0, 1, 2])
     found.add_argument(
         "--controls",
@@ -145,17 +163,19 @@ def main() -> None:
     )
     arguments = read_arguments(found, "next_item")
     arguments.out = arguments.out / Path(arguments.data).name
+    if arguments.split != "leave_one_out":
+        arguments.out = arguments.out.with_name(f"{arguments.out.name}-{arguments.split}")
     arguments.out.mkdir(parents=True, exist_ok=True)
     name, dials = SETS.get(arguments.data, (arguments.data, {}))
     data = DATA / name if arguments.data in SETS else Path(name)
     baselines = [one for one in BASELINES if one != "sasrec" or not arguments.quick]
     seeds = [arguments.seed] if arguments.quick else arguments.seeds
-    title = f"{data.name}, seeds {', '.join(map(str, seeds))}" + (
+    title = f"{data.name}, split by {arguments.split}, seeds {', '.join(map(str, seeds))}" + (
         " (quick: inconclusive)" if arguments.quick else ""
     )
     runs = []
     for place, seed in enumerate(seeds):
-        own = {"seed": seed, "text_view": "tfidf", "threads": 1} | dials
+        own = {"seed": seed, "text_view": "tfidf", "threads": 1, "split": arguments.split} | dials
         asked = baselines if arguments.controls == "all" or not place else []
         runs.append(run_seed(arguments.out / f"seed-{seed}", data, own, asked))
     rows, words = summarise(runs)

@@ -614,11 +614,27 @@ def test_mostly_refused_and_switching_back(shop: Path) -> None:
 
 
 def test_recbole_files(shop: Path) -> None:
-    items = "item_id:token\ttitle:token_seq\tclass:token_seq\ni1\tA Thing\tx y\n"
+    items = (
+        "item_id:token\ttitle:token_seq\tclass:token_seq\tabout:token_seq\n"
+        "i1\tA Thing  Again\tx y\tWhat it is\n"
+    )
     log = "user_id:token\titem_id:token\trating:float\ttimestamp:float\nu\ti1\t4.0\t1600000000.0\n"
-    result = taken(shop, log, items, suffix=".inter", items_suffix=".item", columns={"attributes": "class"})
+    result = taken(
+        shop,
+        log,
+        items,
+        suffix=".inter",
+        items_suffix=".item",
+        columns={"attributes": "class", "text": "about"},
+    )
     assert result["interactions"]["accepted"] == 1 and kinds_of(result)["wanted"] == {"rating": 1}
-    assert Workspace.open(shop).table("items")["attributes"].to_pylist() == [["x", "y"]]
+    (item,) = Workspace.open(shop).table("items").to_pylist()
+    assert (item["title"], item["text"], item["attributes"]) == ("A Thing  Again", "What it is", ["x", "y"])
+
+
+def test_a_title_is_one_line(shop: Path) -> None:
+    taken(shop, log_of([("u", "i1", 1)], "user", "item", "ts"), 'item_id,title\ni1,"A\n  Thing"\n')
+    assert Workspace.open(shop).table("items")["title"].to_pylist() == ["A Thing"]
 
 
 def test_too_many_items_end_early(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 
 import tastemaker.store.ingest.columns as cols
 import tastemaker.store.ingest.guesses as guesses
@@ -301,6 +302,10 @@ class Rows:
         longest = self.settings.longest_text
 
         def read(column: pa.ChunkedArray, theirs: str) -> tuple[pl.Series, pl.Series]:
+            if self.source.about.get("format") == "csv" and pa.types.is_list(column.type):
+                column = pc.binary_join(
+                    column.cast(pa.list_(pa.string())), " "
+                )  # words of RecBole's `token_seq`, split at blanks
             text = values.as_text(column, theirs)
             text = self._unescaped(text if joint is None else as_prose(text, joint), theirs)
             return text, text.is_in(list(values.NULL_WORDS))

@@ -55,7 +55,7 @@ def ingest_items(
     frame = pl.DataFrame(
         {
             "item_id": ids,
-            "title": rows.text("title"),
+            "title": rows.text("title").str.replace_all(r"\s*[\r\n\t]\s*", " "),
             "text": merged(rows.text("text", "\n"), rows.text("description", "\n")),
             "creator": rows.text("creator", ", "),
             "attributes": rows.words("attributes"),
