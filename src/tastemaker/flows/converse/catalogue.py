@@ -46,7 +46,7 @@ def build_catalogue(workspace: Workspace, data: Data) -> Catalogue:
     creators = items["creator"].to_pylist()
     columns |= _derived(creators, columns, data)
     columns = {name: column for name, column in columns.items() if _askable(column)}
-    if not set(columns) - {"popularity", "decade"} and (topics := _topics(data)) is not None:
+    if not set(columns) - {"popularity", "decade", "year"} and (topics := _topics(data)) is not None:
         columns["topic"] = topics  # titles and texts are all there is
     if not set(columns) - {"popularity"}:
         raise InputError(
@@ -136,8 +136,8 @@ def _column(values: list[list[str] | None]) -> tuple[Value, ...]:
 def _derived(
     creators: list[str | None], columns: dict[str, tuple[Value, ...]], data: Data
 ) -> dict[str, tuple[Value, ...]]:
-    """The creator unless another field says the same; how well known an item is; the decade it appeared
-    in.
+    """The creator unless another field says the same; how well known an item is; the decade and the
+    year it appeared in.
     """
     derived: dict[str, tuple[Value, ...]] = {}
     if any(creators) and tuple(creators) not in columns.values():
@@ -152,6 +152,7 @@ def _derived(
     times = data.items["created_at"].to_pylist()
     if any(times) and not {"year", "decade"} & set(columns):
         derived["decade"] = tuple(f"{time.year // 10 * 10}s" if time else None for time in times)
+        derived["year"] = tuple(float(time.year) if time else None for time in times)
     return derived
 
 

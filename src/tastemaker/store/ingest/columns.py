@@ -68,8 +68,16 @@ ITEM_NAMES: Mapping[str, tuple[str, ...]] = {
         "published_at",
         "published",
         "publication_date",
+        "publish_date",
         "date",
         "year",
+        "release_year",
+        "publication_year",
+        "publish_year",
+        "year_published",
+        "year_released",
+        "year_of_publication",
+        "year_of_release",
     ),
 }
 _TIMES = (
