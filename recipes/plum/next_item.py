@@ -57,7 +57,8 @@ def run_seed(folder: Path, data: Path, dials: Mapping[str, Any], baselines: Sequ
             names = {one["name"] for one in metrics["methods"]}
             ranks = read_arrays(run / "ranks.safetensors")
             write_arrays(done, {stem(name): own for name, own in ranks.items() if name in names})
-    return dict(read_arrays(done))
+    ranks = dict(read_arrays(done))
+    return {ALONE: ranks[OURS]} | ranks  # with a memory of weight 0 the model alone is the system
 
 
 def tables(data: Path) -> tuple[Path, Path]:

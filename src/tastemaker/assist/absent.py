@@ -41,6 +41,23 @@ _TURNS = frozenset(_FORMS["turns"].split())  # "actually", "honestly": how a thi
 _FOREIGN = frozenset(_FORMS["foreign"].split())  # small words of other tongues
 _SMALL = (chat() - frozenset(_FORMS["kinds"].split())) | _GENERIC
 _COUNTS = frozenset((*DIGITS, *TENS, "hundred", "thousand"))
+_REFUSING = re.compile(
+    r"\b(?:no|nothing|none|without|except|excluding|hate|dislike|avoid|(?:can'?t|cannot) (?:stand|bear)"
+    r"|(?:don'?t|do not|doesn'?t) (?:want|like|need|care for|show me|give me)|(?:sick|tired) of|fed up with"
+    r"|allergic to|leave out|anything but|not(?="
+    r" (?:with|about|by|from|starring|featuring|any)\b))\s+(?:(?:with|by"
+    r"|about|from|of|for|starring|featuring|containing|involving|to do with|(?:that|which)"
+    r" (?:has|have|is|are)"
+    r"|any|an?|the|more|those|these|anything|something|films?|movies?|songs?|tunes?|books?|things?)\s+)*",
+    re.IGNORECASE,
+)
+_IDIOM = re.compile(
+    r"\b(?:no"
+    r" (?:idea|problem|worries|thanks?|matter|preferences?|way|need|hurry|rush|clue|doubt|wonder|luck|thank"
+    r" you)|nothing (?:else|special|fits?|in particular))\b",
+    re.IGNORECASE,
+)
+_NEXT = re.compile(r",?\s*(?:or|nor|and)\s+(?:(?:any|an?|the|with|by|about|from)\s+)*", re.IGNORECASE)
 TERSE = 6  # words up to which a message without a verb of asking is itself what is asked for
 LONGEST = 6  # words of what is said to be absent
 MOST = 3  # things said to be absent in one answer
@@ -56,13 +73,35 @@ def absent(left: str, shelf: Shelf, named: Sequence[str], terse: bool) -> tuple[
     for start, said in _asked(left, terse):
         known = any(fold(name) in fold(said) or fold(said) in fold(name) for name in named)
         known = known or _holds(fold(said), values) or all(map(counted, fold(said).split()))
-        if not known and not _somewhere(said, shelf):
+        if not known and not somewhere(said, shelf):
             spots.setdefault(start, safe(said)[:80])
     keys = any(len(set(known.values) & set("ABCDEFG")) > 1 for known in shelf.catalogue.fields.values())
     for hit in _KEY.finditer(left) if keys else ():
         if fold(hit[1]) not in values:
             spots.setdefault(hit.start(1), hit[1])
     return tuple(dict.fromkeys(said for _, said in sorted(spots.items()) if said))[:MOST]
+
+
+def refused(left: str, named: Sequence[str]) -> tuple[dict[str, None], tuple[str, ...]]:
+    """What words that nothing read turn down ("nothing with zombies or vampires"), and the clauses that say
+    so.
+    named: as in `absent`.
+    """
+    things, clauses = dict[str, None](), list[str]()
+    for hit in _REFUSING.finditer(left):
+        start = end = hit.end()
+        while not _IDIOM.match(left, hit.start()) and (run := next(_phrase(left, start), None)):
+            at, said = run
+            if at - start > 1 or any(fold(name) in fold(said) or fold(said) in fold(name) for name in named):
+                break
+            things[said], end = None, at + len(said)
+            onward = _NEXT.match(left, end)
+            if onward is None:
+                break
+            start = onward.end()
+        if end > hit.end():
+            clauses.append(left[hit.start() : end])
+    return things, tuple(clauses)
 
 
 def not_here(words: Sequence[str]) -> str:
@@ -144,14 +183,13 @@ def _phrase(left: str, start: int) -> Iterator[tuple[int, str]]:
         yield begin, left[begin:end]
 
 
-def _somewhere(said: str, shelf: Shelf) -> bool:
-    """Whether one item has all telling words of it, in any form, in its title, maker or text."""
-    words = [word for word in fold(said).split() if word not in ENGLISH_STOP_WORDS and word not in _SMALL]
-    if not words or not any(len(word) > 2 for word in words):
-        return True
-    holds = None
-    for word in words:
-        forms = {word, word.rstrip("s"), f"{word}s", word.removesuffix("es"), word.removesuffix("ing")}
-        rows = shelf.lexical.search([" ".join(forms)])[0] > 0
-        holds = rows if holds is None else holds & rows
-    return bool(holds is not None and holds.any())
+def somewhere(said: str, shelf: Shelf) -> bool:
+    """Whether an item has all telling words of it in its title, maker or text; so words that tell nothing."""
+    words = telling_words(said)
+    return not words or bool(shelf.saying(words).any())
+
+
+def telling_words(said: str) -> tuple[str, ...]:
+    """The words that tell something; none where all of them are of a letter or two."""
+    words = tuple(w for w in fold(said).split() if w not in ENGLISH_STOP_WORDS and w not in _SMALL)
+    return words if any(len(word) > 2 for word in words) else ()

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from tastemaker.assist.absent import telling_words
 from tastemaker.assist.gate import Gate
 from tastemaker.assist.parts import Explanation, Item, NothingFits, Understood
 from tastemaker.assist.ranking import Evidence, Ranker, free
@@ -28,7 +29,7 @@ from tastemaker.serving.query import Evidence as Reason
 POOL = 12  # places of the ranking that a list is drawn from
 SHOWN = 3  # items of an answer
 CLOSEST = 3
-LIKE, END = "like:", "first:"  # before the names of chips that are no constraints
+LIKE, END, WITHOUT = "like:", "first:", "without:"  # before the names of chips that are no constraints
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 
 
@@ -150,9 +151,17 @@ class Desk:
             self._past = user, *self.people.history(user)
         return self._past[1:]
 
+    @property
+    def holds(self) -> npt.NDArray[np.bool_]:
+        """(N,) which items meet every demand and have no word that was turned down."""
+        holds = self.shelf.adherence(self.state.active).holds
+        for said in self.state.without:
+            holds = holds & ~self.shelf.saying(telling_words(said))
+        return holds
+
     def fitting(self, again: bool = False) -> Rows:
         """Rows that meet every demand and were not shown yet, or `again` all that meet them."""
-        holds = self.shelf.adherence(self.state.active).holds
+        holds = self.holds
         _, unwanted = self.history()
         barred = frozenset(self.state.disliked) | unwanted | (frozenset() if again else self.state.barred)
         keep = np.zeros(len(self.shelf), bool)
@@ -222,7 +231,12 @@ class Desk:
             {"name": name, "label": words, "kind": "prefer", "field": ""}
             for name, words in {**likes, **ends}.items()
         )
-        return Understood(chips, self.shelf.fits(state.active) if demands(state.active) else None)
+        chips += tuple(
+            {"name": f"{WITHOUT}{said}", "label": f"without ‘{said}’", "kind": "must_not", "field": ""}
+            for said in state.without
+        )
+        asked = demands(state.active) or state.without
+        return Understood(chips, int(self.holds.sum()) if asked else None)
 
     def items(self, choice: Choice, closest: bool = False) -> list[tuple[Item, list[Explanation]]]:
         """A list as parts, each with why, logged as offered; from here on they are what was shown."""

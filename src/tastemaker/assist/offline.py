@@ -8,12 +8,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from tastemaker.assist.absent import not_here
+from tastemaker.assist.absent import not_here, telling_words
 from tastemaker.assist.desk import POOL, SHOWN, Choice, Desk, Rows, said
 from tastemaker.assist.parts import Notice, Part, Question, Text
 from tastemaker.assist.ranking import telling
 from tastemaker.assist.state import State, label
-from tastemaker.assist.understand import Understanding, guesses, understand
+from tastemaker.assist.understand import Understanding, guesses, sought, understand
+from tastemaker.converse.claims import safe
 from tastemaker.converse.constraints import Clause
 from tastemaker.converse.reading.numbers import ranged
 from tastemaker.converse.reading.together import distinct
@@ -43,7 +44,7 @@ def answer(message: str, desk: Desk) -> Iterator[Part]:
         return
     named = desk.ranker.named(message)
     read = understand(message, desk.state, desk.shelf, named)
-    desk.change(messages=(*desk.state.messages, message[:2000]), asked="")
+    desk.change(messages=(*desk.state.messages, sought(message, read)[:2000]), asked="")
     if not read.wants and (act := next((act for act in _PERSONAL if act in read.acts), "")):
         yield from _PERSONAL[act](desk)
         return
@@ -85,11 +86,13 @@ def _wish(message: str, read: Understanding, desk: Desk) -> Iterator[Part]:
     if asked:
         desk.change(before=None if read.undone else replace(state, before=None))
     if read.heard.restart:
-        desk.change(shown=(), focus=None, messages=desk.state.messages[-1:])
+        desk.change(shown=(), focus=None, messages=desk.state.messages[-1:], without=())
     guessed = [] if clear else guesses(read, message, desk.shelf)
     softly = replace(read.heard, restart=False, changes=tuple(guessed))
     desk.change(active=settle(active, softly, desk.shelf.kinds))
+    refusals = list(_without(read.without, desk))
     yield desk.understood()
+    yield from refusals
     if read.absent:
         yield Text(not_here(read.absent))
     if read.heard.unclear:
@@ -125,6 +128,17 @@ def _wish(message: str, read: Understanding, desk: Desk) -> Iterator[Part]:
     ranked = _extremes(read, desk, rows_now)
     choice = desk.people.choose(ranked, SHOWN, own) if ranked else desk.pick(rows_now, SHOWN, read.like, own)
     yield from _shown(desk, choice)
+
+
+def _without(words: Sequence[str], desk: Desk) -> Iterator[Part]:
+    """Leave out what has words that are turned down; where nothing has them, say that it cannot be."""
+    for phrase in map(safe, words):
+        count = int(desk.shelf.saying(telling_words(phrase)).sum())
+        if count:
+            desk.change(without=tuple(dict.fromkeys((*desk.state.without, phrase))))
+            yield Text(f"Left out: {count:,} whose words say ‘{phrase}’.")
+        else:
+            yield Text(f"No words here say ‘{phrase}’, so I cannot tell what to leave out.")
 
 
 def _missing(titled: Sequence[int], desk: Desk) -> Iterator[Part]:
@@ -174,6 +188,7 @@ def _shown(desk: Desk, choice: Choice, closest: bool = False) -> Iterator[Part]:
 def _lead(read: Understanding, desk: Desk, guessed: bool) -> str:
     """What was understood, in one sentence, before the items."""
     wishes = [label(c, desk.shelf.vocabulary) for c in distinct(desk.state.active)]
+    wishes += [f"without ‘{said}’" for said in desk.state.without]
     if read.like:
         tail = f", and {'; '.join(wishes)}" if wishes else ""
         return f"Like {desk.shelf.quoted(*read.like[:3])}{tail}:"
@@ -200,7 +215,16 @@ def _lost(message: str, read: Understanding, desk: Desk, guessed: bool) -> bool:
     here.
     """
     heard = read.heard
-    if guessed or read.extreme or heard.changes or heard.restart or heard.moods or read.like or read.rows:
+    if (
+        guessed
+        or read.without
+        or read.extreme
+        or heard.changes
+        or heard.restart
+        or heard.moods
+        or read.like
+        or read.rows
+    ):
         return False
     if "more" in read.acts or {"like", "skip"} & set(read.acts) or any(n.sure >= 0.4 for n in read.named):
         return False

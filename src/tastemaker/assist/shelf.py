@@ -140,6 +140,14 @@ class Shelf:
             ]
         )
 
+    def saying(self, words: Sequence[str]) -> npt.NDArray[np.bool_]:
+        """(N,) which items have all the words, in any form, in title, maker or text."""
+        holds = np.ones(len(self), bool)
+        for word in words:
+            forms = {word, word.rstrip("s"), f"{word}s", word.removesuffix("es"), word.removesuffix("ing")}
+            holds &= self.lexical.search([" ".join(forms)])[0] > 0
+        return holds
+
     @cached_property
     def makers(self) -> tuple[Floats, npt.NDArray[np.int64]]:
         """(M, d) vectors of the creators' names, the last of zeros, and (N,) which of them made each item."""

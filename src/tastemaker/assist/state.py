@@ -28,8 +28,8 @@ class State:
     shown: rows of the newest list, in order (handles "1", "2" ...). seen: every row shown here. focus: the
     row that "it" is. slates: request id of the newest list that each seen row was in.
     liked, disliked: rows, oldest first. near: rows that the newest list is to be like. extreme: the
-    comparative whose end it seeks ("slower"). before: the state that the newest wish changed, while in
-    memory.
+    comparative whose end it seeks ("slower"). without: words that no item may have. before: the state that
+    the newest wish changed, while in memory.
     asked: what the newest question was about ("" for none).
     """
 
@@ -46,6 +46,7 @@ class State:
     asked: str = ""
     near: tuple[int, ...] = ()
     extreme: str = ""
+    without: tuple[str, ...] = ()
     before: State | None = None
 
     @property
@@ -74,7 +75,7 @@ def dump(state: State, ids: Sequence[str], reply: str = "") -> str:
     return json.dumps(
         named
         | {"messages": state.messages[-REMEMBERED:], "active": active, "focus": focus, "slates": slates}
-        | {"extreme": state.extreme, "reply": reply}
+        | {"extreme": state.extreme, "without": state.without, "reply": reply}
     )
 
 
@@ -142,6 +143,7 @@ def load(text: str, conversation_id: str, user_id: str | None, catalogue: Catalo
         disliked=rows["disliked"],
         near=rows["near"],
         extreme=kept.get("extreme", ""),
+        without=tuple(kept.get("without", ())),
     )
 
 
@@ -179,11 +181,11 @@ def label(constraint: Constraint, vocabulary: Vocabulary) -> str:
 
 
 def _called(clause: Clause, vocabulary: Vocabulary) -> str:
-    noun = vocabulary.called(clause.field)
+    noun = "" if clause.field == "attribute" else f"{vocabulary.called(clause.field)} "
     values = clause.value if isinstance(clause.value, tuple) else (clause.value,)
     plain = [f"{value:g}" if isinstance(value, int | float) else spoken(str(value)) for value in values]
     if clause.cmp == "between":
-        return f"{noun} {plain[0]} to {plain[1]}" if plain[0] != plain[1] else f"{noun} {plain[0]}"
+        return f"{noun}{plain[0]} to {plain[1]}" if plain[0] != plain[1] else f"{noun}{plain[0]}"
     if clause.cmp in ("le", "ge"):
-        return f"{noun} {'at most' if clause.cmp == 'le' else 'at least'} {plain[0]}"
-    return f"{noun} {' or '.join(plain)}"
+        return f"{noun}{'at most' if clause.cmp == 'le' else 'at least'} {plain[0]}"
+    return f"{noun}{' or '.join(plain)}"

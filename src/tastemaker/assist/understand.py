@@ -5,17 +5,17 @@ means.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tastemaker.assist.absent import MOST, absent, counted, unknown_titles
+from tastemaker.assist.absent import MOST, absent, counted, refused, unknown_titles
 from tastemaker.assist.ranking import telling
 from tastemaker.assist.shelf import Shelf
 from tastemaker.assist.state import State
 from tastemaker.converse.constraints import Change, Clause
 from tastemaker.converse.reading.names import Named
-from tastemaker.converse.reading.passage import negated
+from tastemaker.converse.reading.passage import RESTART, negated
 from tastemaker.converse.reading.vocabulary import plain
 from tastemaker.converse.reading.wishes import Heard
 from tastemaker.converse.reading.words import english, fold
@@ -35,6 +35,11 @@ _UNDONE = re.compile(
     r"^(?:(?:no|oh|ok|sorry|actually)[ ,]+)*(?:forget|scratch|undo|never ?mind|take back|cancel|ignore)(?:"
     r" about)?"
     r" (?:that|this|it|the last (?:one|wish|thing))[.!]*$",
+    re.IGNORECASE,
+)
+_UNLIKE = re.compile(
+    r"\b(?:nothing|not anything|none|not)(?: (?:at all|too|so|much|remotely|even))* (?:like|similar"
+    r" to)\b|\bunlike\b",
     re.IGNORECASE,
 )
 ACTS = tuple((name, re.compile(pattern, re.IGNORECASE)) for name, pattern in english()["acts"].items())
@@ -146,8 +151,9 @@ class Understanding:
     """acts: what is done beside wishing. pointed: items meant, and turned down. like: rows to be similar to.
     about: fields asked for. absent: what is asked for and is not here.
 
-    extreme: the comparative whose end is sought in the
-    catalogue. apart: likeness is no longer wished. undone: the newest wish is taken back.
+    without: words that no field has and that are turned down, in the clauses `turned_down`. extreme: the
+    comparative whose end is sought in the catalogue. apart: likeness is no longer wished. undone: the newest
+    wish is taken back.
     named: names found. superlative: the comparative whose end is sought among `rows` ("slowest" -> "slower").
     heard: the wishes. wants: the message asks for items.
     """
@@ -167,6 +173,8 @@ class Understanding:
     absent: tuple[str, ...] = ()
     apart: bool = False
     undone: bool = False
+    without: tuple[str, ...] = ()
+    turned_down: tuple[str, ...] = ()
 
     @property
     def rows(self) -> tuple[int, ...]:
@@ -178,14 +186,18 @@ def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...
     """Read one message in the light of what was shown."""
     message = message[:4000]
     text = plain(message)
+    named = tuple(name for name in named if not _mere_words(name, message))
     titled = _titled(named, shelf)
     meant = pointed(text, state, titled)
+    unlike = _titled(named, shelf, 0.4) if _UNLIKE.search(text) else ()
+    if unlike:
+        meant = Pointed(refused=unlike, any=True)
     rows = meant.rows
     likened = bool(_LIKE.search(text)) and not re.search(
         r"\b(?:i|we|would|i'd|really|don'?t|you) like (?:it|that|this|the)\b(?! (?:but|only))", text, re.I
     )
-    apart, undone = bool(likened and _LET_GO.search(text)), bool(_UNDONE.search(text))
-    likened = likened and not apart
+    apart, undone = bool(likened and not unlike and _LET_GO.search(text)), bool(_UNDONE.search(text))
+    likened = likened and not apart and not unlike
     focus = rows[-1:] or ((state.focus,) if state.focus is not None else ())
     told = tuple(message[n.start : n.end] for n in named if n.sure >= 0.4)
     unknown, rest = unknown_titles(_without(message, named, shelf), told)
@@ -200,6 +212,10 @@ def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...
     factless = bool(_asking(text) and meant.any and not heard.changes and not likened and "more" not in acts)
     answered = bool(about or describe or check or superlative or factless)
     left = _without_superlatives(heard.left, shelf) if superlative or extreme else heard.left
+    without, clauses = ({}, ()) if acts or meant.any else refused(left, told)
+    for clause in clauses:  # what is turned down is not looked for
+        left = left.replace(clause, "\0" * len(clause))
+    heard = replace(heard, left=left)
     missing = (*unknown, *absent(left, shelf, told, terse=not acts))[:MOST]
     if apart or undone:
         acts = tuple(act for act in acts if act not in ("like", "skip", "unlike"))
@@ -220,7 +236,23 @@ def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...
         missing if wants and not apart and not undone else (),
         apart,
         undone,
+        tuple(without)[:MOST],
+        clauses,
     )
+
+
+def _mere_words(name: Named, message: str) -> bool:
+    """Whether a title is said in small letters where something is turned down: "nothing with killer"."""
+    said = message[name.start : name.end]
+    return name.role == "title" and said.islower() and negated(plain(message), name.start)
+
+
+def sought(message: str, read: Understanding) -> str:
+    """The message without what it turns down, and without starting over: what items may be looked for by."""
+    message = plain(message)
+    for clause in read.turned_down:
+        message = re.sub(re.escape(clause), " ", message, flags=re.IGNORECASE)
+    return RESTART.sub(" ", message) if read.heard.restart else message
 
 
 def guesses(read: Understanding, message: str, shelf: Shelf) -> list[Change]:
@@ -325,12 +357,12 @@ def _wants(text: str, heard: Heard, acts: tuple[str, ...], named: bool, likened:
     return not ({"like", "skip"} & set(acts) == {"like"} and not (wished or likened))
 
 
-def _titled(named: tuple[Named, ...], shelf: Shelf) -> tuple[int, ...]:
+def _titled(named: tuple[Named, ...], shelf: Shelf, sure: float = 0.6) -> tuple[int, ...]:
     """The item that a title in the message surely means."""
     rows = [
         n.rows[0]
         for n in named
-        if n.role == "title" and n.sure >= 0.6 and len(n.rows) <= 3 and fold(n.name) not in shelf.value_names
+        if n.role == "title" and n.sure >= sure and len(n.rows) <= 3 and fold(n.name) not in shelf.value_names
     ]
     return tuple(dict.fromkeys(rows))
 

@@ -41,8 +41,8 @@ def chat(
     """Talk with the assistant about the catalogue.
 
     It reads free words ("something sad for a funeral", "like the second but slower", "what key is that in?"),
-    shows only items that fit, and answers from facts. Without --model it needs no network. An empty line
-    ends.
+    shows only items that fit, and answers from facts. Without --model it needs no network. An empty line,
+    or quit, ends.
 
     Examples:
 
@@ -60,7 +60,7 @@ def chat(
             assistant.model.check()
         assistant.library()
         if not say and not quiet and sys.stdin.isatty():
-            print("Say what you are looking for; an empty line ends.", file=sys.stderr)
+            print("Say what you are looking for; an empty line, or quit, ends.", file=sys.stderr)
         conversation: str | None = None
         for message in say or _lines():
             conversation = _turn(assistant, message, conversation, user, as_json)
@@ -101,7 +101,7 @@ def _lines() -> Any:
         if sys.stdin.isatty():
             print("> ", end="", file=sys.stderr, flush=True)
         line = sys.stdin.readline()
-        if not line.strip():
+        if line.strip().lower().strip("/:.!") in ("", "quit", "exit", "q"):
             return
         yield line
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
+from tastemaker.converse.catalogue import Field
 from tastemaker.converse.constraints import Change, Clause, Strength
 from tastemaker.converse.reading.passage import CORRECTION, NEGATION, REACH, Text
 from tastemaker.converse.reading.vocabulary import Vocabulary
@@ -89,6 +90,53 @@ class Numbers:
         )
         before = NEGATION.pattern.removesuffix(r"\b[^.;:!?]*$")
         self._refusal = re.compile(rf"{before}\b{filler}", re.IGNORECASE)
+
+    def years(self, text: Text) -> None:
+        """ "Before 1990", "from 1994", "between 1950 and 1965", "since 2001": whole years, of the field that
+        holds years alone.
+        """
+        names = [name for name in self._numbers if dated(self.vocabulary.fields[name])]
+        year, on = (
+            r"(?:the year )?(\d{4})(?![\d's]|[.,/:]\d| ?(?:bpm|minutes?|pages?|words))",
+            r"(?: on| onwards?)",
+        )
+        newer = r"(?:after|later than|newer than|more recent than|younger than|post[- ]?)"
+        older = r"(?:before|earlier than|older than|prior to|pre[- ]?)"
+        forms: tuple[tuple[str, str, int], ...] = (
+            (rf"\b(?:between |from )?{year} ?(?:and|to|through|-|–) ?{year}", "between", 0),
+            (
+                rf"\b(?:(?:since|not before|no earlier than|no older than) {year}{on}?|from {year}{on})",
+                "ge",
+                0,
+            ),
+            (rf"(?<!\d)\b{year}{on}|\b{year} (?:or|and) (?:later|newer|after|above|up)\b", "ge", 0),
+            (rf"\b(?:until|till|up to|not after|no later than|no newer than) {year}", "le", 0),
+            (rf"\b{year} (?:or|and) (?:earlier|older|before|below)\b", "le", 0),
+            (rf"(?<!not )(?<!no )\b{newer} ?{year}", "ge", 1),
+            (rf"(?<!not )(?<!no )\b{older} ?{year}", "le", -1),
+            (
+                (
+                    rf"\b(?:in|from|of|out in|made in|released in|dated) {year}|\b(?:an?|the|some|any)"
+                    rf" {year}(?= [a-z])"
+                ),
+                "eq",
+                0,
+            ),
+        )
+        for form, cmp, step in forms if len(names) == 1 else ():
+            for hit in text.each(form):
+                low, *rest = (float(part) for part in hit.groups() if part)
+                kind: Strength = "must"
+                refused = text.negated(hit.start())
+                if cmp in ("between", "eq"):
+                    ends = tuple(sorted((low, *(rest or (low,)))))
+                    clause = Clause(names[0], "between", ends)
+                    kind = "must_not" if refused else "must"
+                else:
+                    beyond = 0 if step else 1 if cmp == "le" else -1
+                    bound = {"ge": "le", "le": "ge"}[cmp] if refused else cmp
+                    clause = Clause(names[0], bound, low + (beyond if refused else step))  # type: ignore[arg-type]
+                text.add(hit.start(), Change("add", kind, clause))
 
     def odd(self, text: Text) -> str:
         """Numbers that no value can be (below nothing, a power), as they were said; they are not read."""
@@ -302,6 +350,11 @@ class Numbers:
             text.leave(hit)
 
 
+def dated(known: Field) -> bool:
+    """Whether a field holds years."""
+    return known.kind == "number" and 1000 <= known.low <= known.high <= 2200
+
+
 def among(name: str, values: Sequence[str], cmp: str = "eq") -> Change:
     if len(values) == 1:
         return Change("add", "must", Clause(name, cmp, values[0]))
@@ -336,6 +389,14 @@ def _spanning(clause: Clause) -> bool:
 def _ends(clause: Clause) -> tuple[float, float]:
     low, high = clause.value if isinstance(clause.value, tuple) else (clause.value, clause.value)
     return -math.inf if clause.cmp == "le" else float(low), math.inf if clause.cmp == "ge" else float(high)
+
+
+def apart(clause: Clause, other: Clause) -> bool:
+    """Whether no number meets both of two bounds or spans."""
+    if not (_spanning(clause) and _spanning(other)):
+        return False
+    (low, high), (least, most) = _ends(clause), _ends(other)
+    return max(low, least) > min(high, most)
 
 
 def _spread(middle: float, reach: float, share: str = "") -> tuple[float, float]:

@@ -16,6 +16,12 @@ from tastemaker.converse.catalogue import Field
 from tastemaker.converse.reading.words import chat, english, fold
 
 QUOTES = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "„": '"', "–": "-", "—": "-"})
+DECADES = {
+    f"19{place}0s": name
+    for place, name in enumerate(
+        ("twenties", "thirties", "forties", "fifties", "sixties", "seventies", "eighties", "nineties"), 2
+    )
+}
 SHORT = 3  # letters below which a value is only read beside its field's noun, or after "in"
 DIGITS = [
     "zero",
@@ -283,6 +289,8 @@ def _surfaces(
             forms.append((re.escape(said[:-1]) + "ies", len(said), True))
     if re.fullmatch(r"\d{3}0s", said):
         forms.append((rf"(?:'|the |early |late |mid[- ])?'?{said[2:4]}'?s", 4, True))
+        if name := DECADES.get(said):
+            forms.append((rf"(?:the |early |late |mid[- ])?(?:nineteen[- ])?{name}", 7, True))
     forms += [(form, length, field.kind != "words") for form, length in _parts(said, parts, nouns)]
     if " " in said:  # "popularity middling" for "middling known"
         own = [word for word in fold(said).split() if parts[word] == 1 and len(word) > 3]

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from tastemaker.converse.catalogue import Value
 from tastemaker.converse.constraints import Change, Clause, Constraint, Strength, merge
-from tastemaker.converse.reading.numbers import Numbers, among
+from tastemaker.converse.reading.numbers import Numbers, among, apart, dated
 from tastemaker.converse.reading.passage import (
     CONTRAST,
     CORRECTION,
@@ -83,6 +83,7 @@ class Wishes:
         text = Text(self._numbers.listed(self.vocabulary.mended(plain(message))))
         restart = bool(text.each(RESTART.pattern))
         self._drops(text)
+        self._numbers.years(text)
         odd = self._numbers.odd(text)
         self._numbers.read(text)
         self._likenesses(text, focus)
@@ -189,7 +190,7 @@ class Wishes:
             known = self.vocabulary.fields[scale.field]
             if not isinstance(value, int | float):
                 value = (known.low + known.high) / 2
-            step = max(abs(float(value)) * 0.02, (known.high - known.low) * 0.004)
+            step = 1.0 if dated(known) else max(abs(float(value)) * 0.02, (known.high - known.low) * 0.004)
             bound = value - step if down else value + step
             bound = float(f"{bound:.{3 if abs(bound) < 1000 else 4}g}")  # as people say numbers
             return [Change("add", "must", Clause(scale.field, "le" if down else "ge", bound))]
@@ -335,6 +336,11 @@ def _superseded(old: Constraint, change: Change) -> bool:
     return old.clause.cmp == "either" or old.clause.field in names
 
 
+def _same_time(old: Constraint, change: Change) -> bool:
+    """Whether a wish for a year speaks of what one for a decade did, or the other way round."""
+    return {old.clause.field, change.clause.field} == {"year", "decade"} and change.kind != "must_not"
+
+
 def settle(active: Sequence[Constraint], heard: Heard, fields: Mapping[str, str]) -> tuple[Constraint, ...]:
     """The constraints after a message: a second value of a field that holds one takes the first one's place.
 
@@ -352,7 +358,7 @@ def settle(active: Sequence[Constraint], heard: Heard, fields: Mapping[str, str]
         number = fields.get(name) == "number"
         kept = []
         for old in active:
-            same = old.clause.field == name
+            same = old.clause.field == name or _same_time(old, change)
             opposite = same and old.kind != change.kind and _opposed(old, change)
             overridden = _superseded(old, change) or (
                 same
@@ -365,6 +371,8 @@ def settle(active: Sequence[Constraint], heard: Heard, fields: Mapping[str, str]
                 and (
                     single
                     or change.op == "replace"
+                    or old.clause.field != name
+                    or apart(old.clause, clause)
                     or (number and old.clause.cmp in (clause.cmp, "between", "either"))
                 )
             )

@@ -1,0 +1,129 @@
+"""Conversations about films: years, and words that no field has and that are turned down."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tests.assist.conftest import Talk
+
+from tastemaker.assist.parts import Understood
+from tastemaker.assist.shelf import Shelf
+from tastemaker.converse.catalogue import Catalogue
+from tastemaker.encoders.text import fit_tfidf
+
+FILMS = {  # title: year, genres, what it is about
+    "Night Hunter": (1958, ("Thriller",), "a killer is hunted through the fog"),
+    "Grave Business": (1984, ("Horror", "Comedy"), "zombies open a shop"),
+    "Toy Parade": (1995, ("Animation", "Comedy"), "toys march to the sea"),
+    "Last Train Home": (1995, ("Drama",), "two strangers and a train"),
+    "Blood Letters": (1996, ("Horror",), "vampires write to each other"),
+    "The Quiet Shop": (1972, ("Comedy", "Drama"), "a shop where nobody speaks"),
+    "Killer Waves": (1999, ("Thriller", "Drama"), "surfers and the storm"),
+    "Steel Summer": (2003, ("Thriller",), "a strike that goes wrong"),
+    "Meadow Song": (1966, ("Musical",), "a village sings"),
+    "Toy Parade Returns": (1999, ("Animation", "Comedy"), "a sequel in the snow"),
+}
+
+
+@pytest.fixture(scope="module")
+def films() -> Shelf:
+    titles, n = tuple(FILMS), len(FILMS)
+    years = [year for year, _, _ in FILMS.values()]
+    columns = {
+        "attribute": tuple(genres for _, genres, _ in FILMS.values()),
+        "decade": tuple(f"{year // 10 * 10}s" for year in years),
+        "year": tuple(float(year) for year in years),
+    }
+    texts = [f"{title}. {about}" for title, (_, _, about) in FILMS.items()]
+    encoder, vectors = fit_tfidf(texts)
+    ids = tuple(f"f{row}" for row in range(n))
+    catalogue = Catalogue(ids, titles, ((),) * n, (None,) * n, ids, columns, np.zeros(n, np.int64))
+    return Shelf.of(catalogue, texts, lambda said: np.nan_to_num(encoder.transform(said)), vectors)
+
+
+def chips(talk: Talk, *messages: str) -> set[str]:
+    """Labels after the last of some messages."""
+    for message in messages:
+        parts = talk.say(message)
+    (understood,) = [part for part in parts if isinstance(part, Understood)]
+    return {chip["label"] for chip in understood.chips}
+
+
+@pytest.mark.parametrize(
+    ("messages", "labels"),
+    [
+        (["something from before 1990"], {"year at most 1989"}),
+        (["a thriller from 1999"], {"Thriller", "year 1999"}),
+        (["made in 1995 or later"], {"year at least 1995"}),
+        (["films newer than 1990"], {"year at least 1991"}),
+        (["from 1990 on"], {"year at least 1990"}),
+        (["since 1990"], {"year at least 1990"}),
+        (["nothing after 1980"], {"year at most 1980"}),
+        (["nothing before 1980"], {"year at least 1980"}),
+        (["between 1950 and 1970"], {"year 1950 to 1970"}),
+        (["a comedy, 1980-1989"], {"Comedy", "year 1980 to 1989"}),
+        (["but not from 1995"], {"not year 1995"}),
+        (["until 1972"], {"year at most 1972"}),
+        (["something from the nineties"], {"decade 1990s"}),
+        (["from the late eighties"], {"decade 1980s"}),
+        (["before 1970", "newer than 1995"], {"year at least 1996"}),
+        (["from the 80s", "newer than 1995"], {"year at least 1996"}),
+        (["before 1970", "from the 90s"], {"decade 1990s"}),
+        (["from 1972", "something newer"], {"year at least 1973"}),
+        (["no musicals"], {"not Musical"}),
+    ],
+)
+def test_years_are_read_as_people_say_them(films: Shelf, messages: list[str], labels: set[str]) -> None:
+    assert chips(Talk(films), *messages) == labels
+
+
+@pytest.mark.parametrize(
+    ("message", "says", "gone"),
+    [
+        ("without any zombies please", "Left out: 1 whose words say ‘zombies’", {"Grave Business"}),
+        ("nothing with vampires or zombies", "‘vampires’", {"Blood Letters", "Grave Business"}),
+        ("I'm sick of toys", "Left out: 2 whose words say ‘toys’", {"Toy Parade", "Toy Parade Returns"}),
+        ("a thriller, but nothing with killer", "Left out: 2", {"Killer Waves", "Night Hunter"}),
+        ("nothing with Schwarzenegger", "No words here say ‘Schwarzenegger’", set()),
+        ("no robots", "No words here say ‘robots’", set()),
+    ],
+)
+def test_words_that_are_turned_down_are_left_out(
+    films: Shelf, message: str, says: str, gone: set[str]
+) -> None:
+    talk = Talk(films)
+    assert says in talk.words(message)
+    shown = {films.catalogue.titles[row] for row in talk.state.shown}
+    for _ in range(4):
+        shown |= {films.catalogue.titles[row] for row in talk.rows("more")}
+    assert not shown & gone and shown
+    assert bool(talk.state.without) == bool(gone)
+
+
+def test_what_cannot_be_left_out_attracts_nothing(films: Shelf) -> None:
+    """The words of a refusal are not what is looked for."""
+    wanted, refused = Talk(films), Talk(films)
+    assert films.catalogue.titles[wanted.rows("strangers")[0]] == "Last Train Home"
+    assert "Left out: 1" in refused.words("no strangers")
+    assert "Last Train Home" not in {films.catalogue.titles[row] for row in refused.state.shown}
+
+
+@pytest.mark.parametrize("message", ["no idea, you choose", "no problem", "nothing special", "no, thanks"])
+def test_idioms_turn_nothing_down(films: Shelf, message: str) -> None:
+    talk = Talk(films)
+    assert "whose words say" not in talk.words(message) and not talk.state.without
+
+
+@pytest.mark.parametrize(
+    "message", ["nothing like Toy Parade", "unlike Toy Parade", "not too much like Toy Parade"]
+)
+def test_unlike_a_title_is_not_like_it(films: Shelf, message: str) -> None:
+    talk = Talk(films)
+    assert "Left out from now on: “Toy Parade”" in talk.words(message)
+    assert talk.state.near == () and "Toy Parade" not in {films.catalogue.titles[r] for r in talk.state.shown}
+
+
+def test_starting_over_is_no_title(films: Shelf) -> None:
+    talk = Talk(films)
+    talk.say("no zombies")
+    assert "For you:" in talk.words("start over") and talk.state.without == ()
