@@ -19,6 +19,7 @@ from tastemaker.assist.parts import Explanation, Item, NothingFits, Understood
 from tastemaker.assist.ranking import Evidence, Ranker, free
 from tastemaker.assist.shelf import Floats, Shelf
 from tastemaker.assist.state import REMEMBERED, State, chip_name, label
+from tastemaker.converse.claims import safe
 from tastemaker.converse.constraints import Constraint, demands, granted
 from tastemaker.converse.reading.together import distinct, without
 from tastemaker.converse.reading.vocabulary import spoken
@@ -158,6 +159,19 @@ class Desk:
         for said in self.state.without:
             holds = holds & ~self.shelf.saying(telling_words(said))
         return holds
+
+    def leave_out(self, words: Sequence[str]) -> list[str]:
+        """Leave out what has words that are turned down, from here on; what is said of each: where nothing
+        has them, that nothing can be left out.
+        """
+        sentences = []
+        for phrase in map(safe, words):
+            if count := int(self.shelf.saying(telling_words(phrase)).sum()):
+                self.change(without=tuple(dict.fromkeys((*self.state.without, phrase))))
+                sentences.append(f"Left out: {count:,} whose words say ‘{phrase}’.")
+            else:
+                sentences.append(f"No words here say ‘{phrase}’, so I cannot tell what to leave out.")
+        return sentences
 
     def fitting(self, again: bool = False) -> Rows:
         """Rows that meet every demand and were not shown yet, or `again` all that meet them."""

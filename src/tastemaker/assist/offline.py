@@ -8,13 +8,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from tastemaker.assist.absent import not_here, telling_words
+from tastemaker.assist.absent import not_here
 from tastemaker.assist.desk import POOL, SHOWN, Choice, Desk, Rows, said
 from tastemaker.assist.parts import Notice, Part, Question, Text
 from tastemaker.assist.ranking import telling
 from tastemaker.assist.state import State, label
 from tastemaker.assist.understand import Understanding, guesses, sought, understand
-from tastemaker.converse.claims import safe
 from tastemaker.converse.constraints import Clause
 from tastemaker.converse.reading.numbers import ranged
 from tastemaker.converse.reading.together import distinct
@@ -90,13 +89,9 @@ def _wish(message: str, read: Understanding, desk: Desk) -> Iterator[Part]:
     guessed = [] if clear else guesses(read, message, desk.shelf)
     softly = replace(read.heard, restart=False, changes=tuple(guessed))
     desk.change(active=settle(active, softly, desk.shelf.kinds))
-    refusals = list(_without(read.without, desk))
+    refusals = desk.leave_out(read.without)
     yield desk.understood()
-    yield from refusals
-    if read.absent:
-        yield Text(not_here(read.absent))
-    if read.heard.unclear:
-        yield Text(read.heard.unclear)
+    yield from map(Text, filter(None, (*refusals, not_here(read.absent), read.heard.unclear)))
     if unread := ranged(read.heard.left):
         yield Text(f"I did not read ‘{unread}’: say what it is of.")
     if not (read.apart or read.undone) and _lost(message, read, desk, bool(guessed)):
@@ -128,17 +123,6 @@ def _wish(message: str, read: Understanding, desk: Desk) -> Iterator[Part]:
     ranked = _extremes(read, desk, rows_now)
     choice = desk.people.choose(ranked, SHOWN, own) if ranked else desk.pick(rows_now, SHOWN, read.like, own)
     yield from _shown(desk, choice)
-
-
-def _without(words: Sequence[str], desk: Desk) -> Iterator[Part]:
-    """Leave out what has words that are turned down; where nothing has them, say that it cannot be."""
-    for phrase in map(safe, words):
-        count = int(desk.shelf.saying(telling_words(phrase)).sum())
-        if count:
-            desk.change(without=tuple(dict.fromkeys((*desk.state.without, phrase))))
-            yield Text(f"Left out: {count:,} whose words say ‘{phrase}’.")
-        else:
-            yield Text(f"No words here say ‘{phrase}’, so I cannot tell what to leave out.")
 
 
 def _missing(titled: Sequence[int], desk: Desk) -> Iterator[Part]:
