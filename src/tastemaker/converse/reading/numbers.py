@@ -135,7 +135,7 @@ class Numbers:
                 else:
                     beyond = 0 if step else 1 if cmp == "le" else -1
                     bound = {"ge": "le", "le": "ge"}[cmp] if refused else cmp
-                    clause = Clause(names[0], bound, low + (beyond if refused else step))  # type: ignore[arg-type]
+                    clause = Clause(names[0], bound, low + (beyond if refused else step))
                 text.add(hit.start(), Change("add", kind, clause))
 
     def odd(self, text: Text) -> str:
