@@ -15,6 +15,8 @@ BEFORE = {
     "lm/items.py": ("__init__", "start_model"),
     "lm/training/batches.py": ("_pad",),  # `MicroBatch.to` follows
     "retrieve/dialogue.py": ("_answer",),  # `prefill` moves the prompts
+    "retrieve/items.py": ("padded",),  # `states` moves them
+    "retrieve/memory.py": ("likeness",),  # of plain arrays
     "retrieve/retriever.py": ("_prefilled",),
     "retrieve/sasrec/network.py": ("load",),
 }

@@ -117,12 +117,14 @@ class Catalogue:
     nodes: per level (E_l, 2), the parent node and the code of each node, sorted. leaf (N,), alone (N,): the
     leaf of each item, and the logarithm of how many items it shares that leaf with; order (N,): the items by
     leaf. above: per level, what stands before each node (E_l,), and before each item (N,) at the last.
+    known: whether every item has a residual.
     """
 
     def __init__(
         self, codes: npt.NDArray[Any], sizes: Sequence[int], rows: npt.NDArray[Any], device: torch.device
     ) -> None:
         tree = Siblings.of(codes, tuple(sizes))
+        self.known = bool((np.asarray(rows) >= 0).all())
         self.tree = tree
         self.codes = torch.from_numpy(np.asarray(codes, np.int64)).to(device)
         self.rows = torch.from_numpy(np.asarray(rows, np.int64)).to(device)
@@ -187,6 +189,8 @@ class ItemModel(nn.Module):
         for level in range(1, len(self.shape.sizes)):
             total = total + F.embedding(codes[..., level], self.rows[level])
         row = catalogue.rows[items]
+        if catalogue.known:
+            return total + F.embedding(row, self.residual)
         return total + F.embedding(row.clamp(min=0), self.residual) * (row >= 0)[..., None]
 
     def states(self, vectors: Tensor, marks: Tensor | None = None) -> Tensor:

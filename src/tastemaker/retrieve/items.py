@@ -87,8 +87,8 @@ class ItemScorer:
     @torch.inference_mode()
     def states(self, blocks: Sequence[Block]) -> torch.Tensor:
         """(U, d) the state after each history's last event."""
-        states = torch.empty((sum(len(block.rows) for block in blocks), self.model.shape.width))
-        states = states.to(self.model.device)
+        shape = sum(len(block.rows) for block in blocks), self.model.shape.width
+        states = torch.empty(shape, device=self.model.device)
         for block in blocks:
             rows, items, marks, last = (part.to(self.model.device) for part in vars(block).values())
             hidden = self.model.states(F.embedding(items, self.vectors), marks)

@@ -6,6 +6,7 @@ import hashlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +14,12 @@ import torch
 import torch.nn.functional as F
 
 from tastemaker.lm.items import Catalogue, ItemModel
-from tastemaker.lm.training.losses import Sums, at_least_float32
+from tastemaker.lm.training.losses import Sums, entropy
 from tastemaker.stats.random import generator
 
 NEGATIVES = 2048  # items drawn beside those of the batch; a softmax over all items did no better
 Rows = npt.NDArray[np.int64]
-PIECES = 4  # of a step's rows, by length, so that little is padding
+PIECES, PIECE = 4, 100  # of a step's rows by length, at most; events that one more costs the time of
 EVENTS = 16384  # predicted at once: more are learnt in several portions
 
 
@@ -77,43 +78,34 @@ class ItemLesson:
         portions = max(1, math.ceil(int(lengths.sum()) / EVENTS))
         for portion in np.array_split(order, portions):
             if len(portion):
-                hidden, targets = self._states(model, portion)
-                yield self._losses(model, hidden, targets, among), int(np.diff(self.offsets)[portion].sum())
+                yield self._losses(model, portion, *among), int(np.diff(self.offsets)[portion].sum())
 
-    def _among(self, batch: Rows, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """(m,) the items that the dense read-out tells apart in a step, and what corrects their logits: all
-        items, or those that come in the batch (whoever learns it) and some that are drawn.
+    def _among(self, batch: Rows, step: int) -> tuple[Rows, npt.NDArray[np.float32]]:
+        """(m,) the items that the dense read-out tells apart in a step, sorted, and what corrects their
+        logits: all items, or those that come in the batch (whoever learns it) and some that are drawn.
         """
-        n, device = len(self.catalogue), self.catalogue.rows.device
+        n = len(self.catalogue)
         if n <= NEGATIVES:
-            return torch.arange(n, device=device), torch.zeros(n, device=device)
+            return np.arange(n), np.zeros(n, np.float32)
         padded, predicted = self._padded(batch)
         present = generator(self.seed, "negatives", step).choice(n, NEGATIVES, replace=False)
         items = np.union1d(padded[predicted], present)
         # Items of the batch are there surely, others with probability NEGATIVES / n: corrected by -log q.
         shift = np.where(np.isin(items, padded[predicted]), 0.0, math.log(n / NEGATIVES)).astype(np.float32)
-        return (
-            torch.from_numpy(items).to(device, non_blocking=True),
-            torch.from_numpy(shift).to(device, non_blocking=True),
-        )
+        return items, shift
 
-    def _states(self, model: ItemModel, rows: npt.NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
-        """(n, d) states, one before each predicted event, and (n,) the items that came."""
-        states, targets = [], []
-        for part in np.array_split(rows, PIECES):
-            if not len(part):
-                continue
-            padded, predicted = self._padded(part)
-            items = torch.from_numpy(padded).to(model.device, non_blocking=True)
-            marks = None
-            if self.marks is not None:
-                own, _ = self._padded(part, self.marks)
-                marks = torch.from_numpy(own[:, :-1]).to(model.device, non_blocking=True)
-            place = torch.from_numpy(np.flatnonzero(predicted)).to(model.device, non_blocking=True)
-            hidden = model.states(model.vectors(self.catalogue, items[:, :-1]), marks)
-            states.append(hidden.flatten(0, 1)[place])
-            targets.append(items.flatten()[place])
-        return torch.cat(states), torch.cat(targets)
+    def _pieces(self, rows: Rows) -> list[Rows]:
+        """Windows, sorted by length, in the pieces that cost least: padding against one more pass."""
+
+        def cost(pieces: list[Rows]) -> int:
+            return sum(len(part) * int(lengths[part[-1]]) + PIECE for part in pieces)
+
+        lengths = np.diff(self.offsets)
+        return min((np.array_split(rows, k) for k in range(1, 1 + min(PIECES, len(rows)))), key=cost)
+
+    def _put(self, array: npt.NDArray[Any]) -> torch.Tensor:
+        """The array where the model is."""
+        return torch.from_numpy(array).to(self.catalogue.rows.device, non_blocking=True)
 
     def _padded(self, rows: Rows, of: Rows | None = None) -> tuple[Rows, npt.NDArray[np.bool_]]:
         """(R, C) items (or what else is told `of` events), 0 where a row is over, and which of them are to be
@@ -125,16 +117,30 @@ class ItemLesson:
         flat = np.where(inside, starts[:, None] + places, 0)
         return np.where(inside, (self.items if of is None else of)[flat], 0), inside & self.target[flat]
 
-    def _losses(
-        self, model: ItemModel, hidden: torch.Tensor, targets: torch.Tensor, among: tuple[torch.Tensor, ...]
-    ) -> Sums:
-        parts = [self._level(model, hidden, targets, level) for level in range(self.levels)]
-        items, shift = among
-        logits = self._product(model.dense(hidden), model.vectors(self.catalogue, items)) + shift
-        parts.append(F.cross_entropy(logits, torch.searchsorted(items, targets), reduction="sum"))
+    def _losses(self, model: ItemModel, rows: Rows, among: Rows, shift: npt.NDArray[np.float32]) -> Sums:
+        """Losses of windows (R,), the dense read-out telling apart the items `among` (m,), their logits
+        corrected by `shift` (m,).
+        """
+        pieces = [(part, *self._padded(part)) for part in self._pieces(rows)]
+        read = [items[:, :-1] for _, items, _ in pieces]
+        present = np.union1d(among, np.concatenate([items.ravel() for items in read]))
+        vectors = model.vectors(self.catalogue, self._put(present))  # each row once, however often it is read
+        states, targets = [], []
+        for (part, items, predicted), before in zip(pieces, read, strict=True):
+            marks = None if self.marks is None else self._put(self._padded(part, self.marks)[0][:, :-1])
+            seen = F.embedding(self._put(np.searchsorted(present, before)), vectors)
+            place = self._put(np.flatnonzero(predicted))
+            states.append(model.states(seen, marks).flatten(0, 1).index_select(0, place))
+            targets.append(items[predicted])
+        hidden, came = torch.cat(states), np.concatenate(targets)
+        parts = [self._level(model, hidden, self._put(came), level) for level in range(self.levels)]
+        if len(among) < len(present):
+            vectors = vectors.index_select(0, self._put(np.searchsorted(present, among)))
+        place = self._put(np.searchsorted(among, came))
+        parts.append(entropy(model.dense(hidden), vectors, place, self._put(shift), self.half))
         total = sum(parts[:-1], self.dense * parts[-1])
         told = torch.stack([part.detach() for part in parts]).double()
-        return Sums(total, told, torch.full_like(told, len(targets)))
+        return Sums(total, told, torch.full_like(told, len(came)))
 
     def _level(
         self, model: ItemModel, hidden: torch.Tensor, targets: torch.Tensor, level: int
@@ -144,17 +150,11 @@ class ItemLesson:
         query = model.query(hidden, level)
         if level == 0:
             nodes = self.catalogue.nodes[0]
-            logits = self._product(query, rows[nodes[:, 1]])
-            return F.cross_entropy(logits, self.catalogue.path[targets, 0], reduction="sum")
+            rows = rows if len(nodes) == len(rows) else F.embedding(nodes[:, 1], rows)
+            return entropy(query, rows, self.catalogue.path[targets, 0], half=self.half)
         prefix = torch.zeros_like(hidden)
         for above in range(level):
             prefix = prefix + F.embedding(codes[:, above], model.rows[above])
         query = query * model.gate(prefix, level)
         parents = self.catalogue.path[targets, level - 1]
         return self.catalogue.tree.losses(query, rows, level, codes[:, level], parents).sum()
-
-    def _product(self, query: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        """(n, m) logits."""
-        with torch.autocast(query.device.type, torch.bfloat16, enabled=self.half):
-            logits = query @ rows.T
-        return at_least_float32(logits)

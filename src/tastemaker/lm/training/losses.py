@@ -19,6 +19,7 @@ from tastemaker.lm.training.siblings import Siblings, leaf_vectors
 from tastemaker.lm.vocabulary import Vocabulary
 
 Rows = npt.NDArray[np.int64]
+CACHED = 256  # rows of logits that a processor's cache holds
 CHUNK_LOGITS = 32_000_000  # floats of logits alive at once: 128 MB
 
 
@@ -188,6 +189,69 @@ def _by_level(
 def at_least_float32(logits: torch.Tensor) -> torch.Tensor:
     """Logits of a bfloat16 model as float32; others as they are."""
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
+def _into(out: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """The product, in a place that is there already."""
+    return torch.mm(left, right, out=out) if left.dtype == out.dtype else out.copy_(left @ right)
+
+
+class _Entropy(torch.autograd.Function):
+    """Both gradients are made with the loss, while a chunk of logits is in the cache: in two thirds of the
+    time of a softmax that is kept.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, query: torch.Tensor, rows: torch.Tensor, targets: torch.Tensor, shift: Any, half: bool
+    ) -> torch.Tensor:
+        """See `entropy`."""
+        dtype = torch.bfloat16 if half else query.dtype
+        left, right = query.detach().to(dtype), rows.detach().to(dtype)
+        loss = torch.zeros((), device=query.device)
+        by_query, by_rows = torch.empty_like(query), torch.zeros_like(rows)
+        size = CACHED if query.device.type == "cpu" else max(1, len(query))
+        room = torch.empty((min(size, len(query)), len(rows)), device=query.device)
+        for start in range(0, len(query), size):
+            part = slice(start, start + size)
+            logits = _into(room[: len(left[part])], left[part], right.T)
+            if shift is not None:
+                logits.add_(shift)
+            own = logits.gather(1, targets[part, None])
+            peak = logits.amax(1, keepdim=True)
+            mass = logits.sub_(peak).exp_().sum(1, keepdim=True)
+            loss += (mass.log() + peak - own).sum()
+            shares = logits.to(dtype)
+            _into(by_query[part], shares, right).div_(mass)
+            weighed = (left[part] / mass).to(dtype)
+            if half:
+                by_rows += shares.T @ weighed
+            else:
+                by_rows.addmm_(shares.T, weighed)
+        by_query -= rows.index_select(0, targets)
+        by_rows.index_add_(0, targets, query, alpha=-1)
+        ctx.save_for_backward(by_query, by_rows)
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, *weights: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        """Gradients of the queries and of the rows."""
+        by_query, by_rows = ctx.saved_tensors
+        return by_query * weights[0], by_rows * weights[0], None, None, None
+
+
+def entropy(
+    query: torch.Tensor,
+    rows: torch.Tensor,
+    targets: torch.Tensor,
+    shift: torch.Tensor | None = None,
+    half: bool = False,
+) -> torch.Tensor:
+    """Summed cross-entropy of softmax(query rows' + shift), for queries (n, d), rows (m, d), targets (n,) and
+    shift (m,). half: products in bfloat16.
+    """
+    loss: torch.Tensor = _Entropy.apply(query, rows, targets, shift, half)  # type: ignore[no-untyped-call]
+    return loss
 
 
 def _cross_entropy(hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

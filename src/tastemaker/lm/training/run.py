@@ -120,8 +120,7 @@ class Run:
             if matrix.grad is not None:
                 matrix.grad[: self.frozen].zero_()
         self._add_up(told)
-        norm = torch.nn.utils.clip_grad_norm_(self.trainable.values(), settings.clip or math.inf)
-        norm = parallel.whole(norm)
+        norm = self._clipped()
         # Asking a GPU at every step would make it wait.
         asked = self.device.type == "cpu" or self.step % settings.log_every == 0
         if asked and not torch.isfinite(norm):
@@ -137,6 +136,15 @@ class Run:
         if self.average is not None:
             self.average.update_parameters(self.model)
         self.window.steps, self.window.norm = self.window.steps + 1, norm.detach()
+
+    def _clipped(self) -> torch.Tensor:
+        """The norm of all gradients, which are brought down to the length that the settings allow."""
+        clip, weights = self.settings.clip or math.inf, list(self.trainable.values())
+        norm = torch.nn.utils.get_total_norm([one.grad for one in weights if one.grad is not None])
+        total = parallel.whole(norm)
+        if self.device.type != "cpu" or total > clip:  # a processor need not wait to know
+            torch.nn.utils.clip_grads_with_norm_(weights, clip, norm)
+        return total
 
     def _add_up(self, told: list[torch.Tensor]) -> None:
         """Gradients and what a step tells, summed over all processes that learn together."""

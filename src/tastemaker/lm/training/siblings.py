@@ -140,6 +140,8 @@ class Siblings:
 
         `hidden` (n, d), `head` (K_l, d). Where few codes of many exist, only their rows are multiplied.
         """
+        if hidden.device.type == "cpu" and self._edges(level, parents.device)[1] * FEW < len(head):
+            return self._few(hidden, head, level, codes, parents)
         children, used = self.children(level, parents)
         if children.shape[1] * FEW < len(head):
             logits = torch.einsum("nmd,nd->nm", F.embedding(children, head), hidden)
@@ -148,3 +150,19 @@ class Siblings:
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32)).masked_fill(~used, -torch.inf)
         place = (used & (children < codes[:, None])).sum(1)
         return F.cross_entropy(logits, place, reduction="none")
+
+    def _few(
+        self, hidden: torch.Tensor, head: torch.Tensor, level: int, codes: torch.Tensor, parents: torch.Tensor
+    ) -> torch.Tensor:
+        """`losses` edge by edge, without padding: a processor's third of the time."""
+        size, (keys, _) = self.sizes[level], self._edges(level, parents.device)
+        begin = torch.searchsorted(keys, parents * size)
+        counts = torch.searchsorted(keys, (parents + 1) * size) - begin
+        row = torch.arange(len(parents), device=keys.device).repeat_interleave(counts)
+        place = torch.arange(len(row), device=keys.device) - (counts.cumsum(0) - counts)[row]
+        children = keys[begin[row] + place] % size
+        logits = (head.index_select(0, children) * hidden.index_select(0, row)).sum(1)
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        peak = logits.new_full(parents.shape, -torch.inf).scatter_reduce(0, row, logits.detach(), "amax")
+        mass = torch.zeros_like(peak).index_add(0, row, (logits - peak[row]).exp())
+        return mass.log() + peak - logits[children == codes[row]]
