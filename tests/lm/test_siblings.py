@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from tastemaker.errors import InputError
+from tastemaker.lm.training.losses import entropy
 from tastemaker.lm.training.siblings import Siblings
 from tastemaker.lm.vocabulary import build_small
 
@@ -59,3 +61,20 @@ def test_the_loss_is_the_softmax_over_existing_codes(size: int) -> None:
         assert found[item].item() == pytest.approx(expected.item(), abs=1e-5)
     found.sum().backward()
     assert hidden.grad is not None and hidden.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_the_softmax_in_chunks_has_the_loss_and_gradients_of_the_whole(
+    half: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tastemaker.lm.training.losses.CACHED", 3)
+    torch.manual_seed(0)
+    query, rows = torch.randn(8, 6, requires_grad=True), torch.randn(5, 6, requires_grad=True)
+    shift, targets = 3 * torch.rand(5), torch.tensor([0, 4, 1, 1, 2, 3, 0, 2])
+    loss = 0.7 * entropy(query, rows, targets, shift, half)
+    whole = 0.7 * F.cross_entropy(query @ rows.T + shift, targets, reduction="sum")
+    close = {"rtol": 0.03, "atol": 0.03} if half else {"rtol": 1e-5, "atol": 1e-5}
+    torch.testing.assert_close(loss, whole, **close)
+    expected = torch.autograd.grad(whole, (query, rows))
+    for own, other in zip(torch.autograd.grad(loss, (query, rows)), expected, strict=True):
+        torch.testing.assert_close(own, other, **close)
