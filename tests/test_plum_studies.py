@@ -12,6 +12,8 @@ import pytest
 from recipes.common import command
 from recipes.plum import cpt_2x2, sample_efficiency, scaling, sid_ablation
 
+from tests.conftest import TINY
+
 
 def test_the_exponent_of_a_power_law_is_found_on_the_runs_that_nothing_beats() -> None:
     operations = np.array([1e9, 4e9, 4e9, 1.6e10])
@@ -42,6 +44,17 @@ def test_a_contrast_counts_only_beyond_its_interval_over_people() -> None:
     rows, _, words = cpt_2x2.tabled(level | {first: run(0.3)}, "", Namespace(seed=0, quick=True))
     assert "CPT, pretrained trunk" in words and "pretraining, no CPT" not in words
     assert len(rows) == len(cpt_2x2.ARMS) + len(cpt_2x2.CONTRASTS) and "N@10, never seen (100)" in rows[0]
+
+
+def test_seeds_of_a_model_are_judged_by_the_same_people(
+    tiny_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sid_ablation, "DATA", tiny_files.parent)
+    monkeypatch.setattr(sid_ablation, "SETS", {"tiny": (tiny_files.name, TINY | {"sft_epochs": 1})})
+    monkeypatch.setattr(sid_ablation, "ARMS", {"two levels": {"levels": "8/8"}})
+    monkeypatch.setattr("sys.argv", ["recipe", "--data", "tiny", "--seeds", "0,1", "--out", str(tmp_path)])
+    sid_ablation.main()
+    assert "seeds 0, 1" in (tmp_path / "tiny" / "table.md").read_text()
 
 
 @pytest.mark.parametrize(

@@ -45,11 +45,13 @@ ALONE = {
 Flags = npt.NDArray[np.bool_]
 
 
-def held_out(events: pl.DataFrame, seed: int) -> set[str]:
-    """Ids of the test targets that are to be new: of the distinct last items of all people, in order."""
+def held_out(events: pl.DataFrame) -> set[str]:
+    """Ids of the test targets that are to be new: of the distinct last items of all people, in order, the
+    same ones for every seed of a model.
+    """
     last = events.group_by("user_id").last()["item_id"].unique().to_list()
     ordered = sorted(last, key=lambda item: (len(item), item))
-    drawn = np.random.default_rng(seed).choice(len(ordered), round(HELD_OUT * len(ordered)), replace=False)
+    drawn = np.random.default_rng(0).choice(len(ordered), round(HELD_OUT * len(ordered)), replace=False)
     return {ordered[place] for place in drawn}
 
 
@@ -58,7 +60,7 @@ def trained(out: Path, data: Path, seed: int, settings: dict[str, Any]) -> Path:
     folder = out / f"seed-{seed}"
     items = pl.read_parquet(benchmark(data, "items.parquet"))
     events = pl.read_parquet(benchmark(data, "interactions.parquet")).sort("user_id", "position")
-    known = ~pl.col("item_id").is_in(held_out(events, seed))
+    known = ~pl.col("item_id").is_in(held_out(events))
     learnt = pl.int_range(pl.len()).over("user_id") < pl.len().over("user_id") - 2
     tables = {"known": (items.filter(known), events.filter(known)), "all": (items, events.filter(learnt))}
     for name, (own, seen) in tables.items():
