@@ -127,3 +127,41 @@ def test_starting_over_is_no_title(films: Shelf) -> None:
     talk = Talk(films)
     talk.say("no zombies")
     assert "For you:" in talk.words("start over") and talk.state.without == ()
+
+
+@pytest.mark.parametrize(
+    ("message", "answer"),
+    [
+        (
+            "what genres do you have?",
+            "There are Comedy (4), Thriller (3), Drama (3), Horror (2), Animation (2), Musical (1).",
+        ),
+        ("which decades are there?", "Decade: 1990s (5)"),
+        ("list the genres", "There are Comedy (4)"),
+        ("what kinds of films do you have?", "There are Comedy (4)"),
+        ("what years do you have?", "Year: 1958 to 2003."),
+    ],
+)
+def test_what_there_is_is_listed_with_counts(films: Shelf, message: str, answer: str) -> None:
+    talk = Talk(films)
+    assert answer in talk.words(message) and talk.state.shown == ()
+
+
+def test_another_subject_takes_the_place_of_one_that_nothing_shares(films: Shelf) -> None:
+    talk = Talk(films)
+    talk.say("a musical")
+    assert "Nothing here is that and “Musical” too, so “Musical” no longer counts." in talk.words(
+        "a horror film"
+    )
+    assert chips(talk, "from the 80s") == {"Horror", "decade 1980s"}
+    assert chips(Talk(films), "a comedy", "a drama") == {"Comedy", "Drama"}  # one is both
+    both = Talk(films)
+    both.say("a musical")
+    assert "Nothing here is Musical and Horror" in str(both.say("and horror too"))
+
+
+@pytest.mark.parametrize("message", ["something cheaper", "a bit longer please", "cheaper ones"])
+def test_a_comparison_that_no_field_tells_is_said_to_be_unread(films: Shelf, message: str) -> None:
+    talk = Talk(films)
+    talk.say("a comedy")
+    assert "Nothing is known here by which something is ‘" in talk.words(message)

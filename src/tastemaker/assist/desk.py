@@ -160,6 +160,23 @@ class Desk:
             holds = holds & ~self.shelf.saying(telling_words(said))
         return holds
 
+    def let_go(self, before: Sequence[Constraint]) -> str:
+        """Wishes of earlier messages that no item has beside a newer one of the same field stop counting ("a
+        western" after "a horror film"), and a sentence says so; empty where nothing changed.
+        """
+        active = self.state.active
+        newer = {c.clause.field for c in active if c.kind == "must" and c not in before}
+        older = [c for c in before if c in active and c.kind == "must" and c.clause.field in newer]
+        left = without(active, older)
+        if not older or self.shelf.fits(active) or not self.shelf.fits(left):
+            return ""
+        self.change(active=left)
+        named = " and ".join(f"“{label(c, self.shelf.vocabulary)}”" for c in distinct(older))
+        return (
+            f"Nothing here is that and {named} too, so {named} no longer"
+            f" count{'' if ' and ' in named else 's'}."
+        )
+
     def leave_out(self, words: Sequence[str]) -> list[str]:
         """Leave out what has words that are turned down, from here on; what is said of each: where nothing
         has them, that nothing can be left out.

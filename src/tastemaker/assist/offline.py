@@ -17,7 +17,6 @@ from tastemaker.assist.understand import Understanding, guesses, sought, underst
 from tastemaker.converse.constraints import Clause
 from tastemaker.converse.reading.numbers import ranged
 from tastemaker.converse.reading.together import distinct
-from tastemaker.converse.reading.vocabulary import Scale
 from tastemaker.converse.reading.wishes import settle
 
 SURE_OF_WORDS = 0.3  # cosine from which words are about something here
@@ -44,6 +43,9 @@ def answer(message: str, desk: Desk) -> Iterator[Part]:
     named = desk.ranker.named(message)
     read = understand(message, desk.state, desk.shelf, named)
     desk.change(messages=(*desk.state.messages, sought(message, read)[:2000]), asked="")
+    if read.listing:
+        yield Text(" ".join(map(desk.shelf.listing, read.listing)))
+        return
     if not read.wants and (act := next((act for act in _PERSONAL if act in read.acts), "")):
         yield from _PERSONAL[act](desk)
         return
@@ -89,9 +91,9 @@ def _wish(message: str, read: Understanding, desk: Desk) -> Iterator[Part]:
     guessed = [] if clear else guesses(read, message, desk.shelf)
     softly = replace(read.heard, restart=False, changes=tuple(guessed))
     desk.change(active=settle(active, softly, desk.shelf.kinds))
-    refusals = desk.leave_out(read.without)
+    said = [*desk.leave_out(read.without), "" if read.heard.further else desk.let_go(before.active)]
     yield desk.understood()
-    yield from map(Text, filter(None, (*refusals, not_here(read.absent), read.heard.unclear)))
+    yield from map(Text, filter(None, (*said, not_here(read.absent), read.heard.unclear, read.untold)))
     if unread := ranged(read.heard.left):
         yield Text(f"I did not read ‘{unread}’: say what it is of.")
     if not (read.apart or read.undone) and _lost(message, read, desk, bool(guessed)):
@@ -152,10 +154,10 @@ def _extremes(read: Understanding, desk: Desk, rows: Rows) -> list[int]:
     """The rows at the end of a scale that is asked for ("the slowest you have"), the utmost first."""
     up, scale = desk.shelf.vocabulary.end_of(read.extreme)
     sign = -1.0 if up else 1.0
-    facts = {row: desk.shelf.fact(row, scale.field) for row in rows.tolist()} if scale else {}
-    places = {
-        row: sign * place for row, value in facts.items() if (place := _place(scale, value)) is not None
-    }
+    if scale is None:
+        return []
+    known = {row: scale.place(desk.shelf.fact(row, scale.field)) for row in rows.tolist()}
+    places = {row: sign * place for row, place in known.items() if place is not None}
     if not places:
         return []
     last = sorted(places.values())[:POOL][-1]
@@ -336,8 +338,8 @@ def _checked(read: Understanding, desk: Desk, row: int) -> str:
 
 def _end_of_scale(read: Understanding, desk: Desk, rows: tuple[int, ...]) -> Iterator[Part]:
     up, scale = desk.shelf.vocabulary.end_of(read.superlative)
-    known = [(row, desk.shelf.fact(row, scale.field)) for row in rows] if scale else []
-    places = [(place, row) for row, value in known if (place := _place(scale, value)) is not None]
+    known = [(scale.place(desk.shelf.fact(row, scale.field)), row) for row in rows] if scale else []
+    places = [(place, row) for place, row in known if place is not None]
     if not scale or not places:
         yield Text("I have no such fact about these.")
         return
@@ -345,12 +347,6 @@ def _end_of_scale(read: Understanding, desk: Desk, rows: tuple[int, ...]) -> Ite
     winners = [row for place, row in places if place == best]
     desk.change(focus=winners[0])
     yield Text(f"{desk.shelf.quoted(*winners, link=' and ')}: {desk.told(winners[0], [scale.field])}.")
-
-
-def _place(scale: Scale | None, value: object) -> float | None:
-    if scale is not None and scale.words:
-        return float(scale.words.index(value)) if isinstance(value, str) and value in scale.words else None
-    return float(value) if isinstance(value, int | float) else None
 
 
 def _compared(desk: Desk, rows: tuple[int, ...]) -> Iterator[Part]:

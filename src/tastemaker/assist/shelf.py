@@ -28,6 +28,8 @@ from tastemaker.retrieve.facts import Matcher
 from tastemaker.store import Workspace
 
 Floats = npt.NDArray[np.float32]
+UNNAMED = ("attribute", "topic")  # fields that nobody gave a name
+LISTED = 20  # values that are named in one answer
 SENTENCE = 384  # width of the sentence encoder's vectors
 Embed = Callable[[Sequence[str]], Floats]
 REMARK = re.compile(r"[(\[].*|\s[-–]\s.*")
@@ -237,6 +239,18 @@ class Shelf:
     def line(self, row: int) -> str:
         """The item as a line of an answer in words; empty for no row (-1)."""
         return item_line(self.title(row), safe(self.catalogue.creators[row] or "")) if row >= 0 else ""
+
+    def listing(self, name: str) -> str:
+        """The values of a field, the commonest first, or its range, as a sentence."""
+        known, noun = self.catalogue.fields[name], self.vocabulary.called(name)
+        noun = "there are" if name in UNNAMED else f"{noun}:"
+        if known.kind == "number":
+            return f"{noun.capitalize()} {known.low:g} to {known.high:g}."
+        column = [value for value in self.catalogue.columns[name] if value is not None]
+        counts = Counter(v for value in column for v in (value if isinstance(value, tuple) else (value,)))
+        first = ", ".join(f"{spoken(str(value))} ({n:,})" for value, n in counts.most_common(LISTED))
+        rest = f", and {len(counts) - LISTED:,} more" if len(counts) > LISTED else ""
+        return f"{noun.capitalize()} {first}{rest}."
 
     def fact(self, row: int, name: str) -> Value:
         """What is known of an item."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from tastemaker.assist.shelf import UNNAMED
 from tastemaker.converse.catalogue import Catalogue
 from tastemaker.converse.constraints import Clause, Constraint
 from tastemaker.converse.reading.together import clause_of
@@ -181,7 +182,7 @@ def label(constraint: Constraint, vocabulary: Vocabulary) -> str:
 
 
 def _called(clause: Clause, vocabulary: Vocabulary) -> str:
-    noun = "" if clause.field == "attribute" else f"{vocabulary.called(clause.field)} "
+    noun = "" if clause.field in UNNAMED else f"{vocabulary.called(clause.field)} "
     values = clause.value if isinstance(clause.value, tuple) else (clause.value,)
     plain = [f"{value:g}" if isinstance(value, int | float) else spoken(str(value)) for value in values]
     if clause.cmp == "between":

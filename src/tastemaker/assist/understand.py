@@ -18,7 +18,7 @@ from tastemaker.converse.reading.names import Named
 from tastemaker.converse.reading.passage import RESTART, negated
 from tastemaker.converse.reading.vocabulary import plain
 from tastemaker.converse.reading.wishes import Heard
-from tastemaker.converse.reading.words import english, fold
+from tastemaker.converse.reading.words import compared, english, fold
 
 _FORMS = english()["forms"]
 _ASKING, _WANTING, _ABOUT = (
@@ -151,7 +151,8 @@ class Understanding:
     """acts: what is done beside wishing. pointed: items meant, and turned down. like: rows to be similar to.
     about: fields asked for. absent: what is asked for and is not here.
 
-    without: words that no field has and that are turned down, in the clauses `turned_down`. extreme: the
+    without: words that no field has and that are turned down, in the clauses `turned_down`. listing: fields
+    whose values are asked for. untold: what to say of a comparison that no field tells. extreme: the
     comparative whose end is sought in the catalogue. apart: likeness is no longer wished. undone: the newest
     wish is taken back.
     named: names found. superlative: the comparative whose end is sought among `rows` ("slowest" -> "slower").
@@ -175,6 +176,8 @@ class Understanding:
     undone: bool = False
     without: tuple[str, ...] = ()
     turned_down: tuple[str, ...] = ()
+    listing: tuple[str, ...] = ()
+    untold: str = ""
 
     @property
     def rows(self) -> tuple[int, ...]:
@@ -238,7 +241,45 @@ def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...
         undone,
         tuple(without)[:MOST],
         clauses,
+        () if heard.values or meant.any else _listing(text, shelf),
+        _untold(left, shelf),
     )
+
+
+def _listing(text: str, shelf: Shelf) -> tuple[str, ...]:
+    """The fields whose values are asked for: "what genres do you have?", "list the keys"."""
+    asked = []
+    for name, nouns in shelf.vocabulary.nouns.items():
+        each = [re.escape(noun).removesuffix("s") for noun in nouns]
+        said = "|".join(
+            (*(f"{noun}s?" for noun in each), *(f"{noun[:-1]}ies" for noun in each if noun[-1] == "y"))
+        )
+        if re.search(
+            rf"\b(?:(?:what|which)(?: all| (?:other|different|sorts? of|kinds? of))* (?:{said})(?: of"
+            r" \w+)?(?: do (?:you|we)"
+            rf" (?:have|know|carry|stock|sell|offer)| are there| is there| have you| can i|"
+            rf" exist)\b|^\W*(?:please )?"
+            rf"(?:list|name|show)(?: me)?(?: all| the| your| of| available)* (?:{said})(?: you have)?\W*$)",
+            text,
+            re.IGNORECASE,
+        ):
+            asked.append(name)
+    return tuple(asked[:3])
+
+
+def _untold(left: str, shelf: Shelf) -> str:
+    """What is said of a comparison that is all that was said and that no field here tells: "cheaper"."""
+    said = "|".join(sorted(map(re.escape, compared()), key=len, reverse=True))
+    hit = re.match(
+        r"\W*(?:(?:and|but|now|ok|please|show me|give"
+        r" me|something|anything|one|ones|it|a|an|bit|little|lot|much|even|far"
+        rf"|slightly|that is|that's) )*({said})(?: ones?| than (?:that|this|it)(?: one)?| please)*\W*$",
+        left.replace("\0", " "),
+        re.IGNORECASE,
+    )
+    stems = compared()[hit[1].lower()][1] if hit else ()
+    untold = hit and shelf.vocabulary.scale_for(list(stems)) is None
+    return f"Nothing is known here by which something is ‘{hit[1].lower()}’." if hit and untold else ""
 
 
 def _mere_words(name: Named, message: str) -> bool:

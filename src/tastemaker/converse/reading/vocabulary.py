@@ -125,6 +125,12 @@ class Scale:
     field: str
     words: tuple[str, ...] = ()
 
+    def place(self, value: object) -> float | None:
+        """Where a value stands on it; None for one that does not."""
+        if self.words:
+            return float(self.words.index(value)) if isinstance(value, str) and value in self.words else None
+        return float(value) if isinstance(value, int | float) else None
+
 
 class Vocabulary:
     """The words of a catalogue's `fields`. A value that two fields share is read beside its field's noun."""

@@ -150,7 +150,9 @@ class Wishes:
                 r" last)(?: one)?)?"
             ):
                 scale = self.vocabulary.scale_for(stems)
-                if scale is not None:
+                if scale is None:
+                    text.leave(hit)
+                else:
                     down = (way == "down") != bool(hit[1])
                     text.changes += [(hit.start(), change) for change in self._instead_of(scale, stems)]
                     for change in self._beyond(scale, down, focus[-1] if focus else None):
