@@ -327,7 +327,7 @@ def test_bad_input_is_named(workspace: Path, tmp_path: Path) -> None:
     ]:
         with pytest.raises(InputError, match=said):
             RunSettings(**bad)
-    with pytest.raises(InputError, match="give rules, a Hugging Face model folder"):
+    with pytest.raises(InputError, match="give rules, NAME@URL"):
         generate(workspace, "nobody", RunSettings(n=1, model="nobody"), Session(), quiet)
     with pytest.raises(ArtifactError, match="holds no"):
         status(workspace, "missing")

@@ -1,5 +1,5 @@
-"""Calls to chat models: protocol, engine (cache, journal, pace, budget) and back ends: `endpoint`
-(OpenAI-compatible) and `local` (a Hugging Face folder). Importing it loads no torch.
+"""Calls to chat models: protocol, engine (cache, journal, pace, budget) and the back end
+`endpoint` (OpenAI-compatible). Importing it loads no torch.
 """
 
 from tastemaker.chat.budget import Budget as Budget

@@ -27,7 +27,7 @@ app = group(
     "Generate, check, judge and export conversations about the workspace's catalogue, and teach a model"
     " on them.\n\n  tastemaker converse plan -w shop --n 200\n\n  tastemaker converse run -w shop --n"
     " 200\n\n  tastemaker converse audit -w shop\n\n  tastemaker converse export -w shop --format"
-    " chat\n\nThe roles are played by rules (free, offline), a Hugging Face folder, NAME@URL of any"
+    " chat\n\nThe roles are played by rules (free, offline), NAME@URL of any"
     " OpenAI-compatible endpoint (its key in TASTEMAKER_API_KEY), or a back end of an installed plugin."
     " Exit codes: 0 done, 1 an audit did not pass, 2 bad input, 3 stopped early or nothing finished, 4"
     " budget reached."
@@ -49,7 +49,7 @@ def _settings(
         list[str] | None,
         typer.Option(
             help=(
-                "rules (default), a Hugging Face model folder, or NAME@URL of an endpoint; for one role as"
+                "rules (default), or NAME@URL of an endpoint; for one role as"
                 " listener=NAME@URL (profile, goal, listener, reader, recommender); repeat. A reader is a"
                 " second one that reads what the listener said."
             )

@@ -193,7 +193,7 @@ def open_chat(model: str, lexicon: Lexicon, seed: int) -> Chat:
     Raises
     ------
     InputError
-        for a name that is none of the four.
+        for a name that is none of the three.
     """
     cast = by_role(model)
     if set(cast) == {""}:
@@ -212,15 +212,10 @@ def _open(model: str, lexicon: Lexicon, seed: int) -> Chat:
         return Endpoint(EndpointSettings(base_url=url, model=name, key_variable=variable))
     if model in plugins.names("chat"):
         return cast(Chat, plugins.call("chat", model, model))
-    if Path(model).is_dir():
-        from tastemaker.chat.local import Local
-
-        return Local(Path(model))
     raise InputError(
-        f"model '{model}': give rules, a Hugging Face model folder, NAME@URL, such as"
-        " qwen3@http://localhost:8000/v1, or the name of an installed plugin"
-        f" ({', '.join(plugins.names('chat')) or 'none is installed'}); one for a role as listener=NAME@URL,"
-        f" of {', '.join(ROLES)}"
+        f"model '{model}': give rules, NAME@URL, such as qwen3@http://localhost:8000/v1, or the name of an"
+        f" installed plugin ({', '.join(plugins.names('chat')) or 'none is installed'}); one for a role as"
+        f" listener=NAME@URL, of {', '.join(ROLES)}"
     )
 
 

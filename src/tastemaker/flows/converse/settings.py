@@ -19,9 +19,9 @@ ATTACHED = {"audio": ("wav", "audio/wav"), "image": ("png", "image/png")}
 
 @dataclass(frozen=True)
 class RunSettings:
-    """What decides the bytes of a data set. turns: "8" or "3-12"; model: rules, a Hugging Face folder, or
-    NAME@URL of an OpenAI-compatible endpoint, or one for each role of "role=NAME,..."; media: kinds of
-    attachment the model takes; pool: catalogue, or session (the published leak).
+    """What decides the bytes of a data set. turns: "8" or "3-12"; model: rules, or NAME@URL of an
+    OpenAI-compatible endpoint, or one for each role of "role=NAME,..."; media: kinds of attachment the model
+    takes; pool: catalogue, or session (the published leak).
     """
 
     n: int = 200
