@@ -86,6 +86,28 @@ class Database:
         with self._engine.transaction(write) as connection:
             yield connection
 
+    def first(self, sql: str, *values: Any) -> tuple[Any, ...] | None:
+        """The first row of a question; None without any."""
+        with self.transaction(write=False) as connection:
+            row = connection.execute(sql, values).fetchone()
+        return None if row is None else tuple(row)
+
+    def read(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        """The rows of a `SELECT` whose last column is `intact`, without that column."""
+        with self.transaction(write=False) as connection:
+            return fetch(connection, sql, values)
+
+    def select(
+        self, table: str, columns: Sequence[str], rest: str = "", *values: Any
+    ) -> list[tuple[Any, ...]]:
+        """Columns of the rows of a table, each compared with its checksum; rest: what follows in SQL."""
+        return self.read(f"SELECT {', '.join(columns)}, {intact(table)} FROM {table} {rest}", *values)
+
+    def insert(self, table: str, **row: Any) -> None:
+        """Store a row, moments as `micros`."""
+        with self.transaction() as connection:
+            insert(connection, table, **row)
+
     def add_events(self, events: Iterable[Event]) -> Added:
         """Store events, all or none; one that is there already is counted as a duplicate.
 
@@ -145,13 +167,11 @@ class Database:
         """
         names = schema.SLATES.names
         columns = [f"{'o.shown_at' if name == 'timestamp' else f's.{name}'}" for name in names]
-        with self.transaction(write=False) as connection:
-            rows = fetch(
-                connection,
-                f"SELECT {', '.join(columns)}, {intact('slates', 's')} AND {intact('offers', 'o')}"
-                " FROM slates s JOIN offers o USING (request_id)"
-                " WHERE o.shown_at IS NOT NULL ORDER BY o.shown_at, request_id, position",
-            )
+        rows = self.read(
+            f"SELECT {', '.join(columns)}, {intact('slates', 's')} AND {intact('offers', 'o')}"
+            " FROM slates s JOIN offers o USING (request_id)"
+            " WHERE o.shown_at IS NOT NULL ORDER BY o.shown_at, request_id, position"
+        )
         values = zip(names, zip(*rows, strict=True) if rows else [()] * len(names), strict=True)
         return schema.check(
             pa.table(
@@ -167,8 +187,8 @@ class Database:
             "SELECT count(*) FROM slates JOIN offers USING (request_id)"
             " WHERE position = 0 AND substr(policy_id, 1, ?) = ? AND shown_at IS NOT NULL"
         )
-        with self.transaction(write=False) as connection:
-            return int(connection.execute(sql, (len(policy), policy)).fetchone()[0])
+        row = self.first(sql, len(policy), policy)
+        return int(row[0]) if row else 0
 
     def erase(self, user_id: str) -> int:
         """Delete every row about a person, and let nobody write another; returns how many rows that were.
@@ -206,60 +226,49 @@ class Database:
 
     def deploy(self, kind: str, fingerprint: str, at: datetime, note: str = "") -> None:
         """Record that the artifact serves from now on."""
-        with self.transaction() as connection:
-            sql = "INSERT INTO deployments (kind, fingerprint, timestamp, note) VALUES (?, ?, ?, ?)"
-            connection.execute(sql, (kind, fingerprint, micros(at), note))
+        self.insert("deployments", kind=kind, fingerprint=fingerprint, timestamp=at, note=note)
 
     def deployments(self) -> list[Deployment]:
         """Every deployment, the newest first."""
-        with self.transaction(write=False) as connection:
-            rows = fetch(
-                connection,
-                f"SELECT kind, fingerprint, timestamp, note, {intact('deployments')} FROM deployments"
-                " ORDER BY deployment_id DESC",
-            )
-        return [Deployment(kind, mark, moment(time), note) for kind, mark, time, note in rows]
+        return self._deployments("ORDER BY deployment_id DESC")
 
     def newest_deployment(self, kind: str) -> Deployment | None:
         """The newest deployment of a kind, or None."""
-        sql = (
-            f"SELECT fingerprint, timestamp, note, {intact('deployments')} FROM deployments WHERE kind = ?"
-            " ORDER BY deployment_id DESC LIMIT 1"
-        )
-        with self.transaction(write=False) as connection:
-            rows = fetch(connection, sql, (kind,))
-        return Deployment(kind, rows[0][0], moment(rows[0][1]), rows[0][2]) if rows else None
+        rows = self._deployments("WHERE kind = ? ORDER BY deployment_id DESC LIMIT 1", kind)
+        return rows[0] if rows else None
+
+    def _deployments(self, rest: str, *values: Any) -> list[Deployment]:
+        rows = self.select("deployments", ("kind", "fingerprint", "timestamp", "note"), rest, *values)
+        return [Deployment(kind, mark, moment(time), note) for kind, mark, time, note in rows]
 
     def secret(self, name: str) -> str:
         """64 hexadecimal digits that nobody outside this database knows, drawn when first asked for; never
         to be shown or sent.
         """
-        sql = f"SELECT value, {intact('secrets')} FROM secrets WHERE name = ?"
-        with self.transaction(write=False) as connection:
-            rows = fetch(connection, sql, (name,))
+        question = "secrets", ("value",), "WHERE name = ?", name
+        rows = self.select(*question)
         if not rows:
             with self.transaction() as connection:
-                connection.execute(
-                    "INSERT INTO secrets (name, value) VALUES (?, ?) ON CONFLICT DO NOTHING",
-                    (name, secrets.token_hex(32)),
-                )
-                rows = fetch(connection, sql, (name,))
+                insert(connection, "secrets", again=True, name=name, value=secrets.token_hex(32))
+            rows = self.select(*question)
         return str(rows[0][0])
 
     def _events(self, where: str, values: tuple[str, ...]) -> Iterator[Event]:
-        with self.transaction(write=False) as connection:
-            stored = fetch(
-                connection,
-                f"SELECT {', '.join(EVENT)}, sequence, {intact('events')} FROM events {where}"
-                " ORDER BY user_id, timestamp, sequence",
-                values,
-            )
-        rows = [dict(zip((*EVENT, "sequence"), row, strict=True)) for row in stored]
+        columns = (*EVENT, "sequence")
+        stored = self.select("events", columns, f"{where} ORDER BY user_id, timestamp, sequence", *values)
+        rows = [dict(zip(columns, row, strict=True)) for row in stored]
         gone = undone(rows)
         for row in rows:
             del row["sequence"]
             if row["kind"] != "undo" and (row["user_id"], row["event_id"]) not in gone:
                 yield Event(**row | {"timestamp": moment(row["timestamp"])})
+
+
+def insert(connection: Connection, table: str, again: bool = False, **row: Any) -> bool:
+    """Store a row, moments as `micros`, and whether it is new. again: one that is there already stays."""
+    values = [micros(value) if isinstance(value, datetime) else value for value in row.values()]
+    sql = f"INSERT INTO {table} ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})"
+    return bool(connection.execute(sql + " ON CONFLICT DO NOTHING" * again, values).rowcount)
 
 
 def _insert_events(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> Added:

@@ -14,7 +14,6 @@ from typing import ClassVar
 from tastemaker.errors import InputError
 from tastemaker.store.database.database import Database
 from tastemaker.store.database.events import micros, moment
-from tastemaker.store.database.integrity import fetch, intact
 
 ROLES = {
     "app": "your backend: slates, events and answers of everybody; mints tokens for one person",
@@ -86,19 +85,14 @@ class Keys:
         if any(key.name == name for key in self.all()):
             raise InputError(f"a key named '{name}' is there already; give another name with --name")
         key_id, secret = secrets.token_hex(6), secrets.token_hex(32)
-        with self._database.transaction() as connection:
-            connection.execute(
-                "INSERT INTO keys (key_id, name, role, hash, created_at) VALUES (?, ?, ?, ?, ?)",
-                (key_id, name, role, _hash(secret), micros(datetime.now(UTC))),
-            )
+        at = datetime.now(UTC)
+        self._database.insert("keys", key_id=key_id, name=name, role=role, hash=_hash(secret), created_at=at)
         return f"tm-{key_id}-{secret}"
 
     def all(self) -> list[Key]:
         """Every key that was ever made, the oldest first."""
-        columns = "key_id, name, role, hash, created_at, revoked_at"
-        sql = f"SELECT {columns}, {intact('keys')} FROM keys ORDER BY created_at, key_id"
-        with self._database.transaction(write=False) as connection:
-            rows = fetch(connection, sql)
+        columns = ("key_id", "name", "role", "hash", "created_at", "revoked_at")
+        rows = self._database.select("keys", columns, "ORDER BY created_at, key_id")
         return [
             Key(key_id, name, role, digest, moment(made), None if gone is None else moment(gone))
             for key_id, name, role, digest, made, gone in rows
@@ -136,15 +130,13 @@ class Keys:
 
     def note(self, actor: str, action: str, detail: str = "") -> None:
         """Log what an operator did; `detail` names no person."""
-        with self._database.transaction() as connection:
-            sql = "INSERT INTO audit (timestamp, actor, action, detail) VALUES (?, ?, ?, ?)"
-            connection.execute(sql, (micros(datetime.now(UTC)), actor, action, detail))
+        at = datetime.now(UTC)
+        self._database.insert("audit", timestamp=at, actor=actor, action=action, detail=detail)
 
     def entries(self) -> list[Entry]:
         """What operators did, the oldest first."""
-        sql = f"SELECT timestamp, actor, action, detail, {intact('audit')} FROM audit ORDER BY entry_id"
-        with self._database.transaction(write=False) as connection:
-            rows = fetch(connection, sql)
+        columns = ("timestamp", "actor", "action", "detail")
+        rows = self._database.select("audit", columns, "ORDER BY entry_id")
         return [Entry(moment(row[0]), *row[1:]) for row in rows]
 
 

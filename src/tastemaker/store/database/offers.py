@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from tastemaker.schema import ANONYMOUS
-from tastemaker.store.database.database import Database
+from tastemaker.store.database.database import Database, insert
 from tastemaker.store.database.events import micros
 from tastemaker.store.database.integrity import fetch, intact
 from tastemaker.store.database.sqlite import Connection
@@ -115,23 +115,17 @@ class Offers:
         id for the request; None for another person's slate.
         """
         own = "SELECT request_id FROM offers WHERE caller = ? AND request_key = ?"
-        with self._database.transaction(write=False) as connection:
-            if row := connection.execute(own, (user_id, request_id)).fetchone():
-                return str(row[0])
-            sql = "SELECT user_id FROM offers WHERE request_id = ?"
-            owner = connection.execute(sql, (request_id,)).fetchone()
+        if row := self._database.first(own, user_id, request_id):
+            return str(row[0])
+        owner = self._database.first("SELECT user_id FROM offers WHERE request_id = ?", request_id)
         return request_id if owner is None or owner[0] in (user_id, ANONYMOUS) else None
 
     def pools(self) -> dict[str, dict[str, float | None]]:
         """Of each slate shown, by its request id, the items that its policy could have shown, each with the
         logit that pi0 gave it; slates of version 0.1 logged neither, slates before logits were kept none.
         """
-        with self._database.transaction(write=False) as connection:
-            rows = fetch(
-                connection,
-                f"SELECT request_id, pool, {intact('offers')} FROM offers"
-                " WHERE shown_at IS NOT NULL AND pool IS NOT NULL",
-            )
+        known = "WHERE shown_at IS NOT NULL AND pool IS NOT NULL"
+        rows = self._database.select("offers", ("request_id", "pool"), known)
         return {name: _pool(json.loads(pool)) for name, pool in rows}
 
 
@@ -177,15 +171,22 @@ def _add(connection: Connection, offer: Offer) -> Earlier | None:
             "UPDATE offers SET answer = NULL WHERE answer IS NOT NULL AND timestamp < ?",
             (micros(offer.timestamp - KEPT),),
         )
-    keyed = (offer.request_key, offer.query, offer.answer) if offer.request_key is not None else (None,) * 3
+    keyed = offer.request_key is not None
     pool: Any = None if offer.pool is None else list(offer.pool)
     if pool and offer.logits is not None:
         pool = {"items": pool, "logits": [round(float(value), 4) for value in offer.logits]}
     pool = None if pool is None else json.dumps(pool, separators=(",", ":"))
-    connection.execute(
-        "INSERT INTO offers (request_id, user_id, timestamp, deployment, pool, caller, request_key, query,"
-        " answer) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (offer.request_id, offer.user_id, at, offer.deployment, pool, offer.user_id, *keyed),
+    about: dict[str, Any] = {"request_id": offer.request_id, "user_id": offer.user_id, "timestamp": at}
+    insert(
+        connection,
+        "offers",
+        **about,
+        deployment=offer.deployment,
+        pool=pool,
+        caller=offer.user_id,
+        request_key=offer.request_key,
+        query=offer.query if keyed else None,
+        answer=offer.answer if keyed else None,
     )
     connection.executemany(
         f"INSERT INTO slates ({', '.join(ROW)}) VALUES ({', '.join('?' * len(ROW))})",
@@ -199,10 +200,7 @@ def _add(connection: Connection, offer: Offer) -> Earlier | None:
         ],
     )
     if offer.features is not None:
-        connection.execute(
-            "INSERT INTO impressions (request_id, user_id, timestamp, features) VALUES (?, ?, ?, ?)",
-            (offer.request_id, offer.user_id, at, offer.features),
-        )
+        insert(connection, "impressions", **about, features=offer.features)
     return None
 
 

@@ -6,16 +6,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import pyarrow as pa
 
 import tastemaker.schema as schema
-from tastemaker.store.database.database import Database
+from tastemaker.store.database.database import Database, insert
 from tastemaker.store.database.events import micros, moment
-from tastemaker.store.database.integrity import fetch, intact
+from tastemaker.store.database.integrity import intact
 from tastemaker.store.database.sqlite import Connection
 
 Outcome = Literal["stored", "duplicate", "conflict", "unknown"]
@@ -65,36 +65,27 @@ class Surveys:
 
     def shown_to(self, request_id: str, item_id: str) -> str | None:
         """The user whose slate `request_id` showed the item; None when it was never shown."""
-        with self._database.transaction(write=False) as connection:
-            sql = (
-                "SELECT o.user_id FROM offers o JOIN slates s USING (request_id)"
-                " WHERE request_id = ? AND s.item_id = ? AND o.shown_at IS NOT NULL"
-            )
-            row = connection.execute(sql, (request_id, item_id)).fetchone()
+        sql = (
+            "SELECT o.user_id FROM offers o JOIN slates s USING (request_id)"
+            " WHERE request_id = ? AND s.item_id = ? AND o.shown_at IS NOT NULL"
+        )
+        row = self._database.first(sql, request_id, item_id)
         return str(row[0]) if row else None
 
     def ask(self, question: Question, hours: float, lists: int) -> bool:
         """Log a question as shown, unless something was asked of the user in the `hours` before it, or fewer
         than `lists` slates were shown since the last time; says whether it was logged.
         """
-        names = [one.name for one in fields(Question)]
-        values = [micros(one) if isinstance(one, datetime) else one for one in astuple(question)]
         with self._database.transaction() as connection:
             if not _may_ask(connection, question.user_id, question.timestamp, hours, lists):
                 return False
-            marks = ", ".join("?" * len(names))
-            sql = f"INSERT INTO surveys ({', '.join(names)}) VALUES ({marks}) ON CONFLICT DO NOTHING"
-            return connection.execute(sql, values).rowcount == 1
+            return insert(connection, "surveys", again=True, **vars(question))
 
     def open_question(self, question_id: str) -> Question | None:
         """The question when it was shown and neither answered nor skipped yet."""
         names = [one.name for one in fields(Question)]
-        with self._database.transaction(write=False) as connection:
-            sql = (
-                f"SELECT {', '.join(names)}, {intact('surveys')} FROM surveys"
-                " WHERE question_id = ? AND closed_at IS NULL"
-            )
-            rows = fetch(connection, sql, (question_id,))
+        still = "WHERE question_id = ? AND closed_at IS NULL"
+        rows = self._database.select("surveys", names, still, question_id)
         if not rows:
             return None
         return Question(**dict(zip(names, rows[0], strict=True)) | {"timestamp": moment(rows[0][-1])})
@@ -116,9 +107,8 @@ class Surveys:
 
     def count(self) -> tuple[int, int]:
         """How many questions were shown, and how many of them answered."""
-        with self._database.transaction(write=False) as connection:
-            shown, answered = connection.execute("SELECT count(*), count(answer) FROM surveys").fetchone()
-        return int(shown), int(answered)
+        row = self._database.first("SELECT count(*), count(answer) FROM surveys") or (0, 0)
+        return int(row[0]), int(row[1])
 
     def rows(self) -> pa.Table:
         """Every question shown: `schema.SURVEYS`, question_id, request_id, and as float64 each feature logged
@@ -150,8 +140,7 @@ class Surveys:
         """What a query that ends in the slate's features, and in `intact`, gives, as a table of `names`, and
         as it is.
         """
-        with self._database.transaction(write=False) as connection:
-            rows = fetch(connection, sql)
+        rows = self._database.read(sql)
         kinds = {"asked_probability": pa.float64(), "answer": pa.int64(), "timestamp": pa.int64()}
         columns = {
             name: pa.array([row[place] for row in rows], kinds.get(name, pa.string()))
@@ -165,25 +154,17 @@ class Surveys:
         differs: whether the arms would have shown it different lists then; kept as a meeting with the test's
         name and `DIFFERS`.
         """
-        sql = (
-            "INSERT INTO exposures (experiment, unit, arm, timestamp) VALUES (?, ?, ?, ?)"
-            " ON CONFLICT DO NOTHING"
-        )
+        row = {"unit": unit, "arm": arm, "timestamp": at}
         with self._database.transaction() as connection:
-            new = connection.execute(sql, (experiment, unit, arm, micros(at))).rowcount
-            if new and differs:
-                connection.execute(sql, (experiment + DIFFERS, unit, arm, micros(at)))
+            if insert(connection, "exposures", again=True, experiment=experiment, **row) and differs:
+                insert(connection, "exposures", again=True, experiment=experiment + DIFFERS, **row)
 
     def exposures(self, experiment: str) -> pa.Table:
         """First meetings of each unit with each arm of an experiment, in order of time: experiment, unit,
         arm, timestamp.
         """
-        with self._database.transaction(write=False) as connection:
-            sql = (
-                f"SELECT experiment, unit, arm, timestamp, {intact('exposures')} FROM exposures"
-                " WHERE experiment = ? ORDER BY timestamp, unit, arm"
-            )
-            found = fetch(connection, sql, (experiment,))
+        order = "WHERE experiment = ? ORDER BY timestamp, unit, arm"
+        found = self._database.select("exposures", EXPOSURES.names, order, experiment)
         columns = list(zip(*found, strict=True)) if found else [()] * 4
         kinds = (pa.string(), pa.string(), pa.string(), pa.int64())
         table = pa.table(

@@ -6,10 +6,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from tastemaker.store.database.database import Database
 from tastemaker.store.database.events import micros, moment
-from tastemaker.store.database.integrity import fetch, intact
+
+SAID = ("conversation_id", "turn", "timestamp", "message", "shown")
 
 
 @dataclass(frozen=True)
@@ -60,36 +62,23 @@ class Talks:
 
     def newest(self, conversation_id: str) -> tuple[str, str] | None:
         """Whose a conversation is, and its state; None for one that is not kept."""
-        sql = (
-            f"SELECT user_id, state, {intact('talks')} FROM talks WHERE conversation_id = ? ORDER BY turn"
-            " DESC LIMIT 1"
-        )
-        with self._database.transaction(write=False) as connection:
-            rows = fetch(connection, sql, (conversation_id,))
+        newest = "WHERE conversation_id = ? ORDER BY turn DESC LIMIT 1"
+        rows = self._database.select("talks", ("user_id", "state"), newest, conversation_id)
         return (str(rows[0][0]), str(rows[0][1])) if rows else None
 
     def of(self, user_id: str) -> list[Said]:
         """Everything a person said, oldest first."""
-        sql = (
-            f"SELECT conversation_id, turn, timestamp, message, shown, {intact('talks')} FROM talks"
-            " WHERE user_id = ? ORDER BY timestamp, conversation_id, turn"
-        )
-        with self._database.transaction(write=False) as connection:
-            rows = fetch(connection, sql, (user_id,))
-        return [
-            Said(name, turn, moment(at), text, tuple(json.loads(shown)))
-            for name, turn, at, text, shown in rows
-        ]
+        said = "WHERE user_id = ? ORDER BY timestamp, conversation_id, turn"
+        rows = self._database.select("talks", SAID, said, user_id)
+        return [Said(*_read(row)) for row in rows]
 
     def everything(self) -> list[Kept]:
         """Every turn of everybody, conversation by conversation."""
-        sql = (
-            f"SELECT conversation_id, turn, timestamp, message, shown, user_id, state, {intact('talks')}"
-            " FROM talks ORDER BY user_id, conversation_id, turn"
-        )
-        with self._database.transaction(write=False) as connection:
-            rows = fetch(connection, sql)
-        return [
-            Kept(name, turn, moment(at), text, tuple(json.loads(shown)), user, state)
-            for name, turn, at, text, shown, user, state in rows
-        ]
+        order = "ORDER BY user_id, conversation_id, turn"
+        rows = self._database.select("talks", (*SAID, "user_id", "state"), order)
+        return [Kept(*_read(row[:5]), *row[5:]) for row in rows]
+
+
+def _read(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    name, turn, at, message, shown = row
+    return name, turn, moment(at), message, tuple(json.loads(shown))
