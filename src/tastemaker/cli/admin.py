@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 import tastemaker.cli.keys as keys
-from tastemaker.cli.options import HERE, AsJson, Workspace, group
+from tastemaker.cli.options import HERE, AsJson, Workspace, command, group
 from tastemaker.cli.output import emit
 from tastemaker.errors import InputError
 
@@ -34,23 +34,22 @@ deployments = group("""
     """)
 
 
-@deployments.command("list")
-def list_(workspace: Workspace = HERE, as_json: AsJson = False) -> None:
+@command(deployments, "list")
+def list_(workspace: Workspace = HERE) -> Any:
     """Every deployment that is kept, the newest first; * marks the active one.
 
     Example: tastemaker admin deployments list -w shop
     """
     from tastemaker.flows.deploy import listed
 
-    emit(listed(workspace), as_json)
+    return listed(workspace)
 
 
-@deployments.command()
+@command(deployments)
 def activate(
     name: Annotated[str, typer.Argument(help="The name as listed, or the beginning of it.")],
     workspace: Workspace = HERE,
-    as_json: AsJson = False,
-) -> None:
+) -> Any:
     """Serve another deployment from now on, checked whole first.
 
     Its catalogue comes with it: items taken down since are named. Example: tastemaker admin deployments
@@ -58,25 +57,25 @@ def activate(
     """
     from tastemaker.flows.deploy import changed
 
-    emit(changed(workspace, name), as_json)
+    return changed(workspace, name)
 
 
-@deployments.command()
-def rollback(workspace: Workspace = HERE, as_json: AsJson = False) -> None:
+@command(deployments)
+def rollback(workspace: Workspace = HERE) -> Any:
     """Serve what was served before the active deployment.
 
     Items taken down since are named. Example: tastemaker admin deployments rollback -w shop
     """
     from tastemaker.flows.deploy import changed
 
-    emit(changed(workspace), as_json)
+    return changed(workspace)
 
 
 PLACE = typer.Argument(help="A URL that fsspec opens: s3://bucket/folder, gs://..., file:///folder.")
 
 
-@deployments.command()
-def push(place: Annotated[str, PLACE], workspace: Workspace = HERE, as_json: AsJson = False) -> None:
+@command(deployments)
+def push(place: Annotated[str, PLACE], workspace: Workspace = HERE) -> Any:
     """Copy the active deployment, whole, to an address for servers elsewhere to `pull`.
 
     With it go its model, codes, vectors, proxy and tables; pictures, sounds and the database stay. What is
@@ -89,11 +88,11 @@ def push(place: Annotated[str, PLACE], workspace: Workspace = HERE, as_json: AsJ
         raise InputError(
             f"{place}: ends with this command; give a folder, or a store such as s3://bucket/shop"
         )
-    emit(pushed(workspace, place), as_json)
+    return pushed(workspace, place)
 
 
-@deployments.command()
-def pull(place: Annotated[str, PLACE], workspace: Workspace = HERE, as_json: AsJson = False) -> None:
+@command(deployments)
+def pull(place: Annotated[str, PLACE], workspace: Workspace = HERE) -> Any:
     """Take over the deployment that `push` left at an address, and serve it from now on.
 
     Every byte is compared with its checksum first; where one is wrong, nothing changes. Who may write to the
@@ -101,19 +100,18 @@ def pull(place: Annotated[str, PLACE], workspace: Workspace = HERE, as_json: AsJ
     """
     from tastemaker.flows.deploy import pulled
 
-    emit(pulled(workspace, place), as_json)
+    return pulled(workspace, place)
 
 
 app.add_typer(deployments, name="deployments")
 app.add_typer(keys.app, name="keys", short_help="Who may call the server, and what operators did.")
 
 
-@app.command("copy-database")
+@command(app, "copy-database")
 def copy_database(
     url: Annotated[str, typer.Argument(help="An empty PostgreSQL: postgresql://me@host/shop.")],
     workspace: Workspace = HERE,
-    as_json: AsJson = False,
-) -> None:
+) -> Any:
     """Copy the workspace's database file into a PostgreSQL.
 
     All of it or nothing, each row checked; nobody writes to the file meanwhile. Then write the address into
@@ -132,18 +130,17 @@ def copy_database(
     rows = copy(store.database, Address(url))
     lines = [f"{count:>9,}  {table}" for table, count in rows.items() if count]
     lines.append(f'copied; now write database = "{url}" under [advanced] in {workspace / "tastemaker.toml"}')
-    emit({"database": url, "rows": rows, "text": "\n".join(lines)}, as_json)
+    return {"database": url, "rows": rows, "text": "\n".join(lines)}
 
 
-@app.command()
+@command(app)
 def forget(
     user: Annotated[str, typer.Option(help="The person's id, exactly as in your tables.")],
     workspace: Workspace = HERE,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be removed; change nothing.")
     ] = False,
-    as_json: AsJson = False,
-) -> None:
+) -> Any:
     """Erase a person from everything.
 
     A tombstone keeps later ingests from bringing them back.
@@ -159,7 +156,7 @@ def forget(
             "forget",
             f"one person, {sum(one['count'] for one in result['removed'])} rows and files",
         )
-    emit(result, as_json)
+    return result
 
 
 @app.command()

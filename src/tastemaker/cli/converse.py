@@ -4,8 +4,6 @@ data.
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -13,14 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tastemaker.cli.options import HERE, AsJson, Quiet, Workspace, group
-from tastemaker.cli.output import emit
-from tastemaker.cli.progress import progress
+from tastemaker.cli.options import HERE, Report, Workspace, command, group
 from tastemaker.errors import InputError
 
 if TYPE_CHECKING:
     from tastemaker.flows.converse.generate import Session
-    from tastemaker.flows.converse.settings import RunSettings
     from tastemaker.flows.pipeline import Report
 
 app = group(
@@ -64,7 +59,7 @@ def _settings(
     tools: Annotated[
         bool, typer.Option("--tools", help="The recommender searches by tool calls of its own.")
     ] = False,
-) -> RunSettings:
+) -> Any:
     from tastemaker.flows.converse.settings import RunSettings
 
     return RunSettings(
@@ -87,7 +82,7 @@ def _session(
         typer.Option(help="Per million tokens, dated: INPUT,OUTPUT,YYYY-MM-DD, as 0.15,0.60,2026-01-31."),
     ] = None,
     at_once: Annotated[int, typer.Option(min=1, help="Most calls at once.")] = 16,
-) -> Session:
+) -> Any:
     from tastemaker.chat import Limits
     from tastemaker.flows.converse.generate import Session
 
@@ -108,43 +103,8 @@ def _price(text: str | None) -> Any:
         ) from None
 
 
-GROUPS: dict[str, Callable[..., Any]] = {"settings": _settings, "session": _session}
-
-
-def grouped(command: Callable[..., None]) -> Callable[..., None]:
-    """A command whose parameters `settings` and `session` are made of the options of `_settings` and
-    `_session`.
-    """
-    own = inspect.signature(command, eval_str=True).parameters
-    options = {
-        name: inspect.signature(maker, locals={"RunSettings": Any, "Session": Any}, eval_str=True).parameters
-        for name, maker in GROUPS.items()
-        if name in own
-    }
-    parameters = [
-        parameter
-        for name, plain in own.items()
-        for parameter in (options[name].values() if name in options else (plain,))
-    ]
-
-    def run(**values: Any) -> None:
-        groups = {
-            name: GROUPS[name](**{option: values.pop(option) for option in names})
-            for name, names in options.items()
-        }
-        command(**groups, **values)
-
-    run.__name__, run.__doc__ = command.__name__, command.__doc__
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return run
-
-
-@app.command()
-@grouped
-def plan(
-    settings: Any, session: Any, workspace: Workspace = HERE, as_json: AsJson = False, quiet: Quiet = False
-) -> None:
+@command(app, settings=_settings, session=_session)
+def plan(report: Report, settings: Any, session: Any, workspace: Workspace = HERE) -> Any:
     """What a run would be: fields, goals, calls, tokens, cost, time, how far limits reach. Nothing is called
     or kept.
 
@@ -152,33 +112,29 @@ def plan(
     """
     from tastemaker.flows.converse.generate import plan_run
 
-    with progress(quiet) as report:
-        emit(plan_run(workspace, settings, session, report), as_json)
+    return plan_run(workspace, settings, session, report)
 
 
-@app.command()
-@grouped
+@command(app, settings=_settings, session=_session)
 def run(
+    report: Report,
     settings: Any,
     session: Any,
     workspace: Workspace = HERE,
     name: Name = FIRST,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
+) -> Any:
     """Generate a data set. Killed, it goes on where it was with `resume`; nothing paid for is paid again.
 
     Example: tastemaker converse run -w shop --n 200
     """
     from tastemaker.flows.converse.generate import generate
 
-    with progress(quiet) as report:
-        emit(generate(workspace, name, settings, session, report), as_json)
+    return generate(workspace, name, settings, session, report)
 
 
-@app.command()
-@grouped
+@command(app, session=_session)
 def resume(
+    report: Report,
     session: Any,
     workspace: Workspace = HERE,
     name: Name = FIRST,
@@ -188,38 +144,32 @@ def resume(
     changed: Annotated[
         str, typer.Option(help="If settings changed: same refuses and names them, always goes on.")
     ] = "same",
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
+) -> Any:
     """Go on with a data set: what is finished stays, what failed waits for `retry`.
 
     Example: tastemaker converse resume -w shop
     """
     if changed not in ("same", "always"):
         raise InputError(f"--changed {changed}: choose same or always")
-    with progress(quiet) as report:
-        emit(_go_on(workspace, name, n, replace(session, resume=changed), report), as_json)
+    return _go_on(workspace, name, n, replace(session, resume=changed), report)
 
 
-@app.command()
-@grouped
+@command(app, session=_session)
 def retry(
+    report: Report,
     session: Any,
     workspace: Workspace = HERE,
     name: Name = FIRST,
     kind: Annotated[
         list[str] | None, typer.Option(help="A kind of failure, as `status` names it; repeat. Default: all.")
     ] = None,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
+) -> Any:
     """Try failed conversations again, and only those.
 
     Example: tastemaker converse retry -w shop
     """
-    with progress(quiet) as report:
-        again = replace(session, resume="same", retry=kind or ["all"])
-        emit(_go_on(workspace, name, None, again, report), as_json)
+    again = replace(session, resume="same", retry=kind or ["all"])
+    return _go_on(workspace, name, None, again, report)
 
 
 def _go_on(workspace: Path, name: str, n: int | None, session: Session, report: Report) -> dict[str, Any]:
@@ -232,21 +182,19 @@ def _go_on(workspace: Path, name: str, n: int | None, session: Session, report: 
     return generate(workspace, name, replace(settings, n=n or settings.n), session, report)
 
 
-@app.command()
-def status(workspace: Workspace = HERE, name: Name = FIRST, as_json: AsJson = False) -> None:
+@command(app)
+def status(workspace: Workspace = HERE, name: Name = FIRST) -> Any:
     """How far a data set is, what failed and why, what was spent; of a collected one, what it holds.
 
     Example: tastemaker converse status -w shop
     """
     from tastemaker.flows.converse.generate import status as read_status
 
-    emit(read_status(workspace, name), as_json)
+    return read_status(workspace, name)
 
 
-@app.command()
-def audit(
-    workspace: Workspace = HERE, name: Name = FIRST, as_json: AsJson = False, quiet: Quiet = False
-) -> None:
+@command(app, fails="ok")
+def audit(report: Report, workspace: Workspace = HERE, name: Name = FIRST) -> Any:
     """Check every turn and every message anew, and what the choice of items gives away; exit 1 when something
     fails.
 
@@ -254,20 +202,15 @@ def audit(
     """
     from tastemaker.flows.converse.audit import audit_run
 
-    with progress(quiet) as report:
-        result = audit_run(workspace, name, report)
-    emit(result, as_json)
-    if not result["ok"]:
-        raise typer.Exit(1)
+    return audit_run(workspace, name, report)
 
 
-@app.command()
+@command(app)
 def collect(
+    report: Report,
     workspace: Workspace = HERE,
     name: Name = "people",
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
+) -> Any:
     """Make a data set of what people with a name said to the assistant, and what they liked of its answers.
 
     It is exported, read, learnt from and benchmarked as a generated one; collect again for what came since.
@@ -278,12 +221,10 @@ def collect(
     """
     from tastemaker.flows.converse.people import collect as collect_people
 
-    with progress(quiet) as report:
-        result = collect_people(workspace, name, report)
-    emit(result, as_json)
+    return collect_people(workspace, name, report)
 
 
-@app.command()
+@command(app)
 def export(
     workspace: Workspace = HERE,
     name: Name = FIRST,
@@ -300,18 +241,17 @@ def export(
     out: Annotated[
         str | None, typer.Option(help="File or URL (s3:// ...); default: in exports/ beside the data set.")
     ] = None,
-    as_json: AsJson = False,
-) -> None:
+) -> Any:
     """Write the data set in the shape that a trainer or an evaluator reads.
 
     Example: tastemaker converse export -w shop --format chat
     """
     from tastemaker.flows.converse.export import export_run
 
-    emit(export_run(workspace, name, kind, extended, out), as_json)
+    return export_run(workspace, name, kind, extended, out)
 
 
-@app.command()
+@command(app)
 def read(
     file: Annotated[
         Path, typer.Argument(help="JSON lines of an export, or the JSON list of crs predictions.")
@@ -322,8 +262,7 @@ def read(
         str, typer.Option("--format", help="talkplay, chat, preference, retrieval, tools or crs.")
     ] = "chat",
     blind: Annotated[bool, typer.Option(help="crs: refuse empty replies, as blind phases do.")] = False,
-    as_json: AsJson = False,
-) -> None:
+) -> Any:
     """Check every record of a file in one of the export formats; crs predictions are scored against the data
     set.
 
@@ -331,12 +270,12 @@ def read(
     """
     from tastemaker.flows.converse.export import read_export
 
-    emit(read_export(workspace, name, kind, file, blind), as_json)
+    return read_export(workspace, name, kind, file, blind)
 
 
-@app.command()
-@grouped
+@command(app, session=_session)
 def judge(
+    report: Report,
     session: Any,
     workspace: Workspace = HERE,
     name: Name = FIRST,
@@ -349,9 +288,7 @@ def judge(
         int,
         typer.Option(min=1, max=9, help="How often to ask a judge the same; 2: does it agree with itself?"),
     ] = 1,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
+) -> Any:
     """Grade turns and pairs by several judges: do they agree, notice planted defects, and choose alike in
     either order?
 
@@ -359,11 +296,7 @@ def judge(
     """
     from tastemaker.flows.converse.judge import judge_run
 
-    with progress(quiet) as report:
-        result = judge_run(
-            workspace, name, judges or ["facts", "overlap"], session, report, (sample, repeats)
-        )
-    emit(result, as_json)
+    return judge_run(workspace, name, judges or ["facts", "overlap"], session, report, (sample, repeats))
 
 
 Seed = Annotated[int, typer.Option(help="Key of the split, the training and the intervals.")]
@@ -373,16 +306,15 @@ Test = Annotated[
 Passes = Annotated[float, typer.Option(help="Passes over the training conversations.")]
 
 
-@app.command()
+@command(app)
 def learn(
+    report: Report,
     workspace: Workspace = HERE,
     name: Name = FIRST,
     seed: Seed = 0,
     test: Test = 0.2,
     passes: Passes = 4.0,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
+) -> Any:
     """Fine-tune the workspace's model on the conversations, together with behaviour and item texts. A killed
     run resumes.
 
@@ -391,22 +323,20 @@ def learn(
     from tastemaker.flows.converse.learn.model import learn_run
     from tastemaker.flows.converse.learn.settings import LearnSettings
 
-    with progress(quiet) as report:
-        settings = LearnSettings(seed=seed, test=test, passes=passes)
-        emit(learn_run(workspace, name, settings, report), as_json)
+    settings = LearnSettings(seed=seed, test=test, passes=passes)
+    return learn_run(workspace, name, settings, report)
 
 
-@app.command()
+@command(app)
 def bench(
+    report: Report,
     workspace: Workspace = HERE,
     name: Name = FIRST,
     seed: Seed = 0,
     test: Test = 0.2,
     passes: Passes = 4.0,
     conversations: Annotated[int, typer.Option(min=0, help="Test conversations at most; 0 = all.")] = 0,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
+) -> Any:
     """Six rankers, the model, the ceiling, and paired intervals, turn by turn; trains the model unless that
     is done.
 
@@ -415,9 +345,8 @@ def bench(
     from tastemaker.flows.converse.learn.bench import bench_turns
     from tastemaker.flows.converse.learn.settings import LearnSettings
 
-    with progress(quiet) as report:
-        settings = LearnSettings(seed=seed, test=test, passes=passes)
-        emit(bench_turns(workspace, name, settings, report, conversations), as_json)
+    settings = LearnSettings(seed=seed, test=test, passes=passes)
+    return bench_turns(workspace, name, settings, report, conversations)
 
 
 bench_app = group("Now `tastemaker converse bench`.")
@@ -425,8 +354,9 @@ bench_app.command("turns")(bench)
 bench_app.callback()(lambda: None)
 
 
-@app.command("report")
+@command(app, "report")
 def report_command(
+    report: Report,
     workspace: Workspace = HERE,
     name: Name = FIRST,
     examples: Annotated[int, typer.Option(min=1, help="How many conversations to show.")] = 4,
@@ -434,9 +364,7 @@ def report_command(
     out: Annotated[
         Path | None, typer.Option(help="Where to; default: report.html beside the data set.")
     ] = None,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
+) -> Any:
     """One page of the data set: the last audit, and example conversations with covers and sound inside the
     page; prints how the goals are pursued and how both sides speak.
 
@@ -444,5 +372,4 @@ def report_command(
     """
     from tastemaker.flows.converse.page import report_page
 
-    with progress(quiet) as report:
-        emit(report_page(workspace, name, examples, seed, report, out), as_json)
+    return report_page(workspace, name, examples, seed, report, out)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,9 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from tastemaker.cli.keys import note
-from tastemaker.cli.options import AsJson, Quiet, TimeUnit, group
-from tastemaker.cli.output import emit
-from tastemaker.cli.progress import progress
+from tastemaker.cli.options import Report, TimeUnit, command, group
 from tastemaker.errors import InputError
 
 app = group(
@@ -98,20 +94,6 @@ def _source(
     return replace(source, unit=unit, accept=tuple(accept or ()), places=places)
 
 
-def reads_a_log(command: Callable[..., None]) -> Callable[..., None]:
-    """A command whose first parameter is a `Source`, with the options of `_source` in its place."""
-    given, own = (inspect.signature(function, eval_str=True).parameters for function in (_source, command))
-    parameters = [*given.values(), *list(own.values())[1:]]
-
-    def run(**values: Any) -> None:
-        command(_source(**{name: values.pop(name) for name in given}), **values)
-
-    run.__name__, run.__doc__ = command.__name__, command.__doc__
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return run
-
-
 def _numbers(text: str, option: str) -> tuple[float, ...]:
     try:
         return tuple(float(part) for part in text.split(",") if part.strip())
@@ -119,13 +101,7 @@ def _numbers(text: str, option: str) -> tuple[float, ...]:
         raise InputError(f"{option} {text}: give numbers separated by commas") from None
 
 
-def _emit_and_exit(result: dict[str, Any], as_json: bool) -> None:
-    emit(result, as_json)
-    raise typer.Exit(0 if result["passed"] else 1)
-
-
-@app.command()
-@reads_a_log
+@command(app, source=_source)
 def support(
     source: Any,
     policy: Annotated[
@@ -141,8 +117,7 @@ def support(
         float, typer.Option(help="Share of the logger's value that a certificate will promise.")
     ] = 0.95,
     delta: Delta = 0.05,
-    as_json: AsJson = False,
-) -> None:
+) -> Any:
     """What the log can and cannot support, before anything is estimated.
 
     Example: tastemaker explore support clicks.csv --column action=item_id --column reward=click --policy
@@ -150,11 +125,10 @@ def support(
     """
     from tastemaker.flows.explore import estimates
 
-    emit(estimates.support(source, policy, candidate, c, delta), as_json)
+    return estimates.support(source, policy, candidate, c, delta)
 
 
-@app.command()
-@reads_a_log
+@command(app, fails="passed", source=_source)
 def estimate(
     source: Any,
     policy: PolicyName = "uniform",
@@ -166,8 +140,7 @@ def estimate(
         list[str] | None,
         typer.Option(help="Only this one; repeat. Installed plugins count (default: all the log allows)."),
     ] = None,
-    as_json: AsJson = False,
-) -> None:
+) -> Any:
     """A policy's value by every estimator the log allows, each with its lower bounds and assumptions, and the
     same on the first and the second half of the time.
 
@@ -180,10 +153,10 @@ def estimate(
     """
     from tastemaker.flows.explore import estimates
 
-    _emit_and_exit(estimates.estimate(source, policy, candidate, delta, estimator or ()), as_json)
+    return estimates.estimate(source, policy, candidate, delta, estimator or ())
 
 
-@app.command()
+@command(app)
 def power(
     lift: Annotated[float, typer.Option(help="How much better the policy is than the logger: .1 is 10 %.")],
     click_rate: Annotated[float, typer.Option(help="Mean reward of the logger; rewards are 0 or 1.")],
@@ -199,8 +172,7 @@ def power(
     delta: Delta = 0.05,
     gates: Annotated[int, typer.Option(help="Gates there will ever be.")] = 5,
     sure: Annotated[float, typer.Option(help="Probability of the certificate.")] = 0.8,
-    as_json: AsJson = False,
-) -> None:
+) -> Any:
     """How many rows a certificate takes, before anything is logged.
 
     Example: tastemaker explore power --lift 0.2 --click-rate 0.02 --candidates 3
@@ -210,12 +182,12 @@ def power(
     from tastemaker.flows.explore import estimates
 
     effect = Effect(lift, click_rate, effective, rows_each)
-    emit(estimates.power(effect, candidates, Terms(c, min(0.9, c), delta, gates), sure), as_json)
+    return estimates.power(effect, candidates, Terms(c, min(0.9, c), delta, gates), sure)
 
 
-@app.command()
-@reads_a_log
+@command(app, fails="passed", source=_source)
 def learn(
+    report: Report,
     source: Any,
     out: Annotated[Path, typer.Option(help="Folder of the run; it must be new.")] = Path("run"),
     objective: Annotated[
@@ -230,9 +202,7 @@ def learn(
     ] = "0,0.02,0.05,0.1,0.15,0.2,0.3",
     key: Annotated[str, typer.Option(help="Key of the split: the same key gives the same split.")] = "0",
     steps: Annotated[int, typer.Option(min=1, help="Training steps of the first path point.")] = 100,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
+) -> Any:
     """Learn candidates on half of the log, from the logger towards new items; no row that will certify them
     is touched.
 
@@ -240,14 +210,12 @@ def learn(
     """
     from tastemaker.flows.explore.estimates import learn as learn_candidates
 
-    with progress(quiet) as report:
-        result = learn_candidates(source, out, objective, _numbers(shares, "--shares"), key, steps, report)
-    _emit_and_exit(result, as_json)
+    return learn_candidates(source, out, objective, _numbers(shares, "--shares"), key, steps, report)
 
 
-@app.command()
-@reads_a_log
+@command(app, fails="passed", source=_source)
 def certify(
+    report: Report,
     source: Any,
     run: Run = Path("run"),
     policy: Annotated[
@@ -283,9 +251,7 @@ def certify(
     ] = None,
     support: Annotated[str, typer.Option(help="logged or prefix: what counts for new items.")] = "logged",
     rounds: Annotated[int, typer.Option(min=1, help="Rounds the deployment is planned for.")] = 10_000,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
+) -> Any:
     """Open the held-out rows once and say which candidates may go live; they are spent afterwards, whatever
     their order, the key of the split or the ledger.
 
@@ -304,12 +270,10 @@ def certify(
         raise InputError(f"--policy {policy}: certify takes `target`, or the candidates of --run")
     request = GateRequest(given, support, rounds, most_rows, key if policy else None)  # type: ignore[arg-type]
     store = LedgerStore.of(source.workspace, ledger)
-    with progress(quiet) as report:
-        result = open_gate(source, run, out, store, request, report)
-    _emit_and_exit(result, as_json)
+    return open_gate(source, run, out, store, request, report)
 
 
-@app.command()
+@command(app, fails="passed")
 def deploy(
     run: Run = Path("run"),
     certificate: Annotated[Path, typer.Option(help="The folder that `certify` wrote.")] = Path("certificate"),
@@ -322,8 +286,7 @@ def deploy(
     novelty: Annotated[
         float | None, typer.Option(help="Instead: the one of highest lower bound at this novelty or more.")
     ] = None,
-    as_json: AsJson = False,
-) -> None:
+) -> Any:
     """Enter a certified policy in the ledger; refused without a passed certificate.
 
     With -w the workspace's server shows it from the next request on, beside pi0, for as many requests as are
@@ -339,10 +302,10 @@ def deploy(
     result = admit(run, certificate, store, rounds, wish)
     if workspace is not None and result["passed"]:
         note(workspace, "policy deployed", f"{result['policy'][:12]}, {rounds:,} rounds")
-    _emit_and_exit(result, as_json)
+    return result
 
 
-@app.command()
+@command(app)
 def ledger(
     workspace: Workspace = None,
     ledger: Ledger = None,
@@ -361,8 +324,7 @@ def ledger(
     ] = False,
     r_max: RMax = 1.0,
     column: Column = None,
-    as_json: AsJson = False,
-) -> None:
+) -> Any:
     """What was promised, earned, spent and is left.
 
     Example: tastemaker explore ledger --ledger book.sqlite --settle served.parquet
@@ -373,15 +335,14 @@ def ledger(
     store = LedgerStore.of(workspace, ledger)
     if settle is not None or settle_live:
         source = _source(settle, workspace if settle_live else None, column=column, r_max=r_max)
-        emit(bank_served(source, store, key), as_json)
-    else:
-        result = show(store, hand_back)
-        if workspace is not None and hand_back:
-            note(workspace, "policy handed back", result["entries"][-1]["policy"][:12])
-        emit(result, as_json)
+        return bank_served(source, store, key)
+    result = show(store, hand_back)
+    if workspace is not None and hand_back:
+        note(workspace, "policy handed back", result["entries"][-1]["policy"][:12])
+    return result
 
 
-@app.command()
+@command(app, fails="passed")
 def watch(
     log: Annotated[
         Path | None, typer.Argument(help="Live rows, oldest first (default: the workspace's).")
@@ -401,8 +362,7 @@ def watch(
     r_max: RMax = 1.0,
     column: Column = None,
     unit: Unit = "",
-    as_json: AsJson = False,
-) -> None:
+) -> Any:
     """Look at live rows as often as you like: exit 1 when the reward is surely below the floor.
 
     With -w and no log: all that the last deployment has served, as it comes. Where persons return, the rows
@@ -420,4 +380,4 @@ def watch(
     result = look_at_rows(source, store, AlarmSettings(floor, reference, delta, unit), hand_back)
     if workspace is not None and result["handed_back"]:
         note(workspace, "policy handed back", f"{result['handed_back'][:12]}, at an alarm")
-    _emit_and_exit(result | {"passed": result["alarm"] is None}, as_json)
+    return result | {"passed": result["alarm"] is None}

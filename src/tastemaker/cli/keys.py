@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tastemaker.cli.options import HERE, AsJson, Workspace, group
-from tastemaker.cli.output import emit
+from tastemaker.cli.options import HERE, Workspace, command, group
 
 if TYPE_CHECKING:
     from tastemaker.store.database import Keys
@@ -49,15 +48,14 @@ def note(workspace: Path, action: str, detail: str = "") -> None:
         keys.note(keys.account(), action, detail)
 
 
-@app.command()
+@command(app)
 def add(
     workspace: Workspace = HERE,
     role: Annotated[
         str, typer.Option(help="app, operator or read; see `tastemaker admin keys --help`.")
     ] = "app",
     name: Annotated[str, typer.Option(help="What to call it in lists and logs; default: the role.")] = "",
-    as_json: AsJson = False,
-) -> None:
+) -> Any:
     """Make a key and print it, this once: only its hash is kept.
 
     Example: tastemaker admin keys add -w shop --role app --name backend
@@ -67,11 +65,11 @@ def add(
         key = keys.add(role, name)
         keys.note(keys.account(), "key added", f"{name} ({role})")
     text = f"{key}\nThis is shown once. Send it as the header `Authorization: Bearer {key[:10]}...`"
-    emit({"key": key, "name": name, "role": role, "text": text}, as_json)
+    return {"key": key, "name": name, "role": role, "text": text}
 
 
-@app.command("list")
-def list_(workspace: Workspace = HERE, as_json: AsJson = False) -> None:
+@command(app, "list")
+def list_(workspace: Workspace = HERE) -> Any:
     """Keys that were made, and those revoked; never the keys themselves.
 
     Example: tastemaker admin keys list -w shop
@@ -92,15 +90,14 @@ def list_(workspace: Workspace = HERE, as_json: AsJson = False) -> None:
         + (f"  revoked {row['revoked']}" if row["revoked"] else "")
         for row in rows
     ]
-    emit({"keys": rows, "text": "\n".join(lines) or "There are no keys: this machine is trusted."}, as_json)
+    return {"keys": rows, "text": "\n".join(lines) or "There are no keys: this machine is trusted."}
 
 
-@app.command()
+@command(app)
 def revoke(
     key: Annotated[str, typer.Argument(help="The key's id or name.")],
     workspace: Workspace = HERE,
-    as_json: AsJson = False,
-) -> None:
+) -> Any:
     """Take a key back, and every token that it minted; a running server stops taking them within a second.
 
     Example: tastemaker admin keys revoke -w shop backend
@@ -111,11 +108,11 @@ def revoke(
         keys.note(keys.account(), "key revoked", f"{gone.name} ({gone.role})")
     text = f"{gone.name} ({gone.role}) is revoked; {left} in force."
     text += "" if left else " The server answers nobody until you add one."
-    emit({"id": gone.key_id, "name": gone.name, "in_force": left, "text": text}, as_json)
+    return {"id": gone.key_id, "name": gone.name, "in_force": left, "text": text}
 
 
-@app.command()
-def log(workspace: Workspace = HERE, as_json: AsJson = False) -> None:
+@command(app)
+def log(workspace: Workspace = HERE) -> Any:
     """What operators did, and when: keys made and revoked, people erased; deployments, proxies and
     policies put in force or taken back, those that a training, an ingest or an erasure makes included.
 
@@ -127,4 +124,4 @@ def log(workspace: Workspace = HERE, as_json: AsJson = False) -> None:
         f"{entry['timestamp'][:19]}  {entry['actor']}: {entry['action']}  {entry['detail']}".rstrip()
         for entry in entries
     ]
-    emit({"log": entries, "text": "\n".join(lines) or "Nothing was done yet."}, as_json)
+    return {"log": entries, "text": "\n".join(lines) or "Nothing was done yet."}

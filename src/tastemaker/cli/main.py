@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,7 +17,7 @@ import tastemaker.cli.simulate as simulate
 from tastemaker.cli.converse import app as converse_app
 from tastemaker.cli.converse import bench_app
 from tastemaker.cli.explore import app as explore_app
-from tastemaker.cli.options import HERE, AsJson, Quiet, TimeUnit, Workspace, finish, group
+from tastemaker.cli.options import HERE, AsJson, Quiet, Report, TimeUnit, Workspace, command, finish, group
 from tastemaker.cli.output import emit, fail, program
 from tastemaker.cli.progress import progress
 from tastemaker.cli.rehearse import rehearse
@@ -88,11 +88,10 @@ def version(
         raise typer.Exit
 
 
-@app.command()
+@command(app)
 def init(
     folder: Annotated[Path, typer.Argument(help="The folder to create; it must be new or empty.")],
-    as_json: AsJson = False,
-) -> None:
+) -> Any:
     """Create an empty workspace.
 
     Its settings, each with a comment, are in tastemaker.toml. Example: tastemaker init shop
@@ -103,7 +102,7 @@ def init(
     Store.create(folder)
     text = f"{folder} is a workspace now; its settings are in {folder / SETTINGS_FILE}."
     text += f"\nNext: {program()} ingest -w {folder} --items FILE --interactions FILE"
-    emit({"workspace": str(folder), "text": text}, as_json)
+    return {"workspace": str(folder), "text": text}
 
 
 @app.command()
@@ -177,8 +176,9 @@ def ingest(
         fail(f"most rows of {name} were refused: {result[name]['refused']:,} of {result[name]['rows']:,}", 1)
 
 
-@app.command()
+@command(app)
 def train(
+    report: Report,
     workspace: Workspace = HERE,
     until: Annotated[
         str,
@@ -191,9 +191,7 @@ def train(
             ),
         ),
     ] = "all",
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
+) -> Any:
     """Learn from the tables and the server's events.
 
     The stages: item vectors, Semantic IDs, fine-tuning, memory; a pretrained base has continued pre-training
@@ -206,9 +204,7 @@ def train(
 
     if until not in (*ORDER, "all"):
         raise InputError(f"--until {until}: choose {', '.join(ORDER)} or all")
-    with progress(quiet) as report:
-        if result := run_stages(workspace, report, until=ORDER[-1] if until == "all" else until):
-            emit(result, as_json)
+    return run_stages(workspace, report, until=ORDER[-1] if until == "all" else until)
 
 
 def _add_stage(command: str, stage: str) -> None:
@@ -216,7 +212,7 @@ def _add_stage(command: str, stage: str) -> None:
 
     @app.command(command, hidden=True, help=f"The same as `tastemaker train --until {stage}`.")
     def run(workspace: Workspace = HERE, as_json: AsJson = False, quiet: Quiet = False) -> None:
-        train(workspace, stage, as_json, quiet)
+        train(workspace=workspace, until=stage, as_json=as_json, quiet=quiet)
 
 
 _add_stage("encode", "vectors")
@@ -330,8 +326,8 @@ app.command()(rehearse)
 app.command(hidden=True)(assist.mcp)  # these were here before there was a group for them
 app.add_typer(admin.deployments, name="deployments", hidden=True)
 app.add_typer(keys.app, name="keys", hidden=True)
-for command in (admin.forget, admin.doctor, admin.copy_database):
-    app.command(command.__name__.replace("_", "-"), hidden=True)(command)
+for item in (admin.forget, admin.doctor, admin.copy_database):
+    app.command(item.__name__.replace("_", "-"), hidden=True)(item)
 
 
 @app.command(hidden=True)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from tastemaker.cli.output import emit
+from tastemaker.cli.progress import progress
 from tastemaker.errors import InputError
 
+Report = Callable[..., Any]  # (task, done, total, note), see `cli.progress`
 HERE = Path("workspace")
 Workspace = Annotated[
     Path,
@@ -113,7 +116,65 @@ def pairs(given: list[str] | None, what: str) -> dict[str, str]:
     return values
 
 
-def finish(result: Mapping[str, Any], as_json: bool) -> NoReturn:
-    """Print what a flow returned and end with its exit code."""
+def finish(result: Mapping[str, Any], as_json: bool, fails: str = "") -> None:
+    """Print what a flow returned, and end with its `exit_code`, or with 1 where its entry `fails` is
+    false.
+    """
     emit(result, as_json)
-    raise typer.Exit(result["exit_code"])
+    code = result.get("exit_code", 0) if not fails else int(not result[fails])
+    if code:
+        raise typer.Exit(code)
+
+
+def answers(
+    fails: str = "", **groups: Callable[..., Any]
+) -> Callable[[Callable[..., Any]], Callable[..., None]]:
+    """A command made of a function that returns what to print, or None; --json is added to its options, and
+    --quiet where it takes a `report` of progress.
+
+    fails: see `finish`. groups: parameter -> a function; the options of that function stand in its place, and
+    make its value.
+    """
+
+    def made(command: Callable[..., Any]) -> Callable[..., None]:
+        own = inspect.signature(command, eval_str=True).parameters
+        options = {name: _parameters(maker) for name, maker in groups.items()}
+        reports = "report" in own
+        listed = [
+            option
+            for name, parameter in own.items()
+            if name != "report"
+            for option in options.get(name, {name: parameter}).values()
+        ]
+        listed += list(_parameters(_printed).values())[: 1 + reports]
+
+        def run(**values: Any) -> None:
+            as_json, quiet = values.pop("as_json"), values.pop("quiet", False)
+            for name, names in options.items():
+                values[name] = groups[name](**{option: values.pop(option) for option in names})
+            with progress(quiet) if reports else nullcontext() as report:
+                result = command(**values, **({"report": report} if reports else {}))
+            if result is not None:
+                finish(result, as_json, fails)
+
+        run.__name__, run.__doc__ = command.__name__, command.__doc__
+        run.__signature__ = inspect.Signature(listed)  # type: ignore[attr-defined]
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in listed}
+        return run
+
+    return made
+
+
+def command(
+    app: typer.Typer, name: str | None = None, fails: str = "", **groups: Callable[..., Any]
+) -> Callable[[Callable[..., Any]], Callable[..., None]]:
+    """`answers` as a command of `app`, by its function's name where no other is given."""
+    return lambda function: app.command(name)(answers(fails, **groups)(function))
+
+
+def _parameters(maker: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(maker, eval_str=True).parameters
+
+
+def _printed(as_json: AsJson = False, quiet: Quiet = False) -> None:
+    """The options that `answers` adds."""

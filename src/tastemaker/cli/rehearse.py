@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from tastemaker.cli.options import HERE, AsJson, Quiet, Workspace
-from tastemaker.cli.output import emit
-from tastemaker.cli.progress import progress
+from tastemaker.cli.options import HERE, Report, Workspace, answers
 
 
+@answers()
 def rehearse(
+    report: Report,
     workspace: Workspace = HERE,
     days: Annotated[int, typer.Option(min=2, help="Days that the crowd lives.")] = 30,
     people: Annotated[int, typer.Option(min=20, help="How many of the workspace's users live on.")] = 150,
@@ -37,9 +37,7 @@ def rehearse(
     seed: Annotated[int, typer.Option(help="Same seed, same crowd.")] = 0,
     out: Annotated[Path, typer.Option(help="Folder of the worlds and of the page.")] = Path("rehearsal"),
     jobs: Annotated[int, typer.Option(min=1, help="Worlds that live at the same time.")] = 2,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
+) -> Any:
     """Live the whole loop with a simulated crowd.
 
     A copy of the workspace is served; people visit, play, skip, answer questions and come back or not; items
@@ -53,6 +51,4 @@ def rehearse(
 
     parts = PARTS if without is None else tuple(part for part in without if part != "none")
     settings = RehearsalSettings(people, seed, world, parts, Schedule(days, night, arrivals), jobs)
-    with progress(quiet) as report:
-        result = live(workspace, out, settings, report)
-    emit(result, as_json)
+    return live(workspace, out, settings, report)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from tastemaker.cli.options import AsJson, Quiet, group
-from tastemaker.cli.output import emit
-from tastemaker.cli.progress import progress
+from tastemaker.cli.options import Report, command, group
 
 app = group("""
     Simulated worlds with known truth, as tables to try the other commands on.
@@ -18,8 +16,9 @@ app = group("""
     """)
 
 
-@app.command()
+@command(app)
 def listeners(
+    report: Report,
     world: Annotated[
         str, typer.Option(help="Why people return: item, user (their nature) or state (their day).")
     ] = "item",
@@ -41,9 +40,7 @@ def listeners(
         float, typer.Option(help="Mere measurement: how being asked moves the logit of returning.")
     ] = 0.0,
     seed: Annotated[int, typer.Option(help="Same seed, same world.")] = 0,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
+) -> Any:
     """Listeners who watch, like, answer three questions and return: rows, users, surveys, slates, and the
     truth beside.
 
@@ -61,5 +58,4 @@ def listeners(
         "answer_by_base": answer_by_base,
         "asked_effect": asked_effect,
     }
-    with progress(quiet) as report:
-        emit(simulate_listeners(world, out, report, settings, seed), as_json)
+    return simulate_listeners(world, out, report, settings, seed)

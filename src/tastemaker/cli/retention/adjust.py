@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from tastemaker.cli.options import AsJson, Out, Quiet, finish, group, pairs
-from tastemaker.cli.progress import progress
+from tastemaker.cli.options import Out, Report, command, group, pairs
 
 app = group(
     "Re-rank by the retention proxy, offline: what changes, for whom, at which price.\n\nA table of"
@@ -23,8 +22,9 @@ Scored = Annotated[Path, typer.Argument(help="The candidates.")]
 Top = Annotated[int, typer.Option("--top", "-k", min=1, help="How many items a person sees.")]
 
 
-@app.command()
+@command(app)
 def preview(
+    report: Report,
     scored: Scored,
     rule: Annotated[str, typer.Option(help="step (as published), hinge, value or constrained.")] = "hinge",
     given: Annotated[
@@ -37,9 +37,7 @@ def preview(
     ] = None,
     out: Out = Path("adjust-preview"),
     top: Top = 10,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
+) -> Any:
     """Apply one rule: churn, exposure, diversity, proxy gained, engagement given up, and each half of the
     rule alone.
 
@@ -48,15 +46,14 @@ def preview(
     from tastemaker.flows.retention.proxy import preview_rule, rule_of
 
     chosen = rule_of(rule, pairs([*(given or []), *(dial or [])], "--set"), most)
-    with progress(quiet) as report:
-        result = preview_rule(
-            scored, chosen, rule if most is None else f"{rule} capped at {most}", out, report, top
-        )
-    finish(result, as_json)
+    return preview_rule(
+        scored, chosen, rule if most is None else f"{rule} capped at {most}", out, report, top
+    )
 
 
-@app.command()
+@command(app)
 def tune(
+    report: Report,
     scored: Scored,
     cap: Annotated[float, typer.Option(help="Largest mean share of the engagement range to give up.")] = 0.02,
     penalty: Annotated[
@@ -64,15 +61,11 @@ def tune(
     ] = 1.0,
     out: Out = Path("adjust-tuned"),
     top: Top = 10,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
+) -> Any:
     """Find one weight for all requests: the largest whose mean engagement loss stays within --cap.
 
     Example: tastemaker retention adjust tune scored.parquet --cap 0.02
     """
     from tastemaker.flows.retention.proxy import tune_rule
 
-    with progress(quiet) as report:
-        result = tune_rule(scored, cap, out, report, top, penalty)
-    finish(result, as_json)
+    return tune_rule(scored, cap, out, report, top, penalty)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from tastemaker.cli.options import HERE, AsJson, Out, Quiet, Seed, TimeUnit, Workspace, finish, group
-from tastemaker.cli.output import emit
-from tastemaker.cli.progress import progress
+from tastemaker.cli.options import HERE, Out, Report, Seed, TimeUnit, Workspace, command, group
 
 app = group("""Experiments, from the split to the decision.
 
@@ -60,7 +58,7 @@ Results = Annotated[
 ]
 
 
-@app.command()
+@command(app)
 def assign(
     units: Annotated[Path, typer.Argument(help="A table with a column of unit ids.")],
     plan: Plan,
@@ -68,19 +66,19 @@ def assign(
         "assignment.parquet"
     ),
     unit: Annotated[str, typer.Option(help="The column of unit ids.")] = "user_id",
-    as_json: AsJson = False,
-) -> None:
+) -> Any:
     """Split units by salted hash: anybody with the plan's id and shares gets the same arms.
 
     Example: tastemaker experiment assign users.csv --plan plan.toml --out arms.parquet
     """
     from tastemaker.flows.retention.experiment.run import assign_units
 
-    emit(assign_units(units, plan, out, unit), as_json)
+    return assign_units(units, plan, out, unit)
 
 
-@app.command()
+@command(app)
 def check(
+    report: Report,
     results: Results,
     plan: Plan,
     runs: Annotated[int, typer.Option(help="A/A trials of each metric (100 or more; 0: none).")] = 0,
@@ -89,9 +87,7 @@ def check(
     ] = None,
     seed: Seed = 0,
     time_unit: TimeUnit = None,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
+) -> Any:
     """Is the test sound? Each unit once and in one arm, shares as promised, exposures as hashed, metrics that
     pass A/A trials.
 
@@ -99,13 +95,12 @@ def check(
     """
     from tastemaker.flows.retention.experiment.run import check_experiment
 
-    with progress(quiet) as report:
-        result = check_experiment(results, plan, report, runs=runs, exposures=exposures, seed=seed)
-    finish(result, as_json)
+    return check_experiment(results, plan, report, runs=runs, exposures=exposures, seed=seed)
 
 
-@app.command()
+@command(app)
 def read(
+    report: Report,
     results: Results,
     plan: Plan,
     out: Out = Path("readout"),
@@ -113,9 +108,7 @@ def read(
         Path | None, typer.Option(help="One row a unit and day: adds the effect of each day.")
     ] = None,
     time_unit: TimeUnit = None,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
+) -> Any:
     """The read-out and its decision: ship (exit 0), or every reason not to (exit 1), as one page for
     everybody.
 
@@ -123,13 +116,12 @@ def read(
     """
     from tastemaker.flows.retention.experiment.run import read_experiment
 
-    with progress(quiet) as report:
-        result = read_experiment(results, plan, out, report, days)
-    finish(result, as_json)
+    return read_experiment(results, plan, out, report, days)
 
 
-@app.command()
+@command(app)
 def watch(
+    report: Report,
     days: Annotated[
         Path,
         typer.Argument(help="One row a unit and day: user_id, arm, day, and the columns of the metrics."),
@@ -137,9 +129,7 @@ def watch(
     plan: Plan,
     out: Out = Path("watch"),
     time_unit: TimeUnit = None,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
+) -> Any:
     """Look while the test runs: intervals of every metric and guardrail that stay valid however often one
     looks.
 
@@ -147,12 +137,10 @@ def watch(
     """
     from tastemaker.flows.retention.experiment.run import watch_experiment
 
-    with progress(quiet) as report:
-        result = watch_experiment(days, plan, out, report)
-    finish(result, as_json)
+    return watch_experiment(days, plan, out, report)
 
 
-@app.command()
+@command(app)
 def power(
     lift: Annotated[
         float | None,
@@ -169,8 +157,7 @@ def power(
     ] = None,
     alpha: Annotated[float, typer.Option(help="Chance of a false alarm, two-sided.")] = 0.05,
     chance: Annotated[float, typer.Option("--power", help="Chance to see the lift.")] = 0.8,
-    as_json: AsJson = False,
-) -> None:
+) -> Any:
     """How many units for a lift, or which lift for the units there are.
 
     Example: tastemaker experiment power --cv 1 --lift 0.0003
@@ -178,11 +165,12 @@ def power(
     from tastemaker.flows.retention.experiment.run import PowerGoal, plan_power
 
     goal = PowerGoal(lift, units, alpha, chance)
-    emit(plan_power(goal, cv, correlation, table, plan), as_json)
+    return plan_power(goal, cv, correlation, table, plan)
 
 
-@app.command()
+@command(app)
 def surrogate(
+    report: Report,
     results: Results,
     history: Annotated[Path, typer.Option(help="Past units: the short outcomes and the long one.")],
     short: Annotated[list[str], typer.Option(help="A short outcome or covariate, in both tables; repeat.")],
@@ -194,9 +182,7 @@ def surrogate(
     horizon: Annotated[str, typer.Option(help="Over which days the long outcome runs, for the report.")] = "",
     unit: Annotated[str, typer.Option(help="The column of units, each of which comes once.")] = "user_id",
     seed: Seed = 0,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
+) -> Any:
     """What the short outcomes of a test foretell of a long one, under assumptions that are printed.
 
     Example: tastemaker experiment surrogate results.parquet --history past.parquet --short plays --short
@@ -205,13 +191,11 @@ def surrogate(
     from tastemaker.experiment.surrogate import SurrogatePlan
     from tastemaker.flows.retention.experiment.run import read_surrogate
 
-    with progress(quiet) as report:
-        plan = SurrogatePlan(tuple(short), long, arm, control, treatment, horizon, seed, unit)
-        result = read_surrogate(history, results, plan, out, report)
-    finish(result, as_json)
+    plan = SurrogatePlan(tuple(short), long, arm, control, treatment, horizon, seed, unit)
+    return read_surrogate(history, results, plan, out, report)
 
 
-@app.command()
+@command(app)
 def export(
     workspace: Workspace = HERE,
     out: Annotated[
@@ -225,8 +209,7 @@ def export(
         str, typer.Option(help="Id of the test; the one in tastemaker.toml if not given.")
     ] = "",
     days: Annotated[int, typer.Option(min=1, help="Days from each person's first exposure on.")] = 14,
-    as_json: AsJson = False,
-) -> None:
+) -> Any:
     """The results of a test that a server ran: one row a person exposed, with arm, plays, likes, skips and
     returns.
 
@@ -234,4 +217,4 @@ def export(
     """
     from tastemaker.flows.retention.experiment.run import export_trial
 
-    emit(export_trial(workspace, out, experiment, days), as_json)
+    return export_trial(workspace, out, experiment, days)

@@ -5,14 +5,12 @@ keep their promise.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from tastemaker.cli.keys import note
-from tastemaker.cli.options import HERE, AsJson, Out, Quiet, Seed, Workspace, finish, group
-from tastemaker.cli.output import emit
-from tastemaker.cli.progress import progress
+from tastemaker.cli.options import HERE, Out, Report, Seed, Workspace, command, group
 from tastemaker.errors import InputError
 
 app = group(
@@ -32,8 +30,9 @@ Folder = Annotated[Path, typer.Argument(help="A folder that an earlier step wrot
 Rows = Annotated[Path, typer.Argument(help="Parquet, CSV or JSON lines: features, the answer, user_id.")]
 
 
-@app.command()
+@command(app)
 def fit(
+    report: Report,
     rows: Rows,
     feature: Annotated[list[str], typer.Option(help="A feature column; repeat. The order is kept.")],
     out: Out = Path("proxy"),
@@ -50,9 +49,7 @@ def fit(
     ] = "user_id",
     window: Annotated[str, typer.Option(help="When the answers were given, kept with the proxy.")] = "",
     seed: Seed = 0,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
+) -> Any:
     """Fit on half of the users and show calibration on others.
 
     Example: tastemaker retention proxy fit rows.parquet --feature p_like --feature p_skip --cohort low_signal
@@ -62,42 +59,36 @@ def fit(
     from tastemaker.retention.proxy.model import ProxySettings
 
     settings = ProxySettings(tuple(feature), answer, weight, l2, window=window, unit=unit)
-    with progress(quiet) as report:
-        result = run(rows, out, report, settings, cohort, seed)
-    finish(result, as_json)
+    return run(rows, out, report, settings, cohort, seed)
 
 
-@app.command()
+@command(app)
 def calibrate(
+    report: Report,
     proxy: Folder,
     rows: Rows,
     out: Out = Path("proxy-calibrated"),
     method: Annotated[str, typer.Option(help="none, platt, temperature, beta or isotonic.")] = "platt",
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
+) -> Any:
     """Fit calibrators on users the proxy was not fitted on, and show calibration by cohort on a third group.
 
     Example: tastemaker retention proxy calibrate fitted rows.parquet --method beta --out calibrated
     """
     from tastemaker.flows.retention.proxy import fit_calibration
 
-    with progress(quiet) as report:
-        result = fit_calibration(proxy, rows, out, report, method)
-    finish(result, as_json)
+    return fit_calibration(proxy, rows, out, report, method)
 
 
-@app.command()
+@command(app)
 def thresholds(
+    report: Report,
     proxy: Folder,
     rows: Rows,
     out: Out = Path("proxy-thresholds"),
     positive: Annotated[float, typer.Option(help="Precision promised where answers are called good.")] = 0.8,
     negative: Annotated[float, typer.Option(help="Precision promised where answers are called bad.")] = 0.6,
     alpha: Annotated[float, typer.Option(help="How often a promise may be broken.")] = 0.05,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
+) -> Any:
     """The loosest thresholds whose precision is guaranteed; none where the data cannot promise it (exit 1).
 
     Example: tastemaker retention proxy thresholds calibrated rows.parquet --positive .8 --negative .6 --out
@@ -105,13 +96,12 @@ def thresholds(
     """
     from tastemaker.flows.retention.proxy import thresholds as run
 
-    with progress(quiet) as report:
-        result = run(proxy, rows, out, report, {"pos": positive, "neg": negative}, alpha)
-    finish(result, as_json)
+    return run(proxy, rows, out, report, {"pos": positive, "neg": negative}, alpha)
 
 
-@app.command()
+@command(app)
 def drift(
+    report: Report,
     proxy: Annotated[
         Path | None, typer.Argument(help="A folder that an earlier step wrote; without it the workspace's.")
     ] = None,
@@ -120,9 +110,7 @@ def drift(
     ] = None,
     workspace: Workspace = HERE,
     out: Out = Path("proxy-drift"),
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
+) -> Any:
     """Do fresh answers still come as the proxy says? Levels and slope against what they were when it was
     judged, and the thresholds' promise.
 
@@ -138,42 +126,36 @@ def drift(
         raise InputError(
             "give the rows answered since as well: proxy drift PROXY ROWS, or -w WORKSPACE alone"
         )
-    with progress(quiet) as report:
-        if proxy is None or rows is None:
-            result = watch_live(workspace, out, report)
-        else:
-            result = run(proxy, rows, out, report)
-    finish(result, as_json)
+    if proxy is None or rows is None:
+        return watch_live(workspace, out, report)
+    return run(proxy, rows, out, report)
 
 
-@app.command()
+@command(app)
 def score(
+    report: Report,
     proxy: Folder,
     rows: Annotated[Path, typer.Argument(help="A table with the proxy's features.")],
     out: Annotated[Path, typer.Option(help="The table to write.")] = Path("scored.parquet"),
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
+) -> Any:
     """Add p_pos, p_neg and retention (p_pos - lambda p_neg) to every row.
 
     Example: tastemaker retention proxy score ready impressions.parquet --out scored.parquet
     """
     from tastemaker.flows.retention.proxy import score as run
 
-    with progress(quiet) as report:
-        emit(run(proxy, rows, out, report), as_json)
+    return run(proxy, rows, out, report)
 
 
-@app.command()
+@command(app)
 def live(
+    report: Report,
     workspace: Workspace = HERE,
     least: Annotated[int, typer.Option(min=40, help="Answers needed before anything is fitted.")] = 400,
     deploy: Annotated[
         bool, typer.Option("--deploy/--no-deploy", help="Let it rank when nothing speaks against it.")
     ] = True,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
+) -> Any:
     """Weigh, fit, calibrate and judge a proxy on the workspace's own answers; a running server ranks by it at
     once.
 
@@ -182,21 +164,19 @@ def live(
     """
     from tastemaker.flows.retention.live.fit import fit_live
 
-    with progress(quiet) as report:
-        result = fit_live(workspace, report, least, deploy)
+    result = fit_live(workspace, report, least, deploy)
     if result["deployed"]:
         note(workspace, "proxy deployed", result["proxy"])
-    finish(result, as_json)
+    return result
 
 
-@app.command()
+@command(app)
 def withdraw(
     workspace: Workspace = HERE,
     to: Annotated[
         str, typer.Option(help="Let this earlier proxy rank again: its fingerprint, or the start of it.")
     ] = "",
-    as_json: AsJson = False,
-) -> None:
+) -> Any:
     """Take the deployed proxy back; a running server keeps the model's own order from the next request on.
 
     Exit code 1 when none is deployed. Example: tastemaker retention proxy withdraw -w shop
@@ -208,4 +188,4 @@ def withdraw(
         note(workspace, "proxy put back", result["deployed"])
     elif result["withdrawn"]:
         note(workspace, "proxy withdrawn", result["withdrawn"])
-    finish(result, as_json)
+    return result

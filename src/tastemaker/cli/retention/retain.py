@@ -5,12 +5,11 @@ the item, the user or the day is behind it.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from tastemaker.cli.options import AsJson, Out, Quiet, Seed, TimeUnit, finish, group, pairs
-from tastemaker.cli.progress import progress
+from tastemaker.cli.options import Out, Report, Seed, TimeUnit, command, group, pairs
 
 app = group(
     "Do answers tell who returns, and is it the item's doing?\n\nA table has one row a shown item: user_id,"
@@ -24,8 +23,9 @@ app = group(
 )
 
 
-@app.command()
+@command(app)
 def increment(
+    report: Report,
     rows: Annotated[Path, typer.Argument(help="Parquet, CSV or JSON lines, one row a shown item.")],
     baseline: Annotated[list[str], typer.Option(help="A feature column known before the question; repeat.")],
     out: Out = Path("increment"),
@@ -59,9 +59,7 @@ def increment(
     ] = None,
     seed: Seed = 0,
     time_unit: TimeUnit = None,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
+) -> Any:
     """Baseline against baseline + answer, on the same rows, with folds by user and paired intervals.
 
     Example: tastemaker retention increment rows.parquet --baseline history --baseline like --survey return
@@ -82,13 +80,12 @@ def increment(
         feature_times=pairs(stamp, "--stamp"),
         survey_time=survey_time,
     )
-    with progress(quiet) as report:
-        result = run(rows, out, report, settings, reverse or (), seed)
-    finish(result, as_json)
+    return run(rows, out, report, settings, reverse or (), seed)
 
 
-@app.command()
+@command(app)
 def mediation(
+    report: Report,
     rows: Annotated[Path, typer.Argument(help="Parquet, CSV or JSON lines, one row a shown item.")],
     out: Out = Path("mediation"),
     slates: Annotated[
@@ -110,9 +107,7 @@ def mediation(
     alpha: Annotated[float, typer.Option(help="Two-sided error of each test.")] = 0.05,
     seed: Seed = 0,
     time_unit: TimeUnit = None,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
+) -> Any:
     """Verdict item, user, state or unknown: between and within users, and randomised exposure where slates
     are given.
 
@@ -123,17 +118,15 @@ def mediation(
     settings = {"survey": survey, "outcome": outcome, "day": day, "alpha": alpha} | {
         "controls": tuple(control or ())
     }
-    with progress(quiet) as report:
-        result = run(
-            rows,
-            out,
-            report,
-            slates=slates,
-            candidates=candidates,
-            settings=settings,
-            seed=seed,
-        )
-    finish(result, as_json)
+    return run(
+        rows,
+        out,
+        report,
+        slates=slates,
+        candidates=candidates,
+        settings=settings,
+        seed=seed,
+    )
 
 
 app.command("paths", hidden=True)(mediation)  # as 0.1 spelt it

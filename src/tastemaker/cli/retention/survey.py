@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from tastemaker.cli.options import HERE, AsJson, Out, Quiet, Seed, TimeUnit, Workspace, finish, group, pairs
-from tastemaker.cli.output import emit
-from tastemaker.cli.progress import progress
+from tastemaker.cli.options import (
+    HERE,
+    Out,
+    Report,
+    Seed,
+    TimeUnit,
+    Workspace,
+    command,
+    group,
+    pairs,
+)
 
 app = group(
     "Surveys: weights against non-response, and what the answers measure.\n\nA survey table (Parquet, CSV or"
@@ -29,8 +37,9 @@ Columns = Annotated[
 ]
 
 
-@app.command()
+@command(app)
 def weigh(
+    report: Report,
     surveys: Annotated[
         Path, typer.Argument(help="The survey table; or a workspace: its answers stand for all it showed.")
     ],
@@ -57,9 +66,7 @@ def weigh(
     column: Columns = None,
     seed: Seed = 0,
     time_unit: TimeUnit = None,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
+) -> Any:
     """Weights that make those who answered stand for everyone who was asked, with balance, cost, and tipping
     point.
 
@@ -72,15 +79,14 @@ def weigh(
     """
     from tastemaker.flows.retention.survey import Weighing, weigh_surveys
 
-    with progress(quiet) as report:
-        known = pairs(column, "--column")
-        settings = Weighing(users, impressions, question, known, trim, threshold, margins, seed)
-        result = weigh_surveys(surveys, covariate, out, report, settings)
-    finish(result, as_json)
+    known = pairs(column, "--column")
+    settings = Weighing(users, impressions, question, known, trim, threshold, margins, seed)
+    return weigh_surveys(surveys, covariate, out, report, settings)
 
 
-@app.command()
+@command(app)
 def validate(
+    report: Report,
     answers: Annotated[
         Path, typer.Argument(help="A survey table, or one row a user and item with a column a question.")
     ],
@@ -110,9 +116,7 @@ def validate(
     column: Columns = None,
     seed: Seed = 0,
     time_unit: TimeUnit = None,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
+) -> Any:
     """Do the answers agree with their neighbours, repeat none, and differ from engagement? Or: does a battery
     hold together?
 
@@ -123,38 +127,34 @@ def validate(
     from tastemaker.flows.retention.survey import validate_answers, validate_battery
     from tastemaker.retention.validity.table import QUESTIONS, ValiditySettings
 
-    with progress(quiet) as report:
-        if block:
-            blocks = {name: items.split(",") for name, items in pairs(block, "--block").items()}
-            result = validate_battery(answers, blocks, out, report, by=by, reverse=reverse or (), seed=seed)
-        else:
-            settings = ValiditySettings(
-                tuple(question or QUESTIONS), tuple(event or ()), by, weight, (seed, "validity")
-            )
-            known = pairs(column, "--column")
-            result = validate_answers(answers, out, report, settings, known, reverse or ())
-    finish(result, as_json)
+    if block:
+        blocks = {name: items.split(",") for name, items in pairs(block, "--block").items()}
+        return validate_battery(answers, blocks, out, report, by=by, reverse=reverse or (), seed=seed)
+    settings = ValiditySettings(
+        tuple(question or QUESTIONS), tuple(event or ()), by, weight, (seed, "validity")
+    )
+    return validate_answers(answers, out, report, settings, pairs(column, "--column"), reverse or ())
 
 
-@app.command()
+@command(app)
 def export(
     workspace: Workspace = HERE,
     out: Annotated[
         str, typer.Option(metavar="<path>", help="The Parquet table to write, here or at a URL.")
     ] = "surveys.parquet",
-    as_json: AsJson = False,
-) -> None:
+) -> Any:
     """The questions a server showed, with their answers and what the ranker knew when it served the list.
 
     Example: tastemaker retention survey export -w shop --out surveys.parquet
     """
     from tastemaker.flows.retention.live.fit import export_surveys
 
-    emit(export_surveys(workspace, out), as_json)
+    return export_surveys(workspace, out)
 
 
-@app.command()
+@command(app)
 def asked(
+    report: Report,
     table: Annotated[
         Path | None,
         typer.Argument(
@@ -190,9 +190,7 @@ def asked(
     days: Annotated[
         int, typer.Option(min=1, help="Workspace: days from each person's first occasion on.")
     ] = 14,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
+) -> Any:
     """What the question itself does: people who may be asked against the group that never is (`ask_holdout`).
 
     Exit code 0 when asking is shown to cost no more than --tolerated, 1 when it may, or when the groups are
@@ -205,10 +203,8 @@ def asked(
     """
     from tastemaker.flows.retention.asked import AskedTable, read_asked
 
-    with progress(quiet) as report:
-        known = pairs(before, "--before")
-        source = (
-            workspace if table is None else AskedTable(table, metric or (), known, down or (), shown, holdout)
-        )
-        result = read_asked(out, report, source, tolerated, least, days)
-    finish(result, as_json)
+    known = pairs(before, "--before")
+    source = (
+        workspace if table is None else AskedTable(table, metric or (), known, down or (), shown, holdout)
+    )
+    return read_asked(out, report, source, tolerated, least, days)
