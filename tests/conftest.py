@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import settings
 
+import tastemaker.store.database.sqlite as sqlite
 from tests.postgres import INSTALL, Cluster, cluster, programs
 
 settings.register_profile("any load", deadline=None)  # how long an example takes says nothing
@@ -56,6 +57,17 @@ def repeatable_module_secrets(request: pytest.FixtureRequest) -> Iterator[None]:
     """The same for what the tests of a file share, which is made before any of them begins."""
     with pytest.MonkeyPatch.context() as patch:
         _repeat(request.node.nodeid, patch)
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_commits(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What a test commits survives the death of its process, but nobody waits for the disk: half of the time
+    of some tests. Those of the store have what users have, and so have processes that a test starts.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        if "store" not in request.path.parts:
+            patch.setattr(sqlite, "SYNCHRONOUS", "OFF")
         yield
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 
 from tastemaker import plugins
 from tastemaker.errors import InputError
+from tastemaker.flows.ingest import ingest_files
 from tastemaker.flows.stages.vectors import load_views
 from tastemaker.store import Workspace
 
@@ -69,6 +71,16 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "site"
 
 
+def laid(name: str, source: str, points: str, target: Path) -> None:
+    """What `pip install` leaves of a package of one module, without the seconds that pip takes."""
+    module = name.replace("-", "_")
+    about = target / f"{module}-1.0.dist-info"
+    about.mkdir(parents=True)
+    (target / f"{module}.py").write_text(source)
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text(points.replace("project.entry-points.", "").replace('"', ""))
+
+
 def tastemaker(site: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
     path = os.pathsep.join([str(site), str(Path(plugins.__file__).parents[1])])
     program = [sys.executable, "-c", "from tastemaker.cli.main import main; main()", *map(str, arguments)]
@@ -76,13 +88,17 @@ def tastemaker(site: Path, *arguments: object) -> subprocess.CompletedProcess[st
     return subprocess.run(program, env=environment, capture_output=True, text=True, timeout=300)
 
 
+@pytest.fixture(scope="module")
+def ingested(tmp_path_factory: pytest.TempPathFactory, tiny_files: Path) -> Path:
+    shop = tmp_path_factory.mktemp("plugins") / "shop"
+    Workspace.create(shop, {"text_view": "tfidf", "threads": 1, "levels": "8/8"})
+    ingest_files(shop, tiny_files / "items.parquet", tiny_files / "interactions.parquet")
+    return shop
+
+
 @pytest.fixture
-def shop(tmp_path: Path, tiny_files: Path, site: Path) -> Path:
-    Workspace.create(tmp_path / "shop", {"text_view": "tfidf", "threads": 1, "levels": "8/8"})
-    files = ("--items", tiny_files / "items.parquet", "--interactions", tiny_files / "interactions.parquet")
-    done = tastemaker(site, "ingest", "-w", tmp_path / "shop", *files)
-    assert done.returncode == 0, done.stderr
-    return tmp_path / "shop"
+def shop(tmp_path: Path, ingested: Path) -> Path:
+    return Path(shutil.copytree(ingested, tmp_path / "shop"))
 
 
 def artifacts(shop: Path, stage: str) -> list[Path]:
@@ -156,7 +172,7 @@ ODD_POINTS = """
 def test_an_encoder_that_gives_no_vectors_is_named(
     shop: Path, tmp_path: Path, name: str, reason: str
 ) -> None:
-    install(tmp_path / "odd", "shop-odd", ODD, ODD_POINTS.format(name=name), tmp_path / "site")
+    laid("shop-odd", ODD, ODD_POINTS.format(name=name), tmp_path / "site")
     done = tastemaker(tmp_path / "site", "encode", "-w", shop, "-q")
     assert done.returncode == 2 and len(done.stderr.strip().splitlines()) == 1
     assert f"'{name}'" in done.stderr and reason in done.stderr
@@ -178,7 +194,7 @@ raising = "shop_order:raising"
 def test_a_reranker_orders_what_the_search_found_and_a_failing_one_changes_nothing(
     tiny_workspace: Path, tmp_path: Path
 ) -> None:
-    install(tmp_path / "order", "shop-order", RERANK, RERANK_POINTS, tmp_path / "site")
+    laid("shop-order", RERANK, RERANK_POINTS, tmp_path / "site")
     command = ("recommend", "-w", tiny_workspace, "--history", "t004", "--k", 50, "--json")
     plain = tastemaker(Path("/nowhere"), *command)
     turned = tastemaker(tmp_path / "site", *command)

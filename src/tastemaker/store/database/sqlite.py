@@ -19,6 +19,7 @@ from tastemaker.errors import ArtifactError, BusyError, FullError, InputError, T
 from tastemaker.store.database.events import now
 from tastemaker.store.database.migrations import MIGRATIONS, VERSION
 
+SYNCHRONOUS = "FULL"  # what is written survives a power cut
 PATIENCE = 5.0  # seconds that a write waits for the one before it
 TOGETHER, SOON = 64, 0.05  # writes that one commit makes durable at most, and seconds after which it comes
 _whole = set[tuple[str, int]]()  # files that this process has looked through
@@ -317,7 +318,7 @@ class Sqlite:
         )
         for pragma in (
             "journal_mode = WAL",
-            "synchronous = FULL",
+            f"synchronous = {SYNCHRONOUS}",
             "foreign_keys = ON",
             f"busy_timeout = {1000 * PATIENCE:.0f}",
             "secure_delete = ON",
