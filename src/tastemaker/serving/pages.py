@@ -33,9 +33,11 @@ class Pages:
         items = parts.searcher.data.items
         self._items = parts.explainer.items
         self._titles = pc.utf8_lower(items["title"].fill_null(""))
+        counts = parts.searcher.data.training_counts
         shown = pc.if_else(pc.equal(self._titles, ""), "~", self._titles)
-        keys = pa.table({"title": shown, "item_id": items["item_id"]})
-        self._by_title = pc.sort_indices(keys, [("title", "ascending"), ("item_id", "ascending")])
+        keys = pa.table({"chosen": counts, "title": shown, "item_id": items["item_id"]})
+        order = [("chosen", "descending"), ("title", "ascending"), ("item_id", "ascending")]
+        self._by_choice = pc.sort_indices(keys, order)
         self._words: TypeAhead | None = None
         if len(items) <= MANY:
             texts = zip(self._items, item_texts(items), strict=True)
@@ -86,12 +88,12 @@ class Pages:
 
     def search(self, text: str, limit: int, offset: int) -> tuple[list[dict[str, Any]], int]:
         """Items that match the words of `text`, parts of words and typing errors too, best first, the whole
-        catalogue by title when it is empty; and how many there are in all. Of more than `MANY` items, those
-        with the text in their title.
+        catalogue, the most chosen first, when it is empty; and how many there are in all. Of more than `MANY`
+        items, those with the text in their title.
         """
         ids = self.parts.searcher.data.item_ids
         if not text.strip():
-            rows = self._by_title
+            rows = self._by_choice
         elif self._words is not None:
             rows = self._words.search(text)
         else:
