@@ -7,12 +7,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence, Set
 
-from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
-
 from tastemaker.assist.shelf import Shelf
 from tastemaker.converse.claims import safe
 from tastemaker.converse.reading.vocabulary import DIGITS, TENS
-from tastemaker.converse.reading.words import chat, english, fold
+from tastemaker.converse.reading.words import chat, english, fold, stop_words
 
 _FORMS = english()["wanted"]
 _FILLER = (
@@ -175,7 +173,7 @@ def _phrase(left: str, start: int) -> Iterator[tuple[int, str]]:
         ):
             continue
         small = hit.group().casefold().split("'")[0] if "'" in hit.group() else word
-        if {word, small} & ENGLISH_STOP_WORDS or (word in _SMALL and words and not hit.group()[0].isupper()):
+        if {word, small} & stop_words() or (word in _SMALL and words and not hit.group()[0].isupper()):
             break
         begin = hit.start() if not words else begin
         words, end = words + 1, hit.end()
@@ -191,5 +189,5 @@ def somewhere(said: str, shelf: Shelf) -> bool:
 
 def telling_words(said: str) -> tuple[str, ...]:
     """The words that tell something; none where all of them are of a letter or two."""
-    words = tuple(w for w in fold(said).split() if w not in ENGLISH_STOP_WORDS and w not in _SMALL)
+    words = tuple(w for w in fold(said).split() if w not in stop_words() and w not in _SMALL)
     return words if any(len(word) > 2 for word in words) else ()

@@ -35,11 +35,8 @@ def _keys(workspace: Path) -> Iterator[Keys]:
     from tastemaker.store.database import Database, Keys
     from tastemaker.store.workspace import Workspace as Store
 
-    database = Database(Store.open(workspace).database)
-    try:
+    with Database(Store.open(workspace).database) as database:
         yield Keys(database)
-    finally:
-        database.close()
 
 
 def note(workspace: Path, action: str, detail: str = "") -> None:

@@ -7,7 +7,6 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sparse
-from sklearn.utils.extmath import randomized_svd
 
 from tastemaker.arrays import Float32, Floats, Ints
 from tastemaker.errors import InputError
@@ -49,6 +48,8 @@ def behaviour_vectors(
     counts.resize((n_items, n_items))
     matrix = _damped(counts.tocsr(), damping, smoothing)
     rank = max(1, min(dimensions, int((np.diff(matrix.indptr) > 0).sum()) - 1))
+    from sklearn.utils.extmath import randomized_svd  # takes a second to load
+
     left, values, _ = randomized_svd(matrix, rank, n_iter=4, random_state=seed)
     vectors = (left * np.sqrt(values)).astype(np.float32)
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)

@@ -9,15 +9,16 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.decomposition import TruncatedSVD
-from sklearn.feature_extraction.text import TfidfVectorizer
 
 from tastemaker.arrays import Float32
 from tastemaker.errors import ArtifactError, InputError
+
+if TYPE_CHECKING:
+    from sklearn.feature_extraction.text import TfidfVectorizer
 
 Labels = Sequence[Sequence[str]]
 Document = tuple[str, Sequence[str]]
@@ -124,6 +125,8 @@ def fit_tfidf(
     vocabulary = tuple(str(term) for term in vectorizer.get_feature_names_out())
     components = np.ones((1, 1), np.float32)  # of a single term; scikit-learn reduces two or more
     if len(vocabulary) > 1:
+        from sklearn.decomposition import TruncatedSVD
+
         rank = max(1, min(dimensions, len(documents) - 1, len(vocabulary) - 1))
         with np.errstate(invalid="ignore"):  # texts that are all alike explain no variance
             components = TruncatedSVD(rank, n_iter=4, random_state=seed).fit(matrix).components_
@@ -152,6 +155,8 @@ def _of_single_texts(documents: list[Document]) -> tuple[TfidfVectorizer, Any]:
 
 
 def _vectorizer(**options: Any) -> TfidfVectorizer:
+    from sklearn.feature_extraction.text import TfidfVectorizer  # takes a second to load
+
     return TfidfVectorizer(
         analyzer=lambda document: terms(*document), sublinear_tf=True, dtype=np.float32, **options
     )

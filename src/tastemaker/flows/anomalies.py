@@ -38,9 +38,8 @@ def anomalies(workspace: Workspace) -> list[Finding]:
     """
     if not workspace.database.exists():
         return []
-    database = Database(workspace.database)
-    events = database.events_table()
-    database.close()
+    with Database(workspace.database) as database:
+        events = database.events_table()
     if not len(events):
         return []
     columns = {name: events[name].to_numpy() for name in ("user_id", "item_id")}

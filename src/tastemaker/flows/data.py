@@ -162,9 +162,8 @@ def telling_events(workspace: Workspace, tables: str = "") -> pa.Table:
     """
     if not workspace.database.exists():
         return schema.INTERACTIONS.empty_table()
-    database = Database(workspace.database)
-    events = database.events_table()
-    database.close()
+    with Database(workspace.database) as database:
+        events = database.events_table()
     signs = workspace.event_rules(tables).signs(events["kind"], events["value"])
     known = pc.is_in(
         events["item_id"], value_set=workspace.table("items", tables=tables)["item_id"].combine_chunks()

@@ -67,9 +67,8 @@ def active(workspace: Workspace) -> Deployment | None:
     """The deployment to be served, or None before the first one. Raises ArtifactError when it is gone."""
     if not workspace.database.exists():
         return None
-    database = Database(workspace.database)
-    row = database.newest_deployment(SERVING)
-    database.close()
+    with Database(workspace.database) as database:
+        row = database.newest_deployment(SERVING)
     return None if row is None else read(workspace, row.fingerprint)
 
 
@@ -386,19 +385,15 @@ def _in_force(workspace: Workspace) -> tuple[str, str]:
     """Fingerprints of the survey proxy and the certified policy in force; "" for none."""
     if not workspace.database.exists():
         return "", ""
-    database = Database(workspace.database)
-    try:
+    with Database(workspace.database) as database:
         row, book = database.newest_deployment(PROXY), ledger_in(database)
         serving = None if book is None else book.serving
         return "" if row is None else row.fingerprint, "" if serving is None else serving.policy
-    finally:
-        database.close()
 
 
 def _activate(workspace: Workspace, deployment: Deployment, note: str = "") -> Deployment:
     """Record that it is served from now on; old deployments go."""
-    database = Database(workspace.database)
-    try:
+    with Database(workspace.database) as database:
         at, row, proxy = now(), database.newest_deployment(SERVING), _in_force(workspace)[0]
         if row is None or row.fingerprint != deployment.fingerprint:
             database.deploy(SERVING, deployment.fingerprint, at, note or deployment.note)
@@ -407,8 +402,6 @@ def _activate(workspace: Workspace, deployment: Deployment, note: str = "") -> D
             keys.note(keys.account(), f"deployment {act}", detail)
         if proxy != deployment.proxy:
             database.deploy(PROXY, deployment.proxy, at, f"with deployment {deployment.name}")
-    finally:
-        database.close()
     for old in [one for one in deployments(workspace) if one.fingerprint != deployment.fingerprint][KEPT:]:
         remove_folder(workspace.artifacts.path(KIND, old.fingerprint))
     return deployment
@@ -416,9 +409,8 @@ def _activate(workspace: Workspace, deployment: Deployment, note: str = "") -> D
 
 def _served(workspace: Workspace) -> list[str]:
     """Fingerprints in the order they were activated; a rollback takes back what came after its target."""
-    database = Database(workspace.database)
-    rows = [one for one in reversed(database.deployments()) if one.kind == SERVING]
-    database.close()
+    with Database(workspace.database) as database:
+        rows = [one for one in reversed(database.deployments()) if one.kind == SERVING]
     served: list[str] = []
     for row in rows:
         if row.note == BACK and row.fingerprint in served:

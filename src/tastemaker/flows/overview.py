@@ -95,11 +95,8 @@ def experiment(workspace: Workspace) -> Part:
     name = workspace.settings.experiment
     if not name:
         raise InputError("no test is set; `experiment` in tastemaker.toml names one")
-    database = Database(workspace.database)
-    try:
+    with Database(workspace.database) as database:
         logs = Surveys(database).exposures(name), database.events_table(), database.slates_table()
-    finally:
-        database.close()
     arms = logs[0]["arm"].to_pylist()
     counts = {arm: arms.count(arm) for arm in SHARES}
     if not arms:
@@ -116,12 +113,9 @@ def experiment(workspace: Workspace) -> Part:
 
 def surveys(workspace: Workspace) -> Part:
     """Who answers, which proxy ranks, and what its last report said of its calibration."""
-    database = Database(workspace.database)
-    try:
+    with Database(workspace.database) as database:
         (asked, answered), mark = Surveys(database).count(), deployed(database)
         since = next((row.timestamp for row in database.deployments() if row.kind == PROXY), None)
-    finally:
-        database.close()
     response = answered / asked if asked else None
     proxy = None
     if mark is not None and since is not None:

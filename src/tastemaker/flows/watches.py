@@ -48,8 +48,7 @@ class Look:
 
 def look_at_policy(workspace: Workspace, settings: AlarmSettings = AlarmSettings()) -> Look:
     """The kill-switch: at an alarm pi0 serves everything again from the next request on."""
-    database = Database(workspace.database)
-    try:
+    with Database(workspace.database) as database:
         book = ledger_in(database)
         if book is None or book.serving is None:
             return _quiet("kill-switch", "", "no certified policy is in force")
@@ -59,8 +58,6 @@ def look_at_policy(workspace: Workspace, settings: AlarmSettings = AlarmSettings
         back = str(result["handed_back"])
         if back:
             Keys(database).note("the server", "policy handed back", f"{back[:12]}, at an alarm")
-    finally:
-        database.close()
     return replace(_quiet("kill-switch", subject, result["text"]), alarm=bool(back), handed_back=back)
 
 
@@ -88,11 +85,8 @@ def look_at_ratio(workspace: Workspace) -> Look:
     name = workspace.settings.experiment
     if not name:
         return _quiet("sample ratio", "", "no test is set")
-    database = Database(workspace.database)
-    try:
+    with Database(workspace.database) as database:
         arms = Surveys(database).exposures(name)["arm"].to_pylist()
-    finally:
-        database.close()
     if not arms:
         return _quiet("sample ratio", name, "nobody was exposed yet")
     counts = {arm: arms.count(arm) for arm in SHARES}

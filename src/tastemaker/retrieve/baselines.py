@@ -13,7 +13,6 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
-from sklearn.feature_extraction.text import CountVectorizer
 
 from tastemaker.errors import InputError
 from tastemaker.retrieve.evaluation import Floats, Score, Sequences, followed, row_of_event
@@ -119,6 +118,8 @@ class Lexical:
     """Word search over item texts (N,), ranked by BM25 (Robertson & Zaragoza 2009)."""
 
     def __init__(self, texts: Sequence[str]) -> None:
+        from sklearn.feature_extraction.text import CountVectorizer  # takes a second to load
+
         self._words = CountVectorizer(token_pattern=TOKEN, strip_accents="unicode", dtype=np.float32)
         try:
             counts = self._words.fit_transform(texts).tocoo()

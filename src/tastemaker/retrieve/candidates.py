@@ -6,15 +6,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from tastemaker.errors import InputError
 from tastemaker.retrieve.allow import Allowed
-from tastemaker.retrieve.beam import Beams
 from tastemaker.retrieve.trie import Trie
+
+if TYPE_CHECKING:
+    from tastemaker.retrieve.beam import Beams
 
 Ints = npt.NDArray[np.integer[Any]]
 MODEL, NEW = "model", "new"

@@ -18,11 +18,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from scipy import sparse
 
 from tastemaker.errors import ArtifactError, InputError
-from tastemaker.lm.items import product
 from tastemaker.retrieve.baselines import ages, summed, weights_of
 from tastemaker.retrieve.candidates import Candidates
 from tastemaker.retrieve.evaluation import Ints, Score, Sequences, followed
@@ -63,6 +61,10 @@ class Memory:
         """(U, N) likeness of every item to each history by text, from -1 to 1; zeros without texts."""
         if self.texts is None:
             return np.zeros((len(contexts.offsets) - 1, self.table.shape[0]), np.float32)
+        import torch
+
+        from tastemaker.lm.items import product  # what only counts does without torch
+
         weights = weights_of(contexts, LIKE_DECAY)
         parts = [slice(*ends) for ends in pairwise(contexts.offsets.tolist())]
         means = np.stack([weights[part] @ self.texts[contexts.items[part]] for part in parts])

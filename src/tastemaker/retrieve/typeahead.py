@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
-from sklearn.feature_extraction.text import CountVectorizer
 
 from tastemaker.retrieve.baselines import TOKEN
 
@@ -31,6 +30,8 @@ class TypeAhead:
     """
 
     def __init__(self, titles: Sequence[str], texts: Sequence[str]) -> None:
+        from sklearn.feature_extraction.text import CountVectorizer  # takes a second to load
+
         counts = CountVectorizer(token_pattern=TOKEN, strip_accents="unicode", dtype=np.float32)
         self._parts = counts.build_analyzer()
         self._size = len(titles)

@@ -5,7 +5,6 @@ file.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -114,7 +113,7 @@ def everybody(workspace: Workspace, tables: str = "") -> list[str]:
     """Ids of all who are known, in order."""
     known = set(workspace.table("interactions", tables=tables)["user_id"].unique().to_pylist())
     if workspace.database.exists():
-        with closing(Database(workspace.database)) as database:
+        with Database(workspace.database) as database:
             known |= {person for person, _ in database.people()}
     tombstones = workspace.tombstones
     return sorted(person for person in known if not tombstones.holds(person))

@@ -6,10 +6,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
-
 from tastemaker.converse.claims import FORBIDDEN, HIDDEN
-from tastemaker.converse.reading.words import chat
+from tastemaker.converse.reading.words import chat, stop_words
 
 FORBIDDEN_KINDS = ("link", "markup", "personal", "injection")
 LONG = 8  # words from which a text said again is an echo; shorter ones are common
@@ -18,7 +16,7 @@ _SENTENCE = re.compile(r"(?<=[.!?…])[\"”]?\s+|\n+")
 _QUOTED = re.compile(r"[“\"][^”\"]*[”\"]")
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 _RUN = re.compile(r"[bcdfghjklmnpqrstvwxz]{5,}|^[bcdfghjklmnpqrstvwxz]{3,}$", re.IGNORECASE)
-_EVERYDAY = ENGLISH_STOP_WORDS | chat() | {"i'm", "i'd", "i'll", "it's", "that's", "let's", "don't", "you'd"}
+_SHORT = {"i'm", "i'd", "i'll", "it's", "that's", "let's", "don't", "you'd"}
 
 
 def text_faults(text: str, language: str | None) -> Iterator[str]:
@@ -36,11 +34,12 @@ def garbled(text: str) -> bool:
     """Whether a sentence of four words or more has next to no everyday English word, or two words that nobody
     could pronounce.
     """
+    everyday = stop_words() | chat() | _SHORT
     for sentence in _SENTENCE.split(_QUOTED.sub(" ", text)):
         words = [word.casefold().replace("’", "'") for word in _WORD.findall(sentence)]
         if len(words) < 4:
             continue
-        plain = sum(word in _EVERYDAY or word.split("'")[0] in _EVERYDAY for word in words)
+        plain = sum(word in everyday or word.split("'")[0] in everyday for word in words)
         if plain / len(words) < LEAST_PLAIN or sum(bool(_RUN.search(word)) for word in words) > 1:
             return True
     return False

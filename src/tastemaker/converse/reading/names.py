@@ -11,9 +11,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 from rapidfuzz import fuzz, process
-from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
-from tastemaker.converse.reading.words import chat, fold
+from tastemaker.converse.reading.words import chat, fold, stop_words
 
 Role = Literal["title", "creator"]
 LONGEST = 8  # words of a name that are looked up
@@ -80,9 +79,7 @@ class Names:
                 self._keep("creator", [creator, *_PARTS.split(creator), *_leaders(creator)], row)
         counts = Counter(word for title in titles for word in set(fold(title).split()))
         often = {word for word, count in counts.items() if count > max(8, COMMON * len(titles))}
-        self.everyday = frozenset(
-            often | set(ENGLISH_STOP_WORDS) | chat() | {fold(word) for word in ordinary}
-        )
+        self.everyday = frozenset(often | stop_words() | chat() | {fold(word) for word in ordinary})
         self._choices = {
             role: {name.replace(" ", ""): name for name in kept if len(name) >= SHORT}
             for role, kept in self._rows.items()
@@ -131,8 +128,8 @@ class Names:
             and len(span.joined) >= SHORT
             and not any(span.start < end and start < span.end for start, end in taken)
             and any(word not in self.everyday and len(word) > 2 for word in span.words)
-            and span.words[0] not in ENGLISH_STOP_WORDS
-            and span.words[-1] not in ENGLISH_STOP_WORDS
+            and span.words[0] not in stop_words()
+            and span.words[-1] not in stop_words()
         ]
         return sorted(found + self._misspelt(left), key=lambda named: named.start)
 
@@ -144,7 +141,7 @@ class Names:
             rows = self._rows[role].get(name)
         if not rows and role == "creator" and span.telling and (rows := list(self._surnames.get(name, ()))):
             return Named(role, span.words[0].title(), tuple(rows), 0.6, span.start, span.end)
-        if not rows or all(word in ENGLISH_STOP_WORDS for word in span.words):
+        if not rows or all(word in stop_words() for word in span.words):
             return None
         rare = sum(word not in self.everyday for word in span.words)
         sure = (
@@ -215,7 +212,7 @@ def _spans(text: str) -> list[_Span]:
             capital = all(w[:1].isupper() for w, s, _ in words[first : last + 1] if len(w) > 3) and any(
                 w[:1].isupper() for w, s, _ in words[first : last + 1]
             )
-            alone = 0 == first < last == len(words) - 1 and not set(run) <= chat() | ENGLISH_STOP_WORDS
+            alone = 0 == first < last == len(words) - 1 and not set(run) <= chat() | stop_words()
             telling = (capital and not (opens and first == last)) or cued or alone
             announced = capital and by
             forms = [tuple(run)]

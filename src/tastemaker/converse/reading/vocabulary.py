@@ -10,10 +10,9 @@ from functools import cached_property
 
 from rapidfuzz import process
 from rapidfuzz.distance import OSA
-from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 from tastemaker.converse.catalogue import Field
-from tastemaker.converse.reading.words import chat, english, fold
+from tastemaker.converse.reading.words import chat, english, fold, stop_words
 
 QUOTES = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "„": '"', "–": "-", "—": "-"})
 DECADES = {
@@ -209,7 +208,7 @@ class Vocabulary:
 
         def mend(hit: re.Match[str]) -> str:
             word = hit.group().casefold()
-            if word in known or word in chat() or word in ENGLISH_STOP_WORDS or word.rstrip("s") in known:
+            if word in known or word in chat() or word in stop_words() or word.rstrip("s") in known:
                 return hit.group()
             near = process.extractOne(word, self._spelt, scorer=OSA.distance, score_cutoff=2)
             return near[0] if near and _slip(word, near[0], int(near[1])) else hit.group()
@@ -277,7 +276,7 @@ def _surfaces(
     said = spoken(value)
     body = re.sub(r"\\[ -]", "[ -]?" if "-" in said else "[ -]", re.escape(said))
     near = "|".join(re.escape(noun) for noun in nouns)
-    short = len(fold(said)) < SHORT or fold(said) in ENGLISH_STOP_WORDS or said.isdigit()
+    short = len(fold(said)) < SHORT or fold(said) in stop_words() or said.isdigit()
     forms: list[tuple[str, int, bool]] = []
     if short and said[:1].isalpha():
         forms += [(form, length, True) for form, length in _letters(said, body, near)]
@@ -348,7 +347,7 @@ def _parts(said: str, parts: Counter[str], nouns: tuple[str, ...]) -> list[tuple
             word[:1].isupper()
             and len(bare) > 3
             and bare not in chat()
-            and bare not in ENGLISH_STOP_WORDS
+            and bare not in stop_words()
             and bare not in nouns
         )
         plural = {bare.removesuffix("s"), bare + "s"} & parts.keys() - {bare}

@@ -40,6 +40,14 @@ def chat() -> frozenset[str]:
     return frozenset(english()["chat"].split())
 
 
+@lru_cache(maxsize=1)
+def stop_words() -> frozenset[str]:
+    """English words that name nothing, as scikit-learn has them; that takes a second to load, once needed."""
+    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
+    return frozenset(ENGLISH_STOP_WORDS)
+
+
 def fold(text: str) -> str:
     """Small letters without accents; "&" is "and"; anything but letters and digits is one space."""
     plain = unicodedata.normalize("NFKD", text.casefold().replace("&", " and ").replace("’", "'"))

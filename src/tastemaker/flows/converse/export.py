@@ -112,11 +112,8 @@ def export_key(folder: RunFolder) -> str:
     workspace's secret, and stays in the workspace.
     """
     if saved_settings(folder).model == PEOPLE:
-        database = Database(Workspace.open(folder.root.parents[1]).database)
-        try:
+        with Database(Workspace.open(folder.root.parents[1]).database) as database:
             return database.secret("pseudonyms")
-        finally:
-            database.close()
     return fingerprint("pseudonyms", {}, asdict(saved_settings(folder)) | {"n": None})
 
 

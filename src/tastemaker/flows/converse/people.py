@@ -58,8 +58,7 @@ def collect(workspace: Path, name: str, report: Report) -> dict[str, Any]:
     folder = RunFolder.of(store, name)
     if folder.settings.exists() and not is_collected(folder):
         raise InputError(f"data set '{name}' was generated; collect under another --name")
-    database = Database(store.database)
-    try:
+    with Database(store.database) as database:
         turns = Talks(database).everything()
         rules = store.event_rules()
         opinions = {
@@ -68,8 +67,6 @@ def collect(workspace: Path, name: str, report: Report) -> dict[str, Any]:
             for event in database.history(user)
             if event.request_id is not None
         }
-    finally:
-        database.close()
     env = open_env(workspace, RunSettings(n=max(len(turns), 1), model=PEOPLE, media="none"), report)
     reader = _Reader(env, opinions)
     talks = [

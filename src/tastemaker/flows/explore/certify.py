@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,7 +71,7 @@ class SpentRows:
     def _blobs(self, table: str, name: str) -> list[bytes]:
         found = list[bytes]()
         for path in self._paths():
-            with closing(Database(path)) as database, database.transaction() as connection:
+            with Database(path) as database, database.transaction() as connection:
                 connection.execute(table)
                 rows = connection.execute(f"SELECT marks FROM {name}").fetchall()
                 found += [bytes(row[0]) for row in rows]
@@ -86,7 +85,7 @@ class SpentRows:
         named: dict[str, Any] = {**column_marks(log), "whole": whole_marks(log if whole is None else whole)}
         np.savez_compressed(columns, **named)
         for path in self._paths():
-            with closing(Database(path)) as database, database.transaction() as connection:
+            with Database(path) as database, database.transaction() as connection:
                 connection.execute(TABLE)
                 connection.execute(COLUMNS)
                 rows = connection.execute("SELECT marks FROM spent_rows").fetchall()

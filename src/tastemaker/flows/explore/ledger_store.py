@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -50,7 +49,7 @@ class LedgerStore:
         Raises InputError when there is none and none are given, and on terms that contradict the ledger's.
         """
         wanted = {name: value for name, value in (given or {}).items() if value is not None}
-        with closing(Database(self.path)) as database:
+        with Database(self.path) as database:
             book = ledger_in(database)
             if book is None and given is not None:
                 book = Ledger(**wanted)  # type: ignore[arg-type]
@@ -74,14 +73,14 @@ class LedgerStore:
 
     def secret(self) -> str:
         """64 hexadecimal digits that only this ledger knows."""
-        with closing(Database(self.path)) as database:
+        with Database(self.path) as database:
             return database.secret("ledger")
 
     def append(self, before: Ledger, after: Ledger) -> Ledger:
         """Write the entries that `after` has more than `before`, each in one durable transaction; gives
         `after`.
         """
-        with closing(Database(self.path)) as database:
+        with Database(self.path) as database:
             for entry in after.entries[len(before.entries) :]:
                 row = entry.to_row()
                 database.deploy(row["kind"], row["fingerprint"], now(), row["note"])
@@ -93,7 +92,7 @@ class LedgerStore:
         """
         if book.latest is None or self.workspace is None:
             return book.left
-        with closing(Database(self.path)) as database:
+        with Database(self.path) as database:
             served = database.served(deployment_name(book.latest))
         return served - (book.latest.rounds - book.left)
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -197,7 +196,7 @@ def _served(workspace: Workspace, source: Source) -> tuple[Source, list[dict[str
     """First rows of slates in the order they were served, with their rewards, pools and what stood above
     them; and the source with its times filled in.
     """
-    with closing(Database(workspace.database)) as database:
+    with Database(workspace.database) as database:
         since, until = source.since or last_gate(database) or BEGINNING, source.until or now()
         slates, events = database.slates_table().to_pylist(), database.events_table().to_pylist()
         pools, above = Offers(database).pools(), dict[str, tuple[str, ...]]()

@@ -5,7 +5,6 @@ from a table.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,15 +39,21 @@ LOGGED = (
     Metric("skips", covariate="before", better="down"),
 )
 _ASSUMED = (
-    "the never-asked group is chosen by a hash of the person's id, and ask_holdout and seed kept their"
-    " values",
+    (
+        "the never-asked group is chosen by a hash of the person's id, and ask_holdout and seed kept their"
+        " values"
+    ),
     "people do not affect each other",
-    "the first event that a question could follow happens before any question, so it says nothing of the"
-    " group",
+    (
+        "the first event that a question could follow happens before any question, so it says nothing of the"
+        " group"
+    ),
 )
 _LIMITS = (
-    "the effect of the whole practice of asking, at the share and pace it had; another pace has another"
-    " effect",
+    (
+        "the effect of the whole practice of asking, at the share and pace it had; another pace has another"
+        " effect"
+    ),
     "nothing is said of people who never played or liked what a list showed",
 )
 
@@ -132,7 +137,7 @@ def _logged(workspace: Path, tolerated: float, least: int, days: int) -> tuple[p
             " tastemaker.toml"
         )
     design = AskingSettings(LOGGED, settings.ask_holdout, tolerated, least, SHOWN)
-    with closing(Database(opened.database)) as database:
+    with Database(opened.database) as database:
         logs = database.events_table(), database.slates_table(), Surveys(database).rows()
     with in_file(workspace):
         after = AskedAfter(HEARD, ANONYMOUS, opened.event_rules())

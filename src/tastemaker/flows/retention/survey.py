@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -102,7 +101,7 @@ def _of_workspace(workspace: Path, covariates: Sequence[str]) -> tuple[pa.Table,
     from tastemaker.retention.weights.weigh import asked_of_shown
 
     opened = Workspace.open(workspace)
-    with closing(Database(opened.database)) as database:
+    with Database(opened.database) as database:
         shown = shown_rows(opened, database)
     return asked_of_shown(shown, covariates, name=f"{workspace}, what was shown"), shown
 

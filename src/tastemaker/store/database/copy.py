@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 from tastemaker.errors import InputError
@@ -31,8 +30,8 @@ def copy_database(source: Path, address: Address) -> dict[str, int]:
         )
     copied = dict[str, int]()
     with (
-        closing(Database(source)) as file,
-        closing(Database(address)) as server,
+        Database(source) as file,
+        Database(address) as server,
         file.transaction() as rows,
         server.transaction() as target,
     ):

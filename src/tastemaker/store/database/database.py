@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pyarrow as pa
 
@@ -64,8 +64,16 @@ class Database:
         self.path = path
         self._engine: Engine = Postgres(path, silence) if isinstance(path, Address) else Sqlite(path)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
-        """Close the connections of every thread; the object can be used again afterwards."""
+        """Close the connections of every thread, as leaving a `with` does; the object can be used again
+        afterwards.
+        """
         self._engine.close()
 
     def now(self) -> datetime:

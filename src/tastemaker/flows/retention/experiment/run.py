@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -261,7 +260,7 @@ def export_trial(workspace: Path, out: str | Path, experiment: str = "", days: i
             f'{workspace}: no test is set; write experiment = "rr-1" into tastemaker.toml, or give'
             " --experiment"
         )
-    with closing(Database(opened.database)) as database:
+    with Database(opened.database) as database:
         exposures, differing = (Surveys(database).exposures(log) for log in (name, name + DIFFERS))
         logs = exposures, database.events_table(), database.slates_table()
     table = unit_table(*logs, name, SHARES, Window(days), opened.event_rules())

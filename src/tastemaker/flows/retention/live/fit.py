@@ -7,7 +7,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -118,7 +117,7 @@ def export_surveys(workspace: Path, out: str | Path) -> dict[str, Any]:
     """`tastemaker retention survey export`: every question shown, with its answer and the features logged
     with its slate, to a path or URL.
     """
-    with closing(Database(Workspace.open(workspace).database)) as database:
+    with Database(Workspace.open(workspace).database) as database:
         table = Surveys(database).rows()
     with uploaded(out) as path:
         write_table(path, table)
@@ -217,7 +216,7 @@ def fresh_answers(workspace: Workspace) -> tuple[str | None, pa.Table | None]:
     """The proxy that ranks (None without one), and what was asked since it was deployed (None before the
     first answer).
     """
-    with closing(Database(workspace.database)) as database:
+    with Database(workspace.database) as database:
         mark = deployed(database)
         if mark is None:
             return None, None
@@ -370,7 +369,7 @@ def withdraw_proxy(workspace: Path, to: str = "") -> dict[str, Any]:
     are gone.
     """
     opened = Workspace.open(workspace)
-    with closing(Database(opened.database)) as database:
+    with Database(opened.database) as database:
         mark = deployed(database)
         if mark is None and not to:
             text = "no proxy is deployed: nothing to withdraw"
