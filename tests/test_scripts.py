@@ -46,6 +46,15 @@ def test_a_script_imports_and_refuses_nonsense_in_one_line(
         refused(module.main, ["--nonsense"], monkeypatch, capsys)
 
 
+def test_a_script_reads_its_arguments_before_anything_heavy_is_loaded() -> None:
+    scripts = ("converse.tools", "plum.next_item", "rehearsal.worlds", "retention.thresholds")
+    heavy = {"torch", "transformers", "sklearn", "statsmodels"}
+    code = f"import sys, {', '.join(f'recipes.{name}' for name in scripts)}"
+    code += f"\nprint(sorted({heavy} & set(sys.modules)))"
+    shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "[]"
+
+
 def refused(
     main: Callable[[], object],
     arguments: Sequence[str],

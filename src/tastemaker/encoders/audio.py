@@ -8,7 +8,6 @@ from collections.abc import Iterable
 
 import numpy as np
 from scipy.fft import dct
-from scipy.signal import stft
 
 from tastemaker.arrays import Float32, Floats
 from tastemaker.errors import InputError
@@ -75,6 +74,8 @@ def _features(wave: Float32 | None, rate: int, row: int) -> Float32:
         return missing
     size = 1 << round(np.log2(_FRAME_SECONDS * rate))
     hop = round(_HOP_SECONDS * rate)
+    from scipy.signal import stft  # takes half a second to load
+
     frequency, _, spectrum = stft(wave, rate, nperseg=size, noverlap=size - hop, padded=False)
     power = np.square(np.abs(spectrum)).T.astype(np.float64) + 1e-14  # (frames, bins)
     loud = 10 * np.log10(power.sum(axis=1))

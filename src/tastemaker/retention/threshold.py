@@ -10,7 +10,6 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 from scipy.special import stdtrit
-from statsmodels.stats.proportion import proportion_confint
 
 from tastemaker.arrays import Floats, Ints
 from tastemaker.errors import InputError
@@ -86,6 +85,8 @@ def precision_bound(
     Source: Korn and Graubard, Survey Methodology 1998; with one row a unit it is Clopper and Pearson 1934
     but for the degrees of freedom.
     """
+    from statsmodels.stats.proportion import proportion_confint  # takes a second to load
+
     p, n, u = (np.asarray(part, np.float64) for part in (precision, effective, units))
     size = n * np.square(stdtrit(np.maximum(n, 2) - 1, alpha) / stdtrit(np.maximum(u, 2) - 1, alpha))
     size = np.minimum(size, n)
