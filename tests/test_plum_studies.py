@@ -43,6 +43,8 @@ def test_a_contrast_counts_only_beyond_its_interval_over_people() -> None:
     first = next(name for name in level if name.startswith("CR2"))
     rows, _, words = cpt_2x2.tabled(level | {first: run(0.3)}, "", Namespace(seed=0, quick=True))
     assert "CPT, pretrained trunk" in words and "pretraining, no CPT" not in words
+    above, below = words.split("N@10 is below 0")
+    assert "CPT, pretrained" in above and "dense read-out" in below  # worse than what CR2 has now
     assert len(rows) == len(cpt_2x2.ARMS) + len(cpt_2x2.CONTRASTS) and "N@10, never seen (100)" in rows[0]
 
 

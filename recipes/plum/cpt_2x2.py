@@ -179,14 +179,19 @@ def tabled(runs: dict[str, Any], what: str, arguments: Any) -> tuple[list[dict[s
         gaps[name] = {label: difference(short[one][label], short[other][label]) for label in short[one]}
         rows.append({"arm": f"{name}, paired"} | gaps[name])
     columns = list(rows[0])
-    low = {
-        name: paired_bootstrap(short[one]["N@10"], short[other]["N@10"], 0).low
-        for name, (one, other) in contrasts.items()
+    both = [
+        paired_bootstrap(short[one]["N@10"], short[other]["N@10"], 0) for one, other in contrasts.values()
+    ]
+    sides = {
+        "above": [name for name, gap in zip(gaps, both, strict=True) if gap.low > 0],
+        "below": [name for name, gap in zip(gaps, both, strict=True) if gap.high < 0],
     }
-    above = [name for name in gaps if low[name] > 0]
-    words = "N@10 is above 0 beyond its interval over people for: " + "; ".join(above) + "."
-    if not above:
-        words = "No contrast in N@10 is beyond its interval over people: nothing is shown here."
+    words = " ".join(
+        f"N@10 is {side} 0 beyond its interval over people for: {'; '.join(names)}."
+        for side, names in sides.items()
+        if names
+    )
+    words = words or "No contrast in N@10 is beyond its interval over people: nothing is shown here."
     title = f"Pretraining and CPT, {what}, seed {arguments.seed}"
     title += " (quick: inconclusive)" if arguments.quick else ""
     return [{column: row.get(column, "") for column in columns} for row in rows], title, words

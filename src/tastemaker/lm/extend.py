@@ -34,7 +34,7 @@ def extend(
 
     New rows start at the mean old row plus noise of a tenth of the old standard deviation; with `codewords`,
     one (K_l, D) array a level, SID rows start at the mean plus the rotated codewords, as far out as the first
-    loss of a guess allows (rows as long as those of text made it 20 nats above that). Both matrices are
+    loss of a guess allows (rows as long as those of text made it 16 nats above that). Both matrices are
     extended when they are not tied. bos, eos and pad stay on the rows that the base already has.
 
     Raises
