@@ -114,13 +114,20 @@ def serving(n: int, requests: int, threads: int) -> None:
     )
 
 
-def products(rows: int, nodes: int) -> list[tuple[int, int, int]]:
-    """(m, k, n) of a training step's products: `rows` events through two layers, the codes and the dense
-    read-out.
+def products(rows: int, nodes: int, n: int) -> list[tuple[int, int, int]]:
+    """(m, k, n) of a training step's products: `rows` events of `n` items through two layers, the codes and
+    the dense read-out, which tells apart what is drawn and what came.
     """
     d = WIDTH
+    came = (n - NEGATIVES) * (1 - (1 - 1 / n) ** rows) if n > NEGATIVES else 0  # beside those drawn
     layer = [(rows, d, 3 * d), (rows, d, d), (rows, d, 2 * d), (rows, d, 2 * d), (rows, 2 * d, d)]
-    heads = [(rows, d, nodes), (rows, d, d), (rows, d, d), (rows, d, NEGATIVES + rows // 2), (rows, d, d)]
+    heads = [
+        (rows, d, nodes),
+        (rows, d, d),
+        (rows, d, d),
+        (rows, d, min(n, NEGATIVES) + round(came)),
+        (rows, d, d),
+    ]
     return layer * 2 + heads
 
 
@@ -167,7 +174,7 @@ def training(n: int, steps: int, threads: int) -> None:
     started = time.perf_counter()
     last = list(reports)[-1]
     seconds = time.perf_counter() - started
-    shapes = products(BATCH * EVENTS, sizes[0])
+    shapes = products(BATCH * EVENTS, sizes[0], n)
     work, rate = (
         6.0 * sum(a * b * c for a, b, c in shapes) * steps,
         roofline(shapes, torch.bfloat16 if half else torch.float32),
