@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
-PROGRAM = [sys.executable, "-m", "tastemaker"]
+import pytest
+from tests.cli import test_cli
 
 
-def run(*words: object) -> tuple[int, str, str]:
-    done = subprocess.run([*PROGRAM, *map(str, words)], capture_output=True, text=True, check=False)
-    return done.returncode, done.stdout, done.stderr
-
-
-def test_a_key_is_told_once_listed_revoked_and_logged(tmp_path: Path) -> None:
+def test_a_key_is_told_once_listed_revoked_and_logged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = partial(test_cli.run, capsys, monkeypatch)
     shop = tmp_path / "shop"
     assert run("init", shop)[0] == 0
     assert "no keys" in run("keys", "list", "-w", shop)[1]
