@@ -6,8 +6,9 @@ roofline of this machine.
 Models have random weights and catalogues random codes: what is measured is work, not quality. One JSON line a
 measurement. The roofline is the rate at which this machine multiplies the very matrices of a training step,
 forward and backward; `share` is the rate of the whole step (that work over all its time, dropout, softmax,
-optimiser and average in it) beside it, after a few steps that are not counted. `verdict` says in words
-whether it is what was asked.
+optimiser and average in it) beside it, after a few steps that are not counted. On a processor both are by the
+seconds that this process computed, over its threads: what others do on the machine counts little. `verdict`
+says in words whether it is what was asked.
 """
 
 from __future__ import annotations
@@ -131,6 +132,14 @@ def products(rows: int, nodes: int, n: int) -> list[tuple[int, int, int]]:
     return layer * 2 + heads
 
 
+def computed(device: torch.device) -> float:
+    """Seconds of computing so far: of each thread of this process, or until a GPU is done."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+        return time.perf_counter()
+    return time.process_time() / torch.get_num_threads()
+
+
 def roofline(shapes: list[tuple[int, int, int]], dtype: torch.dtype) -> float:
     """GFLOP/s of the forward and both backward products of these shapes, best of three."""
     device, best, work = device_of("auto"), 0.0, 6.0 * sum(m * k * n for m, k, n in shapes)
@@ -139,14 +148,12 @@ def roofline(shapes: list[tuple[int, int, int]], dtype: torch.dtype) -> float:
         for m, k, n in shapes
     ]
     for _ in range(3):
-        started = time.perf_counter()
+        started = computed(device)
         for left, right in pairs:
             out = left @ right.T
             out @ right
             out.T @ left
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        best = max(best, work / (time.perf_counter() - started) / 1e9)
+        best = max(best, work / (computed(device) - started) / 1e9)
     return best
 
 
@@ -171,9 +178,10 @@ def training(n: int, steps: int, threads: int) -> None:
     )
     reports = train_task(model, lesson, settings)
     next(reports)
-    started = time.perf_counter()
+    torch.set_num_threads(threads)
+    started = computed(device)
     last = list(reports)[-1]
-    seconds = time.perf_counter() - started
+    seconds = computed(device) - started
     shapes = products(BATCH * EVENTS, sizes[0], n)
     work, rate = (
         6.0 * sum(a * b * c for a, b, c in shapes) * steps,
