@@ -178,7 +178,6 @@ def training(n: int, steps: int, threads: int) -> None:
     )
     reports = train_task(model, lesson, settings)
     next(reports)
-    torch.set_num_threads(threads)
     started = computed(device)
     last = list(reports)[-1]
     seconds = computed(device) - started
