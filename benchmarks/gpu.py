@@ -107,7 +107,10 @@ def training(size: Size) -> dict[str, Any]:
     started = time.perf_counter()
     list(train_task(model, lesson, settings))
     wait()
-    seconds, shapes = time.perf_counter() - started, products(size.batch * EVENTS, model.shape.sizes[0])
+    seconds, shapes = (
+        time.perf_counter() - started,
+        products(size.batch * EVENTS, model.shape.sizes[0], size.items),
+    )
     rate = 6e-9 * sum(a * b * c for a, b, c in shapes) * size.steps / seconds
     peak = roofline(shapes, torch.bfloat16 if lesson.half else torch.float32)
     return {
