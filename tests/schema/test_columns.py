@@ -122,3 +122,12 @@ def test_places_of_known_ids() -> None:
 def test_words_for_nothing_are_told_apart_from_names() -> None:
     assert {"NULL", "\\N", "None", "nan", "NA", "<NA>"} <= values.NULL_WORDS
     assert not {"Nan", "Nil", "Na", "Noneya", "0", "-1", ""} & values.NULL_WORDS
+
+
+def test_what_may_be_read_otherwise_is_said_of_numbers_and_not_of_stored_moments(caplog: Any) -> None:
+    numbers = pa.table({"timestamp": [1, 2, 3]})
+    moments = columns.times(numbers, "timestamp", "log.csv")
+    assert "log.csv: 'timestamp' was read as seconds since 1970: all fall on 1 January" in caplog.text
+    caplog.clear()
+    columns.times(pa.table({"timestamp": moments}), "timestamp", "log.parquet")
+    assert caplog.text == ""

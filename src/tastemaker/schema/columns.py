@@ -179,8 +179,8 @@ def one_spelling(values: Iterable[str | None], column: str, name: str = "") -> N
 
 
 def times(table: pa.Table, column: str, name: str = "", *, nulls: bool = False) -> pa.Array:
-    """Moments in UTC, in microseconds, as `schema.moments.read` finds them. Where they may be read wrongly, a
-    warning is logged, which Python prints on stderr.
+    """Moments in UTC, in microseconds, as `schema.moments.read` finds them. Where numbers or text may be read
+    wrongly, a warning is logged, which Python prints on stderr.
     """
     cells = present(table, column, name)
     try:
@@ -189,7 +189,7 @@ def times(table: pa.Table, column: str, name: str = "", *, nulls: bool = False) 
         raise InputError(f"{_of(name)}{error}") from None
     wrong = result.wrong.fill_null(False).to_numpy().astype(bool)
     _refuse_first(cells, wrong, column, name, f"is no moment; {moments.REMEDY}")
-    note = result.note(column)
+    note = "" if pt.is_temporal(cells.type) else result.note(column)
     if note:
         logging.getLogger("tastemaker").warning("%s%s", _of(name), note)
     array = _one(result.moments.to_arrow().cast(MOMENT))
