@@ -100,6 +100,17 @@ def test_a_bad_table_is_named_as_it_was_given(tmp_path: Path) -> None:
         tm.Workspace.open(tmp_path / "nowhere")
 
 
+def test_tables_are_read_by_the_options_of_the_command(tmp_path: Path) -> None:
+    events = [{"user_id": f"u{n % 3}", "item_id": f"t00{n % 4 + 1}", "time": 440_000 + n} for n in range(12)]
+    shop = tm.Workspace.create(tmp_path / "shop", quiet=True)
+    shop.ingest(items=tiny_items(), interactions=events, time_unit="hours", scale=(1, 10), positive=["play"])
+    understood = shop.result["interactions"]["understood"]
+    assert understood["times"]["unit"] == "hours" and understood["times"]["first"][:10] == "2020-03-12"
+    assert understood["rules"] == {"scale": [1.0, 10.0], "wanted": ["play"]}
+    with pytest.raises(tm.InputError, match="no such unit"):
+        shop.ingest(items=tiny_items(), interactions=events, time_unit="weeks")
+
+
 @pytest.fixture
 def shop(tiny_workspace: Path) -> tm.Workspace:
     return tm.Workspace(tiny_workspace, quiet=True)

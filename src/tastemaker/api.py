@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from functools import cached_property
 from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from tastemaker.cli.progress import progress
 from tastemaker.errors import InputError, TastemakerError
@@ -21,6 +21,18 @@ if TYPE_CHECKING:
 
 Table = Any  # a path, or a pandas, polars or Arrow table, a mapping of columns, a list of rows
 BASELINES = ("popularity", "content", "cooccurrence", "sasrec")
+
+
+class Reading(TypedDict, total=False):
+    """How `Workspace.ingest` reads files: encoding of text; positive: the kinds that count as wanted; scale:
+    lowest and highest rating; strict: refuse at the first bad row; time_unit: what numbers in times count.
+    """
+
+    encoding: str | None
+    positive: Sequence[str]
+    scale: tuple[float, float] | None
+    strict: bool
+    time_unit: str | None
 
 
 class Workspace:
@@ -65,16 +77,13 @@ class Workspace:
         *,
         dataset: str | None = None,
         columns: Mapping[str, str] | None = None,
-        encoding: str | None = None,
-        positive: Sequence[str] = (),
-        strict: bool = False,
+        **reading: Unpack[Reading],
     ) -> Workspace:
         """Read items and interactions: files, or tables in memory (pandas, polars, Arrow, a mapping of
         columns, a list of rows).
 
         dataset: instead of both, one that a package carries. columns: part -> column, instead of a guess.
-        encoding: of text files. positive: the kinds that count as wanted. strict: refuse at the first bad row
-        instead of reporting bad rows.
+        reading: see `Reading`; the options of the command by the same names.
         """
         from tastemaker.flows.ingest import ingest_dataset, ingest_files
         from tastemaker.store.ingest import IngestSettings
@@ -85,9 +94,7 @@ class Workspace:
             with progress(self.quiet) as report:
                 self.result = ingest_dataset(self.folder, dataset, report)
             return self._changed()
-        settings = IngestSettings(
-            columns=dict(columns or {}), encoding=encoding, positive=list(positive), strict=strict
-        )
+        settings = IngestSettings(columns=dict(columns or {}), **reading)
         with ExitStack() as stack:
             given = {"items": items, "interactions": interactions}
             paths = {name: _as_file(name, table, stack) for name, table in given.items()}
