@@ -54,6 +54,14 @@ def fresh(tmp_path: Path, command) -> Path:  # type: ignore[no-untyped-def]
     return tmp_path / "w"
 
 
+def test_a_rank_of_a_training_that_has_nothing_to_say_says_nothing(  # type: ignore[no-untyped-def]
+    fresh: Path, command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of several processes that train together, as `torchrun` starts them, one prints."""
+    monkeypatch.setattr("tastemaker.flows.train.run_stages", lambda *_, **__: {})
+    assert command("train", "-w", fresh, "-q") == (0, "", "")
+
+
 def assert_refused(answer: tuple[int, str, str], *words: str) -> None:
     code, out, err = answer
     assert code == 2

@@ -129,7 +129,8 @@ def finish(result: Mapping[str, Any], as_json: bool, fails: str = "") -> None:
 def answers(
     fails: str = "", **groups: Callable[..., Any]
 ) -> Callable[[Callable[..., Any]], Callable[..., None]]:
-    """A command made of a function that returns what to print, or None; --json is added to its options, and
+    """A command made of a function that returns what to print, or nothing; --json is added to its options,
+    and
     --quiet where it takes a `report` of progress.
 
     fails: see `finish`. groups: parameter -> a function; the options of that function stand in its place, and
@@ -154,7 +155,7 @@ def answers(
                 values[name] = groups[name](**{option: values.pop(option) for option in names})
             with progress(quiet) if reports else nullcontext() as report:
                 result = command(**values, **({"report": report} if reports else {}))
-            if result is not None:
+            if result:
                 finish(result, as_json, fails)
 
         run.__name__, run.__doc__ = command.__name__, command.__doc__
