@@ -165,3 +165,11 @@ def test_a_comparison_that_no_field_tells_is_said_to_be_unread(films: Shelf, mes
     talk = Talk(films)
     talk.say("a comedy")
     assert "Nothing is known here by which something is ‘" in talk.words(message)
+
+
+def test_instead_lets_go_of_what_stands_against_it_alone(shelf: Shelf) -> None:
+    talk = Talk(shelf)
+    talk.say("a reel at 60 bpm, slow")
+    said = talk.words("a jig instead, fast")
+    assert "no longer count" in said and "tempo" in said
+    assert chips(talk, "and in D") == {"type jig", "speed fast", "key D"}

@@ -160,18 +160,22 @@ class Desk:
             holds = holds & ~self.shelf.saying(telling_words(said))
         return holds
 
-    def let_go(self, before: Sequence[Constraint]) -> str:
-        """Wishes of earlier messages that no item has beside a newer one of the same field stop counting ("a
-        western" after "a horror film"), and a sentence says so; empty where nothing changed.
+    def let_go(self, before: Sequence[Constraint], instead: bool) -> str:
+        """Where a new subject leaves nothing ("a western" after "a horror film", or `instead`), the fewest
+        wishes of earlier messages that stand against it stop counting, first of the same field, and a
+        sentence says so; empty where nothing changed.
         """
         active = self.state.active
         newer = {c.clause.field for c in active if c.kind == "must" and c not in before}
-        older = [c for c in before if c in active and c.kind == "must" and c.clause.field in newer]
-        left = without(active, older)
-        if not older or self.shelf.fits(active) or not self.shelf.fits(left):
+        standing = [c for c in before if c in active and c.kind == "must"]
+        older = tuple(c for c in standing if c.clause.field in newer)
+        if self.shelf.fits(active) or not (older or (instead and newer)):
             return ""
-        self.change(active=left)
-        named = " and ".join(f"“{label(c, self.shelf.vocabulary)}”" for c in distinct(older))
+        others = [c for c in standing if c not in older]
+        groups = [(*older, *more) for n in range(min(4, len(others) + 1)) for more in combinations(others, n)]
+        gone = next((group for group in groups if self.shelf.fits(without(active, group))), ())
+        self.change(active=without(active, gone))
+        named = " and ".join(f"“{label(c, self.shelf.vocabulary)}”" for c in distinct(gone))
         return (
             f"Nothing here is that and {named} too, so {named} no longer"
             f" count{'' if ' and ' in named else 's'}."

@@ -183,6 +183,7 @@ def label(constraint: Constraint, vocabulary: Vocabulary) -> str:
 
 def _called(clause: Clause, vocabulary: Vocabulary) -> str:
     noun = "" if clause.field in UNNAMED else f"{vocabulary.called(clause.field)} "
+    noun = "by " if clause.field == "creator" else noun
     values = clause.value if isinstance(clause.value, tuple) else (clause.value,)
     plain = [f"{value:g}" if isinstance(value, int | float) else spoken(str(value)) for value in values]
     if clause.cmp == "between":

@@ -376,6 +376,7 @@ def settle(active: Sequence[Constraint], heard: Heard, fields: Mapping[str, str]
                     or old.clause.field != name
                     or apart(old.clause, clause)
                     or (number and old.clause.cmp in (clause.cmp, "between", "either"))
+                    or (number and clause.cmp in ("between", "either"))
                 )
             )
             weaker = (

@@ -21,7 +21,8 @@ def described(report: Mapping[str, Any]) -> list[str]:
     cells.
     """
     understood = report["understood"]
-    lines = [_file(understood["file"]), _columns(understood["columns"]), _unused(understood["unused"])]
+    lines = [_file(understood["file"]), _columns(understood["columns"])]
+    lines += [_facts(understood.get("facts", {})), _unused(understood["unused"])]
     if report["rows"]:
         lines += [line for line in (_times(understood), _kinds(understood), _ratings(understood)) if line]
     for name, words in understood.get("null_words", {}).items():
@@ -66,6 +67,13 @@ def _columns(columns: Mapping[str, Any]) -> str:
             )
         told.append(f"{part} = '{role['column']}'" + (f" ({'; '.join(about)})" if about else ""))
     return "columns: " + ", ".join(told)
+
+
+def _facts(facts: Mapping[str, str]) -> str:
+    told = ", ".join(f"'{column}' ({kind})" for column, kind in facts.items())
+    return (
+        f"facts: {told}; kept as attributes, `--column attributes=...` takes one column alone" if told else ""
+    )
 
 
 def _unused(columns: Sequence[str]) -> str:

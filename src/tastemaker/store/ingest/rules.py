@@ -17,6 +17,7 @@ import tastemaker.store.ingest.guesses as guesses
 from tastemaker.errors import InputError
 from tastemaker.schema import EventRules, kind_named, moments, values
 from tastemaker.stats.random import hashed_order
+from tastemaker.store.ingest.facts import facts_of
 from tastemaker.store.ingest.guesses import share
 from tastemaker.store.ingest.order import describe_times, ordered, ranks
 from tastemaker.store.ingest.rows import IngestSettings, Report, Rows
@@ -52,13 +53,17 @@ def ingest_items(
         )
     rows.settle("created_at", _years)
     ids = rows.identity("item_id")
+    words = {
+        "title": rows.text("title").str.replace_all(r"\s*[\r\n\t]\s*", " "),
+        "text": merged(rows.text("text", "\n"), rows.text("description", "\n")),
+        "creator": rows.text("creator", ", "),
+    }
+    attributes, facts = _attributes(rows)
     frame = pl.DataFrame(
         {
             "item_id": ids,
-            "title": rows.text("title").str.replace_all(r"\s*[\r\n\t]\s*", " "),
-            "text": merged(rows.text("text", "\n"), rows.text("description", "\n")),
-            "creator": rows.text("creator", ", "),
-            "attributes": rows.words("attributes"),
+            **words,
+            "attributes": attributes,
             "created_at": rows.time("created_at", years=True),
             "audio": _media(rows, "audio"),
             "image": _media(rows, "image"),
@@ -79,12 +84,29 @@ def ingest_items(
             " apart"
         )
     rows.understood["columns"] = _roles(rows, {})
-    rows.understood["unused"] = _unused(rows)
+    rows.understood["facts"] = facts
+    rows.understood["unused"] = [column for column in _unused(rows) if column not in facts]
     rows.understood["doubled"] = int((repeated.fill_null(False).to_numpy()).sum())
     report = rows.report()
     kept = frame.filter(pl.Series(rows.good))
     kept = kept[hashed_order(kept["item_id"].to_list(), ORDER_KEY)]
     return schema.check(kept.to_arrow(), schema.ITEMS, report.source), report
+
+
+def _attributes(rows: Rows) -> tuple[pl.Series, dict[str, str]]:
+    """The attributes of items with the facts of columns that nothing else took, where no column of attributes
+    was named; and those columns.
+    """
+    own, given = rows.words("attributes"), rows.settings.column("items", "attributes")
+    facts, added = facts_of(rows, _unused(rows) if given is None else [])
+    if not facts:
+        return own, {}
+    both = (
+        pl.DataFrame({"own": own.fill_null([]), "added": added})
+        .select(pl.concat_list("own", "added"))
+        .to_series()
+    )
+    return both.set(both.list.len() == 0, None), facts
 
 
 def ingest_interactions(

@@ -1,0 +1,111 @@
+"""Columns of items that play no part of their own become facts: what a shop's export says of its goods."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tastemaker.flows.ingest import ingest_files
+from tastemaker.store import IngestSettings, Workspace
+
+N = 60
+
+
+def taken(
+    tmp_path: Path, columns: dict[str, Sequence[Any]], **options: Any
+) -> tuple[dict[str, str], list[dict[str, Any]]]:
+    """The facts that were understood, and the items as they are kept, by id."""
+    file = tmp_path / "items.csv"
+    names = ["item_id", "title", *columns]
+    lines = [
+        [
+            f"i{row}",
+            f"Thing {row}",
+            *("" if column[row] is None else str(column[row]) for column in columns.values()),
+        ]
+        for row in range(N)
+    ]
+    file.write_text("\n".join(",".join(f'"{cell}"' for cell in line) for line in [names, *lines]) + "\n")
+    workspace = Workspace.create(tmp_path / "shop").root
+    result = ingest_files(workspace, file, None, **options)
+    items = sorted(
+        Workspace.open(workspace).table("items").to_pylist(), key=lambda item: int(item["item_id"][1:])
+    )
+    return dict(result["items"]["understood"]["facts"]), items
+
+
+def test_a_shops_columns_are_facts(tmp_path: Path) -> None:
+    columns = {
+        "Color": [("red", "blue", "green")[row % 3] for row in range(N)],
+        "Unit Price": [f"${10 + row / 4:.2f}" for row in range(N)],
+        "pages": [100 + 7 * (row * 13 % 50) if row % 4 else None for row in range(N)],
+        "is_vegan": [("yes", "no")[row % 2] for row in range(N)],
+        "materials": [("wool|silk", "linen", "wool")[row % 3] for row in range(N)],
+    }
+    facts, items = taken(tmp_path, columns)
+    assert facts == {
+        "Color": "word",
+        "Unit Price": "number",
+        "pages": "number",
+        "is_vegan": "flag",
+        "materials": "words",
+    }
+    assert items[0]["attributes"] == [
+        "color=red",
+        "unit_price=10",
+        "is vegan",
+        "materials=wool",
+        "materials=silk",
+    ]
+    assert items[1]["attributes"] == ["color=blue", "unit_price=10.25", "pages=191", "materials=linen"]
+
+
+@pytest.mark.parametrize(
+    ("name", "cells"),
+    [
+        ("row", list(range(N))),
+        ("place", list(range(1, N + 1))),  # a numbering
+        ("barcode_id", [row % 5 for row in range(N)]),
+        ("imageUrl", ["https://example.org/a.png"] * (N - 1) + ["https://example.org/b.png"]),
+        ("remark", [f"the {row}th of them, as it was written down by hand" for row in range(N)]),
+        ("maker_no", [f"m{row}" for row in range(N)]),  # every item another
+        ("only", ["x"] * N),
+        ("rare", ["a", "b"] + [None] * (N - 2)),
+        ("12", ["a", "b"] * (N // 2)),
+        ("nothing", [None] * N),
+    ],
+)
+def test_what_tells_nothing_is_no_fact(tmp_path: Path, name: str, cells: list[Any]) -> None:
+    facts, items = taken(tmp_path, {name: cells})
+    assert facts == {} and items[0]["attributes"] is None
+
+
+def test_a_column_that_was_named_stands_alone(tmp_path: Path) -> None:
+
+    columns = {"kind": ["a", "b"] * (N // 2), "color": ["red", "blue"] * (N // 2)}
+    facts, items = taken(tmp_path, columns, settings=IngestSettings(columns={"attributes": "kind"}))
+    assert facts == {} and items[0]["attributes"] == ["a"]
+
+
+def test_facts_stand_beside_the_column_of_attributes(tmp_path: Path) -> None:
+    columns = {"genres": ["x|y", ""] * (N // 2), "color": ["red", "blue"] * (N // 2)}
+    facts, items = taken(tmp_path, columns)
+    assert facts == {"color": "word"}
+    assert [item["attributes"] for item in items[:2]] == [["x", "y", "color=red"], ["color=blue"]]
+
+
+def test_lists_of_parquet_are_facts(tmp_path: Path) -> None:
+    file = tmp_path / "items.parquet"
+    tags = [["a", "b"], ["b"], [], None] * (N // 4)
+    pq.write_table(
+        pa.table({"item_id": [f"i{row}" for row in range(N)], "title": ["t"] * N, "moods": tags}), file
+    )
+    workspace = Workspace.create(tmp_path / "shop").root
+    result = ingest_files(workspace, file, None)
+    assert result["items"]["understood"]["facts"] == {"moods": "words"}
+    assert "facts: 'moods' (words)" in result["text"]
