@@ -31,6 +31,22 @@ _AMOUNT = re.compile(
 _TRUE, _FALSE = frozenset(("1", "true", "yes", "y", "t")), frozenset(("0", "false", "no", "n", "f"))
 
 
+def attributes_of(rows: Rows, unused: list[str]) -> tuple[pl.Series, dict[str, str]]:
+    """The attributes of items with the facts of the columns that nothing else took (`unused`), where no
+    column of attributes was named; and those columns.
+    """
+    own, given = rows.words("attributes"), rows.settings.column("items", "attributes")
+    facts, added = facts_of(rows, unused if given is None else [])
+    if not facts:
+        return own, {}
+    both = (
+        pl.DataFrame({"own": own.fill_null([]), "added": added})
+        .select(pl.concat_list("own", "added"))
+        .to_series()
+    )
+    return both.set(both.list.len() == 0, None), facts
+
+
 def facts_of(rows: Rows, columns: list[str]) -> tuple[dict[str, str], pl.Series]:
     """column -> kind ("number", "word", "words", "flag") of the `columns` that tell something about items,
     and the attributes (n,) that they add: `color=red`, `price=49.9`, or a flag's own name where it holds.

@@ -17,7 +17,7 @@ import tastemaker.store.ingest.guesses as guesses
 from tastemaker.errors import InputError
 from tastemaker.schema import EventRules, kind_named, moments, values
 from tastemaker.stats.random import hashed_order
-from tastemaker.store.ingest.facts import facts_of
+from tastemaker.store.ingest.facts import attributes_of
 from tastemaker.store.ingest.guesses import share
 from tastemaker.store.ingest.order import describe_times, ordered, ranks
 from tastemaker.store.ingest.rows import IngestSettings, Report, Rows
@@ -58,7 +58,7 @@ def ingest_items(
         "text": merged(rows.text("text", "\n"), rows.text("description", "\n")),
         "creator": rows.text("creator", ", "),
     }
-    attributes, facts = _attributes(rows)
+    attributes, facts = attributes_of(rows, _unused(rows))
     frame = pl.DataFrame(
         {
             "item_id": ids,
@@ -91,22 +91,6 @@ def ingest_items(
     kept = frame.filter(pl.Series(rows.good))
     kept = kept[hashed_order(kept["item_id"].to_list(), ORDER_KEY)]
     return schema.check(kept.to_arrow(), schema.ITEMS, report.source), report
-
-
-def _attributes(rows: Rows) -> tuple[pl.Series, dict[str, str]]:
-    """The attributes of items with the facts of columns that nothing else took, where no column of attributes
-    was named; and those columns.
-    """
-    own, given = rows.words("attributes"), rows.settings.column("items", "attributes")
-    facts, added = facts_of(rows, _unused(rows) if given is None else [])
-    if not facts:
-        return own, {}
-    both = (
-        pl.DataFrame({"own": own.fill_null([]), "added": added})
-        .select(pl.concat_list("own", "added"))
-        .to_series()
-    )
-    return both.set(both.list.len() == 0, None), facts
 
 
 def ingest_interactions(
