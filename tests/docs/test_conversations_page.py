@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import tastemaker.flows.converse.learn.bench as bench
 from tests.docs.test_pages import DOCS, run
 
 
@@ -17,6 +18,7 @@ def test_from_a_catalogue_to_an_exported_data_set(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(bench, "REPLIES", 20)  # each of the 120 takes a tenth of a second
     parts = re.findall(r"^```(sh|python)\n(.*?)^```", (DOCS / "converse.md").read_text(), flags=re.M | re.S)
     assert [kind for kind, _ in parts].count("python") == 2 and len(parts) >= 8
     for number, (kind, text) in enumerate(parts):
