@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import tastemaker.store.ingest.facts as facts
 from tastemaker.flows.ingest import ingest_files
 from tastemaker.store import IngestSettings, Workspace
 
@@ -47,8 +48,8 @@ def test_a_shops_columns_are_facts(tmp_path: Path) -> None:
         "is_vegan": [("yes", "no")[row % 2] for row in range(N)],
         "materials": [("wool|silk", "linen", "wool")[row % 3] for row in range(N)],
     }
-    facts, items = taken(tmp_path, columns)
-    assert facts == {
+    found, items = taken(tmp_path, columns)
+    assert found == {
         "Color": "word",
         "Unit Price": "number",
         "pages": "number",
@@ -81,21 +82,21 @@ def test_a_shops_columns_are_facts(tmp_path: Path) -> None:
     ],
 )
 def test_what_tells_nothing_is_no_fact(tmp_path: Path, name: str, cells: list[Any]) -> None:
-    facts, items = taken(tmp_path, {name: cells})
-    assert facts == {} and items[0]["attributes"] is None
+    found, items = taken(tmp_path, {name: cells})
+    assert found == {} and items[0]["attributes"] is None
 
 
 def test_a_column_that_was_named_stands_alone(tmp_path: Path) -> None:
 
     columns = {"kind": ["a", "b"] * (N // 2), "color": ["red", "blue"] * (N // 2)}
-    facts, items = taken(tmp_path, columns, settings=IngestSettings(columns={"attributes": "kind"}))
-    assert facts == {} and items[0]["attributes"] == ["a"]
+    found, items = taken(tmp_path, columns, settings=IngestSettings(columns={"attributes": "kind"}))
+    assert found == {} and items[0]["attributes"] == ["a"]
 
 
 def test_facts_stand_beside_the_column_of_attributes(tmp_path: Path) -> None:
     columns = {"genres": ["x|y", ""] * (N // 2), "color": ["red", "blue"] * (N // 2)}
-    facts, items = taken(tmp_path, columns)
-    assert facts == {"color": "word"}
+    found, items = taken(tmp_path, columns)
+    assert found == {"color": "word"}
     assert [item["attributes"] for item in items[:2]] == [["x", "y", "color=red"], ["color=blue"]]
 
 
@@ -109,3 +110,11 @@ def test_lists_of_parquet_are_facts(tmp_path: Path) -> None:
     result = ingest_files(workspace, file, None)
     assert result["items"]["understood"]["facts"] == {"moods": "words"}
     assert "facts: 'moods' (words)" in result["text"]
+
+
+def test_very_many_numbers_are_kept_with_three_digits(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(facts, "EXACT", 50)
+    _, items = taken(tmp_path, {"price": [f"{10 + row * 1.2345:.4f}" for row in range(N)]})
+    assert items[1]["attributes"] == ["price=11.2"]

@@ -18,6 +18,7 @@ from tastemaker.store.ingest.words import as_words
 
 LOOKED_AT, MOST = 64, 16  # columns that are tried, in the order of the file, and that are taken
 VALUES, LONGEST = 200, 40  # distinct values of a word column, and letters of one
+EXACT = 10_000  # distinct numbers up to which each is kept as it is
 FEWEST = 0.05  # share of items that a fact must be known of
 # Names of columns that say nothing about an item, whatever they hold.
 _NO_FACT = re.compile(
@@ -103,7 +104,9 @@ def _read(rows: Rows, column: str, name: str) -> tuple[str, pl.Series] | None:
         numbering = len(counts) == len(known) and spread < 2 * len(known)
         if numbering and all(value.is_integer() for value in amounts.values()):
             return None
-        return "number", _listed(text, {cell: f"{name}={value:.10g}" for cell, value in amounts.items()})
+        # Each distinct value is a filter with rows of its own: of very many, three digits tell enough.
+        digits = ".10g" if len(amounts) <= EXACT else ".3g"
+        return "number", _listed(text, {cell: f"{name}={value:{digits}}" for cell, value in amounts.items()})
     if sum(n for cell, n in counts.items() if re.search(r"[|;]|^\[.*\]$", cell)) >= 0.2 * len(known):
         return _words(cells, column, name)
     if not _repeats(counts):
