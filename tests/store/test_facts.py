@@ -47,6 +47,7 @@ def test_a_shops_columns_are_facts(tmp_path: Path) -> None:
         "pages": [100 + 7 * (row * 13 % 50) if row % 4 else None for row in range(N)],
         "is_vegan": [("yes", "no")[row % 2] for row in range(N)],
         "materials": [("wool|silk", "linen", "wool")[row % 3] for row in range(N)],
+        "languages": [("English, German", "German", None)[row % 3] for row in range(N)],
     }
     found, items = taken(tmp_path, columns)
     assert found == {
@@ -55,6 +56,7 @@ def test_a_shops_columns_are_facts(tmp_path: Path) -> None:
         "pages": "number",
         "is_vegan": "flag",
         "materials": "words",
+        "languages": "words",
     }
     assert items[0]["attributes"] == [
         "color=red",
@@ -62,8 +64,16 @@ def test_a_shops_columns_are_facts(tmp_path: Path) -> None:
         "is vegan",
         "materials=wool",
         "materials=silk",
+        "languages=English",
+        "languages=German",
     ]
-    assert items[1]["attributes"] == ["color=blue", "unit_price=10.25", "pages=191", "materials=linen"]
+    assert items[1]["attributes"] == [
+        "color=blue",
+        "unit_price=10.25",
+        "pages=191",
+        "materials=linen",
+        "languages=German",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -79,6 +89,7 @@ def test_a_shops_columns_are_facts(tmp_path: Path) -> None:
         ("rare", ["a", "b"] + [None] * (N - 2)),
         ("12", ["a", "b"] * (N // 2)),
         ("nothing", [None] * N),
+        ("offer", ["{'amount': 5}", "{'amount': 7}"] * (N // 2)),  # objects
     ],
 )
 def test_what_tells_nothing_is_no_fact(tmp_path: Path, name: str, cells: list[Any]) -> None:

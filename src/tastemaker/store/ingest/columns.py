@@ -36,8 +36,8 @@ ITEM_NAMES: Mapping[str, tuple[str, ...]] = {
         "track_name",
         "headline",
     ),
-    "text": ("body", "abstract", "overview", "summary"),
-    "description": ("desc", "plot"),
+    "text": ("body", "abstract", "overview", "summary", "synopsis", "blurb", "long_description"),
+    "description": ("desc", "plot", "short_description", "product_description", "storyline"),
     "attributes": ("attribute", "tags", "genres", "genre", "categories", "category", "keywords", "topics"),
     "creator": (
         "artist",

@@ -19,6 +19,7 @@ from tastemaker.store.ingest.words import as_words
 LOOKED_AT, MOST = 64, 16  # columns that are tried, in the order of the file, and that are taken
 VALUES, LONGEST = 200, 40  # distinct values of a word column, and letters of one
 EXACT = 10_000  # distinct numbers up to which each is kept as it is
+SEVERAL = 0.2  # share of cells that are lists, from which a column is one of lists
 FEWEST = 0.05  # share of items that a fact must be known of
 # Names of columns that say nothing about an item, whatever they hold.
 _NO_FACT = re.compile(
@@ -107,8 +108,13 @@ def _read(rows: Rows, column: str, name: str) -> tuple[str, pl.Series] | None:
         # Each distinct value is a filter with rows of its own: of very many, three digits tell enough.
         digits = ".10g" if len(amounts) <= EXACT else ".3g"
         return "number", _listed(text, {cell: f"{name}={value:{digits}}" for cell, value in amounts.items()})
-    if sum(n for cell, n in counts.items() if re.search(r"[|;]|^\[.*\]$", cell)) >= 0.2 * len(known):
-        return _words(cells, column, name)
+    if any(cell.startswith("{") for cell in counts):
+        return None  # an object of JSON
+    for form in (r"[|;]|^\[.*\]$", r"\w, \w"):
+        if sum(n for cell, n in counts.items() if re.search(form, cell)) >= SEVERAL * len(known):
+            return _words(
+                cells if form[0] == "[" else text.str.replace_all(", ", "|").to_arrow(), column, name
+            )
     if not _repeats(counts):
         return None
     return "word", _listed(text, {cell: f"{name}={cell}" for cell in counts})
@@ -127,10 +133,10 @@ def _amounts(counts: Mapping[str, int], n: int) -> dict[str, float]:
     }
 
 
-def _words(cells: pa.ChunkedArray, column: str, name: str) -> tuple[str, pl.Series] | None:
+def _words(cells: pa.ChunkedArray | pa.Array, column: str, name: str) -> tuple[str, pl.Series] | None:
     """Of lists of words."""
     try:
-        words, _ = as_words(cells, column)
+        words, _ = as_words(pa.chunked_array([cells]) if isinstance(cells, pa.Array) else cells, column)
     except InputError:
         return None
     counts = dict(words.explode().drop_nulls().value_counts().iter_rows())
