@@ -691,3 +691,17 @@ def test_the_command_line_says_it_and_exits_1_when_most_is_refused(
     assert json.loads(told.out)["mostly_refused"] == ["interactions"]
     assert told.err.strip().endswith("tastemaker: most rows of interactions were refused: 2 of 3")
     assert run(*begin, "--column", "nothing") == 2 and run(*begin, "--encoding", "klingon") == 2
+
+
+def test_a_year_that_nobody_knew_is_no_moment(shop: Path) -> None:
+    items = "item_id,title,Year-Of-Publication\n" + "".join(
+        f"i{n},T,{(0, 1988, 2001, 95)[n % 4]}\n" for n in range(40)
+    )
+    items = items.replace(",95\n", ",1995\n", 5)
+    result = taken(shop, log_of([("u", "i1", 1)], "user", "item", "ts"), items)
+    years = {
+        item["created_at"] and item["created_at"].year
+        for item in Workspace.open(shop).table("items").to_pylist()
+    }
+    assert years == {None, 1988, 1995, 2001}
+    assert "15 cells left empty: column 'Year-Of-Publication'" in result["text"]

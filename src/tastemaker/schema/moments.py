@@ -187,6 +187,8 @@ def read(column: pa.ChunkedArray, name: str, years: bool = False, unit: str | No
     if years:
         is_year = (numbers.is_between(1000, 2999) & (numbers == numbers.floor())).fill_null(False)
         times = _years(numbers.set(~is_year, None)).zip_with(is_year, times)
+        if 2 * int(is_year.sum()) > counted:  # a year that nobody knew is written 0: no moment of 1970
+            times = times.set((~is_year & (numbers.abs() < 1e8)).fill_null(False), None)
     if counted or series.dtype != pl.String:
         how = _counted(numbers) if counted else "no times"
     else:
