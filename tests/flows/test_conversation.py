@@ -21,6 +21,7 @@ from recipes.converse.rehearsal import Rehearsal, Script
 from typer.testing import CliRunner
 
 from tastemaker import plugins
+from tastemaker.assist.shelf import Shelf
 from tastemaker.chat import (
     BudgetReached,
     CallError,
@@ -37,6 +38,7 @@ from tastemaker.cli.converse import app
 from tastemaker.converse.agents.answers import GoalAnswer
 from tastemaker.converse.agents.second import AGREES, DIFFERS, SAID_AGAIN
 from tastemaker.converse.audits.leaks import named_rows
+from tastemaker.converse.constraints import Constraint
 from tastemaker.converse.judges.rubric import ASPECTS
 from tastemaker.converse.language.speech import grammar
 from tastemaker.converse.record import MOVES, STAYS
@@ -44,6 +46,7 @@ from tastemaker.converse.rules import RuleChat
 from tastemaker.errors import ArtifactError, InputError
 from tastemaker.flows.converse import audit as audit_flow
 from tastemaker.flows.converse.audit import audit_run, audit_shift, shift_text
+from tastemaker.flows.converse.catalogue import build_catalogue
 from tastemaker.flows.converse.dataset import open_data_set, read_conversations
 from tastemaker.flows.converse.env import open_env
 from tastemaker.flows.converse.export import FORMATS, export_run, read_export, read_json
@@ -51,6 +54,7 @@ from tastemaker.flows.converse.generate import Session, generate, plan_run, stat
 from tastemaker.flows.converse.judge import judge_run
 from tastemaker.flows.converse.learn.settings import LearnSettings
 from tastemaker.flows.converse.settings import RunFolder, RunSettings
+from tastemaker.flows.data import load_data
 from tastemaker.flows.ingest import ingest_files
 from tastemaker.stats.random import generator
 from tastemaker.store import Workspace
@@ -376,6 +380,28 @@ def test_titles_and_texts_alone_are_enough(tmp_path: Path) -> None:
     assert "topic" in fields
     found = audit_run(tmp_path / "w", "first", quiet)
     assert not any(times for _, times in found["turns"]["faults"].values()), found["text"]
+
+
+def test_what_a_shop_exports_can_be_asked_for(tmp_path: Path) -> None:
+    """Flags, numbers with a unit, words: from columns of a plain table to what the assistant shows."""
+    lines = ["recipe_id,name,cuisine,prep_time,vegetarian"]
+    lines += [
+        f"{n},Dish {n},{('Thai', 'Greek')[n % 2]},{10 + n % 5 * 5} min,{('yes', 'no')[n % 3 > 0]}"
+        for n in range(60)
+    ]
+    (tmp_path / "items.csv").write_text("\n".join(lines) + "\n")
+    workspace = Workspace.create(tmp_path / "w")
+    ingest_files(workspace.root, tmp_path / "items.csv", None)
+    catalogue = build_catalogue(workspace, load_data(workspace))
+    shelf = Shelf.of(catalogue, catalogue.titles, lambda said: np.zeros((len(said), 2), np.float32))
+
+    def fitting(message: str) -> int:
+        changes = shelf.wishes.read(message).changes
+        return shelf.fits([Constraint(change.kind, change.clause) for change in changes])
+
+    assert fitting("something vegetarian") == 20 and fitting("not vegetarian") == 40
+    assert fitting("under 15 minutes") == 24
+    assert fitting("vegetarian and Greek") == 10
 
 
 def test_an_endpoint_that_speaks_naturally_is_understood(workspace: Path) -> None:

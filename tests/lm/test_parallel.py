@@ -67,7 +67,7 @@ from pathlib import Path
 from tests.lm.test_parallel import interrupted, quiet, run_stages
 shop = Path(sys.argv[1])
 interrupted(shop) if os.environ["RANK"] == "0" else run_stages(shop, quiet, "sft")
-os._exit(0)  # an interrupted group's threads may still wait when Python ends, which aborts a process that is done
+os._exit(0)  # threads of an interrupted group may still wait when Python ends, which aborts what is done
 """
 
 

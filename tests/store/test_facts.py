@@ -45,6 +45,7 @@ def test_a_shops_columns_are_facts(tmp_path: Path) -> None:
         "Color": [("red", "blue", "green")[row % 3] for row in range(N)],
         "Unit Price": [f"${10 + row / 4:.2f}" for row in range(N)],
         "pages": [100 + 7 * (row * 13 % 50) if row % 4 else None for row in range(N)],
+        "prep time": [f"{5 + row % 7} min" for row in range(N)],
         "is_vegan": [("yes", "no")[row % 2] for row in range(N)],
         "materials": [("wool|silk", "linen", "wool")[row % 3] for row in range(N)],
         "languages": [("English, German", "German", None)[row % 3] for row in range(N)],
@@ -54,6 +55,7 @@ def test_a_shops_columns_are_facts(tmp_path: Path) -> None:
         "Color": "word",
         "Unit Price": "number",
         "pages": "number",
+        "prep time": "number",
         "is_vegan": "flag",
         "materials": "words",
         "languages": "words",
@@ -61,6 +63,7 @@ def test_a_shops_columns_are_facts(tmp_path: Path) -> None:
     assert items[0]["attributes"] == [
         "color=red",
         "unit_price=10",
+        "prep_time_min=5",
         "is vegan",
         "materials=wool",
         "materials=silk",
@@ -71,6 +74,7 @@ def test_a_shops_columns_are_facts(tmp_path: Path) -> None:
         "color=blue",
         "unit_price=10.25",
         "pages=191",
+        "prep_time_min=6",
         "materials=linen",
         "languages=German",
     ]

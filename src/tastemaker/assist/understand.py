@@ -218,6 +218,8 @@ def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...
     without, clauses = ({}, ()) if acts or meant.any else refused(left, told)
     for clause in clauses:  # what is turned down is not looked for
         left = left.replace(clause, "\0" * len(clause))
+    untold = _untold(left, shelf)
+    left = "" if untold else left
     heard = replace(heard, left=left)
     missing = (*unknown, *absent(left, shelf, told, terse=not acts))[:MOST]
     if apart or undone:
@@ -242,7 +244,7 @@ def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...
         tuple(without)[:MOST],
         clauses,
         () if heard.values or meant.any else _listing(text, shelf),
-        _untold(left, shelf),
+        untold,
     )
 
 
@@ -271,15 +273,15 @@ def _untold(left: str, shelf: Shelf) -> str:
     """What is said of a comparison that is all that was said and that no field here tells: "cheaper"."""
     said = "|".join(sorted(map(re.escape, compared()), key=len, reverse=True))
     hit = re.match(
-        r"\W*(?:(?:and|but|now|ok|please|show me|give"
-        r" me|something|anything|one|ones|it|a|an|bit|little|lot|much|even|far"
-        rf"|slightly|that is|that's) )*({said})(?: ones?| than (?:that|this|it)(?: one)?| please)*\W*$",
+        r"\W*(?:(?:and|but|now|ok|please|show me|give me|something|anything|one|ones|it|a|an|bit|little|lot"
+        rf"|much|even|far|slightly|that is|that's) )*({said})(?: ones?| than (?:that|this|it)(?: one)?|"
+        r" please)*\W*$",
         left.replace("\0", " "),
         re.IGNORECASE,
     )
-    stems = compared()[hit[1].lower()][1] if hit else ()
-    untold = hit and shelf.vocabulary.scale_for(list(stems)) is None
-    return f"Nothing is known here by which something is ‘{hit[1].lower()}’." if hit and untold else ""
+    if hit is None or shelf.vocabulary.scale_for(list(compared()[hit[1].lower()][1])) is not None:
+        return ""
+    return f"Nothing is known here by which something is ‘{hit[1].lower()}’."
 
 
 def _mere_words(name: Named, message: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -18,6 +18,7 @@ from tastemaker.flows.media import FACTS_FILE
 from tastemaker.store import Workspace, read_table
 from tastemaker.store.recorded import Recorded
 
+BARE = "attribute"  # the field of attributes that name none
 FAMILY_FIELDS = ("family_id", "family")
 POPULARITY = ("little known", "middling known", "well known")
 PROFILES_FILE = "listener_profiles.parquet"
@@ -43,6 +44,8 @@ def build_catalogue(workspace: Workspace, data: Data) -> Catalogue:
     columns: dict[str, tuple[Value, ...]] = {
         name: _column([attributes.get(name) for attributes in words]) for name in names
     }
+    if BARE in columns:
+        columns[BARE] = _bare([attributes.get(BARE) for attributes in words], [bool(each) for each in words])
     creators = items["creator"].to_pylist()
     columns |= _derived(creators, columns, data)
     columns = {name: column for name, column in columns.items() if _askable(column)}
@@ -123,6 +126,20 @@ def _number(text: str) -> float | None:
         return None
 
 
+def _bare(values: list[list[str] | None], described: Sequence[bool]) -> tuple[Value, ...]:
+    """Attributes without a field: of items that have other attributes it is known that they lack these, where
+    these are flags or several.
+    """
+    column = _column(values)
+    words = {word for value in values for word in value or ()}
+    if len(words) > 1 and not any(isinstance(value, tuple) for value in column):
+        return column
+    return tuple(
+        tuple(value) if value else () if known else None
+        for value, known in zip(values, described, strict=True)
+    )
+
+
 def _column(values: list[list[str] | None]) -> tuple[Value, ...]:
     """Several words where any item has several, numbers where all are, else one word."""
     if any(value and len(value) > 1 for value in values):
@@ -166,7 +183,8 @@ def _askable(column: tuple[Value, ...]) -> bool:
     ]
     if known and isinstance(known[0], float):
         return len(set(known)) > 1
-    return 1 < len(set(known)) < min(SHOWN_VALUES, max(len(known), 2))
+    fewest = 1 if len(known) < len(column) else 2  # one value tells those that have it from the others
+    return fewest <= len(set(known)) < min(SHOWN_VALUES, max(len(known), 2))
 
 
 def build_listeners(workspace: Workspace, data: Data) -> Listeners:
@@ -194,5 +212,5 @@ def _attribute_words(attributes: list[str] | None) -> Mapping[str, list[str]]:
     fields: dict[str, list[str]] = {}
     for one in attributes or []:
         name, found, value = one.partition("=")
-        fields.setdefault(name if found else "attribute", []).append(value if found else name)
+        fields.setdefault(name if found else BARE, []).append(value if found else name)
     return fields

@@ -19,6 +19,7 @@ from tastemaker.store.ingest.words import as_words
 LOOKED_AT, MOST = 64, 16  # columns that are tried, in the order of the file, and that are taken
 VALUES, LONGEST = 200, 40  # distinct values of a word column, and letters of one
 EXACT = 10_000  # distinct numbers up to which each is kept as it is
+MOSTLY = 0.95  # share of cells that are numbers, from which a column is one of numbers
 SEVERAL = 0.2  # share of cells that are lists, from which a column is one of lists
 FEWEST = 0.05  # share of items that a fact must be known of
 # Names of columns that say nothing about an item, whatever they hold.
@@ -30,6 +31,7 @@ _NO_FACT = re.compile(
 _AMOUNT = re.compile(
     r"^(?:us)?[$€£¥]? ?(-?\d{1,3}(?:,\d{3})+(?:\.\d+)?|-?\d+(?:[.,]\d+)?) ?(?:[$€£¥]|usd|eur|gbp)?$", re.I
 )
+_MEASURE = re.compile(r"^(-?\d+(?:[.,]\d+)?) ?([a-z°µ]{1,10}|%)\.?$", re.I)
 _TRUE, _FALSE = frozenset(("1", "true", "yes", "y", "t")), frozenset(("0", "false", "no", "n", "f"))
 
 
@@ -100,14 +102,18 @@ def _read(rows: Rows, column: str, name: str) -> tuple[str, pl.Series] | None:
         return "flag", _listed(
             text, {cell: name.replace("_", " ") for cell in counts if cell.lower() in _TRUE}
         )
-    if amounts := _amounts(counts, len(known)):
+    unit, bare = _unit(counts, len(known))
+    name = f"{name}_{unit}" if unit and not name.endswith(unit) else name
+    if amounts := _amounts(bare, counts, len(known)):
         spread = max(amounts.values()) - min(amounts.values())
         numbering = len(counts) == len(known) and spread < 2 * len(known)
         if numbering and all(value.is_integer() for value in amounts.values()):
             return None
         # Each distinct value is a filter with rows of its own: of very many, three digits tell enough.
         digits = ".10g" if len(amounts) <= EXACT else ".3g"
-        return "number", _listed(text, {cell: f"{name}={value:{digits}}" for cell, value in amounts.items()})
+        return "number", _listed(
+            text, {cell: f"{name}={amounts[said]:{digits}}" for cell, said in bare.items() if said in amounts}
+        )
     if any(cell.startswith("{") for cell in counts):
         return None  # an object of JSON
     for form in (r"[|;]|^\[.*\]$", r"\w, \w"):
@@ -120,15 +126,26 @@ def _read(rows: Rows, column: str, name: str) -> tuple[str, pl.Series] | None:
     return "word", _listed(text, {cell: f"{name}={cell}" for cell in counts})
 
 
-def _amounts(counts: Mapping[str, int], n: int) -> dict[str, float]:
-    """Distinct cell -> number, where all but a few of the n cells are numbers or sums of money; else
+def _unit(counts: Mapping[str, int], n: int) -> tuple[str, dict[str, str]]:
+    """The unit that all but a few of the n cells carry ("20 min", "1.5 kg"), empty where there is none; and
+    each distinct cell without it.
+    """
+    hits = {cell: hit for cell in counts if (hit := _MEASURE.match(cell))}
+    units = {hit[2].lower().removesuffix("s") for hit in hits.values()}
+    if len(units) != 1 or sum(counts[cell] for cell in hits) < MOSTLY * n:
+        return "", {cell: cell for cell in counts}
+    return {"%": "percent"}.get(min(units), min(units)), {cell: hit[1] for cell, hit in hits.items()}
+
+
+def _amounts(bare: Mapping[str, str], counts: Mapping[str, int], n: int) -> dict[str, float]:
+    """What is said -> number, where all but a few of the n cells are numbers or sums of money; else
     nothing.
     """
-    hits = {cell: hit[1] for cell in counts if (hit := _AMOUNT.match(cell))}
-    if sum(counts[cell] for cell in hits) < 0.95 * n:
+    hits = {cell: hit[1] for cell, said in bare.items() if (hit := _AMOUNT.match(said))}
+    if sum(counts[cell] for cell in hits) < MOSTLY * n:
         return {}
     return {
-        cell: float(said.replace(",", "") if re.search(r",\d{3}", said) else said.replace(",", "."))
+        bare[cell]: float(said.replace(",", "") if re.search(r",\d{3}", said) else said.replace(",", "."))
         for cell, said in hits.items()
     }
 
