@@ -391,7 +391,9 @@ def test_what_a_shop_exports_can_be_asked_for(tmp_path: Path) -> None:
     ]
     (tmp_path / "items.csv").write_text("\n".join(lines) + "\n")
     workspace = Workspace.create(tmp_path / "w")
-    ingest_files(workspace.root, tmp_path / "items.csv", None)
+    log = "user,item,position\n" + "".join(f"u{n % 5},{n % 60},{n}\n" for n in range(40))
+    (tmp_path / "log.csv").write_text(log)
+    ingest_files(workspace.root, tmp_path / "items.csv", tmp_path / "log.csv")
     catalogue = build_catalogue(workspace, load_data(workspace))
     shelf = Shelf.of(catalogue, catalogue.titles, lambda said: np.zeros((len(said), 2), np.float32))
 

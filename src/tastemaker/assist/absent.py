@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence, Set
 from tastemaker.assist.shelf import Shelf
 from tastemaker.converse.claims import safe
 from tastemaker.converse.reading.vocabulary import DIGITS, TENS
-from tastemaker.converse.reading.words import chat, english, fold, stop_words
+from tastemaker.converse.reading.words import chat, compared, english, fold, stop_words
 
 _FORMS = english()["wanted"]
 _FILLER = (
@@ -100,6 +100,21 @@ def refused(left: str, named: Sequence[str]) -> tuple[dict[str, None], tuple[str
         if end > hit.end():
             clauses.append(left[hit.start() : end])
     return things, tuple(clauses)
+
+
+def untold(left: str, shelf: Shelf) -> str:
+    """What is said of a comparison that is all that was said and that no field here tells: "cheaper"."""
+    said = "|".join(sorted(map(re.escape, compared()), key=len, reverse=True))
+    hit = re.match(
+        r"\W*(?:(?:and|but|now|ok|please|show me|give me|something|anything|one|ones|it|a|an|bit|little|lot"
+        rf"|much|even|far|slightly|that is|that's) )*({said})(?: ones?| than (?:that|this|it)(?: one)?|"
+        r" please)*\W*$",
+        left.replace("\0", " "),
+        re.IGNORECASE,
+    )
+    if hit is None or shelf.vocabulary.scale_for(list(compared()[hit[1].lower()][1])) is not None:
+        return ""
+    return f"Nothing is known here by which something is ‘{hit[1].lower()}’."
 
 
 def not_here(words: Sequence[str]) -> str:

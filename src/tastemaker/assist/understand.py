@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tastemaker.assist.absent import MOST, absent, counted, refused, unknown_titles
+from tastemaker.assist.absent import MOST, absent, counted, refused, unknown_titles, untold
 from tastemaker.assist.ranking import telling
 from tastemaker.assist.shelf import Shelf
 from tastemaker.assist.state import State
@@ -18,7 +18,7 @@ from tastemaker.converse.reading.names import Named
 from tastemaker.converse.reading.passage import RESTART, negated
 from tastemaker.converse.reading.vocabulary import plain
 from tastemaker.converse.reading.wishes import Heard
-from tastemaker.converse.reading.words import compared, english, fold
+from tastemaker.converse.reading.words import english, fold
 
 _FORMS = english()["forms"]
 _ASKING, _WANTING, _ABOUT = (
@@ -218,8 +218,8 @@ def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...
     without, clauses = ({}, ()) if acts or meant.any else refused(left, told)
     for clause in clauses:  # what is turned down is not looked for
         left = left.replace(clause, "\0" * len(clause))
-    untold = _untold(left, shelf)
-    left = "" if untold else left
+    no_scale = untold(left, shelf)
+    left = "" if no_scale else left
     heard = replace(heard, left=left)
     missing = (*unknown, *absent(left, shelf, told, terse=not acts))[:MOST]
     if apart or undone:
@@ -244,7 +244,7 @@ def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...
         tuple(without)[:MOST],
         clauses,
         () if heard.values or meant.any else _listing(text, shelf),
-        untold,
+        no_scale,
     )
 
 
@@ -267,21 +267,6 @@ def _listing(text: str, shelf: Shelf) -> tuple[str, ...]:
         ):
             asked.append(name)
     return tuple(asked[:3])
-
-
-def _untold(left: str, shelf: Shelf) -> str:
-    """What is said of a comparison that is all that was said and that no field here tells: "cheaper"."""
-    said = "|".join(sorted(map(re.escape, compared()), key=len, reverse=True))
-    hit = re.match(
-        r"\W*(?:(?:and|but|now|ok|please|show me|give me|something|anything|one|ones|it|a|an|bit|little|lot"
-        rf"|much|even|far|slightly|that is|that's) )*({said})(?: ones?| than (?:that|this|it)(?: one)?|"
-        r" please)*\W*$",
-        left.replace("\0", " "),
-        re.IGNORECASE,
-    )
-    if hit is None or shelf.vocabulary.scale_for(list(compared()[hit[1].lower()][1])) is not None:
-        return ""
-    return f"Nothing is known here by which something is ‘{hit[1].lower()}’."
 
 
 def _mere_words(name: Named, message: str) -> bool:
