@@ -556,3 +556,42 @@ def test_an_interrupted_training_saves_says_so_and_goes_on(
     assert process.returncode == 130 and said.count("\n") == 1 and "interrupted" in said
     steps = [int(path.name.removeprefix("step-")) for path in partial.glob("*.partial/state/step-*")]
     assert len(steps) == 1 and steps[0] > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["init", "/proc/nowhere"], "/proc/nowhere: No such file or directory; choose another place"),
+        (["chat", "-w", "w", "--user", "", "--say", "hello"], "--user is empty"),
+    ],
+)
+def test_places_that_take_nothing_and_people_without_a_name(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    says: str,
+) -> None:
+    if says.startswith("/proc") and not Path("/proc").exists():
+        pytest.skip("this system has no /proc")
+    monkeypatch.chdir(tmp_path)
+    Workspace.create(tmp_path / "w")
+    monkeypatch.setattr(sys, "argv", ["tastemaker", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 2 and says in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_behind_stdout_is_said() -> None:
+    command = [sys.executable, "-c", "from tastemaker.cli.main import main; main()"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*command, "explore", "power", "--lift", ".1", "--click-rate", ".1"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert (
+        done.returncode == 2 and "No space left on device" in done.stderr and "Traceback" not in done.stderr
+    )

@@ -119,6 +119,16 @@ def test_a_person_of_many_rows_counts_as_most_rows() -> None:
         GateSettings(most_rows=0)
 
 
+@pytest.mark.parametrize("most", [1, 7, 13, 49, 1_000])
+def test_shares_of_the_largest_size_are_shares(most: int) -> None:
+    """Persons of very many and very different numbers of rows, whatever rounding makes of their shares."""
+    names = np.repeat(np.arange(300), np.random.default_rng(5).integers(1, 5_000, 300)).astype(str)
+    units = Units.of("user", names)
+    values, sizes = units.sums(np.ones(len(names)), most).scaled
+    assert most == 1 or (sizes is not None and sizes.max() <= 1.0)
+    assert betting.lower(values, 0.05, 0.0, anchor=0.0, sizes=sizes) > 0.9
+
+
 def test_the_bank_knows_who_comes_back() -> None:
     ledger = Ledger(cap=5.0).plus(Entry("deployed", "p", rounds=10_000))
     gains, people = np.full(200, 0.4), [f"u{number % 50}" for number in range(200)]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tastemaker.cli.options import HERE, AsJson, Quiet, Workspace
+from tastemaker.errors import InputError
 
 if TYPE_CHECKING:
     from tastemaker.assist.assistant import Assistant
@@ -54,6 +55,8 @@ def chat(
     """
     from tastemaker.assist.assistant import Assistant
 
+    if user is not None and not user.strip():
+        raise InputError("--user is empty; name who talks, or leave it out")
     assistant = Assistant.open(workspace, model)
     try:
         if assistant.model is not None:

@@ -375,6 +375,9 @@ def main() -> None:
             fail(error.format_message(), 2)
         if os.environ.get("TASTEMAKER_DEBUG"):
             raise
+        if isinstance(error, OSError) and not isinstance(error, ConnectionError | TimeoutError):
+            place = "the output" if error.filename is None else error.filename
+            fail(f"{place}: {error.strerror or error}; choose another place, or make room there", 2)
         fail(
             f"unexpected {type(error).__name__}: {error}; TASTEMAKER_DEBUG=1 shows the details; please"
             " report it",

@@ -79,8 +79,7 @@ class Units:
         total: Floats = np.bincount(self.code, weights=value, minlength=self.count).astype(np.float64)
         size: Floats = self.size.astype(np.float64)
         if most is not None and most < self.most:
-            shrunk = np.minimum(1.0, most / size)
-            total, size = total * shrunk, size * shrunk
+            total, size = total * np.minimum(1.0, most / size), np.minimum(size, float(most))
         return Sums(total, size, self.most if most is None else most)
 
 

@@ -137,12 +137,12 @@ class Evidence:
         """
         return self.sums(c).log_wealth(margin, self.low(c)) / len(self.own)
 
-    def paces(self, c: float, margin: float = 0.0) -> dict[int, float]:
+    def paces(self, c: float, margin: float, largest: int) -> dict[int, float]:
         """Mean log-growth of the wealth a person, by the rows that a person counts as at most: 1, 2, 3, 5, 8
-        ... up to the most that one has. The fewer, the less of the range that a bet must allow for is left
+        ... up to `largest`. The fewer, the less of the range that a bet must allow for is left
         unused by persons of few rows, and the more their average says.
         """
-        value, low, largest = self.paired(c), self.low(c), self.units.most
+        value, low = self.paired(c), self.low(c)
         ladder = [1, 2]
         while ladder[-1] < largest:
             ladder.append(ladder[-1] + ladder[-2])

@@ -78,6 +78,7 @@ def learn(
     reached = settings.lambdas * (len(trained) // len(settings.lambdas))
     starts = bases(trained, parts.choose, space, loaded.existing, gate)
     points = [trained[start] for start in starts]
+    fewer, line = _fewer_rows(space.policy(points[0], loaded.existing), parts, gate)
     save_run(out, loaded, points, shares, key, plain(settings) | {"source": plain_source(source)})
     choose, rungs, lines = parts.choose, [], list[str]()
     for start, point in zip(starts, points, strict=True):
@@ -85,7 +86,6 @@ def learn(
         for policy in build_candidates(space, point, loaded.existing, shares):
             rungs.append(float(1 - on_support(choose, policy, loaded.existing).mean()))
             lines.append(f"  candidate {len(rungs)}: novelty {rungs[-1]:.3f}")
-    fewer, line = _fewer_rows(space.policy(points[0], loaded.existing), parts, gate)
     lines += [line] if line else []
     report("learn", 3, 3, "done")
     text = (
@@ -115,8 +115,9 @@ def _fewer_rows(policy: Policy, parts: Split, gate: GateSettings) -> tuple[int |
     anybody has, and what it means in words; judged without S3.
     """
     evidence = collect(policy, parts.choose, gate.support, cap=gate.cap, unit=gate.unit)
-    paces, units = evidence.paces(gate.c, gate.margin), evidence.units
-    largest, fewer = max(paces), max(paces, key=lambda most: paces[most])
+    units, largest = evidence.units, max(parts.learn.units(gate.unit).most, evidence.units.most)
+    paces = evidence.paces(gate.c, gate.margin, largest)
+    fewer = max(paces, key=lambda most: paces[most])
     if fewer == largest or paces[fewer] <= 0 or paces[fewer] < FASTER * paces[largest]:
         return None, ""
     counted = np.minimum(units.size, fewer).sum() / units.size.sum()
@@ -125,7 +126,7 @@ def _fewer_rows(policy: Policy, parts: Split, gate: GateSettings) -> tuple[int |
         fewer,
         (
             f"evidence would grow {times} with `certify --most-rows {fewer}`: {PLURALS[units.kind]} have up"
-            f" to {units.most:,} rows, and each would count as {fewer} at most ({counted:.0%} of all rows);"
+            f" to {largest:,} rows, and each would count as {fewer} at most ({counted:.0%} of all rows);"
             " the claim is then about the policy's value so counted"
         ),
     )
