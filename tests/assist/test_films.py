@@ -71,10 +71,73 @@ def chips(talk: Talk, *messages: str) -> set[str]:
         (["before 1970", "from the 90s"], {"decade 1990s"}),
         (["from 1972", "something newer"], {"year at least 1973"}),
         (["no musicals"], {"not Musical"}),
+        (["don't give me anything after 1980"], {"year at most 1980"}),
+        (["not too old, after 1990"], {"year at least 1991"}),
+        (["not too long ago, since 1995"], {"year at least 1995"}),
+        (["no horror, from 1995"], {"not Horror", "year 1995"}),
     ],
 )
 def test_years_are_read_as_people_say_them(films: Shelf, messages: list[str], labels: set[str]) -> None:
     assert chips(Talk(films), *messages) == labels
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "my wife hates horror",
+        "my son is scared of horror",
+        "nobody likes horror",
+        "horror isn't for me",
+        "horror films aren't my thing",
+        "horror bores me",
+        "horror? no thanks",
+        "horror is not an option",
+        "horror is out of the question",
+        "horror excluded",
+        "films w/o horror",
+        "non-horror films",
+        "zero horror",
+        "ban horror",
+        "stop showing horror",
+        "enough horror",
+        "too much horror",
+        "I can't watch horror",
+        "we don't do horror",
+        "hold the horror",
+        "anything unless it's horror",
+        "we've seen all the horror",
+        "forget horror",
+        "don't give me horror",
+    ],
+)
+def test_a_refusal_in_any_words_is_no_demand(films: Shelf, message: str) -> None:
+    talk = Talk(films)
+    assert chips(talk, message) == {"not Horror"}
+    assert chips(talk, f"a comedy, {message}") == {"Comedy", "not Horror"}
+
+
+@pytest.mark.parametrize(
+    ("message", "labels"),
+    [
+        ("no comedies please, drama", {"not Comedy", "Drama"}),
+        ("no comedies, dramas", {"not Comedy", "Drama"}),
+        ("no comedies, dramas or musicals", {"not Comedy", "not Drama", "not Musical"}),
+        ("no musicals, comedies, dramas", {"not Comedy", "not Drama", "not Musical"}),
+        ("instead of a musical, a drama", {"not Musical", "Drama"}),
+        ("horror isn't for me, a drama", {"not Horror", "Drama"}),
+        ("a drama, horror isn't my thing", {"Drama", "not Horror"}),
+        ("horror and musicals aren't my thing", {"not Horror", "not Musical"}),
+        ("horror that isn't boring", {"Horror"}),
+        ("nothing wrong with horror", {"Horror"}),
+        ("can't get enough of horror", {"Horror"}),
+        ("nothing against horror", {"Horror"}),
+        ("I wouldn't say no to a musical", {"Musical"}),
+        ("I used to hate musicals but now I love them", {"Musical"}),
+        ("forget all that, a drama", {"Drama"}),
+    ],
+)
+def test_what_stands_beside_a_refusal_is_wished(films: Shelf, message: str, labels: set[str]) -> None:
+    assert chips(Talk(films), message) == labels
 
 
 @pytest.mark.parametrize(

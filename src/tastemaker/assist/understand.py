@@ -15,7 +15,7 @@ from tastemaker.assist.shelf import Shelf
 from tastemaker.assist.state import State
 from tastemaker.converse.constraints import Change, Clause
 from tastemaker.converse.reading.names import Named
-from tastemaker.converse.reading.passage import RESTART, negated
+from tastemaker.converse.reading.passage import REFUSING, RESTART, negated
 from tastemaker.converse.reading.vocabulary import plain
 from tastemaker.converse.reading.wishes import Heard
 from tastemaker.converse.reading.words import english, fold
@@ -218,6 +218,8 @@ def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...
     without, clauses = ({}, ()) if acts or meant.any else refused(left, told)
     for clause in clauses:  # what is turned down is not looked for
         left = left.replace(clause, "\0" * len(clause))
+    if any(change.kind == "must_not" for change in heard.changes):  # the words of refusing are no things
+        left = REFUSING.sub(lambda hit: "\0" * len(hit[0]), left)
     no_scale = untold(left, shelf)
     left = "" if no_scale else left
     heard = replace(heard, left=left)

@@ -127,7 +127,7 @@ class Numbers:
             for hit in text.each(form):
                 low, *rest = (float(part) for part in hit.groups() if part)
                 kind: Strength = "must"
-                refused = text.negated(hit.start())
+                refused = _against(text, hit.start())
                 if cmp in ("between", "eq"):
                     ends = tuple(sorted((low, *(rest or (low,)))))
                     clause = Clause(names[0], "between", ends)
@@ -344,10 +344,18 @@ class Numbers:
 
     def _years(self, text: Text, hit: re.Match[str], name: str, words: Sequence[str]) -> None:
         if words:
-            kind: Strength = "must_not" if text.negated(hit.start()) else "must"
+            kind: Strength = "must_not" if _against(text, hit.start()) else "must"
             text.add(hit.start(), replace(among(name, tuple(words)), kind=kind))
         else:
             text.leave(hit)
+
+
+def _against(text: Text, at: int) -> bool:
+    """Whether a year is refused; a comma ends what was refused before: "not too old, after 1990"."""
+    before = text.whole[max(0, at - REACH) : at]
+    piece = before[before.rfind(",") + 1 :]
+    ended = "," in before and not NEGATION.search(piece) and not re.match(r"\s*(?:or|nor|and)\b", piece)
+    return text.negated(at) and not ended
 
 
 def dated(known: Field) -> bool:

@@ -12,17 +12,63 @@ from tastemaker.converse.constraints import Change
 NEGATION = re.compile(
     r"\b(?:no|not(?! exceeding| above| over| below| under| more| less)|neither|nor|nothing|never|none"
     r" of|without|except|but not|excluding|anything but|other than|avoid|skip"
-    r"|leave out|less of|don'?t (?:want|like|need|play|give|show)(?: me)?|do not"
-    r" (?:want|like|need|play|give|show)|hate|can'?t stand|can'?t bear|can'?t be|cannot be|must ?n[o']t"
+    r"|leave out|less of|w/o|zero|ban|banish|hold the|too many|too much|unless (?:it|they|that)(?:'s|'re| is|"
+    r" are)"
+    r"|(?:don'?t|do not|didn'?t)"
+    r" (?:want|like|need|play|give|show|do|wear|eat|drink|use|watch|enjoy|fancy|care for"
+    r"|go for|buy|suggest|recommend|include)(?: me| us)?"
+    r"|forget(?! (?:all|everything|what|that|this|it|the last|i|me)\b)"
+    r"|(?<!non-)(?<!non )stop (?:with|showing|playing|giving|suggesting|recommending|sending|offering)"
+    r"|(?<![\w'] )enough|(?:that'?s|that is|there'?s|there is|seen|heard|more than|quite|okay|ok) enough"
+    r"|(?:seen|heard|watched|read|played|done) (?:all|every)|(?:nobody|no-?one)(?: \w+){0,2}"
+    r" (?:likes?|wants?|enjoys?|needs?|cares?"
+    r" for)|(?:scared|afraid|terrified|frightened|weary|bored|intolerant)"
+    r" (?:of|by|with|to)|loathes?|detests?|despises?|hate[sd]?"
+    r"|(?:can'?t|cannot|couldn'?t)"
+    r" (?:stand|bear|be|wear|eat|drink|have|use|do|handle|take|watch|tolerate|abide"
+    r"|stomach)|must ?n[o']t"
     r" be|shouldn'?t be"
     r"|sick of|tired of|enough of|had enough|(?:is|are|was|were|would|should|need|must)n'?t(?!"
     r" mind)|(?:is|are|be) not|weren?'?t|rather than|instead of|lose"
-    r" the|minus|dislike|doesn'?t|allergic to|fed up with)\b[^.;:!?]*$",
+    r" the|minus|dislikes?|doesn'?t|allergic to|fed up with)\b[^.;:!?]*$",
     re.IGNORECASE,
 )
 POSITIVE = re.compile(
-    r"\b(?:but|just|only|instead|please give|rather|i want|i'd like|make it|give me|try)\b(?!"
+    r"\b(?:but|just|only|instead(?! of)|please give|rather(?! than)|i want|i'd like|make it"
+    r"|(?<!n't )(?<!not )(?<!never )(?:give me|try))\b(?!"
     r" (?:not|no)\b)|,\s*(?:an?|some)\b|\b(?:and|but) (?:is|are|it's|has|have)\b(?! (?:not|no)\b)",
+    re.IGNORECASE,
+)
+_NO = r"(?:(?:is|are|was|were)(?: not|n'?t)|'s not)(?: really| quite| exactly| at all)?"
+BEHIND = re.compile(  # what refuses the words before it: "leather isn't for me"
+    rf"\b{_NO} (?:for (?:me|us|him|her|them|my|our)|(?:my|our|his|her|their) |(?:what|an"
+    r" option|allowed|wanted"
+    r"|welcome|acceptable|okay|ok)\b)|\b(?:is|are) (?:out(?! of stock| of print| on| now| in| there)|a no|off"
+    r" limits"
+    r"|off the table|excluded|banned|forbidden|not on)\b|\b(?:excluded|banned|forbidden|prohibited)\b"
+    r"|\b(?:bore|annoy|irritate|scare|frighten|disgust|depress)s? (?:me|us|him|her|them|my|everyone)\b"
+    r"|\b(?:puts?|turns?) (?:me|us|him|her|them) off\b|\bleaves? (?:me|us|him|her|them) cold\b"
+    r"|\bgives? (?:me|us|him|her|them) (?:nightmares|hives|a rash)\b|\bsucks?\b"
+    r"|\b(?:don'?t|doesn'?t|do not|does not) (?:appeal|interest|suit|do it|work for)\b|-free\b"
+    r"|\?\W*(?:no thank|nope\b|nah\b|no way\b|never\b)|, no thank",
+    re.IGNORECASE,
+)
+REFUSING = re.compile(
+    rf"{NEGATION.pattern.removesuffix('[^.;:!?]*$')}|{BEHIND.pattern}|\bnon\b", re.IGNORECASE
+)
+_UP_TO = re.compile(
+    r"(?:(?!\b(?:but|because|since|so|if|as|than|though|although|while|when|that|which|who)\b)[^.,;:!?\x00]){1,60}?$",
+    re.IGNORECASE,
+)
+TWICE = re.compile(  # two refusals are none
+    r"\bnothing (?:wrong with|against|beats?|better than|unless (?:it|they)(?:'s|'re| is| are))"
+    r"|\b(?:can'?t|cannot|never) get (?:enough|too much|too many|tired|sick)(?: of)?|\b(?:never|not)"
+    r" (?:sick|tired|bored|afraid"
+    r"|scared|allergic|averse|opposed) (?:of|to|by|with)"
+    r"|\b(?:would|could|can|will|do|does|am|did)(?:n'?t| not) (?:ever )?(?:say no to|refuse|turn"
+    r" down|forget|skip|avoid|exclude|hate"
+    r"|dislike|leave out|have anything against)|\bno (?:objections?|problem|issues?) (?:to|with|against)"
+    r"|\bused to (?:hate|dislike|avoid|loathe)|\bdon'?t (?:mind|get me wrong)",
     re.IGNORECASE,
 )
 PREFER = re.compile(
@@ -81,6 +127,10 @@ class Text:
         """Whether the words before a place refuse what stands there."""
         return negated(self.whole, at)
 
+    def ends(self, start: int, end: int) -> None:
+        """What stands here ends a refusal before it."""
+        self.whole = self.whole[:start] + ";" * (end - start) + self.whole[end:]
+
     def take(self, start: int, end: int) -> None:
         self.text = self.text[:start] + "\x00" * (end - start) + self.text[end:]
 
@@ -97,20 +147,43 @@ class Text:
         return hits
 
 
+def _refused_behind(text: str, at: int) -> bool:
+    """Whether what follows within the clause refuses what stands at a place: "horror excluded"."""
+    said = text[max(text.rfind(stop, 0, at) for stop in ".,;:!?") + 1 : at]
+    for hit in BEHIND.finditer(text, at, at + REACH):
+        between = text[at : hit.start()]
+        wished = re.search(r"\b(?:and|or)\b", between) and re.search(
+            r"\b(?:want|like|love|give|show|find|play|need|for|an?)\b", said, re.IGNORECASE
+        )
+        return hit.start() > at and _UP_TO.match(between) is not None and not wished
+    return False
+
+
 def negated(text: str, at: int) -> bool:
-    """Whether the words before a place refuse what stands there."""
-    before = text[max(0, at - REACH) : at]
+    """Whether the words around a place refuse what stands there."""
+    if _refused_behind(text, at):
+        return True
+    before = TWICE.sub("", text[max(0, at - REACH) : at])
+    if re.search(r"\bnon[- ]$", before, re.IGNORECASE):
+        return True
     start = max(
         (
             hit.end()
             for hit in re.finditer(
-                r"[.;!?]|(?<!anything )\bbut\b(?! not)|\b(?:i want|i'd like|give me)\b|" + CORRECTION.pattern,
+                r"[.;!?]|(?<!anything )\bbut\b(?! not)|\b(?:i want|i'd like)\b|(?<!n't )(?<!not )(?<!never"
+                r" )\bgive me\b|" + CORRECTION.pattern,
                 before,
                 re.IGNORECASE,
             )
         ),
         default=0,
     )
+    for hit in BEHIND.finditer(before):  # what it refuses stands before: "leather isn't for me, canvas"
+        subject = before[: hit.start()].rstrip()
+        if not re.search(
+            r"(?:^|[.,;:!?]|\b(?:it|that|this|they|those|these|no|not))$", subject, re.IGNORECASE
+        ):
+            start = max(start, hit.end())
     before = re.sub(r"\b(?:anything|everything) but\b", "not", before[start:], flags=re.IGNORECASE)
     if re.search(r"\b(?:rather|sooner|prefer)\b[^.;:!?]*\bthan (?:\w+ ){0,2}$", before, re.IGNORECASE):
         return True

@@ -103,7 +103,7 @@ def spoken(value: str) -> str:
 
 def bounded(pattern: str) -> str:
     """`pattern` where no word, number or fraction goes on."""
-    return rf"(?<![\w/#'])(?:{pattern})(?![\w/#]|'(?!s\b)\w|-\w)"
+    return rf"(?<![\w/#'])(?:{pattern})(?![\w/#]|'(?!s\b)\w|-(?!free\b)\w)"
 
 
 @dataclass(frozen=True)
@@ -288,7 +288,8 @@ def _surfaces(
         if "/" not in said and not said.isdigit():
             forms.append((rf"(?:in|by|from|of) {body}", len(said) + 3, True))
     else:
-        plural = rf"{body}(?:e?s)?" if said[-1:].isalpha() and not said.endswith("s") else body
+        ending = "(?:es)?" if said.endswith("s") else "(?:e?s)?"
+        plural = body + ending if said[-1:].isalpha() else body
         forms.append((plural, len(said), True))
         if said.endswith("y"):
             forms.append((re.escape(said[:-1]) + "ies", len(said), True))

@@ -81,7 +81,10 @@ class Wishes:
     def read(self, message: str, focus: Sequence[int] = ()) -> Heard:
         """What a message changes; `focus`: rows that "slower" or "that key" speak of."""
         text = Text(self._numbers.listed(self.vocabulary.mended(plain(message))))
-        restart = bool(text.each(RESTART.pattern))
+        restart = text.each(RESTART.pattern)
+        for hit in restart:
+            text.ends(*hit.span())
+        text.each(r"\banti[- ]\w+")  # neither a wish for it nor a refusal
         self._drops(text)
         self._numbers.years(text)
         odd = self._numbers.odd(text)
@@ -93,7 +96,9 @@ class Wishes:
         moods = self._moods(text)
         ordered = [change for _, change in sorted(text.changes, key=lambda entry: entry[0])]
         further = bool(FURTHER.search(text.whole))
-        return Heard(tuple(_consistent(ordered)), restart, text.text, moods, values, further, odd or unclear)
+        return Heard(
+            tuple(_consistent(ordered)), bool(restart), text.text, moods, values, further, odd or unclear
+        )
 
     def _drops(self, text: Text) -> None:
         for name, nouns in self.vocabulary.nouns.items():
@@ -117,6 +122,7 @@ class Wishes:
             ):
                 for hit in text.each(pattern):
                     text.changes.append((hit.start(), Change("drop", "must", Clause(name, "eq", ""))))
+                    text.ends(*hit.span())
 
     def _likenesses(self, text: Text, focus: Sequence[int]) -> None:
         """ "The same key", "in that key", "a different book", seen from the item in focus."""
@@ -214,6 +220,7 @@ class Wishes:
                 spots.append((hit.start() + (refused.end() if refused else 0), hit.end(), surface))
                 text.take(hit.start(), hit.end())
         spots.sort(key=lambda spot: spot[0])
+        _end_refusals(text, spots)
         groups: list[list[Spot]] = []
         for spot in spots:
             last = groups[-1][-1] if groups else None
@@ -309,6 +316,31 @@ class Wishes:
                         continue  # "not too sad" does not say what else
                     text.changes.append((hit.start(), Change("add", "prefer", Clause(name, cmp, value))))
         return tuple(moods)
+
+
+def _end_refusals(text: Text, spots: Sequence[Spot]) -> None:
+    """ "No jigs please, reels" and "no comedies, dramas" wish for the second."""
+    for place, (one, other) in enumerate(pairwise(spots)):
+        between, after = text.whole[one[1] : other[0]], text.whole[other[1] :]
+        asked = re.fullmatch(
+            r"(?: \w+)? (?:please|thanks|thank you),(?: (?!or\b|nor\b|no\b|not\b)\w+){0,3} ?", between, re.I
+        )
+        plural = all(text.whole[spot[1] - 1] == "s" for spot in (one, other))
+        alone = not place or not joined(text.whole[spots[place - 1][1] : one[0]])
+        listed = re.match(r" *,?(?: (?:or|nor|and)\b|(?<=,) *\x00)", after, re.I) or (
+            place + 2 < len(spots) and joined(text.whole[other[1] : spots[place + 2][0]])
+        )
+        two = (
+            re.fullmatch(r", ?", between)
+            and one[2].field == other[2].field
+            and plural
+            and alone
+            and not listed
+            and re.search(r"\bno $", text.whole[: one[0]], re.I)
+        )
+        if (asked or two) and text.negated(one[0]):
+            comma = one[1] + between.index(",")
+            text.ends(comma, comma + 1)
 
 
 def _consistent(changes: Sequence[Change]) -> list[Change]:
