@@ -178,12 +178,12 @@ def negated(text: str, at: int) -> bool:
         ),
         default=0,
     )
-    for hit in BEHIND.finditer(before):  # what it refuses stands before: "leather isn't for me, canvas"
-        subject = before[: hit.start()].rstrip()
+    for phrase in BEHIND.finditer(before):  # what it refuses stands before: "leather isn't for me, canvas"
+        subject = before[: phrase.start()].rstrip()
         if not re.search(
             r"(?:^|[.,;:!?]|\b(?:it|that|this|they|those|these|no|not))$", subject, re.IGNORECASE
         ):
-            start = max(start, hit.end())
+            start = max(start, phrase.end())
     before = re.sub(r"\b(?:anything|everything) but\b", "not", before[start:], flags=re.IGNORECASE)
     if re.search(r"\b(?:rather|sooner|prefer)\b[^.;:!?]*\bthan (?:\w+ ){0,2}$", before, re.IGNORECASE):
         return True

@@ -219,8 +219,7 @@ class Wishes:
                 refused = re.match(r"(?:not|no) ", hit.group(), re.IGNORECASE) if surface.sure else None
                 spots.append((hit.start() + (refused.end() if refused else 0), hit.end(), surface))
                 text.take(hit.start(), hit.end())
-        spots.sort(key=lambda spot: spot[0])
-        _end_refusals(text, spots)
+        _in_order(text, spots)
         groups: list[list[Spot]] = []
         for spot in spots:
             last = groups[-1][-1] if groups else None
@@ -318,8 +317,9 @@ class Wishes:
         return tuple(moods)
 
 
-def _end_refusals(text: Text, spots: Sequence[Spot]) -> None:
-    """ "No jigs please, reels" and "no comedies, dramas" wish for the second."""
+def _in_order(text: Text, spots: list[Spot]) -> None:
+    """Sort by place; "no jigs please, reels" and "no comedies, dramas" wish for the second."""
+    spots.sort(key=lambda spot: spot[0])
     for place, (one, other) in enumerate(pairwise(spots)):
         between, after = text.whole[one[1] : other[0]], text.whole[other[1] :]
         asked = re.fullmatch(
