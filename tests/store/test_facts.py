@@ -15,6 +15,40 @@ from tastemaker.flows.ingest import ingest_files
 from tastemaker.store import IngestSettings, Workspace
 
 N = 60
+PRIVATE = [
+    "website",
+    "phone_number",
+    "ip",
+    "ipAddress",
+    "password",
+    "ssn",
+    "session_token",
+    "owner",
+    "barcode",
+    "email",
+    "customerEmail",
+    "iban",
+    "card",
+    "cardNumber",
+    "mobile",
+    "fax",
+    "homepage",
+    "street",
+    "secret",
+]
+LEAKS = (
+    "https://example.org/1",
+    "www.example.org/1",
+    "ann@example.org",
+    "10.0.0.1",
+    "2001:db8::1",
+    "123e4567-e89b-12d3-a456-426614174000",
+    "0123456789abcdef",
+    "+1 555-010-1234",
+    "(555) 010-1234",
+    "123-45-6789",
+    "4111 1111 1111 1111",
+)
 
 
 def taken(
@@ -94,6 +128,12 @@ def test_a_shops_columns_are_facts(tmp_path: Path) -> None:
         ("12", ["a", "b"] * (N // 2)),
         ("nothing", [None] * N),
         ("offer", ["{'amount': 5}", "{'amount': 7}"] * (N // 2)),  # objects
+        ("who", ["ann", "bob", "ann|b@example.org"] * (N // 3)),
+        ("cover_image", ["a/b.png", "a/c.png"] * (N // 2)),
+        ("photo", ["a.tiff", "b.tiff"] * (N // 2)),
+        ("zone", [f"{row:05}" for row in range(N)]),  # codes, none of which repeats
+        ("number", [1505961605123 + 7 * (row % 9) for row in range(N)]),  # codes alike in length
+        ("huge", [10**17 + row * row for row in range(N)]),
     ],
 )
 def test_what_tells_nothing_is_no_fact(tmp_path: Path, name: str, cells: list[Any]) -> None:
@@ -133,3 +173,60 @@ def test_very_many_numbers_are_kept_with_three_digits(
     monkeypatch.setattr(facts, "EXACT", 50)
     _, items = taken(tmp_path, {"price": [f"{10 + row * 1.2345:.4f}" for row in range(N)]})
     assert items[1]["attributes"] == ["price=11.2"]
+
+
+@pytest.mark.parametrize(
+    ("name", "cells", "expected"),
+    [
+        ("zip", ["02134", "90210"], "zip=02134"),
+        ("area", ["02134", "90210"], "area=02134"),
+        ("votes", [1505961605123, 7], "votes=1505961605123"),
+        ("budget", [10_000_000, 25_000_000], "budget=10000000"),
+        ("share", [0.00001, 0.5], "share=0.00001"),
+        ("musical_key", ["C", "Am"], "musical_key=C"),
+        ("version", ["1.0", "b"], "version=1.0"),
+        ("photo", ["yes, one", "none at all"], "photo=yes"),
+        ("picture", ["square", "wide"], "picture=square"),
+        ("file", ["pdf", "epub"], "file=pdf"),
+        ("dolby", ["1.0", "0.0"], "dolby"),
+        ("dolby", ["1", None], "dolby"),
+        ("shade", ["Red", "Blue", "Red", "red", "BLUE", "Blue"], "shade=Red"),
+        ("shade", ["red", "Blue", "Red", "Red", "BLUE", "Blue"], "shade=Red"),
+        ("moods", ["calm|Sad", "sad", "Sad", "Calm", "calm", "calm"], "moods=calm"),
+        ("moods", ["Drama, Comedy", *["Drama", "Comedy", "War"] * 3], "moods=Drama"),
+        ("moods", ["Drama,Comedy", "Drama"], "moods=Drama"),
+    ],
+)
+def test_what_is_told_is_kept_as_it_is(tmp_path: Path, name: str, cells: list[Any], expected: str) -> None:
+    found, items = taken(tmp_path, {name: [cells[row % len(cells)] for row in range(N)]})
+    assert list(found) == [name] and items[0]["attributes"][0] == expected
+
+
+def test_numbers_that_follow_each_other_count_rows_unless_their_name_says_more(tmp_path: Path) -> None:
+    columns = {"pages": range(N), "nth": range(5, 5 + N), "wide": [3 * row for row in range(N)]}
+    assert list(taken(tmp_path, columns)[0]) == ["pages", "wide"]
+
+
+def test_flags_do_not_count_and_what_is_left_out_is_told(tmp_path: Path) -> None:
+    columns: dict[str, Sequence[Any]] = {f"is_{n}": ["1", "0"] * (N // 2) for n in range(40)}
+    columns |= {f"word{n}": ["a", "b"] * (N // 2) for n in range(facts.MOST + 2)}
+    columns |= {"Word0": ["c", "d"] * (N // 2)}
+    found, _ = taken(tmp_path, columns)
+    assert list(found) == list(columns)[: 40 + facts.MOST]
+    notes = ingest_files(tmp_path / "shop", tmp_path / "items.csv", None)["items"]["notes"]
+    assert any(f"'word{facts.MOST}', 'word{facts.MOST + 1}' left out" in note for note in notes)
+    assert any("'Word0'" in note and "'word0' has the same name" in note for note in notes)
+
+
+def test_a_second_column_of_lists_is_split_as_the_first(tmp_path: Path) -> None:
+    columns = {"tags": ["x, y", "x"] * (N // 2), "genres": ["Drama, Comedy", "Drama", "War"] * (N // 3)}
+    found, items = taken(tmp_path, columns)
+    assert len(found) == 1
+    assert [item["attributes"] for item in items[:1]] == [["x", "y", "genres=Drama", "genres=Comedy"]]
+
+
+def test_what_tells_of_people_machines_and_accounts_is_no_fact(tmp_path: Path) -> None:
+    columns: dict[str, Sequence[Any]] = {name: ["ab", "cd", "ef"] * (N // 3) for name in PRIVATE}
+    columns |= {f"made_{n}": [cell, f"{cell[:-1]}3"] * (N // 2) for n, cell in enumerate(LEAKS)}
+    found, items = taken(tmp_path, columns | {"shade": ["red", "blue"] * (N // 2)})
+    assert found == {"shade": "word"} and items[0]["attributes"] == ["shade=red"]

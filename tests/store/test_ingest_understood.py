@@ -6,6 +6,7 @@ import gzip
 import json
 import random
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -705,3 +706,18 @@ def test_a_year_that_nobody_knew_is_no_moment(shop: Path) -> None:
     }
     assert years == {None, 1988, 1995, 2001}
     assert "15 cells left empty: column 'Year-Of-Publication'" in result["text"]
+
+
+@pytest.mark.parametrize("form", ["%d-%b-%y", "%d %b %y", "%b %d, %y", "%d %B %y", "%d-%b-%y %H:%M:%S"])
+def test_two_digits_of_a_year_behind_a_month_in_words(shop: Path, form: str) -> None:
+    days = [datetime(2021, 1, 5, tzinfo=UTC), datetime(1998, 2, 28, tzinfo=UTC)]
+    items = "item_id\ttitle\tcreated_at\n" + "".join(
+        f"i{n}\tThing\t{day.strftime(form)}\n" for n, day in enumerate(days)
+    )
+    log = "user_id\titem_id\ttimestamp\n" + "".join(
+        f"u\ti{n}\t{day.strftime(form)}\n" for n, day in enumerate(days)
+    )
+    taken(shop, log, items, suffix=".tsv", items_suffix=".tsv")
+    for table, column in (("items", "created_at"), ("interactions", "timestamp")):
+        rows = Workspace.open(shop).table(table).to_pylist()
+        assert {row["item_id"]: row[column] for row in rows} == {"i0": days[0], "i1": days[1]}

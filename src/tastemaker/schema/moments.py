@@ -39,6 +39,7 @@ _WORDED = (  # of Unix, of mail, and of people who write the month's name
     "%d%b%Y",
     "%d%b%Y:%H:%M:%S",
     "%d-%b-%Y %H:%M:%S",
+    "%d-%b-%Y %H:%M",
     "%d %b %Y",
     "%d %B %Y",
     "%b %d, %Y",
@@ -336,13 +337,15 @@ def _year_last(text: pl.Series, order: str) -> pl.Series:
 
 
 def _worded(text: pl.Series) -> pl.Series:
-    """Dates with the month's name, or as `_WORDED` has them."""
+    """Dates with the month's name, or as `_WORDED` has them; two digits of a year are of 1970 to 2069."""
     text = text.str.replace_all(r"\s+", " ").str.replace(r" (UTC|GMT|Z)\b", " +0000")
     made = pl.Series([None] * len(text), dtype=pl.Datetime("us", "UTC"))
     for pattern in _WORDED if text.str.contains(r"[A-Za-z]{3}|^\d\d? \d\d?, \d{4}$").any() else ():
         zone = "UTC" if "%z" in pattern else None
         tried = text.str.to_datetime(pattern, time_unit="us", time_zone=zone, strict=False, exact=True)
         made = made.zip_with(made.is_not_null(), tried if zone else tried.dt.replace_time_zone("UTC"))
+    for years, written in (("1900y", made.dt.year().is_between(70, 99)), ("2000y", made.dt.year() < 70)):
+        made = made.dt.offset_by(years).zip_with(written.fill_null(False), made)  # two digits of a year
     return made
 
 

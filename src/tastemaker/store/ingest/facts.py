@@ -5,8 +5,9 @@ genres.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.types as pt
@@ -16,23 +17,69 @@ from tastemaker.errors import InputError
 from tastemaker.store.ingest.rows import Rows
 from tastemaker.store.ingest.words import as_words
 
-LOOKED_AT, MOST = 64, 16  # columns that are tried, in the order of the file, and that are taken
+LOOKED_AT, MOST = 256, 24  # columns that are tried, in the order of the file; those taken that are no flags
+SAMPLE = 2_000  # rows from which it is told that a column is prose
 VALUES, LONGEST = 200, 40  # distinct values of a word column, and letters of one
 EXACT = 10_000  # distinct numbers up to which each is kept as it is
 MOSTLY = 0.95  # share of cells that are numbers, from which a column is one of numbers
 SEVERAL = 0.2  # share of cells that are lists, from which a column is one of lists
-FEWEST = 0.05  # share of items that a fact must be known of
+FEWEST = 0.05  # share of items that a fact must be known of; of cells that must not name a person or a page
+NUMBERING = 20, 1.2  # numbers that all differ, and the span they fill, an item, from which they count rows
 # Names of columns that say nothing about an item, whatever they hold.
 _NO_FACT = re.compile(
-    r"(?:^|_)(?:id|ids|uid|uuid|guid|asin|isbn\d*|ean|upc|gtin|sku|url|uri|link|links|href|path|file|filename|image|images"
-    r"|img|thumbnail|photo|picture|hash|slug|index|row|row_?num(?:ber)?|key|version|updated|modified|updated_at|unnamed"
-    r"|lat|latitude|lon|lng|longitude|zip|phone|email)(?:_\d+)?$"
+    r"(?:^|_)(?:id|ids|uid|uuid|guid|asin|isbn\d*|ean|upc|gtin|sku|hash|slug|index|row|row_?num(?:ber)?"
+    r"|updated|modified|updated_at|unnamed|lat|latitude|lon|lng|longitude"
+    r"|(?:api|auth|access|public|private|primary|foreign|licen[cs]e)_?key)(?:_\d+)?$"
 )
-_AMOUNT = re.compile(
-    r"^(?:us)?[$€£¥]? ?(-?\d{1,3}(?:,\d{3})+(?:\.\d+)?|-?\d+(?:[.,]\d+)?) ?(?:[$€£¥]|usd|eur|gbp)?$", re.I
+# Names of what tells of people, machines and accounts, or must stay secret.
+_PRIVATE = re.compile(
+    r"passw|passphrase|passport|email|address|website|web_?page|web_?site|home_?page|barcode|telephone"
+    r"|phone_?n|token(?:_|$)"
+    r"|(?:^|_)(?:pass|pwd|pin|secrets?|ssn|(?:cell|mobile)?phones?|mobile|tel|fax|mails?|ip|ipv[46]|iban|bic"
+    r"|swift|cvv|cvc|dob|birth|birthday|birthdate|street|credentials?|imei|cookie|session"
+    r"|card_?(?:number|num|no))(?:_|\d*$)"
+    r"|(?:^|_)(?:card|owner|user|user_?name|login|account|customer|buyer|contact)(?:_?(?:name|no|number))?$"
 )
-_MEASURE = re.compile(r"^(-?\d+(?:[.,]\d+)?) ?([a-z°µ]{1,10}|%)\.?$", re.I)
-_TRUE, _FALSE = frozenset(("1", "true", "yes", "y", "t")), frozenset(("0", "false", "no", "n", "f"))
+_PLACE = re.compile(
+    r"(?:^|_)(?:url|uri|links?|href|path|file|filename|images?|img|thumbnail|photo|picture)(?:_\d+)?$"
+)
+_CODE = re.compile(r"(?:^|_)(?:zip|zipcode|plz|postcode|postal|code)(?:_|$)")
+_QUANTITY = re.compile(
+    r"price|cost|amount|budget|revenue|gross|sales|income|page|bpm|tempo|year|duration|length|runtime|minute"
+    r"|second|hour|weight|height|width|depth|size|rating|score|calorie|kcal|gram|views|plays|votes|likes|count"
+    r"|population|number_of|num_|quantity|age|area|distance|power|capacity"
+)
+# Cells that name a page, a file, a person, a machine or an account.
+_LEAK = "(?i)" + "|".join(
+    (
+        r"https?://|\bwww\.|\w@\w|^eyJ|^(?:sk|pk|tok|ghp|sess)[_-]\w{6}",
+        r"\.(?:jpe?g|png|gif|webp|svg|mp[34]|pdf|html?)$",
+        r"^[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?::[0-9]+)?$|^[0-9a-f:]*::[0-9a-f:.]*$",
+        r"^(?:[0-9a-f]{1,4}:){5,7}[0-9a-f]{1,4}$|^(?:[0-9a-f]{2}-){5}[0-9a-f]{2}$",
+        r"^\{?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\}?$|^(?:0x)?[0-9a-f]{16,}$",
+        r"^[a-z]{2}[0-9]{2} ?(?:[a-z0-9]{4} ?){2,7}[a-z0-9]{1,4}$|^(?:[0-9]{4}[ -]){3}[0-9]{4}$",
+        r"^[0-9]{3}-[0-9]{2}-[0-9]{4}$|^\+[0-9][0-9 ().\-/]{6,}(?: ?(?:x|ext\.?) ?[0-9]+)?$",
+        r"^(?:1[ .\-])?\(?[0-9]{3}\)?[ .\-]*[0-9]{3}[ .\-][0-9]{4}(?: ?(?:x|ext\.?) ?[0-9]+)?$",
+        r"^\(?0[0-9]{2,4}\)?[ /\-][0-9 \-]{5,}$|^[0-9]{3}-[0-9]{4}$",
+    )
+)
+_FILE = r"[/\\]|\.[A-Za-z]\w{1,4}$"
+_AMOUNT = r"(?i)^(?:us)?[$€£¥]? ?(-?\d{1,3}(?:,\d{3})+(?:\.\d+)?|-?\d+(?:[.,]\d+)?) ?(?:[$€£¥]|usd|eur|gbp)?$"
+_MEASURE = r"(?i)^(-?\d+(?:[.,]\d+)?) ?([a-zµ°]{1,10}|%)\.?$"
+_BARS, _COMMAS = r"[|;]|^\[.*\]$", r"[^\W\d],\s*\w|\w,\s+\w"
+_TRUE, _FALSE = (
+    frozenset(("1", "1.0", "true", "yes", "y", "t")),
+    frozenset(("0", "0.0", "false", "no", "n", "f")),
+)
+
+
+@dataclass(frozen=True)
+class _Fact:
+    """kind: "number", "word", "words" or "flag"; name: what it is called; cells (n,): lists of attributes."""
+
+    kind: str
+    name: str
+    cells: pl.Series
 
 
 def attributes_of(rows: Rows, unused: list[str]) -> tuple[pl.Series, dict[str, str]]:
@@ -55,24 +102,37 @@ def facts_of(rows: Rows, columns: list[str]) -> tuple[dict[str, str], pl.Series]
     """column -> kind ("number", "word", "words", "flag") of the `columns` that tell something about items,
     and the attributes (n,) that they add: `color=red`, `price=49.9`, or a flag's own name where it holds.
 
-    A word column repeats its values; a number column is no numbering; what is known of few, urls, ids and
-    prose are no facts.
+    A word column repeats its values; a number column is no numbering; what is known of few, urls, ids, codes,
+    prose, and what tells of people or must stay secret are no facts. What is left out for its number or as
+    another column has its name is told in `rows.notes`.
     """
-    kinds, added = dict[str, str](), list[pl.Series]()
+    taken, over = dict[str, _Fact](), list[str]()
     for column in columns[:LOOKED_AT]:
         name = fact_name(column)
-        if len(kinds) == MOST or not name or _NO_FACT.search(name):
+        if not name or _NO_FACT.search(name) or _PRIVATE.search(name):
             continue
-        read = _read(rows, column, name)
-        if read is not None:
-            kinds[column] = read[0]
-            added.append(read[1])
-    if not added:
-        return {}, pl.Series([None] * rows.n, dtype=pl.List(pl.String))
-    joined = pl.DataFrame({str(place): each for place, each in enumerate(added)}).select(
-        pl.concat_list([pl.col(str(place)).fill_null([]) for place in range(len(added))])
-    )
-    return kinds, joined.to_series()
+        fact = _read(rows.source.table[column], column, name)
+        if fact is None:
+            continue
+        first = next((other for other, known in taken.items() if known.name == fact.name), None)
+        if first is not None:
+            rows.notes.append(f"column '{column}' was not taken as a fact: '{first}' has the same name")
+        elif fact.kind != "flag" and sum(known.kind != "flag" for known in taken.values()) == MOST:
+            over.append(column)
+        else:
+            taken[column] = fact
+    if over:
+        names = ", ".join(f"'{column}'" for column in over[:12]) + (", ..." if len(over) > 12 else "")
+        rows.notes.append(f"{len(over)} more columns could be facts, but {MOST} are taken: {names} left out")
+    if len(columns) > LOOKED_AT:
+        rows.notes.append(
+            f"facts were looked for in the first {LOOKED_AT} of {len(columns)} columns without a part"
+        )
+    kinds = {column: fact.kind for column, fact in taken.items()}
+    if not taken:
+        return kinds, pl.Series([None] * rows.n, dtype=pl.List(pl.String))
+    frame = pl.DataFrame({str(place): fact.cells for place, fact in enumerate(taken.values())})
+    return kinds, frame.select(pl.concat_list(pl.all().fill_null([]))).to_series()
 
 
 def fact_name(column: str) -> str:
@@ -82,95 +142,173 @@ def fact_name(column: str) -> str:
     return name if re.search(r"[^\W\d_]", name) and len(name) <= LONGEST else ""
 
 
-def _read(rows: Rows, column: str, name: str) -> tuple[str, pl.Series] | None:
-    cells = rows.source.table[column]
-    if pt.is_nested(cells.type) and not (pt.is_list(cells.type) or pt.is_large_list(cells.type)):
-        return None
+def _read(cells: pa.ChunkedArray, column: str, name: str) -> _Fact | None:
     if pt.is_list(cells.type) or pt.is_large_list(cells.type):
         return _words(cells, column, name)
+    if pt.is_nested(cells.type):
+        return None
     try:
-        text = values.as_text(cells, column)
+        if _hopeless(_text(cells.slice(0, SAMPLE), column), name):
+            return None
+        text = _text(cells, column)
     except InputError:
         return None
-    text = text.set(text.is_in(list(values.NULL_WORDS)), None)
     known = text.drop_nulls()
-    counts = dict(known.value_counts().iter_rows())
-    said = {str(cell).lower() for cell in counts}
-    if len(said) < 2 or len(known) < FEWEST * rows.n:
+    if known.is_empty() or len(known) < FEWEST * len(text):
         return None
-    if said <= _TRUE | _FALSE:
-        return "flag", _listed(
-            text, {cell: name.replace("_", " ") for cell in counts if cell.lower() in _TRUE}
+    lower = set(known.unique().str.to_lowercase()) if known.n_unique() <= 2 * len(_TRUE | _FALSE) else set()
+    if lower & _TRUE and lower <= _TRUE | _FALSE and (lower & _FALSE or len(known) < len(text)):
+        return _Fact(
+            "flag", name, _listed(text.str.to_lowercase(), sorted(_TRUE), [name.replace("_", " ")] * 6)
         )
-    unit, bare = _unit(counts, len(known))
-    name = f"{name}_{unit}" if unit and not name.endswith(unit) else name
-    if amounts := _amounts(bare, counts, len(known)):
-        spread = max(amounts.values()) - min(amounts.values())
-        numbering = len(counts) == len(known) and spread < 2 * len(known)
-        if numbering and all(value.is_integer() for value in amounts.values()):
+    if known.n_unique() < 2 or known.str.starts_with("{").any() or _codes(known, name):  # {: objects of JSON
+        return None
+    leading = known.str.contains(r"^-?0\d+$").any() or _CODE.search(name)
+    unit, numbers = ("", None) if leading else _measured(text)
+    if numbers is not None:
+        return _number(numbers, f"{name}_{unit}" if unit and not name.endswith(unit) else name)
+    parted = _parted(text)
+    if parted is not None:
+        return _words(parted.to_arrow(), column, name)
+    words = _spelled(text, name)
+    if words is None:
+        return None
+    facts = words.drop_nulls().unique()
+    return _Fact("word", name, _listed(words, facts.to_list(), (f"{name}=" + facts).to_list()))
+
+
+def _text(cells: pa.ChunkedArray, column: str) -> pl.Series:
+    """Text; words that stand for nothing are null."""
+    text = values.as_text(cells, column)
+    return text.set(text.is_in(list(values.NULL_WORDS)), None)
+
+
+def _hopeless(sample: pl.Series, name: str) -> bool:
+    """Whether the first cells of a column tell that it is prose, has too many values, or leaks."""
+    known = sample.drop_nulls()
+    if known.is_empty():
+        return False
+    if known.str.contains(_LEAK).sum() > FEWEST * len(known):
+        return True
+    if known.str.contains(r"^\D{0,4}\d[\d.,]*\D{0,11}$").sum() > len(known) / 2:
+        return False  # numbers
+    parted = _parted(known)
+    if parted is not None:
+        known = as_words(pa.chunked_array([parted.to_arrow()]), name)[0].explode().drop_nulls()
+    return not _short(known)
+
+
+def _codes(known: pl.Series, name: str) -> bool:
+    """Whether these are numbers of eight digits and more, all alike in length, that count nothing."""
+    long = known.str.len_chars().filter(known.str.contains(r"^\+?\d{8,}$"))
+    return long.n_unique() == 1 and len(long) >= MOSTLY * len(known) and not _QUANTITY.search(name)
+
+
+def _measured(text: pl.Series) -> tuple[str, pl.Series | None]:
+    """The unit that all but a few of the cells carry ("20 min", "1.5 kg"), empty where there is none, and the
+    numbers; no numbers where more than a few cells are neither numbers nor sums of money.
+    """
+    enough = MOSTLY * (len(text) - text.null_count())
+    numbers = text.cast(pl.Float64, strict=False)
+    numbers = numbers.set(~numbers.is_finite(), None)
+    if numbers.count() >= enough:
+        unit = ""
+    else:
+        parts = text.str.extract_groups(_MEASURE).struct.unnest()
+        units = parts["2"].str.to_lowercase().str.replace(r"(..)s$", "${1}").drop_nulls()
+        unit = units[0] if len(units) >= enough and units.n_unique() == 1 else ""
+        said = parts["1"] if unit else text.str.extract(_AMOUNT)
+        thousands = said.str.contains(r",\d{3}").fill_null(False)
+        said = said.str.replace_all(",", "").zip_with(thousands, said.str.replace(",", "."))
+        numbers = numbers.zip_with(numbers.is_not_null(), said.cast(pl.Float64, strict=False))
+    return {"%": "percent"}.get(unit, unit), numbers if numbers.count() >= enough else None
+
+
+def _number(numbers: pl.Series, name: str) -> _Fact | None:
+    """Of numbers, unless they count the rows or are larger than can be told apart."""
+    numbers = numbers.set(numbers.abs() > 2.0**53, None) + 0.0
+    known = numbers.drop_nulls()
+    distinct = known.unique()
+    if len(distinct) < 2 or len(known) < FEWEST * len(numbers):
+        return None
+    if len(distinct) == len(known) >= NUMBERING[0] and not _QUANTITY.search(name):
+        low, high = float(distinct.min()), float(distinct.max())  # type: ignore[arg-type]
+        if bool((distinct == distinct.floor()).all()) and high - low + 1 <= NUMBERING[1] * len(known):
             return None
-        # Each distinct value is a filter with rows of its own: of very many, three digits tell enough.
-        digits = ".10g" if len(amounts) <= EXACT else ".3g"
-        return "number", _listed(
-            text, {cell: f"{name}={amounts[said]:{digits}}" for cell, said in bare.items() if said in amounts}
+    if len(distinct) > EXACT:  # each is a filter with rows of its own: of very many, three digits tell enough
+        numbers = numbers.round_sig_figs(3)
+        distinct = numbers.drop_nulls().unique()
+    written = [f"{name}={_digits(number)}" for number in distinct.to_list()]
+    return _Fact("number", name, _listed(numbers, distinct.to_list(), written))
+
+
+def _digits(number: float) -> str:
+    """A number without an exponent."""
+    if number.is_integer():
+        return str(int(number))
+    return np.format_float_positional(number, precision=15, fractional=False, trim="-")
+
+
+def _parted(text: pl.Series) -> pl.Series | None:
+    """Cells that are lists, parted by bars or as written lists; None where too few cells are lists and their
+    parts stand nowhere alone.
+    """
+    known = text.drop_nulls()
+    for form in (_BARS, _COMMAS):
+        several = known.str.contains(form)
+        if not several.any():
+            continue
+        parts = (
+            known.filter(several).str.replace_all(r"[|;,]", "|").str.split("|").explode().str.strip_chars()
         )
-    if any(cell.startswith("{") for cell in counts):
-        return None  # an object of JSON
-    for form in (r"[|;]|^\[.*\]$", r"\w, \w"):
-        if sum(n for cell, n in counts.items() if re.search(form, cell)) >= SEVERAL * len(known):
-            return _words(
-                cells if form[0] == "[" else text.str.replace_all(", ", "|").to_arrow(), column, name
-            )
-    if not _repeats(counts):
-        return None
-    return "word", _listed(text, {cell: f"{name}={cell}" for cell in counts})
+        alone = parts.is_in(known.filter(~several).unique().implode())
+        if several.sum() >= SEVERAL * len(known) or 2 * int(alone.sum()) >= len(parts):
+            return text if form == _BARS else text.str.replace_all(r",\s*", "|")
+    return None
 
 
-def _unit(counts: Mapping[str, int], n: int) -> tuple[str, dict[str, str]]:
-    """The unit that all but a few of the n cells carry ("20 min", "1.5 kg"), empty where there is none; and
-    each distinct cell without it.
-    """
-    hits = {cell: hit for cell in counts if (hit := _MEASURE.match(cell))}
-    units = {hit[2].lower().removesuffix("s") for hit in hits.values()}
-    if len(units) != 1 or sum(counts[cell] for cell in hits) < MOSTLY * n:
-        return "", {cell: cell for cell in counts}
-    return {"%": "percent"}.get(min(units), min(units)), {cell: hit[1] for cell, hit in hits.items()}
-
-
-def _amounts(bare: Mapping[str, str], counts: Mapping[str, int], n: int) -> dict[str, float]:
-    """What is said -> number, where all but a few of the n cells are numbers or sums of money; else
-    nothing.
-    """
-    hits = {cell: hit[1] for cell, said in bare.items() if (hit := _AMOUNT.match(said))}
-    if sum(counts[cell] for cell in hits) < MOSTLY * n:
-        return {}
-    return {
-        bare[cell]: float(said.replace(",", "") if re.search(r",\d{3}", said) else said.replace(",", "."))
-        for cell, said in hits.items()
-    }
-
-
-def _words(cells: pa.ChunkedArray | pa.Array, column: str, name: str) -> tuple[str, pl.Series] | None:
+def _words(cells: pa.ChunkedArray | pa.Array, column: str, name: str) -> _Fact | None:
     """Of lists of words."""
     try:
         words, _ = as_words(pa.chunked_array([cells]) if isinstance(cells, pa.Array) else cells, column)
     except InputError:
         return None
-    counts = dict(words.explode().drop_nulls().value_counts().iter_rows())
-    if words.is_not_null().sum() < FEWEST * len(words) or not _repeats(counts):
+    frame = pl.DataFrame({"row": np.arange(len(words)), "word": words}).explode("word")
+    spelled = _spelled(frame["word"], name)
+    if words.count() < FEWEST * len(words) or spelled is None:
         return None
-    return "words", words.list.eval(pl.format(f"{name}={{}}", pl.element()))
+    facts = frame.with_columns(word=f"{name}=" + spelled).group_by("row", maintain_order=True)
+    return _Fact("words", name, facts.agg(pl.col("word").drop_nulls().unique(maintain_order=True))["word"])
 
 
-def _repeats(counts: Mapping[str, int]) -> bool:
-    """Whether these are a few values that many items share."""
-    short = max(map(len, counts), default=0) <= LONGEST
-    return short and 2 <= len(counts) <= min(VALUES, sum(counts.values()) / 2)
+def _spelled(words: pl.Series, name: str) -> pl.Series | None:
+    """Words, each in the commonest of the spellings that differ in case alone, without those that name a
+    person or a page; None where these are many, or the words are not a few that many items share.
+    """
+    counts = words.drop_nulls().value_counts(name="n").rename({words.name: "word"})
+    leaks = counts["word"].str.contains(_LEAK)
+    if _PLACE.search(name):
+        leaks |= counts["word"].str.contains(_FILE)
+    if int(counts["n"].filter(leaks).sum()) > FEWEST * words.count():
+        return None
+    counts = counts.filter(~leaks).with_columns(lower=pl.col("word").str.to_lowercase())
+    first = pl.col("word").sort_by(["n", "word"], descending=[True, False]).first()
+    counts = counts.with_columns(first.over("lower").alias("spelled"))
+    n = counts["lower"].n_unique()
+    if not _short(counts["word"]) or not 2 <= n <= int(counts["n"].sum()) / 2:
+        return None
+    return words.replace_strict(counts["word"], counts["spelled"], default=None, return_dtype=pl.String)
 
 
-def _listed(text: pl.Series, written: Mapping[str, str]) -> pl.Series:
+def _short(words: pl.Series) -> bool:
+    """Whether these are short, and not too many."""
+    longest = words.str.len_chars().max() or 0
+    return int(longest) <= LONGEST and words.str.to_lowercase().n_unique() <= VALUES  # type: ignore[arg-type]
+
+
+def _listed(cells: pl.Series, old: list[str] | list[float], new: list[str]) -> pl.Series:
     """Each cell as a list of what is written for it; null where nothing is."""
-    facts = text.replace_strict(written, default=None, return_dtype=pl.String)
+    facts = cells.replace_strict(old, new, default=None, return_dtype=pl.String)
     return (
         pl.DataFrame({"fact": facts})
         .select(pl.when(pl.col("fact").is_not_null()).then(pl.concat_list("fact")))
