@@ -148,6 +148,12 @@ def test_what_stands_beside_a_refusal_is_wished(films: Shelf, message: str, labe
         ("I'm sick of toys", "Left out: 2 whose words say ‘toys’", {"Toy Parade", "Toy Parade Returns"}),
         ("a thriller, but nothing with killer", "Left out: 2", {"Killer Waves", "Night Hunter"}),
         ("nothing with Schwarzenegger", "No words here say ‘Schwarzenegger’", set()),
+        ("without summer", "Left out: 1 whose words say ‘summer’", {"Steel Summer"}),
+        ("nothing with summer in it", "Left out: 1 whose words say ‘summer’", {"Steel Summer"}),
+        ("without the word shop", "Left out: 2", {"Grave Business", "The Quiet Shop"}),
+        ("no films with summer in the title", "Left out: 1", {"Steel Summer"}),
+        ("nothing called Killer", "Left out: 2", {"Killer Waves", "Night Hunter"}),
+        ("without the word drama", "No words here say ‘drama’", set()),
         ("no robots", "No words here say ‘robots’", set()),
     ],
 )
@@ -184,6 +190,32 @@ def test_unlike_a_title_is_not_like_it(films: Shelf, message: str) -> None:
     talk = Talk(films)
     assert "Left out from now on: “Toy Parade”" in talk.words(message)
     assert talk.state.near == () and "Toy Parade" not in {films.catalogue.titles[r] for r in talk.state.shown}
+
+
+def test_all_that_bear_a_title_and_a_place_in_the_list_are_left_out(films: Shelf) -> None:
+    talk = Talk(films)
+    second = talk.rows("a comedy")[1]
+    title = films.catalogue.titles[second]
+    assert f"Left out from now on: “{title}”" in talk.words("unlike the second")
+    assert second in talk.state.disliked and talk.state.near == ()
+    n = len(FILMS)
+    titles = tuple("Star Waves" if row < 5 else title for row, title in enumerate(FILMS))
+    texts = [f"{title}. {row}" for row, title in enumerate(titles)]
+    encoder, vectors = fit_tfidf(texts)
+    ids = tuple(f"f{row}" for row in range(n))
+    catalogue = Catalogue(ids, titles, ((),) * n, (None,) * n, ids, {}, np.zeros(n, np.int64))
+    several = Talk(Shelf.of(catalogue, texts, lambda said: np.nan_to_num(encoder.transform(said)), vectors))
+    assert "Left out from now on: “Star Waves”." in several.words("nothing like Star Waves")
+    assert set(several.state.disliked) == set(range(5))
+
+
+@pytest.mark.parametrize("message", ["I hate musicals", "no horror", "my wife hates musicals"])
+def test_what_is_refused_is_not_looked_for(films: Shelf, message: str) -> None:
+    talk = Talk(films)
+    talk.say(message)
+    assert talk.state.messages == ("",)
+    talk.say("strangers, but nothing with vampires")
+    assert "strangers" in talk.state.messages[-1] and "vampires" not in talk.state.messages[-1]
 
 
 def test_starting_over_is_no_title(films: Shelf) -> None:

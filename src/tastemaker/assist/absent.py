@@ -7,9 +7,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence, Set
 
+from tastemaker.assist.ranking import telling
 from tastemaker.assist.shelf import Shelf
 from tastemaker.converse.claims import safe
-from tastemaker.converse.reading.vocabulary import DIGITS, TENS
+from tastemaker.converse.reading.passage import REFUSING, RESTART, negated
+from tastemaker.converse.reading.vocabulary import DIGITS, QUOTES, TENS, plain
 from tastemaker.converse.reading.words import chat, compared, english, fold, stop_words
 
 _FORMS = english()["wanted"]
@@ -45,12 +47,48 @@ _REFUSING = re.compile(
     r"|allergic to|leave out|anything but|not(?="
     r" (?:with|about|by|from|starring|featuring|any)\b))\s+(?:(?:with|by"
     r"|about|from|of|for|starring|featuring|containing|involving|to do with|(?:that|which)"
-    r" (?:has|have|is|are)"
+    r" (?:has|have|is|are)|called|named|titled|the (?:words?|names?|brand|title)|words?"
     r"|any|an?|the|more|those|these|anything|something|films?|movies?|songs?|tunes?|books?|things?)\s+)*",
     re.IGNORECASE,
 )
+_WORDED = re.compile(  # words that are meant as words
+    r"\b(?:(?:(?:any|the) words?|word) (?!please|at"
+    r" all|in\b|or\b|and\b|that\b|is\b)(?P<w>[\"“']?[\w'-]+[\"”']?)|with (?P<i>(?:the word"
+    r" )?[\"“']?[\w-]+[\"”']?)"
+    r" in (?:the|its|their) (?:titles?|names?|descriptions?)|(?:called|named|titled|entitled)"
+    r" (?P<c>[\"“']?[\w-]+[\"”']?))(?![\w'-])",
+    re.IGNORECASE,
+)
+_OUTRIGHT = re.compile(r"\bwithout\b|\bwith\b", re.IGNORECASE)  # small talk counts behind it: "without love"
+_NO_WORDS = frozenset(
+    [
+        "tempo",
+        "speed",
+        "key",
+        "mode",
+        "version",
+        "kind",
+        "sort",
+        "type",
+        "style",
+        "time",
+        "way",
+        "title",
+        "word",
+        "words",
+        "name",
+        "brand",
+        "question",
+        "doubt",
+        "further",
+        "thing",
+        "things",
+        "vocals",
+        "hesitation",
+    ]
+)
 _IDIOM = re.compile(
-    r"\b(?:no"
+    r"\b(?:not (?:sure|certain)|no"
     r" (?:idea|problem|worries|thanks?|matter|preferences?|way|need|hurry|rush|clue|doubt|wonder|luck|thank"
     r" you)|nothing (?:else|special|fits?|in particular))\b",
     re.IGNORECASE,
@@ -88,7 +126,8 @@ def refused(left: str, named: Sequence[str]) -> tuple[dict[str, None], tuple[str
     things, clauses = dict[str, None](), list[str]()
     for hit in _REFUSING.finditer(left):
         start = end = hit.end()
-        while not _IDIOM.match(left, hit.start()) and (run := next(_phrase(left, start), None)):
+        outright = _OUTRIGHT.search(hit.group()) is not None
+        while not _IDIOM.match(left, hit.start()) and (run := next(_phrase(left, start, outright), None)):
             at, said = run
             if at - start > 1 or any(fold(name) in fold(said) or fold(said) in fold(name) for name in named):
                 break
@@ -100,6 +139,36 @@ def refused(left: str, named: Sequence[str]) -> tuple[dict[str, None], tuple[str
         if end > hit.end():
             clauses.append(left[hit.start() : end])
     return things, tuple(clauses)
+
+
+def worded(message: str) -> tuple[dict[str, None], str]:
+    """The words that are turned down as words ("without the word love", "nothing called Lumo"), and the
+    message without them.
+    """
+    things = dict[str, None]()
+    for hit in reversed(list(_WORDED.finditer(message))):
+        if negated(message.translate(QUOTES), hit.start()):
+            said = (hit["w"] or hit["i"] or hit["c"]).split()[-1].strip("\"“”'")
+            things[safe(said)[:80]] = None
+            message = message[: hit.start()] + message[hit.end() :]
+    return things, message
+
+
+def sought(message: str, turned_down: Sequence[str], restart: bool) -> str:
+    """The message without what it turns down, and without starting over: what items may be looked for by."""
+    whole = message = plain(message)
+    for clause in turned_down:
+        message = re.sub(re.escape(clause), " ", message, flags=re.IGNORECASE)
+    message = RESTART.sub(" ", message) if restart else message
+    message = ",".join(map(_unrefused, _IDIOM.sub(",", message).split(",")))
+    rest = re.sub(r"\b(?:my|our) \w+", " ", REFUSING.sub(" ", message))
+    return message if len(message) == len(whole) or telling(rest) else ""
+
+
+def _unrefused(said: str) -> str:
+    """A part of a message without the words that are refused in it."""
+    said = re.sub(r"\bless (?!than\b)\w+", " ", said)
+    return re.sub(r"[\w'-]+", lambda hit: "" if negated(said, hit.start()) else hit[0], said)
 
 
 def untold(left: str, shelf: Shelf) -> str:
@@ -163,8 +232,11 @@ def _asked(left: str, terse: bool) -> Iterator[tuple[int, str]]:
             yield from _phrase(left, hit.end())
 
 
-def _phrase(left: str, start: int) -> Iterator[tuple[int, str]]:
-    """The run of telling words from a place; capitals go on over small words: "Stairway to Heaven"."""
+def _phrase(left: str, start: int, outright: bool = False) -> Iterator[tuple[int, str]]:
+    """The run of telling words from a place; capitals go on over small words: "Stairway to Heaven".
+
+    outright: words of small talk tell too.
+    """
     words, end = 0, start
     begin = start
     for hit in _WORD.finditer(left, start):
@@ -192,7 +264,7 @@ def _phrase(left: str, start: int) -> Iterator[tuple[int, str]]:
             break
         begin = hit.start() if not words else begin
         words, end = words + 1, hit.end()
-    if words and not set(fold(left[begin:end]).split()) <= _SMALL:
+    if words and not set(fold(left[begin:end]).split()) <= (_NO_WORDS if outright else _SMALL):
         yield begin, left[begin:end]
 
 
@@ -206,3 +278,8 @@ def telling_words(said: str) -> tuple[str, ...]:
     """The words that tell something; none where all of them are of a letter or two."""
     words = tuple(w for w in fold(said).split() if w not in stop_words() and w not in _SMALL)
     return words if any(len(word) > 2 for word in words) else ()
+
+
+def words_of(refusal: str) -> tuple[str, ...]:
+    """The words that an item is left out for: the telling ones, or all where none is."""
+    return telling_words(refusal) or tuple(fold(refusal).split())

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from tastemaker.assist.absent import telling_words
+from tastemaker.assist.absent import words_of
 from tastemaker.assist.gate import Gate
 from tastemaker.assist.parts import Explanation, Item, NothingFits, Understood
 from tastemaker.assist.ranking import Evidence, Ranker, free
@@ -157,7 +157,7 @@ class Desk:
         """(N,) which items meet every demand and have no word that was turned down."""
         holds = self.shelf.adherence(self.state.active).holds
         for said in self.state.without:
-            holds = holds & ~self.shelf.saying(telling_words(said))
+            holds = holds & ~self.shelf.saying(words_of(said))
         return holds
 
     def let_go(self, before: Sequence[Constraint], instead: bool) -> str:
@@ -187,7 +187,7 @@ class Desk:
         """
         sentences = []
         for phrase in map(safe, words):
-            if count := int(self.shelf.saying(telling_words(phrase)).sum()):
+            if count := int(self.shelf.saying(words_of(phrase)).sum()):
                 self.change(without=tuple(dict.fromkeys((*self.state.without, phrase))))
                 sentences.append(f"Left out: {count:,} whose words say ‘{phrase}’.")
             else:

@@ -8,12 +8,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from tastemaker.assist.absent import not_here
+from tastemaker.assist.absent import not_here, sought
 from tastemaker.assist.desk import POOL, SHOWN, Choice, Desk, Rows, said
 from tastemaker.assist.parts import Notice, Part, Question, Text
 from tastemaker.assist.ranking import telling
 from tastemaker.assist.state import State, label
-from tastemaker.assist.understand import Understanding, guesses, sought, understand
+from tastemaker.assist.understand import Understanding, guesses, understand
 from tastemaker.converse.constraints import Clause
 from tastemaker.converse.reading.numbers import ranged
 from tastemaker.converse.reading.together import distinct
@@ -42,7 +42,8 @@ def answer(message: str, desk: Desk) -> Iterator[Part]:
         return
     named = desk.ranker.named(message)
     read = understand(message, desk.state, desk.shelf, named)
-    desk.change(messages=(*desk.state.messages, sought(message, read)[:2000]), asked="")
+    words = sought(message, read.turned_down, read.heard.restart)
+    desk.change(messages=(*desk.state.messages, words[:2000]), asked="")
     if read.listing:
         yield Text(" ".join(map(desk.shelf.listing, read.listing)))
         return

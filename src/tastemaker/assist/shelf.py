@@ -219,7 +219,7 @@ class Shelf:
 
     def quoted(self, *rows: int, link: str = ", ") -> str:
         """Titles as a sentence names them."""
-        return link.join(f"“{self.title(row)}”" for row in rows)
+        return link.join(dict.fromkeys(f"“{self.title(row)}”" for row in rows))
 
     def about(self, row: int) -> str:
         """What the item's text says beside its title and the facts at its end, without the last stop."""

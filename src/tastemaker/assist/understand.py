@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tastemaker.assist.absent import MOST, absent, counted, refused, unknown_titles, untold
+from tastemaker.assist.absent import MOST, absent, counted, refused, unknown_titles, untold, worded
 from tastemaker.assist.ranking import telling
 from tastemaker.assist.shelf import Shelf
 from tastemaker.assist.state import State
 from tastemaker.converse.constraints import Change, Clause
 from tastemaker.converse.reading.names import Named
-from tastemaker.converse.reading.passage import REFUSING, RESTART, negated
+from tastemaker.converse.reading.passage import REFUSING, negated
 from tastemaker.converse.reading.vocabulary import plain
 from tastemaker.converse.reading.wishes import Heard
 from tastemaker.converse.reading.words import english, fold
@@ -42,6 +42,7 @@ _UNLIKE = re.compile(
     r" to)\b|\bunlike\b",
     re.IGNORECASE,
 )
+_IN_IT = re.compile(r"(\bwith(?:out)? [^.,;!?]*?) in (?:it|them)\b", re.IGNORECASE)
 ACTS = tuple((name, re.compile(pattern, re.IGNORECASE)) for name, pattern in english()["acts"].items())
 
 
@@ -64,6 +65,7 @@ _QUESTION = re.compile(
     r"^(?:and |so |but )*(?:why|is|isn'?t|are|what|which|who|how|does|did|do)\b", re.IGNORECASE
 )
 _LISTED = rf"(?:,? (?:the|number|and|or|one|\d+|{'|'.join((*ORDINALS, 'last'))}))*,? $"
+_APART = re.compile(f"(?:{_UNLIKE.pattern}){_LISTED}", re.IGNORECASE)
 _DROPS = re.compile(
     r"\b(?:drop|remove|ditch|bin|scrap|lose|take out|skip|pass on|hate|dislike)" + _LISTED, re.IGNORECASE
 )
@@ -115,9 +117,11 @@ def pointed(text: str, state: State, titled: tuple[int, ...]) -> Pointed:
         meant = [state.shown[place - 1] for place in range(first, last + 1) if 1 <= place <= len(state.shown)]
         before = text[: hit.start()]
         loved = bool(_LIKED.search(before))
-        good = loved or bool(_PRAISED.match(text, hit.end()))
+        unlike = _APART.search(before)
+        good = (loved and not unlike) or bool(_PRAISED.match(text, hit.end()))
         against = not _QUESTION.match(text) and (
-            (negated(text, hit.start()) and not good)
+            unlike
+            or (negated(text, hit.start()) and not good)
             or _DROPS.search(before)
             or (not loved and _REFUSED.match(text, hit.end()))
         )
@@ -191,10 +195,12 @@ def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...
     text = plain(message)
     named = tuple(name for name in named if not _mere_words(name, message))
     titled = _titled(named, shelf)
-    meant = pointed(text, state, titled)
-    unlike = _titled(named, shelf, 0.4) if _UNLIKE.search(text) else ()
+    meant = pointed(_IN_IT.sub(r"\1", text), state, titled)
+    unlike = _titled(named, shelf, 0.4, 20) if _UNLIKE.search(text) else ()
     if unlike:
         meant = Pointed(refused=unlike, any=True)
+    elif _UNLIKE.search(text) and not meant.rows:
+        unlike = meant.refused
     rows = meant.rows
     likened = bool(_LIKE.search(text)) and not re.search(
         r"\b(?:i|we|would|i'd|really|don'?t|you) like (?:it|that|this|the)\b(?! (?:but|only))", text, re.I
@@ -203,7 +209,8 @@ def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...
     likened = likened and not apart and not unlike
     focus = rows[-1:] or ((state.focus,) if state.focus is not None else ())
     told = tuple(message[n.start : n.end] for n in named if n.sure >= 0.4)
-    unknown, rest = unknown_titles(_without(message, named, shelf), told)
+    words, rest = worded(_without(message, named, shelf))
+    unknown, rest = unknown_titles(rest, told)
     heard = shelf.wishes.read(rest, focus)
     acts = _acts(text)
     if meant.refused:
@@ -216,6 +223,7 @@ def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...
     answered = bool(about or describe or check or superlative or factless)
     left = _without_superlatives(heard.left, shelf) if superlative or extreme else heard.left
     without, clauses = ({}, ()) if acts or meant.any else refused(left, told)
+    without = words | without
     for clause in clauses:  # what is turned down is not looked for
         left = left.replace(clause, "\0" * len(clause))
     if any(change.kind == "must_not" for change in heard.changes):  # the words of refusing are no things
@@ -275,14 +283,6 @@ def _mere_words(name: Named, message: str) -> bool:
     """Whether a title is said in small letters where something is turned down: "nothing with killer"."""
     said = message[name.start : name.end]
     return name.role == "title" and said.islower() and negated(plain(message), name.start)
-
-
-def sought(message: str, read: Understanding) -> str:
-    """The message without what it turns down, and without starting over: what items may be looked for by."""
-    message = plain(message)
-    for clause in read.turned_down:
-        message = re.sub(re.escape(clause), " ", message, flags=re.IGNORECASE)
-    return RESTART.sub(" ", message) if read.heard.restart else message
 
 
 def guesses(read: Understanding, message: str, shelf: Shelf) -> list[Change]:
@@ -387,12 +387,14 @@ def _wants(text: str, heard: Heard, acts: tuple[str, ...], named: bool, likened:
     return not ({"like", "skip"} & set(acts) == {"like"} and not (wished or likened))
 
 
-def _titled(named: tuple[Named, ...], shelf: Shelf, sure: float = 0.6) -> tuple[int, ...]:
-    """The item that a title in the message surely means."""
+def _titled(named: tuple[Named, ...], shelf: Shelf, sure: float = 0.6, most: int = 0) -> tuple[int, ...]:
+    """The item that a title in the message surely means; up to `most` items of that title."""
     rows = [
-        n.rows[0]
+        row
         for n in named
-        if n.role == "title" and n.sure >= sure and len(n.rows) <= 3 and fold(n.name) not in shelf.value_names
+        if n.role == "title" and n.sure >= sure and len(n.rows) <= (most or 3)
+        if fold(n.name) not in shelf.value_names
+        for row in n.rows[: most or 1]
     ]
     return tuple(dict.fromkeys(rows))
 
