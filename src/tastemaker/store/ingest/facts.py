@@ -154,7 +154,7 @@ def _read(cells: pa.ChunkedArray, column: str, name: str) -> _Fact | None:
     except InputError:
         return None
     known = text.drop_nulls()
-    if known.is_empty() or len(known) < FEWEST * len(text):
+    if known.is_empty() or len(known) < FEWEST * len(text) or _hopeless(known.head(SAMPLE), name):
         return None
     lower = set(known.unique().str.to_lowercase()) if known.n_unique() <= 2 * len(_TRUE | _FALSE) else set()
     if lower & _TRUE and lower <= _TRUE | _FALSE and (lower & _FALSE or len(known) < len(text)):
@@ -190,8 +190,9 @@ def _hopeless(sample: pl.Series, name: str) -> bool:
         return False
     if known.str.contains(_LEAK).sum() > FEWEST * len(known):
         return True
-    if known.str.contains(r"^\D{0,4}\d[\d.,]*\D{0,11}$").sum() > len(known) / 2:
-        return False  # numbers
+    numbers = known.str.contains(_AMOUNT) | known.str.contains(_MEASURE)
+    if int((numbers | known.cast(pl.Float64, strict=False).is_not_null()).sum()) > len(known) / 2:
+        return False
     parted = _parted(known)
     if parted is not None:
         known = as_words(pa.chunked_array([parted.to_arrow()]), name)[0].explode().drop_nulls()
