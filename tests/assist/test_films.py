@@ -134,6 +134,8 @@ def test_a_refusal_in_any_words_is_no_demand(films: Shelf, message: str) -> None
         ("I wouldn't say no to a musical", {"Musical"}),
         ("I used to hate musicals but now I love them", {"Musical"}),
         ("forget all that, a drama", {"Drama"}),
+        ("don't stop showing horror", {"Horror"}),
+        ("no comedies, please, dramas", {"not Comedy", "Drama"}),
     ],
 )
 def test_what_stands_beside_a_refusal_is_wished(films: Shelf, message: str, labels: set[str]) -> None:

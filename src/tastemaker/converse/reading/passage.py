@@ -25,7 +25,7 @@ NEGATION = re.compile(
     r" for)|(?:scared|afraid|terrified|frightened|weary|bored|intolerant)"
     r" (?:of|by|with|to)|loathes?|detests?|despises?|hate[sd]?"
     r"|(?:can'?t|cannot|couldn'?t)"
-    r" (?:stand|bear|be|wear|eat|drink|have|use|do|handle|take|watch|tolerate|abide"
+    r" (?:stand|bear|be|wear|eat|drink|have|use|do|play|handle|take|watch|tolerate|abide"
     r"|stomach)|must ?n[o']t"
     r" be|shouldn'?t be"
     r"|sick of|tired of|enough of|had enough|(?:is|are|was|were|would|should|need|must)n'?t(?!"
@@ -34,7 +34,7 @@ NEGATION = re.compile(
     re.IGNORECASE,
 )
 POSITIVE = re.compile(
-    r"\b(?:but|just|only|instead(?! of)|please give|rather(?! than)|i want|i'd like|make it"
+    r"\b(?:but|just|only|always|instead(?! of)|please give|rather(?! than)|i want|i'd like|make it"
     r"|(?<!n't )(?<!not )(?<!never )(?:give me|try))\b(?!"
     r" (?:not|no)\b)|,\s*(?:an?|some)\b|\b(?:and|but) (?:is|are|it's|has|have)\b(?! (?:not|no)\b)",
     re.IGNORECASE,
@@ -49,6 +49,7 @@ BEHIND = re.compile(  # what refuses the words before it: "leather isn't for me"
     r"|\b(?:bore|annoy|irritate|scare|frighten|disgust|depress)s? (?:me|us|him|her|them|my|everyone)\b"
     r"|\b(?:puts?|turns?) (?:me|us|him|her|them) off\b|\bleaves? (?:me|us|him|her|them) cold\b"
     r"|\bgives? (?:me|us|him|her|them) (?:nightmares|hives|a rash)\b|\bsucks?\b"
+    r"|\bmakes? (?:me|us|him|her|them) (?:sick|ill|itch|cringe|sad|uncomfortable)\b"
     r"|\b(?:don'?t|doesn'?t|do not|does not) (?:appeal|interest|suit|do it|work for)\b|-free\b"
     r"|\?\W*(?:no thank|nope\b|nah\b|no way\b|never\b)|, no thank",
     re.IGNORECASE,
@@ -68,7 +69,9 @@ TWICE = re.compile(  # two refusals are none
     r"|\b(?:would|could|can|will|do|does|am|did)(?:n'?t| not) (?:ever )?(?:say no to|refuse|turn"
     r" down|forget|skip|avoid|exclude|hate"
     r"|dislike|leave out|have anything against)|\bno (?:objections?|problem|issues?) (?:to|with|against)"
-    r"|\bused to (?:hate|dislike|avoid|loathe)|\bdon'?t (?:mind|get me wrong)",
+    r"|\bused to (?:hate|dislike|avoid|loathe)|\bhate to\b|\b(?:don'?t|never|do not) stop(?: \w+ing)?"
+    r"|\bnot (?:nearly )?enough|\bcouldn'?t be (?:happier|more)|\bwhy don'?t (?:you|we|i)\b|\bdon'?t"
+    r" (?:mind|get me wrong)",
     re.IGNORECASE,
 )
 PREFER = re.compile(

@@ -328,7 +328,7 @@ def _letters(said: str, body: str, near: str) -> list[tuple[str, int]]:
     return [
         *forms,
         (rf"(?:(?<=\x00 or )|(?<=\x00 and )|(?<=\x00, ))(?:in )?{letter}{never}", 1),
-        (rf"(?:not|no) {letter}(?! [a-z])", 7),
+        (rf"(?:not|no) {letter}(?! (?!please\b)[a-z])", 7),
         (rf"{letter}(?= or (?-i:[A-G])\b)", 6),
         (rf"(?:{near})(?: is| of| from|:)? {letter}", 9 + more),
         (rf"in (?:the key of )?{letter}{never}", 8 + more),

@@ -323,7 +323,7 @@ def _in_order(text: Text, spots: list[Spot]) -> None:
     for place, (one, other) in enumerate(pairwise(spots)):
         between, after = text.whole[one[1] : other[0]], text.whole[other[1] :]
         asked = re.fullmatch(
-            r"(?: \w+)? (?:please|thanks|thank you),(?: (?!or\b|nor\b|no\b|not\b)\w+){0,3} ?", between, re.I
+            r"(?: \w+)?,? (?:please|thanks|thank you),(?: (?!or\b|nor\b|no\b|not\b)\w+){0,3} ?", between, re.I
         )
         plural = all(text.whole[spot[1] - 1] == "s" for spot in (one, other))
         alone = not place or not joined(text.whole[spots[place - 1][1] : one[0]])
