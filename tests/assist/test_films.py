@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from tests.assist.conftest import Talk
@@ -29,7 +31,7 @@ FILMS = {  # title: year, genres, what it is about
 def films() -> Shelf:
     titles, n = tuple(FILMS), len(FILMS)
     years = [year for year, _, _ in FILMS.values()]
-    columns = {
+    columns: dict[str, tuple[Any, ...]] = {
         "attribute": tuple(genres for _, genres, _ in FILMS.values()),
         "decade": tuple(f"{year // 10 * 10}s" for year in years),
         "year": tuple(float(year) for year in years),
@@ -271,3 +273,17 @@ def test_instead_lets_go_of_what_stands_against_it_alone(shelf: Shelf) -> None:
     said = talk.words("a jig instead, fast")
     assert "no longer count" in said and "tempo" in said
     assert chips(talk, "and in D") == {"type jig", "speed fast", "key D"}
+
+
+def test_the_closest_have_no_word_that_was_turned_down(films: Shelf) -> None:
+    talk = Talk(films)
+    talk.say("nothing with toys")
+    parts = talk.say("an animation from before 1960")
+    assert any(part.kind == "nothing_fits" for part in parts) and talk.state.shown
+    assert not {films.catalogue.titles[r] for r in talk.state.shown} & {"Toy Parade", "Toy Parade Returns"}
+
+
+def test_what_nothing_would_mend_is_not_said_to_be_let_go(films: Shelf) -> None:
+    talk = Talk(films)
+    talk.say("a comedy")
+    assert "no longer" not in talk.words("a musical from 1850 instead")

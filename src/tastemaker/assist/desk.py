@@ -155,15 +155,20 @@ class Desk:
     @property
     def holds(self) -> npt.NDArray[np.bool_]:
         """(N,) which items meet every demand and have no word that was turned down."""
-        holds = self.shelf.adherence(self.state.active).holds
+        return np.asarray(self.shelf.adherence(self.state.active).holds & ~self.worded)
+
+    @property
+    def worded(self) -> npt.NDArray[np.bool_]:
+        """(N,) which items have a word that was turned down."""
+        has = np.zeros(len(self.shelf), bool)
         for said in self.state.without:
-            holds = holds & ~self.shelf.saying(words_of(said))
-        return holds
+            has |= self.shelf.saying(words_of(said))
+        return has
 
     def let_go(self, before: Sequence[Constraint], instead: bool) -> str:
-        """Where a new subject leaves nothing ("a western" after "a horror film", or `instead`), the fewest
-        wishes of earlier messages that stand against it stop counting, first of the same field, and a
-        sentence says so; empty where nothing changed.
+        """The fewest older wishes that leave nothing beside a new subject ("a western" after "a horror film",
+        or `instead`) stop counting, first those of its field; the sentence that says so, empty where none
+        does.
         """
         active = self.state.active
         newer = {c.clause.field for c in active if c.kind == "must" and c not in before}
@@ -174,12 +179,12 @@ class Desk:
         others = [c for c in standing if c not in older]
         groups = [(*older, *more) for n in range(min(4, len(others) + 1)) for more in combinations(others, n)]
         gone = next((group for group in groups if self.shelf.fits(without(active, group))), ())
+        if not gone:
+            return ""
         self.change(active=without(active, gone))
         named = " and ".join(f"“{label(c, self.shelf.vocabulary)}”" for c in distinct(gone))
-        return (
-            f"Nothing here is that and {named} too, so {named} no longer"
-            f" count{'' if ' and ' in named else 's'}."
-        )
+        counts = "counts" if len(distinct(gone)) == 1 else "count"
+        return f"Nothing here is that and {named} too, so {named} no longer {counts}."
 
     def leave_out(self, words: Sequence[str]) -> list[str]:
         """Leave out what has words that are turned down, from here on; what is said of each: where nothing
@@ -387,10 +392,10 @@ class Desk:
 
     def closest(self) -> Choice:
         """The items that miss fewest demands, best first."""
-        adherence = self.shelf.adherence(self.state.active)
-        _, unwanted = self.history()
-        rows = free(len(self.shelf), frozenset(self.state.disliked) | unwanted)
-        fewest = rows[adherence.failures[rows] == adherence.failures[rows].min()]
+        barred = frozenset((*self.state.disliked, *self.history()[1], *np.flatnonzero(self.worded).tolist()))
+        rows = free(len(self.shelf), barred)
+        failures = self.shelf.adherence(self.state.active).failures[rows]
+        fewest = rows[failures == failures.min(initial=len(self.state.active))]
         return self.pick(fewest, CLOSEST)
 
     def feedback(self, rows: Sequence[int], kind: str) -> None:
@@ -443,8 +448,3 @@ def said(value: Any) -> str:
     if isinstance(value, tuple):
         return ", ".join(spoken(word) for word in value)
     return f"{value:g}" if isinstance(value, int | float) else spoken(str(value))
-
-
-def event_name() -> str:
-    """An id for an event of the assistant."""
-    return "a-" + secrets.token_hex(8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tastemaker.assist.desk import Choice, Drawing, event_name
+from tastemaker.assist.desk import Choice, Drawing
 from tastemaker.assist.ranking import Ranker
 from tastemaker.assist.shelf import Floats, Shelf, encoder
 from tastemaker.converse.catalogue import Catalogue
@@ -156,3 +157,8 @@ class Library:
 
     def forget(self, user_id: str) -> None:
         self.service.forget(user_id)
+
+
+def event_name() -> str:
+    """An id for an event of the assistant."""
+    return "a-" + secrets.token_hex(8)
