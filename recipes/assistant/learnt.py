@@ -28,6 +28,12 @@ import numpy.typing as npt
 from recipes.assistant.cpcd import interval
 from recipes.assistant.requests import demand, requests
 from recipes.common import command, parser, read_arguments, show_table
+from recipes.converse.turns.dialogues import open_dialogues
+from recipes.converse.turns.model import load_dialogue_model, train_dialogue
+from recipes.converse.turns.rankers import model_answers
+from recipes.converse.turns.scores import fit_ndcg
+from recipes.converse.turns.sequences import Dialogue, Exchange
+from recipes.converse.turns.settings import LearnSettings
 from recipes.converse.world import conversations
 from tastemaker.assist.assistant import Assistant
 from tastemaker.assist.desk import Desk
@@ -37,13 +43,8 @@ from tastemaker.assist.parts import plain_text
 from tastemaker.assist.ranking import Evidence
 from tastemaker.assist.state import State
 from tastemaker.cli.progress import progress
-from tastemaker.converse.benchmark import TurnQuery
-from tastemaker.converse.constraints import fit_ndcg, granted
-from tastemaker.corpus.dialogue import Dialogue, Exchange
-from tastemaker.flows.converse.learn.dialogues import open_dialogues
-from tastemaker.flows.converse.learn.model import load_dialogue_model, train_dialogue
-from tastemaker.flows.converse.learn.rankers import model_answers
-from tastemaker.flows.converse.learn.settings import LearnSettings
+from tastemaker.converse.audits.pool import TurnQuery
+from tastemaker.converse.constraints import granted
 
 Floats = npt.NDArray[np.float64]
 TAUGHT = 1_000

@@ -14,9 +14,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from recipes.common import command, save_figure, show_table
+from recipes.converse.turns.scores import macro, score
 from recipes.converse.world import arguments, build, conversations, interval
 from tastemaker.cli.progress import progress
-from tastemaker.converse.benchmark import TurnQuery, macro, score, turn_queries
+from tastemaker.converse.audits.pool import TurnQuery, turn_queries
 from tastemaker.converse.record import Conversation
 from tastemaker.flows.converse.dataset import open_data_set, read_conversations
 from tastemaker.flows.converse.env import ConversationEnv

@@ -15,14 +15,15 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from recipes.common import Journal, command, save_figure, show_table
+from recipes.converse.turns.bench import queries_of
+from recipes.converse.turns.dialogues import open_dialogues
+from recipes.converse.turns.model import load_dialogue_model, train_dialogue
+from recipes.converse.turns.rankers import model_answers
+from recipes.converse.turns.scores import by_turn, macro, score
+from recipes.converse.turns.settings import LABELS
 from recipes.converse.world import TAUGHT, arguments, build, conversations, interval, learning
 from tastemaker.cli.progress import progress
-from tastemaker.converse.benchmark import TurnQuery, by_turn, macro, score
-from tastemaker.flows.converse.learn.bench import queries_of
-from tastemaker.flows.converse.learn.dialogues import open_dialogues
-from tastemaker.flows.converse.learn.model import load_dialogue_model, train_dialogue
-from tastemaker.flows.converse.learn.rankers import model_answers
-from tastemaker.flows.converse.learn.settings import LABELS
+from tastemaker.converse.audits.pool import TurnQuery
 
 NAME = "talk"
 

@@ -15,13 +15,13 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from recipes.common import command, save_figure, show_table
+from recipes.converse.turns.bench import queries_of
+from recipes.converse.turns.dialogues import open_dialogues
+from recipes.converse.turns.model import load_dialogue_model, train_dialogue
+from recipes.converse.turns.rankers import model_answers
+from recipes.converse.turns.scores import macro, score
 from recipes.converse.world import TAUGHT, arguments, build, conversations, interval, learning
 from tastemaker.cli.progress import progress
-from tastemaker.converse.benchmark import macro, score
-from tastemaker.flows.converse.learn.bench import queries_of
-from tastemaker.flows.converse.learn.dialogues import open_dialogues
-from tastemaker.flows.converse.learn.model import load_dialogue_model, train_dialogue
-from tastemaker.flows.converse.learn.rankers import model_answers
 
 NAME = "talk"
 SHOWN = {"words alone": "none", "sound": "audio", "pictures": "image", "sound and pictures": "audio,image"}

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from recipes.common import command, save_figure, show_table
 from recipes.converse.world import arguments, build, conversations
 from tastemaker.cli.progress import progress
-from tastemaker.converse.benchmark import turn_queries
+from tastemaker.converse.audits.pool import turn_queries
 from tastemaker.converse.exports import crs
 from tastemaker.flows.converse.dataset import open_data_set, read_conversations
 from tastemaker.flows.data import item_texts

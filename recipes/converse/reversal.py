@@ -14,9 +14,9 @@ from typing import Any
 
 from recipes.common import command, save_figure, show_table
 from recipes.converse.labels import compare, draw
+from recipes.converse.turns.scores import by_turn, macro
+from recipes.converse.turns.settings import LearnSettings
 from recipes.converse.world import TAUGHT, arguments, interval
-from tastemaker.converse.benchmark import by_turn, macro
-from tastemaker.flows.converse.learn.settings import LearnSettings
 
 PASSES = 0.5
 WITH, WITHOUT, STEPS = "with reversed replies", "without", "without, as many steps"

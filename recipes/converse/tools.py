@@ -17,9 +17,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from recipes.common import command, save_figure, show_table
+from recipes.converse.turns.scores import macro
 from recipes.converse.world import arguments, build, conversations, interval
 from tastemaker.cli.progress import progress
-from tastemaker.converse.benchmark import macro, turn_queries
+from tastemaker.converse.audits.pool import turn_queries
 from tastemaker.converse.constraints import adhere
 from tastemaker.flows.converse.dataset import open_data_set, read_conversations
 from tastemaker.flows.data import item_texts

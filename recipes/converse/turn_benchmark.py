@@ -13,10 +13,10 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from recipes.common import command, save_figure, show_table
+from recipes.converse.turns import rankers
+from recipes.converse.turns.bench import PARTS, bench_turns
 from recipes.converse.world import TAUGHT, arguments, build, conversations, interval, learning
 from tastemaker.cli.progress import progress
-from tastemaker.flows.converse.learn import rankers
-from tastemaker.flows.converse.learn.bench import PARTS, bench_turns
 from tastemaker.store import write_json
 
 NAME = "talk"

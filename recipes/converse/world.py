@@ -12,10 +12,10 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from recipes.common import parser, read_arguments
+from recipes.converse.turns.settings import LearnSettings
 from tastemaker.cli.progress import progress
 from tastemaker.flows.converse.dataset import saved_settings
 from tastemaker.flows.converse.generate import Session, generate
-from tastemaker.flows.converse.learn.settings import LearnSettings
 from tastemaker.flows.converse.settings import RunFolder, RunSettings
 from tastemaker.flows.ingest import ingest_dataset
 from tastemaker.flows.train import run_stages

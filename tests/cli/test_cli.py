@@ -328,7 +328,7 @@ SHOWN = [
     "experiment",
     "retention",
 ]
-HIDDEN = ["encode", "tokenize", "corpus", "base", "bench", "survey", "retain", "proxy", "adjust", "simulate"]
+HIDDEN = ["encode", "tokenize", "corpus", "base", "survey", "retain", "proxy", "adjust", "simulate"]
 HIDDEN += ["mcp", "forget", "doctor", "deployments", "keys", "copy-database"]
 EXAMPLES = """\
     tastemaker init shop

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from recipes.converse.turns.scores import fit_ndcg
 
 from tastemaker.converse.constraints import (
     Change,
@@ -14,7 +15,6 @@ from tastemaker.converse.constraints import (
     adhere,
     ceiling,
     feasible,
-    fit_ndcg,
     fit_set,
     merge,
     relaxations,

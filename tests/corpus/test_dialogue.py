@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from tastemaker.corpus.dialogue import (
+from recipes.converse.turns.sequences import (
     SPECIALS,
     Dialogue,
     DialogueSettings,
@@ -19,6 +18,7 @@ from tastemaker.corpus.dialogue import (
     reversed_examples,
     split_dialogues,
 )
+
 from tastemaker.errors import InputError
 from tastemaker.lm import vocabulary as words
 

@@ -52,7 +52,6 @@ from tastemaker.flows.converse.env import open_env
 from tastemaker.flows.converse.export import FORMATS, export_run, read_export, read_json
 from tastemaker.flows.converse.generate import Session, generate, plan_run, status
 from tastemaker.flows.converse.judge import judge_run
-from tastemaker.flows.converse.learn.settings import LearnSettings
 from tastemaker.flows.converse.settings import RunFolder, RunSettings
 from tastemaker.flows.data import load_data
 from tastemaker.flows.ingest import ingest_files
@@ -236,7 +235,7 @@ def test_a_shift_of_labels_between_learnt_and_asked_is_caught(
     env, place = open_data_set(workspace, "whole", quiet)
     some = list(read_conversations(place))  # one alone may begin with an item that is held out
     users = [f"u{number:03d}" for number in range(150)]
-    asked = generator(LearnSettings().seed, "test users").random(len(users)) < LearnSettings().test
+    asked = generator(0, "test users").random(len(users)) < audit_flow.ASKED
     rng, made = np.random.default_rng(0), []
     for number, (user, is_asked) in enumerate(zip(users, asked, strict=True)):
         one, share = some[number % len(some)], 0.77 / 0.87 if shifted and is_asked else 0.44 / 0.87

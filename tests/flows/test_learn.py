@@ -7,6 +7,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from recipes.converse.turns.dialogues import as_dialogue, relabelled
+from recipes.converse.turns.rankers import words_of
+from recipes.converse.turns.sequences import Dialogue, Exchange
+from recipes.converse.turns.settings import LearnSettings
 
 from tastemaker.converse.record import (
     MOVES,
@@ -19,11 +23,7 @@ from tastemaker.converse.record import (
     ToolCall,
     Turn,
 )
-from tastemaker.corpus.dialogue import Dialogue, Exchange
 from tastemaker.errors import InputError
-from tastemaker.flows.converse.learn.dialogues import as_dialogue, relabelled
-from tastemaker.flows.converse.learn.rankers import words_of
-from tastemaker.flows.converse.learn.settings import LearnSettings
 
 SECRET = "SECRET"
 

@@ -6,11 +6,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from recipes.converse.turns.words import add_words, reply
 
 from tastemaker.errors import ModelError
 from tastemaker.lm import base
 from tastemaker.lm.base import Shape, small
-from tastemaker.lm.dialogue import add_words, reply
 from tastemaker.lm.train import Settings, train
 from tastemaker.lm.training.batches import read_examples
 from tastemaker.lm.vocabulary import build_small

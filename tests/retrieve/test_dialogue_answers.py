@@ -5,19 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from recipes.converse.turns.answers import answer, fuse_ranks
 
 from tastemaker.errors import InputError
 from tastemaker.lm.base import Shape, small
 from tastemaker.lm.vocabulary import SPECIALS, build_small
 from tastemaker.retrieve.allow import allow
-from tastemaker.retrieve.dialogue import answer, fuse_ranks
 from tastemaker.retrieve.trie import build_trie
 
 CODES = np.array([[a, b] for a in range(4) for b in range(5)])
 
 
 def test_items_and_none_share_one_probability(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tastemaker.retrieve.dialogue.ROWS_AT_ONCE", 2)
+    monkeypatch.setattr("recipes.converse.turns.answers.ROWS_AT_ONCE", 2)
     torch.set_num_threads(1)
     vocabulary = build_small((4, 5), specials=(*SPECIALS, "none", "media"))
     model = small(vocabulary, Shape(layers=2, width=32, heads=1, context=64), seed=3)

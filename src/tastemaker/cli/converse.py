@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from tastemaker.flows.pipeline import Report
 
 app = group(
-    "Generate, check, judge and export conversations about the workspace's catalogue, and teach a model"
-    " on them.\n\n  tastemaker converse plan -w shop --n 200\n\n  tastemaker converse run -w shop --n"
+    "Generate, check, judge and export conversations about the workspace's catalogue."
+    "\n\n  tastemaker converse plan -w shop --n 200\n\n  tastemaker converse run -w shop --n"
     " 200\n\n  tastemaker converse audit -w shop\n\n  tastemaker converse export -w shop --format"
     " chat\n\nThe roles are played by rules (free, offline), NAME@URL of any"
     " OpenAI-compatible endpoint (its key in TASTEMAKER_API_KEY), or a back end of an installed plugin."
@@ -213,7 +213,7 @@ def collect(
 ) -> Any:
     """Make a data set of what people with a name said to the assistant, and what they liked of its answers.
 
-    It is exported, read, learnt from and benchmarked as a generated one; collect again for what came since.
+    It is exported and read as a generated one; collect again for what came since.
     `tastemaker admin forget` takes a person out of it too. Their likes and plays are events and reach `train`
     by themselves.
 
@@ -297,61 +297,6 @@ def judge(
     from tastemaker.flows.converse.judge import judge_run
 
     return judge_run(workspace, name, judges or ["facts", "overlap"], session, report, (sample, repeats))
-
-
-Seed = Annotated[int, typer.Option(help="Key of the split, the training and the intervals.")]
-Test = Annotated[
-    float, typer.Option(help="Share of the users who are asked; their goals are learnt from nobody.")
-]
-Passes = Annotated[float, typer.Option(help="Passes over the training conversations.")]
-
-
-@command(app)
-def learn(
-    report: Report,
-    workspace: Workspace = HERE,
-    name: Name = FIRST,
-    seed: Seed = 0,
-    test: Test = 0.2,
-    passes: Passes = 4.0,
-) -> Any:
-    """Fine-tune the workspace's model on the conversations, together with behaviour and item texts. A killed
-    run resumes.
-
-    Example: tastemaker converse learn -w shop
-    """
-    from tastemaker.flows.converse.learn.model import learn_run
-    from tastemaker.flows.converse.learn.settings import LearnSettings
-
-    settings = LearnSettings(seed=seed, test=test, passes=passes)
-    return learn_run(workspace, name, settings, report)
-
-
-@command(app)
-def bench(
-    report: Report,
-    workspace: Workspace = HERE,
-    name: Name = FIRST,
-    seed: Seed = 0,
-    test: Test = 0.2,
-    passes: Passes = 4.0,
-    conversations: Annotated[int, typer.Option(min=0, help="Test conversations at most; 0 = all.")] = 0,
-) -> Any:
-    """Six rankers, the model, the ceiling, and paired intervals, turn by turn; trains the model unless that
-    is done.
-
-    Example: tastemaker converse bench -w shop
-    """
-    from tastemaker.flows.converse.learn.bench import bench_turns
-    from tastemaker.flows.converse.learn.settings import LearnSettings
-
-    settings = LearnSettings(seed=seed, test=test, passes=passes)
-    return bench_turns(workspace, name, settings, report, conversations)
-
-
-bench_app = group("Now `tastemaker converse bench`.")
-bench_app.command("turns")(bench)
-bench_app.callback()(lambda: None)
 
 
 @command(app, "report")

@@ -15,7 +15,6 @@ import tastemaker.cli.keys as keys
 import tastemaker.cli.serving as serving
 import tastemaker.cli.simulate as simulate
 from tastemaker.cli.converse import app as converse_app
-from tastemaker.cli.converse import bench_app
 from tastemaker.cli.explore import app as explore_app
 from tastemaker.cli.options import HERE, AsJson, Quiet, Report, TimeUnit, Workspace, command, finish, group
 from tastemaker.cli.output import emit, fail, program
@@ -68,7 +67,6 @@ for name, part in (("survey", survey), ("proxy", proxy), ("adjust", adjust), ("s
     retention.add_typer(part.app, name=name)
     app.add_typer(part.app, name=name, hidden=True)  # as 0.1 spelt it
 app.add_typer(retain.app, name="retain", hidden=True)
-app.add_typer(bench_app, name="bench", hidden=True)
 app.add_typer(admin.app, name="admin", short_help="Deployments, keys, erasing, checks.")
 app.add_typer(converse_app, name="converse", short_help="Conversations as training data.")
 app.add_typer(explore_app, name="explore", short_help="Try new items safely.")

@@ -194,10 +194,3 @@ def ceiling(n_fit: int, k: int = 20) -> float:
 def gains(k: int) -> npt.NDArray[np.float64]:
     """(k,) 1 / log2(1 + rank) of ranks 1..k."""
     return np.asarray(1.0 / np.log2(np.arange(2, k + 2)))
-
-
-def fit_ndcg(ranked: Sequence[int], fits: Collection[int], k: int = 20) -> float:
-    """nDCG@k with all of F_t relevant; the ideal takes min(k, n_t) of them. 0 when nothing fits."""
-    hits = np.array([row in fits for row in ranked[:k]], float)
-    ideal = gains(min(k, len(fits))).sum()
-    return float((hits * gains(len(hits))).sum() / ideal) if len(fits) else 0.0

@@ -11,6 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from tastemaker.converse.catalogue import Catalogue
+from tastemaker.converse.constraints import Constraint, Match, adhere, fit_set, merge
+from tastemaker.converse.record import MOVES, Conversation
 from tastemaker.errors import InputError
 from tastemaker.stats.intervals import Interval, paired_bootstrap
 from tastemaker.stats.random import generator
@@ -22,6 +25,54 @@ MOST_RECOVERED = 0.05
 SAMPLED = 40  # of what fits, when more does
 Floats = npt.NDArray[np.float64]
 Scores = Callable[[Sequence[int]], npt.NDArray[np.floating]]
+
+
+@dataclass(frozen=True, eq=False)
+class TurnQuery:
+    """A turn to answer. conversation: its number; target: row played, None where nothing fitted; played: rows
+    before it.
+
+    excluded: rows of families played before; fits: F_t, rows that satisfy all that was asked and are not
+    excluded.
+    """
+
+    conversation: int
+    turn: int
+    target: int | None
+    accepted: bool
+    played: tuple[int, ...]
+    excluded: npt.NDArray[np.int64]
+    fits: npt.NDArray[np.int64]
+
+
+def turn_queries(
+    number: int, conversation: Conversation, catalogue: Catalogue, match: Match
+) -> list[TurnQuery]:
+    """The queries of a conversation, turn by turn; the constraints are used for `fits` alone, no ranker sees
+    them.
+    """
+    active: Sequence[Constraint] = ()
+    played: list[int] = []
+    queries = []
+    for turn in conversation.turns:
+        active = merge(active, turn.delta)
+        families = catalogue.family_codes[np.array(played, np.int64)]
+        holds = adhere(active, match, len(catalogue)).holds
+        target = None if turn.item_id is None else catalogue.row[turn.item_id]
+        queries.append(
+            TurnQuery(
+                conversation=number,
+                turn=turn.turn,
+                target=target,
+                accepted=conversation.label(turn.turn) == MOVES,
+                played=tuple(played),
+                excluded=np.flatnonzero(np.isin(catalogue.family_codes, families)),
+                fits=fit_set(holds, catalogue.family_codes, set(families.tolist())),
+            )
+        )
+        if target is not None:
+            played.append(target)
+    return queries
 
 
 @dataclass(frozen=True)

@@ -11,25 +11,32 @@ import numpy as np
 import numpy.typing as npt
 
 from tastemaker.converse.agents.second import AGREES, DIFFERS, SAID_AGAIN
-from tastemaker.converse.audits.pool import LEAST_P, Played, PoolAudit, Shift, label_shift, pool_audit
+from tastemaker.converse.audits.pool import (
+    LEAST_P,
+    Played,
+    PoolAudit,
+    Shift,
+    label_shift,
+    pool_audit,
+    turn_queries,
+)
 from tastemaker.converse.audits.summary import Summary, audit
-from tastemaker.converse.audits.turns import FAULTS, attached_items
-from tastemaker.converse.benchmark import turn_queries
+from tastemaker.converse.audits.turns import FAULTS
 from tastemaker.converse.quality import Pursuit, Speech, pursuit, speech
-from tastemaker.converse.record import MOVES, Conversation
-from tastemaker.corpus.dialogue import Dialogue, Exchange, split_dialogues
+from tastemaker.converse.record import MOVES
 from tastemaker.errors import InputError
 from tastemaker.flows.converse.dataset import count_conversations, open_data_set, read_conversations
 from tastemaker.flows.converse.env import ConversationEnv
-from tastemaker.flows.converse.learn.settings import LearnSettings
 from tastemaker.flows.converse.settings import PEOPLE, RunFolder
 from tastemaker.flows.pipeline import Report
 from tastemaker.retrieve.baselines import cooccurrence
 from tastemaker.retrieve.evaluation import Lists
+from tastemaker.stats.random import generator
 from tastemaker.store import write_json
 from tastemaker.store.files import plain
 
 LABELS = ("accepted", "rejected")
+ASKED = 0.2  # of the users; what the others said would be learnt from
 
 
 def audit_run(workspace: Path, name: str, report: Report) -> dict[str, Any]:
@@ -98,41 +105,19 @@ def audit_pool(env: ConversationEnv, folder: RunFolder) -> PoolAudit:
 
 
 def audit_shift(env: ConversationEnv, folder: RunFolder) -> Shift | None:
-    """The labels of what `converse learn` would learn and be asked, by its own split; None with too few to
-    split.
-    """
-    settings, catalogue = LearnSettings(), env.world.catalogue
-    bare = [_without_words(conversation, catalogue.row) for conversation in read_conversations(folder)]
+    """The labels of what would be learnt and asked, users drawn by key; None with too few to split."""
+    counts: dict[str, list[int]] = {}
+    for conversation in read_conversations(folder):
+        own = counts.setdefault(conversation.user_id, [0] * len(LABELS))
+        for turn in conversation.turns:
+            if turn.item_id is not None:
+                own[int(conversation.label(turn.turn) != MOVES)] += 1
+    users = sorted(counts)
+    test = generator(0, "test users").random(len(users)) < ASKED
     try:
-        split = split_dialogues(bare, catalogue.family_codes, settings.test, settings.cold, settings.seed)
-        asked = [bare[number] for number in split.test]
-        users = sorted({dialogue.user for dialogue in (*split.train, *asked)})
-        row_of = {user: row for row, user in enumerate(users)}
-        counts = np.zeros((len(users), len(LABELS)), np.int64)
-        for dialogue in (*split.train, *asked):
-            for exchange in dialogue.exchanges:
-                if exchange.item is not None:
-                    counts[row_of[dialogue.user], int(not exchange.accepted)] += 1
-        test = np.zeros(len(users), bool)
-        test[[row_of[dialogue.user] for dialogue in asked]] = True
-        return label_shift(counts, test, LABELS, env.settings.seed)
+        return label_shift([counts[user] for user in users], test, LABELS, env.settings.seed)
     except InputError:
         return None
-
-
-def _without_words(conversation: Conversation, rows: Mapping[str, int]) -> Dialogue:
-    """What the split looks at: user, goal, items played and attached, labels."""
-    exchanges = tuple(
-        Exchange(
-            "",
-            tuple(rows[item] for _, item in attached_items(turn) if item in rows),
-            None if turn.item_id is None else rows[turn.item_id],
-            conversation.label(turn.turn) == MOVES,
-            "",
-        )
-        for turn in conversation.turns
-    )
-    return Dialogue(conversation.user_id, conversation.goal.seed, "", exchanges)
 
 
 def _share(value: float | None) -> str:

@@ -33,7 +33,7 @@ from tastemaker.flows.stages.passes import (
     searching,
 )
 from tastemaker.flows.stages.tokens import load_codebook, load_codes
-from tastemaker.lm.vocabulary import Vocabulary, build_small
+from tastemaker.lm.vocabulary import Vocabulary
 from tastemaker.retrieve.evaluation import rank_in_lists
 from tastemaker.stats.ranking import ndcg_at
 from tastemaker.store import read_lines, read_table, write_json, write_table, write_text
@@ -158,7 +158,7 @@ class Lesson:
     share: Judge | None = None
 
 
-def _train(pipeline: Pipeline, folder: Path, lesson: Lesson) -> list[dict[str, Any]]:
+def train_lesson(pipeline: Pipeline, folder: Path, lesson: Lesson) -> list[dict[str, Any]]:
     """Checkpoints in `folder/state`, the model in `folder/model`; the lines of the curve, which are kept in
     `folder/curve.jsonl`.
     """
@@ -217,9 +217,9 @@ def build_cpt(pipeline: Pipeline, folder: Path) -> None:
     chosen |= {"warmup": _warmup(examples.num_rows / chosen["batch_rows"])}
     if settings.new_rows_first:
         first = chosen | {"freeze": "old", "epochs": settings.new_rows_first}
-        _train(pipeline, folder / "rows", Lesson("rows", source, lambda _: examples, first))
+        train_lesson(pipeline, folder / "rows", Lesson("rows", source, lambda _: examples, first))
         source = folder / "rows" / "model"
-    _train(pipeline, folder, Lesson("cpt", source, lambda _: examples, chosen))
+    train_lesson(pipeline, folder, Lesson("cpt", source, lambda _: examples, chosen))
     shutil.rmtree(folder / "rows", ignore_errors=True)
 
 
@@ -228,7 +228,9 @@ def build_sft(pipeline: Pipeline, folder: Path) -> None:
     chooses the pass.
     """
     train = pipeline.data.split.train
-    lines = _train(pipeline, folder, _fine_tuning(pipeline, "sft", train, partial(_validation, pipeline)))
+    lines = train_lesson(
+        pipeline, folder, _fine_tuning(pipeline, "sft", train, partial(_validation, pipeline))
+    )
     note_passes(folder, lines, pipeline.workspace.settings.sft_epochs)
 
 
@@ -237,7 +239,7 @@ def build_refit(pipeline: Pipeline, folder: Path) -> None:
     chosen = chosen_in(pipeline.path("sft"))
     lesson = _fine_tuning(pipeline, "refit", pipeline.data.histories, stop=chosen["passes"])
     share = chosen.get("share", 0.0)
-    _train(pipeline, folder, replace(lesson, share=lambda *_: share))
+    train_lesson(pipeline, folder, replace(lesson, share=lambda *_: share))
 
 
 def _fine_tuning(
@@ -299,32 +301,3 @@ def _choose_share(pipeline: Pipeline, vocabulary: Vocabulary, model: Any) -> flo
         lists = [blended(*own, share, 10).items for own in both]
         gained[share] = float(ndcg_at(rank_in_lists(lists, targets.target), 10).mean())
     return max(gained, key=lambda share: (gained[share], -share))
-
-
-def talking_source(pipeline: Pipeline, folder: Path) -> Path:
-    """The folder of a fine-tuned model with a token a code, which can be taught to talk: the workspace's own
-    where its base is pretrained, else a small one, trained in `folder` (resumed, or read back).
-    """
-    from tastemaker.lm.base import Shape, save, small
-    from tastemaker.lm.extend import place_codewords
-    from tastemaker.lm.train import Siblings
-
-    if "cpt" in pipeline.stages:
-        return pipeline.path("sft") / "model"
-    settings, train = pipeline.workspace.settings, pipeline.data.split.train
-    start = folder / "start"
-    if not start.exists():
-        vocabulary, width = build_small(load_codes(pipeline)[1]), settings.width
-        shape = Shape(layers=settings.layers, width=width, heads=max(1, width // 32), mlp=2.0)
-        model = small(vocabulary, shape, settings.seed)
-        place_codewords(model, vocabulary, load_codebook(pipeline.path("tokens")).codewords, settings.seed)
-        save(model, vocabulary, start)
-    chosen = fine_tuning_settings(settings, len(train), 0) | {
-        "learning_rate": settings.learning_rate,
-        "dropout": min(settings.dropout, 0.3),  # a token a code bears less than a position an item
-        "weight_decay": settings.weight_decay,
-        "clip": 0.5,
-    }
-    examples = partial(fine_tuning_examples, pipeline, train)
-    _train(pipeline, folder, Lesson("sft", start, examples, chosen, Siblings.of(*load_codes(pipeline))))
-    return folder / "model"

@@ -11,19 +11,19 @@ from itertools import islice
 import numpy as np
 import numpy.typing as npt
 
-from tastemaker.converse.benchmark import TurnQuery
+from recipes.converse.turns.answers import Answer, answer, fuse_ranks
+from recipes.converse.turns.dialogues import DialogueDataset
+from recipes.converse.turns.model import DialogueModel
+from recipes.converse.turns.sequences import Dialogue, prompts
+from recipes.converse.turns.settings import LearnSettings
+from tastemaker.converse.audits.pool import TurnQuery
 from tastemaker.converse.constraints import Constraint, demands, granted
 from tastemaker.converse.language.readers import Mention, Utterance
 from tastemaker.converse.reading.wishes import Heard, settle
-from tastemaker.corpus.dialogue import Dialogue, prompts
 from tastemaker.encoders.text import fit_tfidf
-from tastemaker.flows.converse.learn.dialogues import DialogueDataset
-from tastemaker.flows.converse.learn.model import DialogueModel
-from tastemaker.flows.converse.learn.settings import LearnSettings
 from tastemaker.flows.pipeline import Report
 from tastemaker.retrieve.allow import allow
 from tastemaker.retrieve.baselines import Lexical
-from tastemaker.retrieve.dialogue import Answer, answer, fuse_ranks
 from tastemaker.retrieve.facts import Near, top
 from tastemaker.retrieve.trie import build_trie
 from tastemaker.stats.random import generator

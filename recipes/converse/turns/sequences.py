@@ -85,7 +85,7 @@ class _Writer:
         if missing:
             raise InputError(
                 f"the vocabulary has no '{missing[0]}' token; prepare the model with"
-                " tastemaker.lm.dialogue.add_words"
+                " recipes.converse.turns.words.add_words"
             )
         self.sids = vocabulary.sid_tokens(codes).tolist()
         self.settings, self._encode = settings, encode_text
@@ -141,7 +141,7 @@ def dialogue_examples(
     dialogues
         conversations over the items of `codes` (N, L).
     vocabulary
-        with the tokens `SPECIALS` (`tastemaker.lm.dialogue.add_words`).
+        with the tokens `SPECIALS` (`recipes.converse.turns.words.add_words`).
     encode_text
         text to token ids below the Semantic IDs' rows.
 

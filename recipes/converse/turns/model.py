@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +14,20 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from recipes.converse.turns.dialogues import DialogueDataset, relabelled
+from recipes.converse.turns.sequences import SPECIALS, dialogue_examples, reversed_examples
+from recipes.converse.turns.settings import LearnSettings
 from tastemaker.corpus.behaviour import behaviour_examples
-from tastemaker.corpus.dialogue import SPECIALS, dialogue_examples, reversed_examples
 from tastemaker.corpus.metadata import SENTENCES, TAGS, metadata_examples
 from tastemaker.corpus.mixing import mix, token_counts
 from tastemaker.errors import ArtifactError
-from tastemaker.flows.converse.learn.dialogues import DialogueDataset, open_dialogues, relabelled
-from tastemaker.flows.converse.learn.settings import LearnSettings
 from tastemaker.flows.data import item_texts
 from tastemaker.flows.pipeline import Pipeline, Report
 from tastemaker.flows.stages.curve import follow
-from tastemaker.flows.stages.models import talking_source
-from tastemaker.flows.stages.tokens import load_codes
-from tastemaker.lm.vocabulary import Vocabulary
+from tastemaker.flows.stages.models import Lesson, fine_tuning_examples, train_lesson
+from tastemaker.flows.stages.passes import fine_tuning_settings
+from tastemaker.flows.stages.tokens import load_codebook, load_codes
+from tastemaker.lm.vocabulary import Vocabulary, build_small
 from tastemaker.store import fingerprint, read_table, sha256_file, write_json, write_table
 
 STAGE = "dialogue"
@@ -67,15 +69,6 @@ def train_dialogue(
         resume=True,
     )
     return folder, reused, json.loads((folder / "summary.json").read_text())
-
-
-def learn_run(workspace: Path, name: str, settings: LearnSettings, report: Report) -> dict[str, Any]:
-    """`tastemaker converse learn`: the data set's model, trained unless that is done."""
-    artifact, reused, summary = train_dialogue(
-        open_dialogues(workspace, name, settings, report), settings, report
-    )
-    text = f"{'reused' if reused else 'trained'}: {summary['says']}\n{artifact}"
-    return {"folder": str(artifact), "reused": reused, **summary, "text": text}
 
 
 def _build(data: DialogueDataset, settings: LearnSettings, folder: Path, report: Report) -> None:
@@ -121,8 +114,8 @@ def _build(data: DialogueDataset, settings: LearnSettings, folder: Path, report:
 
 def _prepare(data: DialogueDataset, settings: LearnSettings, folder: Path) -> None:
     """The workspace's model with words and the tokens of a dialogue."""
+    from recipes.converse.turns.words import add_words
     from tastemaker.lm.base import load, load_tokenizer, save
-    from tastemaker.lm.dialogue import add_words
 
     pipeline = data.env.pipeline
     source = talking_source(pipeline, folder / "source")
@@ -181,3 +174,32 @@ def load_dialogue_model(pipeline: Pipeline, folder: Path) -> DialogueModel:
     encode, decode = text_functions(vocabulary, load_tokenizer(folder))
     codes, sizes = load_codes(pipeline)
     return DialogueModel(model, vocabulary, encode, decode, codes, sizes)
+
+
+def talking_source(pipeline: Pipeline, folder: Path) -> Path:
+    """The folder of a fine-tuned model with a token a code, which can be taught to talk: the workspace's own
+    where its base is pretrained, else a small one, trained in `folder` (resumed, or read back).
+    """
+    from tastemaker.lm.base import Shape, save, small
+    from tastemaker.lm.extend import place_codewords
+    from tastemaker.lm.train import Siblings
+
+    if "cpt" in pipeline.stages:
+        return pipeline.path("sft") / "model"
+    settings, train = pipeline.workspace.settings, pipeline.data.split.train
+    start = folder / "start"
+    if not start.exists():
+        vocabulary, width = build_small(load_codes(pipeline)[1]), settings.width
+        shape = Shape(layers=settings.layers, width=width, heads=max(1, width // 32), mlp=2.0)
+        model = small(vocabulary, shape, settings.seed)
+        place_codewords(model, vocabulary, load_codebook(pipeline.path("tokens")).codewords, settings.seed)
+        save(model, vocabulary, start)
+    chosen = fine_tuning_settings(settings, len(train), 0) | {
+        "learning_rate": settings.learning_rate,
+        "dropout": min(settings.dropout, 0.3),  # a token a code bears less than a position an item
+        "weight_decay": settings.weight_decay,
+        "clip": 0.5,
+    }
+    examples = partial(fine_tuning_examples, pipeline, train)
+    train_lesson(pipeline, folder, Lesson("sft", start, examples, chosen, Siblings.of(*load_codes(pipeline))))
+    return folder / "model"

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from recipes.converse.turns.sequences import Dialogue, DialogueSplit, Exchange, split_dialogues
+from recipes.converse.turns.settings import LearnSettings
 from tastemaker.chat import Media
 from tastemaker.converse.record import MOVES, Conversation, Profile
 from tastemaker.converse.views import profile_lines
-from tastemaker.corpus.dialogue import Dialogue, DialogueSplit, Exchange, split_dialogues
 from tastemaker.flows.converse.dataset import open_data_set, read_conversations
 from tastemaker.flows.converse.env import ConversationEnv
-from tastemaker.flows.converse.learn.settings import LearnSettings
 from tastemaker.flows.converse.settings import ATTACHED, RunFolder
 from tastemaker.flows.pipeline import Report
 from tastemaker.stats.random import generator

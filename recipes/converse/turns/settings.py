@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from tastemaker.corpus.dialogue import DialogueSettings
+from recipes.converse.turns.sequences import DialogueSettings
 from tastemaker.errors import InputError
 
 LABELS = ("checked", "raw", "shuffled")

@@ -11,24 +11,17 @@ from typing import Any
 
 import numpy as np
 
-import tastemaker.flows.converse.learn.rankers as rankers
-from tastemaker.converse.benchmark import (
-    TurnQuery,
-    by_turn,
-    compare,
-    nothing_fits,
-    score,
-    summary,
-    turn_queries,
-)
+import recipes.converse.turns.rankers as rankers
+from recipes.converse.turns.answers import Answer
+from recipes.converse.turns.dialogues import DialogueDataset, open_dialogues
+from recipes.converse.turns.model import DialogueModel, load_dialogue_model, train_dialogue
+from recipes.converse.turns.scores import by_turn, compare, nothing_fits, score, summary
+from recipes.converse.turns.sequences import prompts
+from recipes.converse.turns.settings import LearnSettings
+from tastemaker.converse.audits.pool import TurnQuery, turn_queries
 from tastemaker.converse.exports.crs import catalogue_diversity, distinct_two
-from tastemaker.corpus.dialogue import prompts
-from tastemaker.flows.converse.learn.dialogues import DialogueDataset, open_dialogues
-from tastemaker.flows.converse.learn.model import DialogueModel, load_dialogue_model, train_dialogue
-from tastemaker.flows.converse.learn.settings import LearnSettings
 from tastemaker.flows.data import item_texts
 from tastemaker.flows.pipeline import Report
-from tastemaker.retrieve.dialogue import Answer
 from tastemaker.stats.random import generator
 from tastemaker.store import write_bytes, write_json, write_text
 
@@ -164,7 +157,7 @@ def _part(
 
 def _distinct(rankings: Rankings, settings: LearnSettings) -> dict[str, float]:
     """Distinct-2 of the data's replies and of the model's own, on the same keyed sample of turns."""
-    from tastemaker.lm.dialogue import reply
+    from recipes.converse.turns.words import reply
 
     data, model = rankings.data, rankings.model
     vocabulary = model.vocabulary

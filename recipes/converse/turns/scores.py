@@ -4,24 +4,14 @@ intervals over conversations.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-from tastemaker.converse.catalogue import Catalogue
-from tastemaker.converse.constraints import (
-    Constraint,
-    Match,
-    adhere,
-    ceiling,
-    fit_ndcg,
-    fit_set,
-    merge,
-)
-from tastemaker.converse.record import MOVES, Conversation
+from tastemaker.converse.audits.pool import TurnQuery
+from tastemaker.converse.constraints import ceiling, gains
 from tastemaker.errors import InputError
 from tastemaker.stats.intervals import Interval
 from tastemaker.stats.random import generator
@@ -29,54 +19,6 @@ from tastemaker.stats.random import generator
 Floats = npt.NDArray[np.float64]
 CUTS = (1, 10, 20)
 METRICS = (*(f"nDCG@{k}" for k in CUTS), *(f"Hit@{k}" for k in CUTS), "MRR@20", "fit-nDCG@20", "ceiling@20")
-
-
-@dataclass(frozen=True, eq=False)
-class TurnQuery:
-    """A turn to answer. conversation: its number; target: row played, None where nothing fitted; played: rows
-    before it.
-
-    excluded: rows of families played before; fits: F_t, rows that satisfy all that was asked and are not
-    excluded.
-    """
-
-    conversation: int
-    turn: int
-    target: int | None
-    accepted: bool
-    played: tuple[int, ...]
-    excluded: npt.NDArray[np.int64]
-    fits: npt.NDArray[np.int64]
-
-
-def turn_queries(
-    number: int, conversation: Conversation, catalogue: Catalogue, match: Match
-) -> list[TurnQuery]:
-    """The queries of a conversation, turn by turn; the constraints are used for `fits` alone, no ranker sees
-    them.
-    """
-    active: Sequence[Constraint] = ()
-    played: list[int] = []
-    queries = []
-    for turn in conversation.turns:
-        active = merge(active, turn.delta)
-        families = catalogue.family_codes[np.array(played, np.int64)]
-        holds = adhere(active, match, len(catalogue)).holds
-        target = None if turn.item_id is None else catalogue.row[turn.item_id]
-        queries.append(
-            TurnQuery(
-                conversation=number,
-                turn=turn.turn,
-                target=target,
-                accepted=conversation.label(turn.turn) == MOVES,
-                played=tuple(played),
-                excluded=np.flatnonzero(np.isin(catalogue.family_codes, families)),
-                fits=fit_set(holds, catalogue.family_codes, set(families.tolist())),
-            )
-        )
-        if target is not None:
-            played.append(target)
-    return queries
 
 
 def score(queries: Sequence[TurnQuery], lists: Sequence[Sequence[int]]) -> dict[str, Floats]:
@@ -172,3 +114,10 @@ def nothing_fits(due: Sequence[bool], said: Sequence[bool]) -> dict[str, float |
         "recall": right / sum(due) if any(due) else None,
     }
     return {"right": right, "said": sum(said), "due": sum(due)} | shares
+
+
+def fit_ndcg(ranked: Sequence[int], fits: Collection[int], k: int = 20) -> float:
+    """nDCG@k with all of F_t relevant; the ideal takes min(k, n_t) of them. 0 when nothing fits."""
+    hits = np.array([row in fits for row in ranked[:k]], float)
+    ideal = gains(min(k, len(fits))).sum()
+    return float((hits * gains(len(hits))).sum() / ideal) if len(fits) else 0.0
