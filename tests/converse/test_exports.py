@@ -46,10 +46,6 @@ def test_labels_are_stored_one_turn_later(whole: Conversation) -> None:
     ]
     assert stored[0] is None
     assert stored[1:] == [whole.label(turn) for turn in range(1, 8)]
-    back = talkplay.from_row(talkplay.to_row(whole, "key"), closing=whole.label(8))
-    assert [turn.label for turn in back.turns] == [whole.label(turn.turn) for turn in whole.turns]
-    assert [turn.item_id for turn in back.turns] == [turn.item_id for turn in whole.turns]
-    assert [turn.reply for turn in back.turns] == [turn.reply for turn in whole.turns]
 
 
 def test_conversations_with_an_itemless_turn_do_not_fit(played: list[Conversation]) -> None:
@@ -58,27 +54,6 @@ def test_conversations_with_an_itemless_turn_do_not_fit(played: list[Conversatio
     assert [talkplay.fits(one) for one in played] == [not found for found in itemless]
     rows = [talkplay.to_row(one, "key") for one in played]  # with --extended they stay, their item empty
     assert sum(line["content"] == "" for row in rows for line in row["conversations"]) >= sum(itemless)
-
-
-def _break(row: dict[str, Any], **changed: Any) -> dict[str, Any]:
-    return {**row, **changed}
-
-
-def test_bad_talkplay_rows_are_named(whole: Conversation) -> None:
-    row = talkplay.to_row(whole, "key")
-    lines = row["conversations"]
-    for bad, said in [
-        ({k: v for k, v in row.items() if k != "session_id"}, "field 'session_id' is missing"),
-        (_break(row, conversations=lines[:3] + lines[6:]), "turn 2 is missing or out of order"),
-        (_break(row, conversations=lines[:-1]), "complete the last turn"),
-        (_break(row, conversations=[lines[1], lines[0], *lines[2:]]), "order them as"),
-        (
-            _break(row, goal_progress_assessments=[{"turn_number": 2, "goal_progress_assessment": "YES"}]),
-            "label 'YES'",
-        ),
-    ]:
-        with pytest.raises(InputError, match=rf"rows.jsonl, record 4: .*{said}"):
-            talkplay.from_row(bad, "rows.jsonl", 4)
 
 
 def _targets(items: dict[tuple[str, int], str]) -> list[crs.Target]:
@@ -175,7 +150,7 @@ def about(small: Small) -> training.Exporting:
 def test_chat_rows_are_plain_text_and_hold_no_secret(
     about: training.Exporting, played: list[Conversation]
 ) -> None:
-    rows = list(training.read_rows("chat", training.chat(played, about), "chat.jsonl"))
+    rows = list(training.chat(played, about))
     assert len(rows) == len(played)
     for row, talk in zip(rows, played, strict=True):
         assert talk.goal.text not in str(row) and talk.turns[0].recommender_thought not in str(row)
@@ -189,7 +164,7 @@ def test_chat_rows_are_plain_text_and_hold_no_secret(
 def test_pairs_are_two_answers_to_one_prompt(
     about: training.Exporting, small: Small, played: list[Conversation]
 ) -> None:
-    rows = list(training.read_rows("preference", training.preference(played, about), "p.jsonl"))
+    rows = list(training.preference(played, about))
     assert len(rows) > 50
     for row in rows:
         assert [message["role"] for message in row["prompt"]] == ["user", "assistant"] * (row["turn"] - 1) + [
@@ -199,14 +174,14 @@ def test_pairs_are_two_answers_to_one_prompt(
         assert chosen["role"] == rejected["role"] == "assistant" and chosen != rejected
         for answer, item in ((chosen, row["chosen_item"]), (rejected, row["rejected_item"])):
             assert small.catalogue.titles[small.catalogue.row[item]] in answer["content"]
-    hard = list(training.read_rows("retrieval", training.retrieval(played, about), "r.jsonl"))
+    hard = list(training.retrieval(played, about))
     assert not any(row["positive"] in row["negatives"] for row in hard)
 
 
 def test_tool_calls_are_those_of_openai_with_ids_of_the_catalogue(
     about: training.Exporting, small: Small, played: list[Conversation]
 ) -> None:
-    rows = list(training.read_rows("tools", training.tools(played, about), "t.jsonl"))
+    rows = list(training.tools(played, about))
     assert len(rows) == len(played)
     for row, talk in zip(rows, played, strict=True):
         names = {tool["function"]["name"] for tool in json.loads(row["tools"])}
@@ -224,27 +199,6 @@ def test_tool_calls_are_those_of_openai_with_ids_of_the_catalogue(
                 if clause["cmp"] in ("same_group", "similar_to"):
                     assert clause["value"] in small.catalogue.row
         assert not re.search(r'"T\d+"', str(row))
-
-
-@pytest.mark.parametrize(
-    ("kind", "row", "said"),
-    [
-        ("chat", {"conversation_id": "c", "user_id": "u"}, "field 'messages' is missing"),
-        ("chat", {"messages": [{"role": "system", "content": ""}]}, "needs a role"),
-        ("chat", {"messages": [{"role": "user", "content": [{"x": 1}]}]}, "is plain text"),
-        ("preference", {"turn": 1, "prompt": []}, "field 'chosen' is missing"),
-        (
-            "tools",
-            {"tools": "[]", "messages": [{"role": "assistant", "content": "", "tool_calls": [{}]}]},
-            "needs function.name",
-        ),
-        ("tools", [], "is no JSON object"),
-    ],
-)
-def test_bad_training_rows_are_named(kind: str, row: Any, said: str) -> None:
-    ids = {"conversation_id": "c", "user_id": "u", "items": []}
-    with pytest.raises(InputError, match=f"file.jsonl, record 1: .*{said}"):
-        list(training.read_rows(kind, [row if isinstance(row, list) else ids | row], "file.jsonl"))
 
 
 def test_a_missing_label_is_no_pair(about: training.Exporting, whole: Conversation) -> None:

@@ -49,7 +49,7 @@ from tastemaker.flows.converse.audit import audit_run, audit_shift, shift_text
 from tastemaker.flows.converse.catalogue import build_catalogue
 from tastemaker.flows.converse.dataset import open_data_set, read_conversations
 from tastemaker.flows.converse.env import open_env
-from tastemaker.flows.converse.export import FORMATS, export_run, read_export, read_json
+from tastemaker.flows.converse.export import FORMATS, export_run, read_json, read_predictions
 from tastemaker.flows.converse.generate import Session, generate, plan_run, status
 from tastemaker.flows.converse.judge import judge_run
 from tastemaker.flows.converse.settings import RunFolder, RunSettings
@@ -248,11 +248,7 @@ def test_a_shift_of_labels_between_learnt_and_asked_is_caught(
     assert ("p 0.001" in shift_text(found)) is shifted
 
 
-def test_exports_are_read_back_and_bad_files_are_named(workspace: Path, tmp_path: Path) -> None:
-    for kind in FORMATS:
-        made = export_run(workspace, "whole", kind, extended=True)
-        if kind != "crs":
-            assert read_export(workspace, "whole", kind, Path(made["file"]))["rows"] == made["rows"]
+def test_predictions_are_scored_and_bad_files_are_named(workspace: Path, tmp_path: Path) -> None:
     targets = read_json(Path(export_run(workspace, "whole", "crs")["file"]))
     answers = [
         row | {"predicted_track_ids": [row["item_id"]], "predicted_response": "Here you are."}
@@ -260,45 +256,20 @@ def test_exports_are_read_back_and_bad_files_are_named(workspace: Path, tmp_path
     ]
     path = tmp_path / "predictions.json"
     path.write_text(json.dumps(answers))
-    found = read_export(workspace, "whole", "crs", path)["metrics"]
+    found = read_predictions(workspace, "whole", path)["metrics"]
     assert found["ndcg@1"] == found["ndcg@20"] == 1.0
-    sessions = read_json(Path(export_run(workspace, "whole", "talkplay", extended=True)["file"]))
-    strange = json.loads(
-        json.dumps(sessions[1]).replace(sessions[1]["conversations"][1]["content"], "no such item")
-    )
-    for kind, rows, said in [
-        ("crs", answers[:-1], "has no prediction"),
-        ("crs", [*answers, answers[0]], "answered twice"),
-        (
-            "crs",
-            [answers[0] | {"predicted_track_ids": ["no such item"]}],
-            "record 1: item .* is not in the catalogue",
-        ),
-        ("talkplay", [sessions[0], sessions[0]], "record 2: session .* is record 1 again"),
-        ("talkplay", [sessions[0], strange], "record 2: turn 1 plays 'no such item'"),
-        ("talkplay", [7], "record 1: is no JSON object"),
-        (
-            "preference",
-            [
-                {
-                    "conversation_id": "c",
-                    "user_id": "u",
-                    "turn": 1,
-                    "prompt": [],
-                    "chosen": [],
-                    "rejected": [],
-                    "chosen_item": "x",
-                }
-            ],
-            "record 1: item 'x' is not in the catalogue",
-        ),
+    unknown = answers[0] | {"predicted_track_ids": ["no such item"]}
+    for rows, said in [
+        (answers[:-1], "has no prediction"),
+        ([*answers, answers[0]], "answered twice"),
+        ([unknown], "record 1: item .* is not in the catalogue"),
+        ([7], "record 1: is no JSON object"),
     ]:
-        path = tmp_path / f"{kind}.json"
         path.write_text(json.dumps(rows))
-        with pytest.raises(InputError, match=f"{kind}.json, .*{said}"):
-            read_export(workspace, "whole", kind, path)
+        with pytest.raises(InputError, match=f"predictions.json, .*{said}"):
+            read_predictions(workspace, "whole", path)
     with pytest.raises(InputError, match="no such file"):
-        read_export(workspace, "whole", "chat", tmp_path / "missing.jsonl")
+        read_predictions(workspace, "whole", tmp_path / "missing.json")
 
 
 def test_judging_needs_two_of_another_family(workspace: Path) -> None:

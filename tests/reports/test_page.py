@@ -2,14 +2,12 @@
 place.
 """
 
-import copy
 import re
 from html.parser import HTMLParser
 from typing import Any
 
 import pytest
 
-from tastemaker.errors import InputError
 from tastemaker.reports.evaluation import render
 from tastemaker.reports.figures import Row, forest
 from tastemaker.reports.plots import drawings
@@ -166,41 +164,6 @@ def test_all_text_is_escaped() -> None:
 def test_a_title_is_enough_and_an_absent_section_is_left_out() -> None:
     page = render({"title": "Nothing yet"})
     assert parsed(page).tags.count("section") == 1 and "<h2>Results</h2>" not in page
-
-
-@pytest.mark.parametrize(
-    ("path", "value", "words"),
-    [
-        (("title",), None, "has no 'title'"),
-        (("metrics",), [1], "metrics must be an object"),
-        (("metrics", "names"), "R@10", "metrics.names must be a list"),
-        (
-            ("metrics", "methods", 0, "values", "R@10"),
-            {"value": 1.0},
-            "method 'popularity', R@10 has no 'low'",
-        ),
-        (("metrics", "methods", 0, "values", "R@10", "low"), float("nan"), "low must be a finite number"),
-        (
-            ("training", 0, "series", 0, "y"),
-            [1.0, "x"],
-            r"Continued pre-training.y\[1\] must be a finite number",
-        ),
-        (("alarms", 0), {}, "alarms has no 'name'"),
-    ],
-)
-def test_another_shape_is_refused_naming_the_place(
-    report: dict[str, Any], path: tuple, value: Any, words: str
-) -> None:
-    broken = copy.deepcopy({k: v for k, v in report.items() if k in ("title", path[0])})
-    place: Any = broken
-    for key in path[:-1]:
-        place = place[key]
-    if value is None:
-        del place[path[-1]]
-    else:
-        place[path[-1]] = value
-    with pytest.raises(InputError, match=words):
-        render(broken)
 
 
 def test_figures_can_be_drawn_once_for_files_and_page(

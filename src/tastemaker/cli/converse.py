@@ -253,24 +253,18 @@ def export(
 
 @command(app)
 def read(
-    file: Annotated[
-        Path, typer.Argument(help="JSON lines of an export, or the JSON list of crs predictions.")
-    ],
+    file: Annotated[Path, typer.Argument(help="The JSON list of crs predictions.")],
     workspace: Workspace = HERE,
     name: Name = FIRST,
-    kind: Annotated[
-        str, typer.Option("--format", help="talkplay, chat, preference, retrieval, tools or crs.")
-    ] = "chat",
-    blind: Annotated[bool, typer.Option(help="crs: refuse empty replies, as blind phases do.")] = False,
+    blind: Annotated[bool, typer.Option(help="Refuse empty replies, as blind phases do.")] = False,
 ) -> Any:
-    """Check every record of a file in one of the export formats; crs predictions are scored against the data
-    set.
+    """Check every record of crs predictions, and score them against the data set.
 
-    Example: tastemaker converse read -w shop chat.jsonl --format chat
+    Example: tastemaker converse read -w shop predictions.json
     """
-    from tastemaker.flows.converse.export import read_export
+    from tastemaker.flows.converse.export import read_predictions
 
-    return read_export(workspace, name, kind, file, blind)
+    return read_predictions(workspace, name, file, blind)
 
 
 @command(app, session=_session)

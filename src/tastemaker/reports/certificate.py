@@ -19,10 +19,6 @@ SUPPORTS = {
         "New items count what items of the same Semantic-ID prefix earned. If a prefix does not carry the"
         " whole effect of an item, this certificate can be wrong."
     ),
-    "features": (
-        "New items count a cautious prediction from their vectors. If their rewards follow another rule than"
-        " those of shown items, this certificate can be wrong."
-    ),
 }
 
 

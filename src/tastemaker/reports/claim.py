@@ -12,7 +12,6 @@ import tastemaker.reports.figures as figures
 import tastemaker.reports.templating as templating
 from tastemaker.errors import InputError
 from tastemaker.reports.figures import Drawing, Row, Series
-from tastemaker.reports.templating import need, numbers, sequence
 
 LISTS = (("assumptions", "What must hold"), ("limits", "What this cannot show"))
 COLOURS = {"supported": "up", "not supported": "down", "cannot tell": "muted"}
@@ -21,33 +20,23 @@ COLOURS = {"supported": "up", "not supported": "down", "cannot tell": "muted"}
 def drawings(claim: Mapping[str, Any]) -> dict[str, Drawing]:
     """The claim's figures by name, `figure-1` on; claim: `ClaimReport.as_mapping()` as JSON holds it.
 
-    Raises InputError naming the figure when its kind is unknown or a number is missing.
+    Raises InputError naming the figure when its kind is unknown.
     """
-    return {
-        f"figure-{place + 1}": _draw(item)
-        for place, item in enumerate(sequence(claim.get("figures", ()), "figures"))
-    }
+    return {f"figure-{place}": _draw(item) for place, item in enumerate(claim.get("figures", ()), start=1)}
 
 
 def _draw(item: Mapping[str, Any]) -> Drawing:
-    kind, title = need(item, "kind", "a figure"), str(need(item, "title", "a figure"))
+    kind, title = item["kind"], item["title"]
     if kind == "intervals":
-        rows = [_row(name, values, title, marked=name in item["marked"]) for name, *values in item["rows"]]
+        rows = [Row(name, *values, name in item["marked"]) for name, *values in item["rows"]]
         return figures.forest(rows, title, item["label"], reference=item["reference"])
     if kind == "lines":
-        series = [Series(str(name), numbers(x, title), numbers(y, title)) for name, x, y in item["series"]]
+        series = [Series(*line) for line in item["series"]]
         return figures.curves(series, title, item["x_label"], item["y_label"], log_x=item["log_x"])
     if kind == "groups":
-        groups = {
-            str(n): [None if v is None else _row(n, v, title) for v in values] for n, values in item["groups"]
-        }
+        groups = {n: [None if v is None else Row(n, *v) for v in values] for n, values in item["groups"]}
         return figures.dots(item["labels"], groups, title, item["x_label"], item["y_label"])
     raise InputError(f"figure '{title}': kind '{kind}' is unknown; choose intervals, lines or groups")
-
-
-def _row(name: Any, values: Any, title: str, *, marked: bool = False) -> Row:
-    value, low, high = numbers(values, title)
-    return Row(str(name), value, low, high, marked)
 
 
 def render(claim: Mapping[str, Any], drawn: Mapping[str, Drawing]) -> str:
@@ -79,18 +68,18 @@ def markdown(claim: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
 
 def _common(claim: Mapping[str, Any]) -> dict[str, Any]:
     absent = {"horizon": "", "settings": {}} | {key: () for key, _ in LISTS}
-    return {"title": need(claim, "claim", "the claim"), "claim": {**absent, **claim}, "lists": LISTS}
+    return {"title": claim["claim"], "claim": {**absent, **claim}, "lists": LISTS}
 
 
 def _tables(claim: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [{"note": "", **part} for part in sequence(need(claim, "tables", "the claim"), "tables")]
+    return [{"note": "", **part} for part in claim["tables"]]
 
 
 def _aligned(part: Mapping[str, Any]) -> list[str]:
     """A table's lines, the columns of equal width."""
     rows = [
         [cell(value).replace("|", "\\|").replace("\n", " ") for value in row]
-        for row in [sequence(need(part, "columns", "a table"), "columns"), *part["rows"]]
+        for row in [part["columns"], *part["rows"]]
     ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["| " + " | ".join(v.ljust(w) for v, w in zip(row, widths, strict=True)) + " |" for row in rows]
@@ -123,7 +112,7 @@ def _float(value: float) -> str:
 
 
 def _estimate(value: Mapping[str, Any]) -> str:
-    middle, low, high = (need(value, key, "an estimate") for key in ("value", "low", "high"))
+    middle, low, high = (value[key] for key in ("value", "low", "high"))
     if middle is None or not math.isfinite(middle):
         return str(value.get("reason") or "–")
     ends = [part for part in (low, high) if part is not None and math.isfinite(part)]

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import tastemaker.reports.templating as templating
-from tastemaker.reports.templating import need, sequence
 
 
 def render(report: Mapping[str, Any]) -> str:
@@ -21,11 +20,6 @@ def render(report: Mapping[str, Any]) -> str:
         medium is (kind, media type, bytes, what it is).
 
     All text is escaped; sound and pictures are inside the page, nothing is fetched. Raises InputError for a
-    missing part or a medium that is neither sound nor picture.
+    medium that is neither sound nor picture.
     """
-    return templating.render(
-        "conversation.html",
-        title=need(report, "title", "the report"),
-        report=report,
-        conversations=sequence(need(report, "conversations", "the report"), "conversations"),
-    )
+    return templating.render("conversation.html", **report, report=report)

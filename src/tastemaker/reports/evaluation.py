@@ -10,7 +10,7 @@ from typing import Any
 import tastemaker.reports.templating as templating
 from tastemaker.reports.figures import Drawing, Row
 from tastemaker.reports.plots import drawings, primary_of
-from tastemaker.reports.templating import mapping, need, number, row, sequence
+from tastemaker.reports.templating import row
 
 SECTIONS = {
     "metrics": "Results",
@@ -109,9 +109,8 @@ def render(report: Mapping[str, Any], drawn: Mapping[str, Drawing] | None = None
         `{word: meaning}`, added to the common definitions.
 
     `drawn`: the report's figures if they were drawn already (`plots.drawings`), else they are drawn here. All
-    text is escaped. Raises InputError naming the place when a part has another shape.
+    text is escaped.
     """
-    title = need(mapping(report, "the report"), "title", "the report")
     figures = drawings(report) if drawn is None else drawn
     captions = {
         "coverage": (
@@ -122,10 +121,10 @@ def render(report: Mapping[str, Any], drawn: Mapping[str, Drawing] | None = None
     }
     for place, item in enumerate(report.get("training", ()), start=1):
         captions[f"training-{place}"] = str(item.get("caption", ""))
-    alarms = [{"ok": False, "text": "", **mapping(item, "alarms")} for item in report.get("alarms", ())]
+    alarms = [{"ok": False, "text": "", **item} for item in report.get("alarms", ())]
     return templating.render(
         "evaluation.html",
-        title=title,
+        title=report["title"],
         report=report,
         sections=[(key, heading) for key, heading in SECTIONS.items() if report.get(key)],
         **_results(report.get("metrics") or {"names": [], "methods": []}),
@@ -136,7 +135,7 @@ def render(report: Mapping[str, Any], drawn: Mapping[str, Drawing] | None = None
             for key in SECTIONS
         },
         captions=captions,
-        terms={**TERMS, **mapping(report.get("terms", {}), "terms")},
+        terms={**TERMS, **report.get("terms", {})},
     )
 
 
@@ -144,44 +143,38 @@ def _results(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """The methods with an interval and a paired difference for each metric, and the first one against
     others.
     """
-    names = [str(name) for name in sequence(need(metrics, "names", "metrics"), "metrics.names")]
-    primary, baseline = primary_of(metrics), metrics.get("baseline")
+    names, primary, baseline = metrics["names"], primary_of(metrics), metrics.get("baseline")
     methods = []
-    for method in sequence(need(metrics, "methods", "metrics"), "metrics.methods"):
-        title = str(need(method, "name", "metrics.methods"))
-        cells = {name: _cell(method, title, name) for name in [*names, primary]}
+    for method in metrics["methods"]:
+        cells = {name: _cell(method, name) for name in [*names, primary]}
         value, difference = cells[primary]
-        about = {"name": title, "highlight": bool(method.get("highlight")), "main": value}
+        about = {"name": method["name"], "highlight": bool(method.get("highlight")), "main": value}
         against = difference if baseline else None
         methods.append(about | {"against": against, "cells": [cells[name] for name in names]})
-    comparisons = []
-    for item in sequence(metrics.get("comparisons", []), "metrics.comparisons"):
-        name = str(need(item, "against", "metrics.comparisons"))
-        difference = need(need(item, "differences", name), primary, name)
-        comparisons.append(row(name, difference, f"against '{name}'"))
+    comparisons = [
+        row(item["against"], item["differences"][primary]) for item in metrics.get("comparisons", ())
+    ]
     found = {"names": names, "primary": primary, "baseline": baseline}
     return found | {"methods": methods, "comparisons": comparisons}
 
 
-def _cell(method: Mapping[str, Any], title: str, name: str) -> tuple[Row | None, Row | None]:
+def _cell(method: Mapping[str, Any], name: str) -> tuple[Row | None, Row | None]:
     """Value and paired difference of a method's metric, where it has them."""
-    where = f"method '{title}', {name}"
-    values, differences = (mapping(method.get(part, {}), where) for part in ("values", "differences"))
-    value = row(title, values[name], where) if name in values else None
-    return value, row(title, differences[name], where) if value and name in differences else None
+    values, differences = (method.get(part, {}) for part in ("values", "differences"))
+    value = row(method["name"], values[name]) if name in values else None
+    return value, row(method["name"], differences[name]) if value and name in differences else None
 
 
 def _reach(coverage: Mapping[str, Any]) -> list[list[str]]:
     """How much of the catalogue each method shows: its name, effective vocabulary and distinct items."""
-    total = number(coverage.get("items", 0), "coverage.items")
+    total = coverage.get("items", 0)
 
-    def count(method: Mapping[str, Any], key: str) -> str:
-        if key not in method:
+    def count(items: float | None) -> str:
+        if items is None:
             return "–"
-        items = number(method[key], f"coverage.{key}")
         return f"{items:,.0f}" + (f" ({items / total:.1%})" if total else "")
 
     return [
-        [need(item, "name", "coverage.methods"), count(item, "effective"), count(item, "distinct")]
+        [item["name"], count(item.get("effective")), count(item.get("distinct"))]
         for item in coverage["methods"]
     ]

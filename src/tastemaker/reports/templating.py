@@ -5,7 +5,6 @@ that a template misses is an error.
 from __future__ import annotations
 
 import base64
-import math
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -18,46 +17,9 @@ from tastemaker.errors import InputError
 from tastemaker.reports.figures import VARIABLES, Drawing, Row
 
 
-def mapping(value: Any, where: str) -> Mapping[str, Any]:
-    """`value` if it is an object with text keys."""
-    if not isinstance(value, Mapping):
-        raise InputError(f"report: {where} must be an object, not {type(value).__name__}")
-    return value
-
-
-def sequence(value: Any, where: str) -> Sequence[Any]:
-    """`value` if it is a list."""
-    if not isinstance(value, Sequence) or isinstance(value, str | bytes):
-        raise InputError(f"report: {where} must be a list, not {type(value).__name__}")
-    return value
-
-
-def need(container: Any, key: str, where: str) -> Any:
-    """`container[key]`; InputError when it is missing."""
-    result = mapping(container, where)
-    if key not in result:
-        raise InputError(f"report: {where} has no '{key}'; it has {', '.join(map(str, result)) or 'nothing'}")
-    return result[key]
-
-
-def number(value: Any, where: str) -> float:
-    """`value` as a finite float."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise InputError(f"report: {where} must be a finite number, not {value!r}")
-    return float(value)
-
-
-def numbers(value: Any, where: str) -> list[float]:
-    """A list of finite floats."""
-    return [number(item, f"{where}[{place}]") for place, item in enumerate(sequence(value, where))]
-
-
-def row(name: str, interval: Any, where: str, *, highlight: bool = False) -> Row:
+def row(name: str, interval: Mapping[str, float], *, highlight: bool = False) -> Row:
     """An interval `{value, low, high}` as a figure's row."""
-    value, low, high = (
-        number(need(interval, key, where), f"{where}.{key}") for key in ("value", "low", "high")
-    )
-    return Row(name, value, low, high, highlight)
+    return Row(name, interval["value"], interval["low"], interval["high"], highlight)
 
 
 MEDIA = {"audio": ("audio/wav",), "image": ("image/png", "image/jpeg", "image/webp")}
@@ -80,7 +42,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    filters = (svg, plain, exact, unbroken, signed, fixed, tone, judged, data_url, mapping, need, sequence)
+    filters = (svg, plain, exact, unbroken, signed, fixed, tone, judged, data_url)
     environment.filters.update({function.__name__: function for function in filters})
     return environment
 

@@ -5,7 +5,7 @@ thought, goal or constraint of the listener enters a row.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,6 @@ from tastemaker.converse.language.lexicon import Lexicon
 from tastemaker.converse.language.speech import found_text
 from tastemaker.converse.record import MOVES, Conversation, Shown, Turn
 from tastemaker.converse.views import offered
-from tastemaker.errors import InputError
 from tastemaker.stats.random import generator
 
 Message = dict[str, Any]
@@ -175,66 +174,3 @@ def retrieval(conversations: Iterable[Conversation], about: Exporting) -> Iterat
 
 Rows = Callable[[Iterable[Conversation], Exporting], Iterator[dict[str, Any]]]
 FORMATS: dict[str, Rows] = {"chat": chat, "preference": preference, "retrieval": retrieval, "tools": tools}
-_FIELDS = {
-    "chat": ("conversation_id", "user_id", "messages", "items"),
-    "preference": ("conversation_id", "user_id", "turn", "prompt", "chosen", "rejected"),
-    "retrieval": ("conversation_id", "user_id", "turn", "dialogue", "positive", "negatives"),
-    "tools": ("conversation_id", "user_id", "messages", "tools"),
-}
-
-
-def read_rows(
-    kind: str, rows: Iterable[Any], file: str, catalogue: Container[str] | None = None
-) -> Iterator[dict[str, Any]]:
-    """Rows of one of these exports, each checked for its fields and messages, and that its items are known.
-
-    Raises
-    ------
-    InputError
-        naming file, record and remedy.
-    """
-    if kind not in _FIELDS:
-        raise InputError(f"format '{kind}' is not known; choose from {', '.join(_FIELDS)}")
-    for number, row in enumerate(rows, start=1):
-        where = f"{file}, record {number}"
-        if not isinstance(row, dict):
-            raise InputError(f"{where}: is no JSON object; write one object a line")
-        for name in _FIELDS[kind]:
-            if row.get(name) is None:
-                raise InputError(
-                    f"{where}: field '{name}' is missing; a {kind} row has {', '.join(_FIELDS[kind])}"
-                )
-        for name in ("messages", "prompt", "chosen", "rejected"):
-            for message in row.get(name) or ():
-                _check_message(message, where)
-        for item in _items(row):
-            if catalogue is not None and item not in catalogue:
-                raise InputError(
-                    f"{where}: item '{item}' is not in the catalogue; export again from its workspace"
-                )
-        yield row
-
-
-def _items(row: Mapping[str, Any]) -> Iterator[str]:
-    """Every item that a row names."""
-    yield from (item for item in row.get("items") or () if item is not None)
-    yield from (row[name] for name in ("chosen_item", "rejected_item", "positive") if row.get(name))
-    yield from row.get("negatives") or ()
-    for message in row.get("messages") or ():
-        for call in message.get("tool_calls") or ():
-            item = json.loads(call["function"]["arguments"]).get("item_id")
-            yield from () if item is None else (item,)
-
-
-def _check_message(message: Any, where: str) -> None:
-    if not isinstance(message, dict) or message.get("role") not in ("user", "assistant", "tool"):
-        raise InputError(f"{where}: a message needs a role: user, assistant or tool")
-    if not isinstance(message.get("content"), str):
-        raise InputError(f"{where}: the content of a message is plain text; export again")
-    for call in message.get("tool_calls") or ():
-        try:
-            json.loads(call["function"]["arguments"])
-        except (KeyError, TypeError, ValueError):
-            raise InputError(
-                f"{where}: a tool call needs function.name and function.arguments, which is JSON"
-            ) from None

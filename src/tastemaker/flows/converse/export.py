@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -35,7 +34,8 @@ def export_run(
     InputError
         for an unknown format.
     """
-    _check_kind(kind)
+    if kind not in FORMATS:
+        raise InputError(f"format '{kind}' is not known; choose from {', '.join(FORMATS)}")
     store = Workspace.open(workspace)
     folder = RunFolder.of(store, name)
     key = export_key(folder)
@@ -68,11 +68,6 @@ def export_run(
     if left_out:
         text += f"\n{left_out:,} conversations left out: they have a turn that played nothing (--complete)"
     return {"format": kind, "file": str(place), "rows": count, "left_out": left_out, "text": text}
-
-
-def _check_kind(kind: str) -> None:
-    if kind not in FORMATS:
-        raise InputError(f"format '{kind}' is not known; choose from {', '.join(FORMATS)}")
 
 
 def write_lines(path: Path, rows: Iterable[Any]) -> int:
@@ -117,16 +112,14 @@ def export_key(folder: RunFolder) -> str:
     return fingerprint("pseudonyms", {}, asdict(saved_settings(folder)) | {"n": None})
 
 
-def read_export(workspace: Path, name: str, kind: str, path: Path, blind: bool = False) -> dict[str, Any]:
-    """Read a file of one of the formats back, every record checked against the catalogue; crs predictions are
-    scored as well.
+def read_predictions(workspace: Path, name: str, path: Path, blind: bool = False) -> dict[str, Any]:
+    """Check a file of crs predictions against the catalogue and score it against the data set.
 
     Raises
     ------
     InputError
         naming file, record and remedy.
     """
-    _check_kind(kind)
     if not path.is_file():
         raise InputError(f"{path}: there is no such file")
     store = Workspace.open(workspace)
@@ -134,19 +127,9 @@ def read_export(workspace: Path, name: str, kind: str, path: Path, blind: bool =
     rows = read_json(path)
     if not isinstance(rows, list):
         raise InputError(f"{path}: holds one JSON value; a list of records is needed")
-    result: dict[str, Any] = {"format": kind, "file": str(path), "rows": len(rows)}
-    if kind == "crs":
-        folder = RunFolder.of(store, name)
-        wanted = crs.targets(read_conversations(folder), export_key(folder))
-        predictions = crs.read_predictions(rows, str(path), wanted, items, blind)
-        metrics = crs.evaluate(wanted, predictions, len(items))
-        listed = "; ".join(f"{metric} {value:.4f}" for metric, value in metrics.items())
-        text = f"{len(rows):,} predictions in {path}: every record can be used\n{listed} ({crs.VERSION})"
-        return result | {"metrics": metrics, "version": crs.VERSION, "text": text}
-    if kind == "talkplay":
-        sessions = talkplay.from_rows(rows, str(path), items)
-        labels = Counter(str(turn.label) for session in sessions for turn in session.turns)
-        result["labels"] = dict(sorted(labels.items()))
-    else:
-        result["rows"] = sum(1 for _ in training.read_rows(kind, rows, str(path), items))
-    return result | {"text": f"{result['rows']:,} rows in {path}: every record can be used"}
+    folder = RunFolder.of(store, name)
+    wanted = crs.targets(read_conversations(folder), export_key(folder))
+    metrics = crs.evaluate(wanted, crs.read_predictions(rows, str(path), wanted, items, blind), len(items))
+    listed = "; ".join(f"{metric} {value:.4f}" for metric, value in metrics.items())
+    text = f"{len(rows):,} predictions in {path}: every record can be used\n{listed} ({crs.VERSION})"
+    return {"file": str(path), "rows": len(rows), "metrics": metrics, "version": crs.VERSION, "text": text}
