@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,10 +15,9 @@ from tastemaker.errors import InputError
 from tastemaker.experiment.assign import assign, position
 from tastemaker.experiment.moments import Metric
 from tastemaker.experiment.readout.logs import AskedAfter, AskingSettings, people_table, read_asking
-from tastemaker.flows.retention.asked import AskedTable, read_asked
+from tastemaker.flows.retention.asked import asked_claim
 from tastemaker.simulate.retention import ListenerWorld, draw_listeners, draw_pairs, returns
 from tastemaker.stats.random import generator
-from tastemaker.store import read_table, write_table
 
 SETTINGS = AskingSettings((Metric("returned"),), 0.2, shown="shown")
 MORNING = datetime(2026, 3, 2, 8, tzinfo=UTC)
@@ -195,23 +193,12 @@ def test_logs_that_cannot_be_read_are_refused() -> None:
         people_table(*early, questions, salt, settings, AFTER)
 
 
-def test_a_plain_table_ends_in_a_report(tmp_path: Path) -> None:
-    write_table(tmp_path / "people.parquet", one_test(-1.2, 7, people=12_000))
-    told: list[Any] = []
-    with pytest.raises(InputError, match="--holdout"):
-        read_asked(tmp_path / "out", lambda *_: None, AskedTable(tmp_path / "people.parquet"))
-    done = read_asked(
-        tmp_path / "out",
-        lambda *one: told.append(one),
-        AskedTable(tmp_path / "people.parquet", holdout=0.2, shown="shown"),
-    )
-    assert (
-        done["exit_code"] == 1
-        and done["effects"]["returned"]["high"] < 0
-        and done["verdict"] == "not supported"
-    )
-    page = (tmp_path / "out" / "report.html").read_text()
-    assert "Asked against never asked" in page and "Sample ratio" in page and "<svg" in page and told
-    write_table(tmp_path / "few.parquet", read_table(tmp_path / "people.parquet").slice(0, 200))
-    few = read_asked(tmp_path / "few", lambda *_: None, AskedTable(tmp_path / "few.parquet", holdout=0.2))
-    assert few["exit_code"] == 1 and few["verdict"] == "cannot tell" and not few["effects"]
+def test_a_reading_ends_in_a_report() -> None:
+    settings = AskingSettings(holdout=0.2, shown="shown")
+    reading = read_asking(one_test(-1.2, 7, people=12_000), settings)
+    claim = asked_claim(reading, settings, "day 1")
+    assert claim.verdict == "not supported" and claim.exit_code == 1 and reading.effects[0].high < 0
+    titles = [table.title for table in claim.tables]
+    assert titles[0] == "Asked against never asked" and "Sample ratio" in titles and claim.figures
+    few = read_asking(one_test(-1.2, 7, people=12_000).slice(0, 200), settings)
+    assert few.verdict == "cannot tell" and not few.effects

@@ -155,56 +155,23 @@ def export(
 @command(app)
 def asked(
     report: Report,
-    table: Annotated[
-        Path | None,
-        typer.Argument(
-            help="One row a person: user_id, arm (asked, unasked), metrics. Without it: the workspace."
-        ),
-    ] = None,
     workspace: Workspace = HERE,
     out: Out = Path("survey-asked"),
-    metric: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Table: a column of an outcome; repeat, the one that decides first (default: returned)."
-        ),
-    ] = None,
-    before: Annotated[
-        list[str] | None, typer.Option(help="Table: metric=column with the same from before (CUPED); repeat.")
-    ] = None,
-    down: Annotated[
-        list[str] | None, typer.Option(help="Table: a metric of which less is good; repeat.")
-    ] = None,
-    shown: Annotated[
-        str, typer.Option(help="Table: a 0 / 1 column, whether the person was shown a question.")
-    ] = "",
-    holdout: Annotated[
-        float | None, typer.Option(help="Table: the share of people who are never asked.")
-    ] = None,
     tolerated: Annotated[
         float, typer.Option(help="Harm accepted, as a share of what the never asked have.")
     ] = 0.02,
     least: Annotated[
         int, typer.Option(min=2, help="People needed in each group before anything is estimated.")
     ] = 100,
-    days: Annotated[
-        int, typer.Option(min=1, help="Workspace: days from each person's first occasion on.")
-    ] = 14,
+    days: Annotated[int, typer.Option(min=1, help="Days from each person's first occasion on.")] = 14,
 ) -> Any:
     """What the question itself does: people who may be asked against the group that never is (`ask_holdout`).
 
     Exit code 0 when asking is shown to cost no more than --tolerated, 1 when it may, or when the groups are
     too small to tell.
 
-    Examples: tastemaker retention survey asked -w shop --out asked
-
-    tastemaker retention survey asked people.parquet --metric returned --before returned=returned_before
-    --holdout 0.1
+    Example: tastemaker retention survey asked -w shop --out asked
     """
-    from tastemaker.flows.retention.asked import AskedTable, read_asked
+    from tastemaker.flows.retention.asked import read_asked
 
-    known = pairs(before, "--before")
-    source = (
-        workspace if table is None else AskedTable(table, metric or (), known, down or (), shown, holdout)
-    )
-    return read_asked(out, report, source, tolerated, least, days)
+    return read_asked(out, report, workspace, tolerated, least, days)

@@ -265,7 +265,8 @@ def _nobody_protected(people: list[str], salt: str, settings: AskingSettings) ->
     if wrong:
         raise InputError(
             f"{len(wrong):,} of the never-asked group were asked, first '{wrong[0]}': ask_holdout or seed was"
-            " changed, so the groups are not those of the start; read only what was logged since, as a table"
+            " changed, so the groups are not those of the start; read what was logged since with `experiment"
+            " read`"
         )
 
 

@@ -1,11 +1,7 @@
-"""`tastemaker retention survey asked`: what the question itself does to people, from a workspace's logs or
-from a table.
-"""
+"""`tastemaker retention survey asked`: what the question itself does to people, from a workspace's logs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +24,6 @@ from tastemaker.flows.pipeline import Report
 from tastemaker.flows.retention.tables import in_file, write_claim
 from tastemaker.retention.report import ClaimReport, Intervals, Table
 from tastemaker.store import Database, Surveys, Workspace, write_table
-from tastemaker.store.tables import read_typed
 
 LOGGED = (
     Metric("returned", covariate="before"),
@@ -58,60 +53,20 @@ _LIMITS = (
 )
 
 
-@dataclass(frozen=True)
-class AskedTable:
-    """One row a person, read instead of a workspace's logs: `arm` (asked, unasked) and the columns `metrics`,
-    the first being what the claim is about; before: metric -> covariate; down: metrics of which less is good;
-    shown: a 0 / 1 column of who was shown a question; holdout: the share promised to be never asked.
-    """
-
-    path: Path
-    metrics: Sequence[str] = ()
-    before: Mapping[str, str] = field(default_factory=dict)
-    down: Sequence[str] = ()
-    shown: str = ""
-    holdout: float | None = None
-
-    def settings(self, tolerated: float, least: int) -> AskingSettings:
-        """How it is read. Raises InputError without a holdout."""
-        if self.holdout is None:
-            raise InputError(
-                "give --holdout, the share of people who are never asked: without it nobody can tell lost"
-                " people"
-            )
-        metrics = tuple(
-            Metric(name, covariate=self.before.get(name, ""), better="down" if name in self.down else "up")
-            for name in self.metrics or ("returned",)
-        )
-        return AskingSettings(metrics, self.holdout, tolerated, least, self.shown)
-
-
 def read_asked(
-    out: Path,
-    report: Report,
-    source: Path | AskedTable,
-    tolerated: float = 0.02,
-    least: int = 100,
-    days: int = 14,
+    out: Path, report: Report, workspace: Path, tolerated: float = 0.02, least: int = 100, days: int = 14
 ) -> dict[str, Any]:
-    """Effect of being asked on returning and on every other metric, with its report in `out`; exit code 0, 1
-    or 2 as the others.
+    """Effect of being asked on returning and on every other metric, with its report and people.parquet in
+    `out`; exit code 0, 1 or 2 as the others.
 
-    source: a table, or the workspace whose logs are read over `days` days from each person's first occasion
-    (people.parquet in `out`). Raises InputError with file, row, column and remedy.
+    The logs of the workspace are read over `days` days from each person's first occasion. Raises InputError
+    with file, row, column and remedy.
     """
     report("asked", 0, 3, "reading")
-    if isinstance(source, AskedTable):
-        design = source.settings(tolerated, least)
-        with in_file(source.path):
-            report("asked", 1, 3, "effects")
-            reading = read_asking(read_typed(source.path, text=("user_id", "arm")), design)
-        window = f"{design.metrics[0].name} as in the table"
-    else:
-        people, design, window = _logged(source, tolerated, least, days)
-        report("asked", 1, 3, "effects")
-        write_table(out / "people.parquet", people)
-        reading = read_asking(people, design)
+    people, design, window = _logged(workspace, tolerated, least, days)
+    report("asked", 1, 3, "effects")
+    write_table(out / "people.parquet", people)
+    reading = read_asking(people, design)
     report("asked", 2, 3, "report")
     claim = asked_claim(reading, design, window)
     written = write_claim(claim, out)
