@@ -28,7 +28,9 @@ def drawings(claim: Mapping[str, Any]) -> dict[str, Drawing]:
 def _draw(item: Mapping[str, Any]) -> Drawing:
     kind, title = item["kind"], item["title"]
     if kind == "intervals":
-        rows = [Row(name, *values, highlight=name in item["marked"]) for name, *values in item["rows"]]
+        rows = [
+            Row(name, value, low, high, name in item["marked"]) for name, value, low, high in item["rows"]
+        ]
         return figures.forest(rows, title, item["label"], reference=item["reference"])
     if kind == "lines":
         series = [Series(*line) for line in item["series"]]
