@@ -405,6 +405,33 @@ def test_json_lines_are_counted_past_what_cannot_be_read(tmp_path: Path) -> None
     assert [row for row, _ in _refusals(report)] == [2, 4]
 
 
+@pytest.mark.parametrize(
+    ("value", "rows", "place"),
+    [
+        ({"count": 2, "episodes": [{"item_id": "a"}, {"item_id": "b"}]}, ["a", "b"], "'episodes'"),
+        ({"a": {"title": "x"}, "b": {"title": "y"}}, ["a", "b"], "its parts, by name"),
+        ({"a": {"item_id": "c"}, "b": {"item_id": "d"}}, ["c", "d"], "its parts, by name"),
+        ({"item_id": ["a", "b"], "title": ["x", "y"]}, ["a", "b"], "its columns"),
+        ({"item_id": {"0": "a", "1": "b"}, "title": {"0": "x", "1": None}}, ["a", "b"], "its columns"),
+        ([{"item_id": "a"}, {"item_id": "b"}], ["a", "b"], ""),
+        ({"item_id": "a", "tags": ["x", "y"]}, ["a"], ""),
+    ],
+)
+@pytest.mark.parametrize("indent", [None, 1])
+def test_one_json_value_for_the_whole_file(
+    tmp_path: Path, value: object, rows: list[str], place: str, indent: int | None
+) -> None:
+    path = tmp_path / "items.json"
+    path.write_text(json.dumps(value, indent=indent))
+    if indent and not place and isinstance(value, dict):
+        return  # one object over many lines is neither a table nor a line
+    items, report = ingest_items(read_source(path))
+    assert sorted(items["item_id"].to_pylist()) == rows
+    assert [f"taken from {place}" in note for note in report.notes if "one JSON object" in note] == (
+        [True] if place else []
+    )
+
+
 def test_a_folder_of_parquet_names_the_file_of_each_row(tmp_path: Path) -> None:
     write_table(tmp_path / "part-0.parquet", pa.table({"item_id": ["a", ""]}))
     write_table(tmp_path / "part-1.parquet", pa.table({"item_id": ["", "b"], "title": ["x", "y"]}))

@@ -28,6 +28,7 @@ from tastemaker.store.remote import origin
 
 _CSV = (".csv", ".tsv", ".txt", ".inter", ".item", ".user")
 _JSON = (".jsonl", ".ndjson", ".json")
+_ARCHIVES = (".zip", ".bz2", ".xz", ".zst", ".7z", ".tar", ".tgz", ".rar", ".lz4")
 _PARQUET = (".parquet", ".pq")
 NOT_UTF8 = "the text is not UTF-8; save the file as UTF-8"
 IDS = ("user_id", "item_id", "request_id", "creator", "unit", "arm", "question")
@@ -217,9 +218,10 @@ def _read_file(
         if kind == "parquet" and not name.endswith(".gz"):
             return _read_parquet(path)
         if kind not in ("csv", "json"):
+            remedy = "unpack it first (only .gz is read as it is), or " if suffix in _ARCHIVES else ""
             raise InputError(
-                f"{path}: this format is not read; export the table as Parquet, CSV or JSON lines"
-                f" ({', '.join(_CSV + _JSON + _PARQUET)})"
+                f"{path}: this format is not read; {remedy}export the table as Parquet,"
+                f" CSV or JSON lines ({', '.join(_CSV + _JSON + _PARQUET)})"
             )
         if kind == "json":
             found = text.read_json(path, encoding)

@@ -146,7 +146,7 @@ def sniffed(path: Path) -> str:
 
 
 def read_json(path: Path, encoding: str | None = None) -> Text:
-    """Objects, one a line, or one array of them; columns in order of appearance.
+    """Objects, one a line, or a whole file of them (`_array`); columns in order of appearance.
 
     Raises InputError when the file is beyond the budgets.
     """
@@ -157,7 +157,12 @@ def read_json(path: Path, encoding: str | None = None) -> Text:
     rows: list[int] = []
     refused: list[tuple[int, str, str]] = []
     names: dict[str, None] = {}
-    for number, item in enumerate(_objects(data, about), start=1):
+    array, place = _array(data)
+    if array is not None:
+        about["format"] = "json"
+    if place:
+        notes.append(f"the file is one JSON object; its rows were taken from {place}")
+    for number, item in enumerate(_objects(data) if array is None else array, start=1):
         if isinstance(item, dict):
             records.append(item)
             rows.append(number)
@@ -168,7 +173,7 @@ def read_json(path: Path, encoding: str | None = None) -> Text:
                         f"{path}: more than {MOST_COLUMNS:,} columns by row {number:,}; drop some"
                     )
         else:
-            refused.append((number, "(whole row)", item))
+            refused.append((number, "(whole row)", item if array is None else "not an object"))
     columns = {name: _column([record.get(name) for record in records]) for name in names}
     table = pa.table(columns) if columns else pa.table({"(none)": pa.nulls(len(records))})
     return Text(table, np.array(rows, dtype=np.int64), refused, about, notes)
@@ -310,18 +315,39 @@ def _without_headers(
 # ---- JSON
 
 
-def _objects(data: bytes, about: dict[str, Any]) -> Iterator[dict[str, Any] | str]:
-    """Each object of the file, or why a line is none."""
-    if data.lstrip()[:1] == b"[":
-        try:
-            array = json.loads(data)
-        except (ValueError, RecursionError):
-            array = None
-        if isinstance(array, list) and (not array or any(isinstance(item, dict) for item in array)):
-            about["format"] = "json"
-            for item in array:
-                yield item if isinstance(item, dict) else "not an object"
-            return
+def _array(data: bytes) -> tuple[list[Any] | None, str]:
+    """The rows of a file that is one JSON value, and where they stand in it: an array of objects; an object
+    that holds one such array beside whatever else; one of objects, whose names become `id` where they have
+    none; one of columns, as arrays of one length. None where it is no such value, as objects one a line.
+    """
+    begin = data.lstrip()[:1]
+    first, _, rest = data.strip().partition(b"\n")
+    if begin not in (b"[", b"{") or (begin == b"{" and rest and isinstance(_object(first), dict)):
+        return None, ""
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        return None, ""
+    if isinstance(value, list):
+        return (value if not value or any(isinstance(item, dict) for item in value) else None), ""
+    lists = {name: own for name, own in value.items() if isinstance(own, list) and own}
+    arrays = [name for name, own in lists.items() if all(isinstance(item, dict) for item in own)]
+    if len(arrays) == 1:
+        return lists[arrays[0]], f"'{arrays[0]}'"
+    if len(value) > 1 and all(isinstance(own, dict) for own in value.values()):
+        if all(key.isdigit() for own in value.values() for key in own):  # as pandas writes a frame
+            rows = dict.fromkeys(key for own in value.values() for key in own)
+            return [{name: own.get(key) for name, own in value.items()} for key in rows], "its columns"
+        return [{"id": name} | own for name, own in value.items()], "its parts, by name"
+    if len(lists) == len(value) > 1 and not arrays and len({len(own) for own in lists.values()}) == 1:
+        return [
+            dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)
+        ], "its columns"
+    return None, ""
+
+
+def _objects(data: bytes) -> Iterator[dict[str, Any] | str]:
+    """The object of each line, or why it is none."""
     for line in data.split(b"\n"):
         if line.strip():
             yield _object(line)
