@@ -12,7 +12,7 @@ from tastemaker.assist.shelf import Shelf
 from tastemaker.converse.claims import safe
 from tastemaker.converse.reading.passage import REFUSING, RESTART, negated
 from tastemaker.converse.reading.vocabulary import DIGITS, QUOTES, TENS, plain
-from tastemaker.converse.reading.words import chat, compared, english, fold, stop_words
+from tastemaker.converse.reading.words import chat, english, fold, stop_words
 
 _FORMS = english()["wanted"]
 _FILLER = (
@@ -172,18 +172,31 @@ def _unrefused(said: str) -> str:
 
 
 def untold(left: str, shelf: Shelf) -> str:
-    """What is said of a comparison that is all that was said and that no field here tells: "cheaper"."""
-    said = "|".join(sorted(map(re.escape, compared()), key=len, reverse=True))
+    """What is said of a comparison that is all that was said and that no field here tells: "cheaper", "less
+    violence", "nothing too spicy", "the longest".
+    """
+    said = "|".join(sorted(map(re.escape, shelf.vocabulary.comparatives), key=len, reverse=True))
     hit = re.match(
-        r"\W*(?:(?:and|but|now|ok|please|show me|give me|something|anything|one|ones|it|a|an|bit|little|lot"
-        rf"|much|even|far|slightly|that is|that's) )*({said})(?: ones?| than (?:that|this|it)(?: one)?|"
-        r" please)*\W*$",
+        r"\W*(?:(?:and|but|now|ok|please|show me|give me|play|something|anything|one|ones|it|a|an|bit|little"
+        r"|lot|much|even|far|slightly|that is|that's|maybe|i want|i'd like|with|the|what is|what's|which is"
+        r"|which one is) )*"
+        rf"(?:({said})|(?:(?:not|nothing|none|without|never)(?: with)?(?: that is)?"
+        r" (?:too|so|very|overly|that|much"
+        r"|too much|too many|so much)|less|fewer|isn't too|not be too) ([\w'-]+)"
+        r"|((?!best|rest|latest|west|guest|test|quest|interest|forest)\w{2,}est|(?:most|least) \w+))"
+        r"(?: ones?| than (?:that|this|it)(?: one)?| please| you have| there is| of (?:all|them)("
+        r" all)?)*\W*$",
         left.replace("\0", " "),
         re.IGNORECASE,
     )
-    if hit is None or shelf.vocabulary.scale_for(list(compared()[hit[1].lower()][1])) is not None:
+    word = (hit[1] or hit[2] or hit[3]).lower() if hit else ""
+    if not word or (hit and hit[1] and shelf.vocabulary.end_of(word)[1]) or word in _SMALL:
         return ""
-    return f"Nothing is known here by which something is ‘{hit[1].lower()}’."
+    return (
+        f"Nothing is known here by which something is ‘{word}’."
+        if hit[1] or hit[3]
+        else f"Nothing is known here of ‘{word}’, so it counts for nothing."
+    )
 
 
 def not_here(words: Sequence[str]) -> str:

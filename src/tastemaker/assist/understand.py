@@ -321,9 +321,10 @@ def _questioned(
     focus = bool(meant.rows) or state.focus is not None
     asking = _asking(text)
     superlative = (
-        _superlative(text) if state.shown and (meant.any or re.search(r"\bwhich\b", text, re.I)) else ""
+        _superlative(text, shelf) if state.shown and (meant.any or re.search(r"\bwhich\b", text, re.I)) else ""
     )
-    extreme = "" if superlative or meant.any else _superlative(text)
+    extreme = "" if superlative or meant.any else _superlative(text, shelf)
+    extreme = extreme if shelf.vocabulary.end_of(extreme)[1] else ""
     about = (
         shelf.vocabulary.asked_for(text)
         if asking and focus and not superlative and not extreme and "count" not in acts
@@ -410,8 +411,8 @@ def _acts(text: str) -> tuple[str, ...]:
     return tuple(acts)
 
 
-def _superlative(text: str) -> str:
-    table: dict[str, str] = english()["superlatives"]
+def _superlative(text: str, shelf: Shelf) -> str:
+    table = shelf.vocabulary.superlatives
     for word in sorted(table, key=len, reverse=True):
         if re.search(rf"\b{re.escape(word)}\b", text, re.IGNORECASE):
             return table[word]
@@ -420,7 +421,7 @@ def _superlative(text: str) -> str:
 
 def _without_superlatives(left: str, shelf: Shelf) -> str:
     """The words that are left without the superlatives that mean a scale here, which were read."""
-    for word, comparative in english()["superlatives"].items():
+    for word, comparative in shelf.vocabulary.superlatives.items():
         if shelf.vocabulary.end_of(comparative)[1]:
             left = re.sub(rf"\b{re.escape(word)}\b", lambda hit: "\0" * len(hit[0]), left, flags=re.I)
     return left

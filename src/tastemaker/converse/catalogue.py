@@ -23,7 +23,7 @@ FAMILY = "family"
 @dataclass(frozen=True)
 class Field:
     """One field of the facts: its kind, its values by falling frequency (none for numbers), and the share of
-    items with one.
+    items with one. quarters: the numbers below and above which a quarter of the items lies.
     """
 
     name: str
@@ -32,6 +32,7 @@ class Field:
     coverage: float
     low: float = float("nan")
     high: float = float("nan")
+    quarters: tuple[float, float] = (float("nan"), float("nan"))
 
 
 def describe(name: str, column: tuple[Value, ...]) -> Field:
@@ -40,7 +41,8 @@ def describe(name: str, column: tuple[Value, ...]) -> Field:
     coverage = len(known) / max(len(column), 1)
     numbers = [value for value in known if isinstance(value, int | float)]
     if numbers and len(numbers) == len(known):
-        return Field(name, "number", (), coverage, min(numbers), max(numbers))
+        quarters = sorted(numbers)[len(numbers) // 4], sorted(numbers)[-1 - len(numbers) // 4]
+        return Field(name, "number", (), coverage, min(numbers), max(numbers), quarters)
     if numbers:
         raise InputError(f"field '{name}' mixes numbers and words; write all of its values one way")
     words = Counter(

@@ -72,6 +72,13 @@ SECONDS = {
 CLOSE = 0.1  # how far "around" reaches, as a share
 
 
+UNITS = "|".join(
+    sorted(
+        {re.escape(unit) for own in english()["units"].values() for unit in own if len(unit) > 1}, key=len
+    )[::-1]
+)
+
+
 class Numbers:
     """Reads the numbers that this vocabulary has fields for."""
 
@@ -90,53 +97,6 @@ class Numbers:
         )
         before = NEGATION.pattern.removesuffix(r"\b[^.;:!?]*$")
         self._refusal = re.compile(rf"{before}\b{filler}", re.IGNORECASE)
-
-    def years(self, text: Text) -> None:
-        """ "Before 1990", "from 1994", "between 1950 and 1965", "since 2001": whole years, of the field that
-        holds years alone.
-        """
-        names = [name for name in self._numbers if dated(self.vocabulary.fields[name])]
-        year, on = (
-            r"(?:the year )?(\d{4})(?![\d's]|[.,/:]\d| ?(?:bpm|minutes?|pages?|words))",
-            r"(?: on| onwards?)",
-        )
-        newer = r"(?:after|later than|newer than|more recent than|younger than|post[- ]?)"
-        older = r"(?:before|earlier than|older than|prior to|pre[- ]?)"
-        forms: tuple[tuple[str, str, int], ...] = (
-            (rf"\b(?:between |from )?{year} ?(?:and|to|through|-|–) ?{year}", "between", 0),
-            (
-                rf"\b(?:(?:since|not before|no earlier than|no older than) {year}{on}?|from {year}{on})",
-                "ge",
-                0,
-            ),
-            (rf"(?<!\d)\b{year}{on}|\b{year} (?:or|and) (?:later|newer|after|above|up)\b", "ge", 0),
-            (rf"\b(?:until|till|up to|not after|no later than|no newer than) {year}", "le", 0),
-            (rf"\b{year} (?:or|and) (?:earlier|older|before|below)\b", "le", 0),
-            (rf"(?<!not )(?<!no )\b{newer} ?{year}", "ge", 1),
-            (rf"(?<!not )(?<!no )\b{older} ?{year}", "le", -1),
-            (
-                (
-                    rf"\b(?:in|from|of|out in|made in|released in|dated) {year}|\b(?:an?|the|some|any)"
-                    rf" {year}(?= [a-z])"
-                ),
-                "eq",
-                0,
-            ),
-        )
-        for form, cmp, step in forms if len(names) == 1 else ():
-            for hit in text.each(form):
-                low, *rest = (float(part) for part in hit.groups() if part)
-                kind: Strength = "must"
-                refused = _against(text, hit.start())
-                if cmp in ("between", "eq"):
-                    ends = tuple(sorted((low, *(rest or (low,)))))
-                    clause = Clause(names[0], "between", ends)
-                    kind = "must_not" if refused else "must"
-                else:
-                    beyond = 0 if step else 1 if cmp == "le" else -1
-                    bound = {"ge": "le", "le": "ge"}[cmp] if refused else cmp
-                    clause = Clause(names[0], bound, low + (beyond if refused else step))
-                text.add(hit.start(), Change("add", kind, clause))
 
     def odd(self, text: Text) -> str:
         """Numbers that no value can be (below nothing, a power), as they were said; they are not read."""
@@ -236,45 +196,29 @@ class Numbers:
                 said = "|".join(map(re.escape, compared))
                 for hit in text.each(rf"\b(no |not )?(?:{said}) than {NUMBER}\b(?!\w)"):
                     self._add(text, hit, Clause(name, flip if hit[1] else cmp, figure(hit[2])))
-        fits = [n for n, other in self.vocabulary.fields.items() if other.kind == "number"]
-        if len(fits) == 1:
-            for words, cmp in ((LEAST, "ge"), (MOST, "le"), (LATER, "ge"), (SOONER, "le")):
-                for hit in text.each(rf"(?<!no )(?<!not )\b{words} {NUMBER}(?![\w/'%]| ?(?:to|and|-) ?\d)"):
-                    if known.low / 2 <= figure(hit[1]) <= known.high * 2:
-                        self._add(text, hit, Clause(name, cmp, figure(hit[1])))
+        if len(self._numbers) == 1:
+            forms = ((LEAST, "ge"), (MOST, "le"), (LATER, "ge"), (SOONER, "le"), (ABOUT, "between"))
+            for words, cmp in forms:
+                after = rf"(?![\w/'%]| ?(?:to|and|-) ?\d| ?(?:{UNITS}|years?)\b)"
+                for hit in text.each(rf"(?<!no )(?<!not )\b{words} {NUMBER}{after}"):
+                    value, wide = figure(hit[1]), 1 if dated(known) else 100
+                    low = known.low / 2 / (wide if cmp == "ge" else 1)
+                    if low <= value <= known.high * 2 * (wide if cmp == "le" else 1):
+                        bound = _spread(value, CLOSE * value) if cmp == "between" else value
+                        self._add(text, hit, Clause(name, cmp, bound))
                     else:
                         text.leave(hit)
 
-    def ranges(self, text: Text) -> None:
-        """ "Before 1990", "since the 80s", "the 60s to the 80s" on words that are numbers."""
-        for name, scale in self.vocabulary.scales.items():
-            if not scale.words or not scale.words[0].rstrip("s").replace(".", "").isdigit():
-                continue
-            year = r"(?:the )?'?(\d{4}|\d{2})'?s?"
-            values = {word: float(word.rstrip("s")) for word in scale.words}
-            decades = all(word.endswith("s") for word in scale.words)
-            reach = 9 if decades else 0
-            for hit in text.each(rf"\b(?:between |from )?{year} (?:and|to|through) {year}\b"):
-                low, high = sorted(year_of(part) for part in hit.groups())
-                self._years(
-                    text,
-                    hit,
-                    name,
-                    [w for w, v in values.items() if v + reach >= low and v <= high],
-                )
-            for hit in text.each(rf"\b{LATER} {year}\b"):
-                self._years(text, hit, name, [w for w, v in values.items() if v >= year_of(hit[1])])
-            for hit in text.each(rf"\b{SOONER} {year}\b"):
-                self._years(text, hit, name, [w for w, v in values.items() if v < year_of(hit[1])])
-            if decades:
-                for hit in text.each(r"\b(?:in|from|of) (\d{4})\b(?!s)"):
-                    self._years(
-                        text,
-                        hit,
-                        name,
-                        [w for w, v in values.items() if v <= float(hit[1]) <= v + 9],
-                    )
+    def strange(self, text: Text) -> str:
+        """What is said of a number in a unit that no field here has: "under 2000 dollars"."""
+        said = (
+            rf"(?:\b(?:{LEAST}|{MOST}|{ABOUT}|between|for|at) )?(?:[$€£] ?{NUMBER}|{NUMBER} ?(?:{UNITS})\b)"
+        )
+        hits = text.each(said)
+        return f"Nothing is known here by which ‘{hits[0].group().strip()}’ could be told." if hits else ""
 
+    def ranges(self, text: Text) -> None:
+        """ "Between 90 and 95", "under 100 or over 140"."""
         self._unnamed(text)
         self._alternatives(text)
 
@@ -342,21 +286,6 @@ class Numbers:
             text.take(at, ends[run[-1][0]])
             text.changes = [entry for entry in text.changes if entry not in run] + [(at, change)]
 
-    def _years(self, text: Text, hit: re.Match[str], name: str, words: Sequence[str]) -> None:
-        if words:
-            kind: Strength = "must_not" if _against(text, hit.start()) else "must"
-            text.add(hit.start(), replace(among(name, tuple(words)), kind=kind))
-        else:
-            text.leave(hit)
-
-
-def _against(text: Text, at: int) -> bool:
-    """Whether a year is refused; a comma ends what was refused before: "not too old, after 1990"."""
-    before = text.whole[max(0, at - REACH) : at]
-    piece = before[before.rfind(",") + 1 :]
-    ended = "," in before and not NEGATION.search(piece) and not re.match(r"\s*(?:or|nor|and)\b", piece)
-    return text.negated(at) and not ended
-
 
 def dated(known: Field) -> bool:
     """Whether a field holds years."""
@@ -423,8 +352,3 @@ def _factor(name: str, said: str) -> float:
 
 def _unit(word: str) -> str:
     return word.rstrip("s") or word if word != "ms" else word
-
-
-def year_of(text: str) -> float:
-    year = float(text)
-    return year if year >= 100 else 1900 + year if year >= 20 else 2000 + year

@@ -112,6 +112,7 @@ class Text:
     text: str
     whole: str = ""
     changes: list[tuple[int, Change]] = field(default_factory=list)
+    relative: set[str] = field(default_factory=set)  # fields that were compared with what was shown
 
     def __post_init__(self) -> None:
         """The words as they came are kept beside."""

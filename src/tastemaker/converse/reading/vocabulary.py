@@ -4,23 +4,60 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from rapidfuzz import process
 from rapidfuzz.distance import OSA
 
-from tastemaker.converse.catalogue import Field
-from tastemaker.converse.reading.words import chat, english, fold, stop_words
+from tastemaker.converse.catalogue import Field, Value
+from tastemaker.converse.reading.words import chat, compared, english, fold, stop_words
 
+Facts = Callable[[int, str], Value]  # what is known of an item: (row, field)
 QUOTES = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "„": '"', "–": "-", "—": "-"})
-DECADES = {
-    f"19{place}0s": name
-    for place, name in enumerate(
-        ("twenties", "thirties", "forties", "fifties", "sixties", "seventies", "eighties", "nineties"), 2
+DECADES = dict(
+    zip(
+        [
+            "twenties",
+            "thirties",
+            "forties",
+            "fifties",
+            "sixties",
+            "seventies",
+            "eighties",
+            "nineties",
+            "noughties",
+        ],
+        range(1920, 2010, 10),
+        strict=True,
     )
-}
+)
+UNITS = frozenset(
+    [
+        "ms",
+        "s",
+        "sec",
+        "secs",
+        "second",
+        "seconds",
+        "min",
+        "mins",
+        "minute",
+        "minutes",
+        "h",
+        "hour",
+        "hours",
+        "usd",
+        "eur",
+        "gbp",
+        "kg",
+        "g",
+        "cm",
+        "mm",
+        "oz",
+    ]
+)
 SHORT = 3  # letters below which a value is only read beside its field's noun, or after "in"
 DIGITS = [
     "zero",
@@ -48,6 +85,7 @@ TENS = dict(
         strict=True,
     )
 )
+LEAD = r"(?:not|no|but|only|just|forget|never ?mind|drop|lose|scrap)(?: about)?(?: the)?"  # before a letter
 MODES = r"(?:major|minor|dorian|mixolydian|phrygian|lydian|locrian|maj|min)"
 
 
@@ -66,6 +104,12 @@ def plain(text: str) -> str:
     text = re.sub(
         rf"\b({small})[ -](two|four|eight|sixteen)\b(?! (?:hundred|of|things?|songs?|tunes?|items?))",
         lambda hit: f"{DIGITS.index(hit[1].lower())}/{DIGITS.index(hit[2].lower())}",
+        text,
+        flags=re.IGNORECASE,
+    )
+    text = re.sub(
+        rf"\b(?:(?:nineteen|two thousand)[- ])?({'|'.join(DECADES)})\b",
+        lambda hit: f"{DECADES[hit[1].lower()]}s",
         text,
         flags=re.IGNORECASE,
     )
@@ -137,6 +181,10 @@ class Vocabulary:
     def __init__(self, fields: Mapping[str, Field]) -> None:
         self.fields = fields
         self.nouns = {name: _nouns(name) for name in fields}
+        for name in fields:  # "time" for prep_time_min, where no other field is called so
+            head = [word for word in _words(name) if word not in UNITS][-1:]
+            if head and len(head[0]) > 3 and not any(head[0] in nouns for nouns in self.nouns.values()):
+                self.nouns[name] += (head[0],)
         shared = Counter(fold(value) for field in fields.values() for value in field.values)
         parts = Counter(
             word for field in fields.values() for value in field.values for word in set(fold(value).split())
@@ -218,21 +266,66 @@ class Vocabulary:
     def called(self, name: str) -> str:
         """A field in one short word where there is one: "tempo" for tempo_bpm."""
         known = english()["nouns"]
-        return next(
-            (word for word in _words(name) if word in known), " ".join(filter(None, _words(name))) or name
-        )
+        return next((word for word in _words(name) if word in known), _bare(name) or name)
 
-    def scale_for(self, stems: list[str]) -> Scale | None:
+    def kin(self, stems: Sequence[str]) -> list[str]:
+        """The fields whose names have one of these words, or tell of the same: tempo and speed."""
+        wide = {word for stem in stems for word in (stem, *_words(stem))}
+        for _, own in english()["comparatives"].values():
+            wide |= set(own) if wide & set(own) else set()
+        return [name for name in self.fields if wide & set(_words(name))]
+
+    def meant_by(self, noun: str) -> list[str]:
+        """The fields that a noun speaks of, and what tells the same of an item."""
+        own = [name for name, nouns in self.nouns.items() if noun.casefold() in nouns]
+        return list(dict.fromkeys([*own, *self.kin([noun.casefold(), *own])]))
+
+    @property
+    def asking(self) -> dict[str, list[str]]:
+        """Asking words ("how long") and the words in the names of the fields that they ask for."""
+        asked: dict[str, list[str]] = english()["asked"]
+        return asked
+
+    def scale_for(self, stems: Sequence[str]) -> Scale | None:
         """The ordered field that a comparative speaks of: a number rather than words."""
         fitting = [
             scale for name, scale in self.scales.items() if any(stem in _words(name) for stem in stems)
         ]
         return min(fitting, key=lambda scale: bool(scale.words)) if fitting else None
 
+    @cached_property
+    def comparatives(self) -> dict[str, tuple[bool, Scale | None]]:
+        """Comparatives -> whether they go up, and the ordered field that they speak of here: "slower", and
+        "fewer calories" of a field of that name; where none tells the tempo, "quicker" is of shorter time.
+        """
+        words, otherwise = compared(), english()["otherwise"]
+        table = {word: (way == "up", self.scale_for(stems)) for word, (way, stems) in words.items()}
+        for word, other in otherwise.items():
+            table[word] = table[word] if table[word][1] else table[other]
+        for name, scale in self.scales.items():
+            units = [unit for unit in self.units.get(name, ()) if unit.isalpha() and len(unit) > 3]
+            for noun in (*self.nouns[name], *units):
+                for up, forms in ((False, ("less", "fewer", "lower")), (True, ("more", "higher"))):
+                    for form in forms:
+                        table.setdefault(f"{form} {noun}", (up, scale))
+        return table
+
+    @cached_property
+    def superlatives(self) -> dict[str, str]:
+        """Superlatives -> the comparative whose end they are: "slowest", "fewest calories"."""
+        ends = {"fewest": "fewer", "least": "less", "lowest": "lower", "most": "more", "highest": "higher"}
+        own = {
+            f"{end} {word.removeprefix(comparative).strip()}": word
+            for end, comparative in ends.items()
+            for word in self.comparatives
+            if word.startswith(f"{comparative} ")
+        }
+        known: dict[str, str] = english()["superlatives"]
+        return {**own, **known}
+
     def end_of(self, comparative: str) -> tuple[bool, Scale | None]:
         """Whether a comparative ("slower") goes up, and the ordered field that it speaks of here."""
-        way, stems = english()["comparatives"].get(comparative, ("", []))
-        return way == "up", self.scale_for(stems)
+        return self.comparatives.get(comparative, (False, None))
 
     def asked_for(self, text: str) -> tuple[str, ...]:
         """The fields that a question asks about, by noun or by asking word ("who", "how fast")."""
@@ -261,10 +354,18 @@ def _words(name: str) -> list[str]:
     return re.split(r"[^a-z]+", name.casefold())
 
 
+def _bare(name: str) -> str:
+    """A field's name in words, without a unit at its end: "prep time" for prep_time_min."""
+    words = [word for word in _words(name) if word]
+    return " ".join(words[:-1] if words[1:] and words[-1] in UNITS else words)
+
+
 def _nouns(name: str) -> tuple[str, ...]:
     table = english()["nouns"]
     own = " ".join(word for word in _words(name) if word)
-    return tuple(dict.fromkeys([own, *(noun for word in _words(name) for noun in table.get(word, ()))]))
+    return tuple(
+        dict.fromkeys([_bare(name), own, *(noun for word in _words(name) for noun in table.get(word, ()))])
+    )
 
 
 def _surfaces(
@@ -294,9 +395,7 @@ def _surfaces(
         if said.endswith("y"):
             forms.append((re.escape(said[:-1]) + "ies", len(said), True))
     if re.fullmatch(r"\d{3}0s", said):
-        forms.append((rf"(?:'|the |early |late |mid[- ])?'?{said[2:4]}'?s", 4, True))
-        if name := DECADES.get(said):
-            forms.append((rf"(?:the |early |late |mid[- ])?(?:nineteen[- ])?{name}", 7, True))
+        forms.append((rf"(?:'|the |early |late |mid[- ])?'?(?:{said[:2]})?{said[2:4]}'?s", 4, True))
     forms += [(form, length, field.kind != "words") for form, length in _parts(said, parts, nouns)]
     if " " in said:  # "popularity middling" for "middling known"
         own = [word for word in fold(said).split() if parts[word] == 1 and len(word) > 3]
@@ -328,8 +427,10 @@ def _letters(said: str, body: str, near: str) -> list[tuple[str, int]]:
     return [
         *forms,
         (rf"(?:(?<=\x00 or )|(?<=\x00 and )|(?<=\x00, ))(?:in )?{letter}{never}", 1),
-        (rf"(?:not|no) {letter}(?! (?!please\b)[a-z])", 7),
-        (rf"{letter}(?= or (?-i:[A-G])\b)", 6),
+        (rf"(?:{LEAD}) {letter}(?! (?!(?:please|but|and|or|thanks|then|any)\b)[a-z])", 7),
+        (rf"{letter}(?=(?: is|'s| would be) (?:also )?(?:fine|ok|okay|good|allowed|alright|all right)\b)", 7),
+        (rf"{letter}(?= or (?-i:[A-Z]{{1,2}})\b)", 6),
+        (rf"(?<=\x00 please, ){letter}(?=\W*$)", 6),
         (rf"(?:{near})(?: is| of| from|:)? {letter}", 9 + more),
         (rf"in (?:the key of )?{letter}{never}", 8 + more),
         (rf"(?:in|key of|the key) {small}{never}", 8 + more),

@@ -5,13 +5,14 @@ clause.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
-from tastemaker.converse.catalogue import Value
+import tastemaker.converse.reading.years as years
 from tastemaker.converse.constraints import Change, Clause, Constraint, Strength, merge
-from tastemaker.converse.reading.numbers import Numbers, among, apart, dated
+from tastemaker.converse.reading.lifts import ALONE, allow, let_go, lift_fields, manner_of
+from tastemaker.converse.reading.numbers import Numbers, among, apart
 from tastemaker.converse.reading.passage import (
     CONTRAST,
     CORRECTION,
@@ -22,6 +23,7 @@ from tastemaker.converse.reading.passage import (
     Text,
     joined,
 )
+from tastemaker.converse.reading.scales import adjectives, comparatives, narrowed, opposed_mood
 from tastemaker.converse.reading.together import (
     Spot,
     backed,
@@ -34,8 +36,7 @@ from tastemaker.converse.reading.together import (
     ways_of,
     widened,
 )
-from tastemaker.converse.reading.vocabulary import Scale, Vocabulary, bounded, plain
-from tastemaker.converse.reading.words import compared, english
+from tastemaker.converse.reading.vocabulary import LEAD, Facts, Vocabulary, bounded, plain
 
 FURTHER = re.compile(
     r"^\W*(?:(?:yes|ok(?:ay)?|great|good|fine)\W+)*(?:and|or|plus|also|as well as|add)\b|\b(?:too|as"
@@ -54,7 +55,9 @@ class Heard:
 
     left: the message with what was read blanked by NUL. moods: words that ask softly. values: each (field,
     value) that was named. further: it goes on with what was asked before ("and ..."). unclear: what to say of
-    a value that may have been meant for the last of several alone.
+    a value that may have been meant for the last of several alone, or of what nothing here tells. relative:
+    the fields that were compared with what was shown. manner: how values are spoken of beside being wished or
+    refused; see `lifts.manner_of`.
     """
 
     changes: tuple[Change, ...] = ()
@@ -64,9 +67,8 @@ class Heard:
     values: tuple[tuple[str, str], ...] = ()
     further: bool = False
     unclear: str = ""
-
-
-Facts = Callable[[int, str], Value]
+    relative: frozenset[str] = frozenset()
+    manner: Mapping[Clause, str] = field(default_factory=dict)
 
 
 class Wishes:
@@ -80,49 +82,38 @@ class Wishes:
 
     def read(self, message: str, focus: Sequence[int] = ()) -> Heard:
         """What a message changes; `focus`: rows that "slower" or "that key" speak of."""
-        text = Text(self._numbers.listed(self.vocabulary.mended(plain(message))))
+        vocabulary = self.vocabulary
+        text = Text(_unwound(self._numbers.listed(vocabulary.mended(plain(message)))))
         restart = text.each(RESTART.pattern)
         for hit in restart:
             text.ends(*hit.span())
         text.each(r"\banti[- ]\w+")  # neither a wish for it nor a refusal
-        self._drops(text)
-        self._numbers.years(text)
+        lift_fields(text, vocabulary)
+        years.years(text, vocabulary)
         odd = self._numbers.odd(text)
         self._numbers.read(text)
         self._likenesses(text, focus)
-        self._comparatives(text, focus)
+        comparatives(text, vocabulary, self.value, focus)
+        years.ranges(text, vocabulary)
         self._numbers.ranges(text)
-        values, unclear = self._values(text)
+        strange = self._numbers.strange(text)
+        values, unclear, manner = self._values(text)
+        years.alone(text, vocabulary)
+        adjectives(text, vocabulary)
+        strange = strange or years.absent_decades(text, vocabulary)
         moods = self._moods(text)
         ordered = [change for _, change in sorted(text.changes, key=lambda entry: entry[0])]
-        further = bool(FURTHER.search(text.whole))
         return Heard(
-            tuple(_consistent(ordered)), bool(restart), text.text, moods, values, further, odd or unclear
+            tuple(_consistent(ordered)),
+            bool(restart),
+            text.text,
+            moods,
+            values,
+            bool(FURTHER.search(text.whole)),
+            odd or strange or unclear,
+            frozenset(text.relative),
+            manner,
         )
-
-    def _drops(self, text: Text) -> None:
-        for name, nouns in self.vocabulary.nouns.items():
-            noun = "|".join(re.escape(noun) for noun in nouns)
-            for pattern in (
-                rf"\bany (?:{noun})(?: will do| is fine| is ok(?:ay)?| works?)?\b",
-                (
-                    rf"\b(?:the |what |which )?(?:{noun})(?: it is in| it is)? (?:no longer matters|doesn'?t"
-                    r" matter|does not matter|isn'?t important|is not important|is irrelevant)\b"
-                ),
-                (
-                    r"\b(?:don'?t|do not|doesn'?t) (?:care|mind|bother)(?: about| what| which)?(?: the)?"
-                    rf" (?:{noun})\b"
-                ),
-                rf"\b(?:forget|ignore|drop|never ?mind|skip|lose|remove|without)(?: about)? the (?:{noun})\b",
-                rf"\bno preference (?:on|for|about) (?:the )?(?:{noun})\b",
-                (
-                    r"\b(?:doesn'?t|does not|needn'?t|need not)(?: have to)? (?:be|matter) (?:what|which)"
-                    rf" (?:{noun})\b"
-                ),
-            ):
-                for hit in text.each(pattern):
-                    text.changes.append((hit.start(), Change("drop", "must", Clause(name, "eq", ""))))
-                    text.ends(*hit.span())
 
     def _likenesses(self, text: Text, focus: Sequence[int]) -> None:
         """ "The same key", "in that key", "a different book", seen from the item in focus."""
@@ -146,77 +137,16 @@ class Wishes:
                 )
                 text.add(hit.start(), Change("add", kind, clause))
 
-    def _comparatives(self, text: Text, focus: Sequence[int]) -> None:
-        """ "Slower", "less popular", "a bit cheaper": a bound at the value of the item in focus."""
-        table = compared()
-        for word in sorted(table, key=len, reverse=True):
-            way, stems = table[word]
-            for hit in text.each(
-                rf"\b(?:(not so|not as|not too|less|not|no) )?{re.escape(word)}\b(?: than (?:that|this|it|the"
-                r" last)(?: one)?)?"
-            ):
-                scale = self.vocabulary.scale_for(stems)
-                if scale is None:
-                    text.leave(hit)
-                else:
-                    down = (way == "down") != bool(hit[1])
-                    text.changes += [(hit.start(), change) for change in self._instead_of(scale, stems)]
-                    for change in self._beyond(scale, down, focus[-1] if focus else None):
-                        text.add(hit.start(), replace(change, op="replace"))
-        self._excesses(text, focus)
-
-    def _excesses(self, text: Text, focus: Sequence[int]) -> None:
-        """ "That's too slow" asks for faster; "not too fast" refuses the value."""
-        opposite = english()["too"]
-        before = r"\b(?:(?:that|it|this)(?:'s| is| was) (?:a bit |way |much |far )?|a bit |far |way )?"
-        for hit in text.each(rf"{before}too ({'|'.join(opposite)})\b"):
-            if re.search(
-                r"(?:\b(?:not|nothing|never|none)|n't(?: be)?) $", text.whole[: hit.start()]
-            ):  # the word itself is read as a value, refused
-                text.text = text.text[: hit.start(1)] + hit[1] + text.text[hit.end() :]
-                continue
-            way, stems = english()["comparatives"][opposite[hit[1].lower()]]
-            scale = self.vocabulary.scale_for(stems)
-            text.changes += (
-                [(hit.start(), change) for change in self._instead_of(scale, stems)] if scale else []
-            )
-            for change in self._beyond(scale, way == "down", focus[-1] if focus else None) if scale else ():
-                text.add(hit.start(), replace(change, op="replace"))
-
-    def _instead_of(self, scale: Scale, stems: Sequence[str]) -> list[Change]:
-        """ "Slower" than a fast one lifts the wish for fast: drops of the other scales of the same thing."""
-        others = [
-            name
-            for name in self.vocabulary.scales
-            if name != scale.field and set(name.split("_")) & set(stems)
-        ]
-        return [Change("drop", "must", Clause(name, "eq", "")) for name in others]
-
-    def _beyond(self, scale: Scale, down: bool, row: int | None) -> list[Change]:
-        value = None if row is None else self.value(row, scale.field)
-        if not scale.words:
-            known = self.vocabulary.fields[scale.field]
-            if not isinstance(value, int | float):
-                value = (known.low + known.high) / 2
-            step = 1.0 if dated(known) else max(abs(float(value)) * 0.02, (known.high - known.low) * 0.004)
-            bound = value - step if down else value + step
-            bound = float(f"{bound:.{3 if abs(bound) < 1000 else 4}g}")  # as people say numbers
-            return [Change("add", "must", Clause(scale.field, "le" if down else "ge", bound))]
-        place = scale.words.index(str(value)) if value in scale.words else (len(scale.words) // 2)
-        wanted = scale.words[:place] if down else scale.words[place + 1 :]
-        wanted = wanted or (scale.words[:1] if down else scale.words[-1:])
-        return [among(scale.field, wanted)]
-
-    def _values(self, text: Text) -> tuple[tuple[tuple[str, str], ...], str]:
+    def _values(self, text: Text) -> tuple[tuple[tuple[str, str], ...], str, dict[Clause, str]]:
         """Values by name or everyday word, longest first; "a or b" of one field is one constraint. And what
-        is not clear of them.
+        is not clear of them, and the manner of clauses.
         """
         fields = self.vocabulary.fields
         numbers = numbers_of(text, fields)
         spots: list[Spot] = []
         for surface in self.vocabulary.surfaces:
             for hit in list(surface.pattern.finditer(text.text)):
-                refused = re.match(r"(?:not|no) ", hit.group(), re.IGNORECASE) if surface.sure else None
+                refused = re.match(rf"(?:{LEAD}) ", hit.group(), re.IGNORECASE) if surface.sure else None
                 spots.append((hit.start() + (refused.end() if refused else 0), hit.end(), surface))
                 text.take(hit.start(), hit.end())
         _in_order(text, spots)
@@ -242,6 +172,7 @@ class Wishes:
         wanted: dict[
             str, tuple[int, int, tuple[str, ...]]
         ] = {}  # field -> start, end, values of one value each
+        manners: dict[Clause, str] = {}
         for place, group in enumerate(groups):
             start, _, surface = group[0]
             if start in spent:
@@ -257,12 +188,17 @@ class Wishes:
             all_of_them = several and any(
                 re.search(r"\band\b|\bwith\b", text.whole[a[1] : b[0]]) for a, b in pairwise(group)
             )
-            if kind == "must_not" or all_of_them:
+            manner = manner_of(text, start, group[-1][1])
+            if kind == "must_not" or all_of_them or manner:
+                alone = several and kind == "must" and ALONE.search(text.whole[:start])
+                kind = "must_not" if manner in ("let go", "not alone") else kind
                 for value in values:
-                    cmp = "contains" if several else "eq"
-                    text.add(start, Change("add", kind, Clause(surface.field, cmp, value)))  # type: ignore[arg-type]
+                    clause = Clause(surface.field, "contains" if several else "eq", value)
+                    text.add(start, Change("replace" if alone else "add", kind, clause))  # type: ignore[arg-type]
+                    manners |= {clause: manner} if manner else {}
             elif several:
-                text.add(start, among(surface.field, values, "contains"))
+                change = among(surface.field, values, "contains")
+                text.add(start, replace(change, op="replace") if ALONE.search(text.whole[:start]) else change)
             else:
                 at, end, before = wanted.get(surface.field, (start, start, ()))
                 if before and TOGETHER.search(
@@ -275,7 +211,7 @@ class Wishes:
         for name, (at, _, values) in wanted.items():
             text.add(at, among(name, values))
         unclear = "" if together else for_each(text, both)
-        return tuple((spot[2].field, spot[2].value) for spot in spots), unclear
+        return tuple((spot[2].field, spot[2].value) for spot in spots), unclear, manners
 
     def _freed(self, text: Text, groups: Sequence[Sequence[Spot]], place: int) -> bool:
         """Whether a refusal before has ended: "neither major nor minor, 6/8", "not over 100 bpm, in D or G",
@@ -306,15 +242,42 @@ class Wishes:
             if hit := re.search(bounded(said), text.text, re.IGNORECASE):
                 moods.append(mood)
                 text.take(hit.start(), hit.end())
-                no = text.negated(hit.start())
+                no = text.negated(hit.start()) or re.search(r"\bless $", text.whole[: hit.start()], re.I)
                 for name, value in self.vocabulary.moods[mood]:
                     if any(change.clause.field == name for _, change in text.changes):
                         continue
                     cmp = "contains" if self.vocabulary.fields[name].kind == "words" else "eq"
-                    if no:
-                        continue  # "not too sad" does not say what else
+                    if no:  # "not too sad" asks softly for anything else
+                        if change := opposed_mood(self.vocabulary, name, value):
+                            text.changes.append((hit.start(), change))
+                        continue
                     text.changes.append((hit.start(), Change("add", "prefer", Clause(name, cmp, value))))
         return tuple(moods)
+
+
+_ONLY = re.compile(  # two refusals that are a wish for one thing
+    r"\b(?:(?:can'?t|cannot|won'?t|don'?t|do not|doesn'?t|didn'?t|never|refuses? to)(?: \w+){0,4}?"
+    r" (?:anything|any \w+)|nothing) (?:but|except(?: for)?|other than|besides)\b(?! (?:not|no|for)\b)",
+    re.IGNORECASE,
+)
+_NOT_ONLY = re.compile(r"\bnot (?:only|just)\b(?=[^.;!?]*?(,? but(?: also)?\b|, also\b))", re.IGNORECASE)
+
+
+def _unwound(message: str) -> str:
+    """A message with "can't watch anything but" as "only", and "not only jigs but reels" as "jigs or reels";
+    of the same length.
+    """
+    message = _ONLY.sub(lambda hit: "only".rjust(len(hit[0])), message)
+    while hit := _NOT_ONLY.search(message):
+        end = " or".ljust(hit.end(1) - hit.start(1))
+        message = (
+            message[: hit.start()]
+            + " " * len(hit[0])
+            + message[hit.end() : hit.start(1)]
+            + end
+            + message[hit.end(1) :]
+        )
+    return message
 
 
 def _in_order(text: Text, spots: list[Spot]) -> None:
@@ -375,6 +338,22 @@ def _same_time(old: Constraint, change: Change) -> bool:
     return {old.clause.field, change.clause.field} == {"year", "decade"} and change.kind != "must_not"
 
 
+def joined_values(active: Sequence[Constraint], change: Change) -> Change:
+    """ "And the 90s too" beside the 80s: either, in a field of one value."""
+    before = [
+        v
+        for c in active
+        if (c.kind, c.clause.field) == ("must", change.clause.field)
+        for v in values_of(c.clause)
+    ]
+    now = values_of(change.clause)
+    return (
+        replace(change, clause=among(change.clause.field, tuple(dict.fromkeys((*before, *now)))).clause)
+        if before and now
+        else change
+    )
+
+
 def settle(active: Sequence[Constraint], heard: Heard, fields: Mapping[str, str]) -> tuple[Constraint, ...]:
     """The constraints after a message: a second value of a field that holds one takes the first one's place.
 
@@ -388,7 +367,22 @@ def settle(active: Sequence[Constraint], heard: Heard, fields: Mapping[str, str]
         if change.op == "drop":
             active = merge(active, [change])
             continue
+        manner, several = heard.manner.get(clause, ""), fields.get(name) == "words"
+        if manner == "allowed":
+            active = allow(active, change, several)
+            continue
+        if manner in ("let go", "not alone"):
+            left = let_go(active, clause, several)
+            if manner == "not alone" or left != tuple(active):
+                active = left
+                continue
+        if name in heard.relative:
+            active = merge(narrowed(active, change), [change])
+            continue
         single = fields.get(name) == "word" and change.kind in ("must", "prefer")
+        if heard.further and single and name not in replaced and change.kind == "must":
+            change = joined_values(active, change)
+            clause = change.clause
         number = fields.get(name) == "number"
         kept = []
         for old in active:

@@ -1,0 +1,145 @@
+"""Comparisons in a message ("slower", "fewer calories", "not too expensive", "something cheap"): bounds on
+the field with an order that they speak of.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from tastemaker.converse.constraints import Change, Clause, Constraint, Strength
+from tastemaker.converse.reading.numbers import among, dated
+from tastemaker.converse.reading.passage import Text
+from tastemaker.converse.reading.vocabulary import Facts, Scale, Vocabulary
+from tastemaker.converse.reading.words import english
+
+_THAN = r"\b(?: than (?:that|this|it|the last)(?: one)?)?"
+_IT_IS = r"\b(?:(?:that|it|this)(?:'s| is| was) (?:a bit |way |much |far )?|a bit |far |way )?"
+_MILDLY = (
+    r"\b(?:not|nothing|never|none|anything not|n't(?: be)?)(?: that(?:'s| is))?"
+    r" (?:too|so|very|that|overly|all that)"
+)
+_SOME = r"(?:^\W*|\b(?:an?|some|something|anything|really|very|quite|fairly|pretty|nice and|and|rather)\s+)"
+
+
+def comparatives(text: Text, vocabulary: Vocabulary, value: Facts, focus: Sequence[int]) -> None:
+    """ "Slower", "less popular", "fewer calories": a bound at the value of the item in focus. "Not too
+    expensive", "something cheap": one at the quarter of the items that are so.
+    """
+    row = focus[-1] if focus else None
+    for word in sorted(vocabulary.comparatives, key=len, reverse=True):
+        if word not in text.text.casefold():
+            continue
+        up, scale = vocabulary.comparatives[word]
+        for hit in text.each(rf"\b(?:(not so|not as|not too|less|not|no) )?{re.escape(word)}{_THAN}"):
+            if scale is None:
+                text.leave(hit)
+            else:
+                _move(text, hit.start(), vocabulary, scale, up == bool(hit[1]), value, row)
+    opposite: dict[str, str] = english()["too"]
+    adjectives = "|".join(sorted(map(re.escape, opposite), key=len, reverse=True))
+    for hit in text.each(rf"{_MILDLY} ({adjectives})\b"):
+        _mild(text, hit, vocabulary, opposite[hit[1].lower()], "must")
+    for hit in text.each(rf"{_IT_IS}too ({adjectives})\b"):
+        up, scale = vocabulary.end_of(opposite[hit[1].lower()])
+        if scale is not None:
+            _move(text, hit.start(), vocabulary, scale, not up, value, row)
+    nouns = {
+        noun: scale
+        for word, (_, scale) in vocabulary.comparatives.items()
+        if (noun := word.partition("more ")[2])
+    }
+    for noun, scale in nouns.items():
+        said = re.escape(noun)
+        for form, down in (
+            (rf"\b(?:(?:not|nothing|without)(?: with)?) too (?:many|much) {said}\b", True),
+            (rf"\blow(?: in|-)? ?{said}\b", True),
+            (rf"\bhigh(?: in|-)? ?{said}\b", False),
+        ):
+            for hit in text.each(form) if scale is not None and noun in text.text.casefold() else ():
+                _quarter(text, hit, vocabulary, scale, (down, "must"))
+
+
+def adjectives(text: Text, vocabulary: Vocabulary) -> None:
+    """ "Something cheap", "a quick one": softly, where no value was read in the word."""
+    opposite: dict[str, str] = english()["too"]
+    said = "|".join(word for word in opposite if word not in ("new", "dear", "popular"))
+    for hit in text.each(rf"{_SOME}({said})\b(?! (?:as|ago|time|enough|run|way|for|in|at|on)\b)"):
+        _mild(text, hit, vocabulary, opposite[hit[1].lower()], "prefer")
+
+
+def _mild(text: Text, hit: re.Match[str], vocabulary: Vocabulary, opposite: str, kind: Strength) -> None:
+    """ "Not too long" is at most so long as three quarters are; "a long one" is softly the other end."""
+    up, scale = vocabulary.end_of(opposite)
+    if scale is None or any(surface.pattern.fullmatch(hit[1]) for surface in vocabulary.surfaces):
+        text.leave(hit)
+        if scale is not None and kind == "must":  # a value: it is read later, refused
+            text.take(hit.start(), hit.start(1))
+        return
+    down = up if kind == "prefer" else not up
+    if scale.words:
+        far = scale.words[-1] if down == (kind == "must") else scale.words[0]
+        strength: Strength = "must_not" if kind == "must" else kind
+        text.changes.append((hit.start(), Change("add", strength, Clause(scale.field, "eq", far))))
+    else:
+        _quarter(text, hit, vocabulary, scale, (down, kind))
+
+
+def _quarter(
+    text: Text, hit: re.Match[str], vocabulary: Vocabulary, scale: Scale, way: tuple[bool, Strength]
+) -> None:
+    """A bound that leaves out the quarter of the items at one end, or, softly, keeps that at the other."""
+    known, (down, kind) = vocabulary.fields[scale.field], way
+    low, high = known.quarters
+    if math.isnan(low):
+        low, high = (known.low + (known.high - known.low) * share for share in (0.25, 0.75))
+    bound = high if down == (kind == "must") else low
+    text.changes.append(
+        (hit.start(), Change("add", kind, Clause(scale.field, "le" if down else "ge", bound)))
+    )
+
+
+def _move(
+    text: Text, at: int, vocabulary: Vocabulary, scale: Scale, down: bool, value: Facts, row: int | None
+) -> None:
+    """ "Slower" than a fast one lifts the wish for fast, and bounds the tempo at the one in focus."""
+    others = [
+        name for name in vocabulary.kin([scale.field]) if name != scale.field and name in vocabulary.scales
+    ]
+    text.changes += [(at, Change("drop", "must", Clause(name, "eq", ""))) for name in others]
+    text.relative.add(scale.field)
+    text.add(at, beyond(vocabulary, scale, down, None if row is None else value(row, scale.field)))
+
+
+def beyond(vocabulary: Vocabulary, scale: Scale, down: bool, value: object) -> Change:
+    """What is beyond a value of a scale, or beyond its middle where none is known."""
+    if scale.words:
+        place = scale.words.index(str(value)) if value in scale.words else (len(scale.words) // 2)
+        wanted = scale.words[:place] if down else scale.words[place + 1 :]
+        return among(scale.field, wanted or (scale.words[:1] if down else scale.words[-1:]))
+    known = vocabulary.fields[scale.field]
+    middle = float(value) if isinstance(value, int | float) else (known.low + known.high) / 2
+    step = 1.0 if dated(known) else max(abs(middle) * 0.02, (known.high - known.low) * 0.004)
+    bound = middle - step if down else middle + step
+    bound = float(f"{bound:.{3 if abs(bound) < 1000 else 4}g}")  # as people say numbers
+    return Change("add", "must", Clause(scale.field, "le" if down else "ge", bound))
+
+
+def narrowed(active: Sequence[Constraint], change: Change) -> list[Constraint]:
+    """The constraints that stand beside "a bit faster": a bound of the same kind before it gives way."""
+    clause = change.clause
+    return [
+        old
+        for old in active
+        if old.clause.field != clause.field
+        or old.kind == "must_not"
+        or (old.kind == "must" and old.clause.cmp in ("le", "ge", "between") and old.clause.cmp != clause.cmp)
+    ]
+
+
+def opposed_mood(vocabulary: Vocabulary, name: str, value: str) -> Change | None:
+    """What "less sad" softly asks for: the other values of a field of few."""
+    others = tuple(other for other in vocabulary.fields[name].values if other != value)
+    return replace(among(name, others), kind="prefer") if 0 < len(others) <= 5 else None
