@@ -11,7 +11,8 @@ import pytest
 from tastemaker.converse.catalogue import Field
 from tastemaker.converse.constraints import Constraint
 from tastemaker.converse.reading.names import Names
-from tastemaker.converse.reading.vocabulary import Vocabulary, plain
+from tastemaker.converse.reading.plain import plain
+from tastemaker.converse.reading.vocabulary import Vocabulary
 from tastemaker.converse.reading.wishes import Wishes, settle
 
 TUNES = {

@@ -11,7 +11,7 @@ from tastemaker.assist.ranking import telling
 from tastemaker.assist.shelf import Shelf
 from tastemaker.converse.claims import safe
 from tastemaker.converse.reading.passage import REFUSING, RESTART, negated
-from tastemaker.converse.reading.vocabulary import DIGITS, QUOTES, TENS, plain
+from tastemaker.converse.reading.plain import DIGITS, QUOTES, TENS, plain
 from tastemaker.converse.reading.words import chat, english, fold, stop_words
 
 _FORMS = english()["wanted"]
@@ -60,33 +60,7 @@ _WORDED = re.compile(  # words that are meant as words
     re.IGNORECASE,
 )
 _OUTRIGHT = re.compile(r"\bwithout\b|\bwith\b", re.IGNORECASE)  # small talk counts behind it: "without love"
-_NO_WORDS = frozenset(
-    [
-        "tempo",
-        "speed",
-        "key",
-        "mode",
-        "version",
-        "kind",
-        "sort",
-        "type",
-        "style",
-        "time",
-        "way",
-        "title",
-        "word",
-        "words",
-        "name",
-        "brand",
-        "question",
-        "doubt",
-        "further",
-        "thing",
-        "things",
-        "vocals",
-        "hesitation",
-    ]
-)
+_NO_WORDS = frozenset(_FORMS["no_words"].split())
 _IDIOM = re.compile(
     r"\b(?:not (?:sure|certain)|no"
     r" (?:idea|problem|worries|thanks?|matter|preferences?|way|need|hurry|rush|clue|doubt|wonder|luck|thank"
@@ -111,9 +85,13 @@ def absent(left: str, shelf: Shelf, named: Sequence[str], terse: bool) -> tuple[
         known = known or _holds(fold(said), values) or all(map(counted, fold(said).split()))
         if not known and not somewhere(said, shelf):
             spots.setdefault(start, safe(said)[:80])
-    keys = any(len(set(known.values) & set("ABCDEFG")) > 1 for known in shelf.catalogue.fields.values())
+    fields = shelf.catalogue.fields.values()
+    keys = any(len(set(known.values) & set("ABCDEFG")) > 1 for known in fields)
     for hit in _KEY.finditer(left) if keys else ():
-        if fold(hit[1]) not in values:
+        said = re.sub(
+            r"[ -]?(?:sharp|♯)", "#", re.sub(r"[ -]?(?:flat|♭)", "b", hit[1], flags=re.I), flags=re.I
+        )
+        if said.casefold() not in {value.casefold() for own in fields for value in own.values}:
             spots.setdefault(hit.start(1), hit[1])
     return tuple(dict.fromkeys(said for _, said in sorted(spots.items()) if said))[:MOST]
 
@@ -183,14 +161,16 @@ def untold(left: str, shelf: Shelf) -> str:
         rf"(?:({said})|(?:(?:not|nothing|none|without|never)(?: with)?(?: that is)?"
         r" (?:too|so|very|overly|that|much"
         r"|too much|too many|so much)|less|fewer|isn't too|not be too) ([\w'-]+)"
-        r"|((?!best|rest|latest|west|guest|test|quest|interest|forest)\w{2,}est|(?:most|least) \w+))"
+        r"|(\w{3,}ier|(?<=bit |tle |uch |ven |tly |far"
+        r" )\w{3,}er|(?!best|rest|latest|west|guest|test|quest|interest|forest)\w{2,}est|(?:most|least) \w+))"
         r"(?: ones?| than (?:that|this|it)(?: one)?| please| you have| there is| of (?:all|them)("
         r" all)?)*\W*$",
         left.replace("\0", " "),
         re.IGNORECASE,
     )
     word = (hit[1] or hit[2] or hit[3]).lower() if hit else ""
-    if not word or (hit and hit[1] and shelf.vocabulary.end_of(word)[1]) or word in _SMALL:
+    known = hit and hit[2] and word not in english()["too"] and word in _SMALL
+    if not word or (hit and hit[1] and shelf.vocabulary.end_of(word)[1]) or known:
         return ""
     return (
         f"Nothing is known here by which something is ‘{word}’."

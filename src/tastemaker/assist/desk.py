@@ -21,8 +21,8 @@ from tastemaker.assist.shelf import Floats, Shelf
 from tastemaker.assist.state import REMEMBERED, State, chip_name, label
 from tastemaker.converse.claims import safe
 from tastemaker.converse.constraints import Constraint, demands, granted
+from tastemaker.converse.reading.plain import spoken
 from tastemaker.converse.reading.together import distinct, without
-from tastemaker.converse.reading.vocabulary import spoken
 from tastemaker.explore.slate import IN_TALK, Draw, Pool, draw_pool, logger_name
 from tastemaker.retention.reasons import FEWEST
 from tastemaker.serving.query import Evidence as Reason

@@ -3,52 +3,41 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from tastemaker.assist.absent import not_here, sought
-from tastemaker.assist.desk import POOL, SHOWN, Choice, Desk, Rows, said
-from tastemaker.assist.parts import Notice, Part, Question, Text
+from tastemaker.assist.desk import POOL, SHOWN, Choice, Desk, Rows
+from tastemaker.assist.parts import Part, Question, Text
 from tastemaker.assist.ranking import telling
+from tastemaker.assist.replies.personal import CHATTER, PERSONAL, erase
+from tastemaker.assist.replies.questions import answer_question, list_values
 from tastemaker.assist.state import State, label
 from tastemaker.assist.understand import Understanding, guesses, understand
-from tastemaker.converse.constraints import Clause
+from tastemaker.converse.constraints import Constraint
 from tastemaker.converse.reading.numbers import ranged
 from tastemaker.converse.reading.together import distinct
 from tastemaker.converse.reading.wishes import settle
 
 SURE_OF_WORDS = 0.3  # cosine from which words are about something here
-YES = re.compile(
-    r"^\s*(?:yes|yeah|yep|sure|please do|do it|ok(?:ay)?|confirm|yes,? erase\b.*)[\s.!]*(?:erase.*)?$",
-    re.IGNORECASE,
-)
-CHATTER = {
-    "who": (
-        "I am the assistant of this catalogue: a program that reads what you write and looks things up here."
-    ),
-    "weather": "All well here, thank you. What are you in the mood for?",
-    "bye": "Goodbye, and come back any time.",
-    "greet": "Hello. What are you in the mood for?",
-    "thanks": "You are welcome.",
-}
 
 
 def answer(message: str, desk: Desk) -> Iterator[Part]:
     """The parts of one turn."""
     if desk.state.asked == "erase":
-        yield from _erase(message, desk)
+        yield from erase(message, desk)
         return
     named = desk.ranker.named(message)
     read = understand(message, desk.state, desk.shelf, named)
-    words = sought(message, read.turned_down, read.heard.restart)
+    words = "" if _lets_go(read) else sought(message, read.turned_down, read.heard.restart)
     desk.change(messages=(*desk.state.messages, words[:2000]), asked="")
     if read.listing:
-        yield Text(" ".join(map(desk.shelf.listing, read.listing)))
+        yield from list_values(read, desk)
         return
-    if not read.wants and (act := next((act for act in _PERSONAL if act in read.acts), "")):
-        yield from _PERSONAL[act](desk)
+    if not read.wants and (act := next((act for act in PERSONAL if act in read.acts), "")):
+        yield from PERSONAL[act](desk)
         return
     if read.pointed.beyond:
         titles = tuple(desk.shelf.title(row) for row in desk.state.shown)
@@ -65,7 +54,7 @@ def answer(message: str, desk: Desk) -> Iterator[Part]:
         or read.asks
         or (set(read.acts) & {"explain", "compare", "count"} and not read.wants)
     ):
-        yield from _question(read, desk)
+        yield from answer_question(read, desk)
         return
     if not read.wants:
         small = next((act for act in CHATTER if act in read.acts), "")
@@ -86,21 +75,24 @@ def _wish(message: str, read: Understanding, desk: Desk) -> Iterator[Part]:
     asked = (active, read.like, read.extreme) != (state.active, state.near, state.extreme)
     desk.change(near=read.like, extreme=read.extreme)
     if asked:
-        desk.change(before=None if read.undone else replace(state, before=None))
+        desk.change(before=before.before if read.undone else _remembered(state))
+    if read.undone:
+        desk.change(without=before.without)
     if read.heard.restart:
         desk.change(shown=(), focus=None, messages=desk.state.messages[-1:], without=())
     guessed = [] if clear else guesses(read, message, desk.shelf)
     softly = replace(read.heard, restart=False, changes=tuple(guessed))
     desk.change(active=settle(active, softly, desk.shelf.kinds))
     instead = any(change.op == "replace" for change in read.heard.changes)
+    lifted = _lifted(read, before.active, desk)
     gone = "" if read.heard.further else desk.let_go(before.active, instead)
-    said = [*desk.leave_out(read.without), gone]
+    said = [lifted, *desk.leave_out(read.without), gone]
     yield desk.understood()
     yield from map(Text, filter(None, (*said, not_here(read.absent), read.heard.unclear, read.untold)))
     if unread := ranged(read.heard.left):
         yield Text(f"I did not read ‘{unread}’: say what it is of.")
     if not (read.apart or read.undone) and _lost(message, read, desk, bool(guessed)):
-        yield from _ask(desk)
+        yield from _ask(desk, bool(read.untold or read.heard.unclear))
         return
     titled = [row for row in read.rows if any(n.role == "title" and row in n.rows for n in read.named)]
     if not read.like and "skip" not in read.acts:
@@ -128,6 +120,36 @@ def _wish(message: str, read: Understanding, desk: Desk) -> Iterator[Part]:
     ranked = _extremes(read, desk, rows_now)
     choice = desk.people.choose(ranked, SHOWN, own) if ranked else desk.pick(rows_now, SHOWN, read.like, own)
     yield from _shown(desk, choice)
+
+
+def _remembered(state: State, most: int = 8) -> State:
+    """A state to come back to, with a few of those before it."""
+    before = state.before if most else None
+    return replace(state, before=before and _remembered(before, most - 1))
+
+
+def _lets_go(read: Understanding) -> bool:
+    """Whether all that a message does is to let wishes and refusals go."""
+    changes, manner = read.heard.changes, read.heard.manner
+    return bool(changes) and all(c.op == "drop" or c.clause in manner for c in changes) and not read.named
+
+
+def _lifted(read: Understanding, before: Sequence[Constraint], desk: Desk) -> str:
+    """What is said of wishes and refusals that a message let go."""
+    if not read.heard.manner and all(change.op != "drop" for change in read.heard.changes):
+        return ""
+    gone = [c for c in distinct(before) if c not in desk.state.active]
+    said = {
+        words: "; ".join(label(replace(c, kind="must"), desk.shelf.vocabulary) for c in gone if test(c))
+        for words, test in _GONE.items()
+    }
+    return " ".join(f"{words}: {labels}." for words, labels in said.items() if labels)
+
+
+_GONE: dict[str, Callable[[Constraint], bool]] = {
+    "No longer counted": lambda c: c.kind != "must_not",
+    "No longer left out": lambda c: c.kind == "must_not",
+}
 
 
 def _missing(titled: Sequence[int], desk: Desk) -> Iterator[Part]:
@@ -227,7 +249,8 @@ def _lost(message: str, read: Understanding, desk: Desk, guessed: bool) -> bool:
     )
 
 
-def _ask(desk: Desk) -> Iterator[Part]:
+def _ask(desk: Desk, told: bool = False) -> Iterator[Part]:
+    """A question; told: what was not understood was said."""
     fields = [
         known
         for known in desk.shelf.catalogue.fields.values()
@@ -237,7 +260,9 @@ def _ask(desk: Desk) -> Iterator[Part]:
     if fields:
         known = fields[0]
         noun = desk.shelf.vocabulary.called(known.name)
-        yield Question(f"I did not catch that. What {noun} would you like?", tuple(known.values[:5]))
+        yield Question(
+            f"{'' if told else 'I did not catch that. '}What {noun} would you like?", tuple(known.values[:5])
+        )
     else:
         yield Question("I did not catch that. Which title, name or subject are you after?", ())
 
@@ -278,170 +303,3 @@ def _opinion(read: Understanding, desk: Desk) -> Iterator[Part]:
         return
     desk.feedback(rows, kind)
     yield Text(f"Noted: you like {titles}." if kind == "like" else f"Left out from now on: {titles}.")
-
-
-def _question(read: Understanding, desk: Desk) -> Iterator[Part]:
-    """Questions are answered from the facts of the items they are about."""
-    shelf, state = desk.shelf, desk.state
-    rows = read.rows or ((state.focus,) if state.focus is not None else state.shown[:1])
-    if "count" in read.acts:
-        wished = settle(() if read.heard.changes else state.active, read.heard, shelf.kinds)
-        what = "; ".join(label(c, shelf.vocabulary) for c in wished) or "in all"
-        yield Text(f"{shelf.fits(wished):,}: {what}.")
-        return
-    if not rows:
-        yield Question("Which one do you mean? Nothing was shown yet.", ())
-        return
-    desk.gate.allow(rows)
-    if read.superlative:
-        yield from _end_of_scale(read, desk, rows if len(rows) > 1 else state.shown)
-        return
-    if "compare" in read.acts and not read.about:
-        yield from _compared(desk, rows if len(rows) > 1 else state.shown)
-        return
-    desk.change(focus=rows[-1])
-    for row in rows[:3]:
-        title = shelf.quoted(row)
-        if "explain" in read.acts and not read.about:
-            reasons = desk.explain(row)
-            yield Text(
-                f"{title}:"
-                if reasons
-                else f"Nothing I could point at speaks for {title}; it came by likeness of the text alone."
-            )
-            yield from reasons
-        elif read.check:
-            yield Text(_checked(read, desk, row))
-        elif read.about:
-            yield Text(f"{title}: {desk.told(row, read.about)}.")
-        elif not read.describe:
-            yield Text(f"I have no such fact about {title}.")
-        else:
-            facts = desk.told(row, [name for name, _ in shelf.catalogue.facts(row)])
-            creator = shelf.catalogue.creators[row]
-            by = f" ({creator})" if creator else ""
-            told = ". ".join(filter(None, (facts, shelf.about(row)))) or shelf.title(row)
-            yield Text(f"{title}{by}: {told}.")
-
-
-def _checked(read: Understanding, desk: Desk, row: int) -> str:
-    """Yes or no, with the fact."""
-    shelf, title = desk.shelf, desk.shelf.quoted(row)
-    answers = []
-    for name, value in read.heard.values:
-        clause = Clause(name, "contains" if shelf.kinds[name] == "words" else "eq", value)
-        hit = int(shelf.match([clause])[row])
-        known = "not known" if hit < 0 else said(shelf.fact(row, name))
-        noun = shelf.vocabulary.called(name)
-        answers.append(
-            f"{'Yes' if hit == 1 else 'No' if hit == 0 else 'I cannot say'}: {title}: {noun}: {known}."
-        )
-    return " ".join(answers)
-
-
-def _end_of_scale(read: Understanding, desk: Desk, rows: tuple[int, ...]) -> Iterator[Part]:
-    up, scale = desk.shelf.vocabulary.end_of(read.superlative)
-    known = [(scale.place(desk.shelf.fact(row, scale.field)), row) for row in rows] if scale else []
-    places = [(place, row) for place, row in known if place is not None]
-    if not scale or not places:
-        yield Text("I have no such fact about these.")
-        return
-    best = (max if up else min)(place for place, _ in places)
-    winners = [row for place, row in places if place == best]
-    desk.change(focus=winners[0])
-    yield Text(f"{desk.shelf.quoted(*winners, link=' and ')}: {desk.told(winners[0], [scale.field])}.")
-
-
-def _compared(desk: Desk, rows: tuple[int, ...]) -> Iterator[Part]:
-    names = list(desk.shelf.catalogue.fields)
-    if len(rows) < 2:
-        yield Question(
-            "Which ones shall I compare?", tuple(desk.shelf.title(row) for row in desk.state.shown[:5])
-        )
-        return
-    same = [
-        name
-        for name in names
-        if len({desk.shelf.fact(row, name) for row in rows}) == 1
-        and desk.shelf.fact(rows[0], name) is not None
-    ]
-    for row in rows[:4]:
-        yield Text(
-            f"{desk.shelf.quoted(row)}: {desk.told(row, [name for name in names if name not in same])}."
-        )
-    if same:
-        yield Text(f"They share {desk.told(rows[0], same)}.")
-
-
-def _profile(desk: Desk) -> Iterator[Part]:
-    """What is known of the person, as it is kept."""
-    history, unwanted = desk.history()
-    rows = list(dict.fromkeys((*history, *desk.state.liked)))
-    if not rows and not desk.state.active and not unwanted:
-        yield Text("I know nothing about you but what you write here.")
-        return
-    titles = desk.shelf.quoted(*rows[-5:][::-1])
-    desk.gate.allow(rows)
-    yield Text(
-        f"{len(rows)} {'thing' if len(rows) == 1 else 'things'} that you wanted, the newest: {titles}."
-        if rows
-        else "Nothing that you wanted so far."
-    )
-    if unwanted or desk.state.disliked:
-        yield Text(f"{len(unwanted | set(desk.state.disliked))} that you turned down.")
-    yield desk.understood()
-    yield Text(
-        "Say “forget that I liked …” to correct it, “export my data” for a copy, “forget everything about me”"
-        " to erase it."
-    )
-
-
-def _asked(desk: Desk) -> Iterator[Part]:
-    """The wishes that stand."""
-    wishes = [chip["label"] for chip in desk.understood().chips]
-    yield desk.understood()
-    yield Text(f"You asked for: {'; '.join(wishes)}." if wishes else "No wish of yours stands now.")
-
-
-def _export(desk: Desk) -> Iterator[Part]:
-    if desk.state.user_id is None:
-        yield Text("Nothing is kept about you: you are nobody here.")
-        return
-    count = len(desk.people.known(desk.state.user_id))
-    yield Text(
-        f"{count} {'event is' if count == 1 else 'events are'} kept about you. Your copy is under “Your data”"
-        " on the page, and at GET /users/ID/history; what you said here is at GET /users/ID/conversations."
-    )
-
-
-def _ask_to_erase(desk: Desk) -> Iterator[Part]:
-    if desk.state.user_id is None:
-        desk.change(liked=(), disliked=(), active=(), messages=(), shown=(), seen=(), focus=None)
-        yield Text("Forgotten: this conversation starts anew. Nothing else was kept about you.")
-        return
-    desk.change(asked="erase")
-    yield Question("Erase everything that is kept about you, for good?", ("Yes, erase everything", "No"))
-
-
-def _erase(message: str, desk: Desk) -> Iterator[Part]:
-    user = desk.state.user_id
-    desk.change(asked="")
-    if user is None or not YES.match(message):
-        yield Text("Nothing was erased.")
-        return
-    desk.people.forget(user)
-    desk.changed = True
-    desk.change(user_id=None, liked=(), disliked=(), active=(), messages=(), shown=(), seen=(), focus=None)
-    yield Notice("Everything about you was erased.")
-
-
-def _help(desk: Desk) -> Iterator[Part]:
-    fields = [desk.shelf.vocabulary.called(name) for name in list(desk.shelf.catalogue.fields)[:6]]
-    by = f" by {', '.join(fields)}" if fields else ""
-    yield Text(
-        f"Ask in your own words{by}, by title, or by what it should be like; then “slower”, “not that one”,"
-        " “like the second”, “why?”, “what do you know about me?”."
-    )
-
-
-_PERSONAL = {"asked": _asked, "export": _export, "erase": _ask_to_erase, "profile": _profile, "help": _help}

@@ -18,7 +18,8 @@ from tastemaker.converse.catalogue import Catalogue, Value
 from tastemaker.converse.claims import Claims, safe
 from tastemaker.converse.constraints import Adherence, Constraint, adhere, demands
 from tastemaker.converse.reading.names import Names
-from tastemaker.converse.reading.vocabulary import Vocabulary, spoken
+from tastemaker.converse.reading.plain import spoken
+from tastemaker.converse.reading.vocabulary import Vocabulary
 from tastemaker.converse.reading.wishes import Wishes
 from tastemaker.converse.reading.words import fold
 from tastemaker.encoders.text import fit_tfidf
@@ -240,17 +241,25 @@ class Shelf:
         """The item as a line of an answer in words; empty for no row (-1)."""
         return item_line(self.title(row), safe(self.catalogue.creators[row] or "")) if row >= 0 else ""
 
-    def listing(self, name: str) -> str:
-        """The values of a field, the commonest first, or its range, as a sentence."""
+    def listing(self, name: str, rows: npt.NDArray[np.bool_] | None = None, of: str = "") -> str:
+        """The values of a field, the commonest first, or its range, as a sentence.
+
+        rows (N,): the items that count; of: what they are called.
+        """
         known, noun = self.catalogue.fields[name], self.vocabulary.called(name)
-        noun = "there are" if name in UNNAMED else f"{noun}:"
+        of = f" of what is {of}" if of else ""
+        noun = f"there are{of and f', {of.strip()},'}" if name in UNNAMED else f"{noun}{of}:"
+        noun, cells = f"{noun[0].upper()}{noun[1:]}", self.catalogue.columns[name]
+        column = [v for row, v in enumerate(cells) if v is not None and (rows is None or rows[row])]
+        if not column:
+            return f"{noun.rstrip(':')}: nothing is known."
         if known.kind == "number":
-            return f"{noun.capitalize()} {known.low:g} to {known.high:g}."
-        column = [value for value in self.catalogue.columns[name] if value is not None]
+            numbers = [float(value) for value in column if isinstance(value, int | float)]
+            return f"{noun} {min(numbers):g} to {max(numbers):g}."
         counts = Counter(v for value in column for v in (value if isinstance(value, tuple) else (value,)))
         first = ", ".join(f"{spoken(str(value))} ({n:,})" for value, n in counts.most_common(LISTED))
         rest = f", and {len(counts) - LISTED:,} more" if len(counts) > LISTED else ""
-        return f"{noun.capitalize()} {first}{rest}."
+        return f"{noun} {first}{rest}."
 
     def fact(self, row: int, name: str) -> Value:
         """What is known of an item."""

@@ -11,8 +11,9 @@ from typing import Protocol
 from tastemaker.assist.shelf import UNNAMED
 from tastemaker.converse.catalogue import Catalogue
 from tastemaker.converse.constraints import Clause, Constraint
+from tastemaker.converse.reading.plain import spoken
 from tastemaker.converse.reading.together import clause_of
-from tastemaker.converse.reading.vocabulary import Vocabulary, spoken
+from tastemaker.converse.reading.vocabulary import Vocabulary
 from tastemaker.errors import InputError
 from tastemaker.schema.values import EITHER, SPAN
 from tastemaker.serving.load import Common

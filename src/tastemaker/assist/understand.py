@@ -16,7 +16,7 @@ from tastemaker.assist.state import State
 from tastemaker.converse.constraints import Change, Clause
 from tastemaker.converse.reading.names import Named
 from tastemaker.converse.reading.passage import REFUSING, negated
-from tastemaker.converse.reading.vocabulary import plain
+from tastemaker.converse.reading.plain import plain
 from tastemaker.converse.reading.wishes import Heard
 from tastemaker.converse.reading.words import english, fold
 
@@ -32,9 +32,13 @@ _LET_GO = re.compile(
     re.IGNORECASE,
 )
 _UNDONE = re.compile(
-    r"^(?:(?:no|oh|ok|sorry|actually)[ ,]+)*(?:forget|scratch|undo|never ?mind|take back|cancel|ignore)(?:"
-    r" about)?"
-    r" (?:that|this|it|the last (?:one|wish|thing))[.!]*$",
+    r"^(?:(?:no|oh|ok|okay|sorry|actually|wait|hmm|please|oops)[ ,]+)*(?:(?:forget|scratch|undo|never"
+    r" ?mind|take back"
+    r"|cancel|ignore|revert|drop)(?: about)? (?:that|this|it|(?:my|the) last"
+    r" (?:one|wish|thing|bit|change|step|request))"
+    r"|(?:i(?:'ll| will)? )?takes? (?:that|it|this) back|undo|go back|(?:one )?step back|back|i didn'?t mean"
+    r" (?:that|it)"
+    r"|i changed my mind|not what i meant)(?: please| again| then| actually| sorry)*[.!,]*$",
     re.IGNORECASE,
 )
 _UNLIKE = re.compile(
@@ -212,7 +216,7 @@ def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...
     words, rest = worded(_without(message, named, shelf))
     unknown, rest = unknown_titles(rest, told)
     heard = shelf.wishes.read(rest, focus)
-    acts = _acts(text)
+    acts = tuple(act for act in _acts(text) if act != "count" or not shelf.vocabulary.measured(text))
     if meant.refused:
         both = ("like", "skip") if meant.liked and not likened else ("skip",)
         acts = tuple(dict.fromkeys((*acts, *both)))
@@ -253,29 +257,38 @@ def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...
         undone,
         tuple(without)[:MOST],
         clauses,
-        () if heard.values or meant.any else _listing(text, shelf),
+        () if meant.any or extreme or superlative else _listing(text, shelf, heard),
         no_scale,
     )
 
 
-def _listing(text: str, shelf: Shelf) -> tuple[str, ...]:
-    """The fields whose values are asked for: "what genres do you have?", "list the keys"."""
-    asked = []
-    for name, nouns in shelf.vocabulary.nouns.items():
+def _listing(text: str, shelf: Shelf, heard: Heard) -> tuple[str, ...]:
+    """The fields whose values are asked for: "what genres do you have?", "what colours do dresses come in?",
+    "how much are jackets?".
+    """
+    asked, vocabulary = [], shelf.vocabulary
+    told = {name for name, _ in heard.values}
+    for name, nouns in vocabulary.nouns.items():
         each = [re.escape(noun).removesuffix("s") for noun in nouns]
-        said = "|".join(
-            (*(f"{noun}s?" for noun in each), *(f"{noun[:-1]}ies" for noun in each if noun[-1] == "y"))
+        many = "|".join(
+            [*(f"{noun}s" for noun in each), *(f"{noun[:-1]}ies" for noun in each if noun[-1] == "y")]
         )
-        if re.search(
-            rf"\b(?:(?:what|which)(?: all| (?:other|different|sorts? of|kinds? of))* (?:{said})(?: of"
-            r" \w+)?(?: do (?:you|we)"
-            rf" (?:have|know|carry|stock|sell|offer)| are there| is there| have you| can i|"
-            rf" exist)\b|^\W*(?:please )?"
-            rf"(?:list|name|show)(?: me)?(?: all| the| your| of| available)* (?:{said})(?: you have)?\W*$)",
+        said = f"(?:{many}|{'|'.join(each)})"
+        if name not in told and re.search(
+            rf"\b(?:what|which)(?: all| (?:other|different|sorts? of|kinds? of))* (?:{said}(?: of \w+)?(?: do"
+            r" (?:you|we)"
+            r" (?:have|know|carry|stock|sell|offer)| are there| is there| have you| can i| exist|"
+            rf" [\w ]+ (?:come in|made (?:of|from|in)))\b|(?:{many})\b(?! (?:of|is|was)\b))|"
+            rf"\bhow many(?: different)? (?:{many})\b|^\W*(?:what are|which are) the (?:{many})\W*$|"
+            rf"^\W*(?:please )?(?:list|name|show)(?: me)?(?: all| the| your| of| available)* {said}(?: you"
+            r" have)?\W*$",
             text,
             re.IGNORECASE,
         ):
             asked.append(name)
+    if not asked and told and re.match(r"(?:and |so )?(?:how|what)\b(?! many)", text, re.IGNORECASE):
+        numbers = [name for name in vocabulary.asked_for(text) if shelf.kinds.get(name) == "number"]
+        asked = [name for name in numbers if re.search(r"\b(?:are|do|is|does)\b", text, re.IGNORECASE)]
     return tuple(asked[:3])
 
 
@@ -321,7 +334,9 @@ def _questioned(
     focus = bool(meant.rows) or state.focus is not None
     asking = _asking(text)
     superlative = (
-        _superlative(text, shelf) if state.shown and (meant.any or re.search(r"\bwhich\b", text, re.I)) else ""
+        _superlative(text, shelf)
+        if state.shown and (meant.any or re.search(r"\bwhich\b", text, re.I))
+        else ""
     )
     extreme = "" if superlative or meant.any else _superlative(text, shelf)
     extreme = extreme if shelf.vocabulary.end_of(extreme)[1] else ""
@@ -330,13 +345,10 @@ def _questioned(
         if asking and focus and not superlative and not extreme and "count" not in acts
         else ()
     )
-    if (
-        about
-        and heard.values
-        and any(name in about for name, _ in heard.values)
-        and not re.match(r"(?:is|are|was|does)\b", text, re.I)
-    ):
-        about = about if re.search(r"\bwhat\b|\bwhich\b", text, re.I) else ()
+    named = any(name in about for name, _ in heard.values) and not re.match(
+        r"(?:is|are|was|does)\b", text, re.I
+    )
+    about = () if named and not re.search(r"\b(?:what|which)\b", text, re.I) else about
     if not about and asking and focus and re.search(r"\bwho\b", text, re.I) and any(shelf.catalogue.creators):
         about = (CREATOR,)
     describe = bool(
@@ -360,22 +372,7 @@ def _questioned(
     return superlative, extreme, about, describe, check
 
 
-SILENT = frozenset(
-    [
-        "asked",
-        "profile",
-        "erase",
-        "export",
-        "help",
-        "who",
-        "weather",
-        "explain",
-        "compare",
-        "count",
-        "unlike",
-        "bye",
-    ]
-)
+SILENT = frozenset(english()["silent"].split())
 
 
 def _wants(text: str, heard: Heard, acts: tuple[str, ...], named: bool, likened: bool) -> bool:

@@ -10,7 +10,7 @@ from tastemaker.converse.audits.leaks import message_faults
 from tastemaker.converse.constraints import Change, Constraint
 from tastemaker.converse.goals import Draft
 from tastemaker.converse.language.lexicon import Lexicon, fact_words, plain
-from tastemaker.converse.reading.vocabulary import spoken
+from tastemaker.converse.reading.plain import spoken
 from tastemaker.converse.views import ListenerView, RecommenderView
 
 Misread = tuple[Sequence[Change], Sequence[Constraint]]

@@ -10,7 +10,7 @@ import numpy as np
 from tastemaker.converse.audits.turns import Known, replay
 from tastemaker.converse.constraints import adhere
 from tastemaker.converse.judges.agreement import Rated, interval, resampled
-from tastemaker.converse.reading.vocabulary import spoken
+from tastemaker.converse.reading.plain import spoken
 from tastemaker.converse.record import MOVES, STAYS, Conversation
 from tastemaker.stats.random import generator
 

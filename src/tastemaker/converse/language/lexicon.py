@@ -14,7 +14,8 @@ import numpy as np
 
 from tastemaker.converse.catalogue import Field
 from tastemaker.converse.constraints import Clause, Constraint
-from tastemaker.converse.reading.vocabulary import Vocabulary, spoken
+from tastemaker.converse.reading.plain import spoken
+from tastemaker.converse.reading.vocabulary import Vocabulary
 
 _WORD = re.compile(r"\w+")
 QUOTES = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "„": '"'})

@@ -164,7 +164,8 @@ class Numbers:
             ) + text.each(rf"{before}{one}(?: ?and ?|{unit} ?(?:to|-) ?){other}{behind}"):
                 low, high = sorted((value(hit, 1), value(hit, 2)))
                 self._add(text, hit, Clause(name, "between", (low, high)), 1)
-        for words, cmp in ((LEAST, "ge"), (MOST, "le")):
+        takes = SECONDS.keys() & set(self._numbers[name])  # "ready in 20 minutes"
+        for words, cmp in ((LEAST, "ge"), (MOST, "le"), *([("in", "le")] if takes and not before else ())):
             for hit in text.each(rf"{before}{loose}(?<!no )(?<!not )({words}) ?{first}{behind}"):
                 self._add(text, hit, Clause(name, cmp, value(hit, 2)), 1)
         for tail, cmp in (

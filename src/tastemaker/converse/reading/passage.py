@@ -12,6 +12,9 @@ from tastemaker.converse.constraints import Change
 NEGATION = re.compile(
     r"\b(?:no|not(?! exceeding| above| over| below| under| more| less)|neither|nor|nothing|never|none"
     r" of|without|except|but not|excluding|anything but|other than|avoid|skip"
+    r"|spare (?:me|us)|save (?:me|us) from|(?:stay|steer|keep|staying) (?:away|clear) (?:from|of)|lay off|go"
+    r" easy on"
+    r"|free (?:of|from)|count me out (?:of|for)|no more|cut out"
     r"|leave out|less of|w/o|zero|ban|banish|hold the|too many|too much|unless (?:it|they|that)(?:'s|'re| is|"
     r" are)"
     r"|(?:don'?t|do not|didn'?t)"
@@ -52,6 +55,23 @@ BEHIND = re.compile(  # what refuses the words before it: "leather isn't for me"
     r"|\bmakes? (?:me|us|him|her|them) (?:sick|ill|itch|cringe|sad|uncomfortable)\b"
     r"|\b(?:don'?t|doesn'?t|do not|does not) (?:appeal|interest|suit|do it|work for)\b|-free\b"
     r"|\?\W*(?:no thank|nope\b|nah\b|no way\b|never\b)|, no thank",
+    re.IGNORECASE,
+)
+_HEADED = re.compile(  # "not my thing: horror"
+    r"\b(not"
+    r" (?:my|for|interested)[^.,;:!?]{0,20}|dislik(?:es?|ing)|hates?|avoid(?:ing)?|exclud(?:es?|ed|ing)|no"
+    r"|without|never|banned?|allergies|skip|except|minus|dealbreakers?) ?:(?= )",
+    re.IGNORECASE,
+)
+_AWAY = re.compile(
+    r"[^.,;:!?]*?\b(?:away|out|at bay|off)(?! of (?:the|africa|\d))\b(?! (?:west|east|there))", re.I
+)
+_KEPT = re.compile(
+    r"\b(?:keep|leave|take|hold|rule)(?: (?:the|any|all|my|those|these|that))*\s*$", re.IGNORECASE
+)
+_BUT_ME = re.compile(
+    r"[^.;!?]*?\b(?:but|except|though)(?: for)? (?:i|we|me|my \w+)(?:"
+    r" (?:do|does|am|are|love|likes?|can|want))?\W*(?:$|,)",
     re.IGNORECASE,
 )
 REFUSING = re.compile(
@@ -165,9 +185,11 @@ def _refused_behind(text: str, at: int) -> bool:
 
 def negated(text: str, at: int) -> bool:
     """Whether the words around a place refuse what stands there."""
-    if _refused_behind(text, at):
+    before = _HEADED.sub(r"\1  ", TWICE.sub("", text[max(0, at - REACH) : at]))
+    if _refused_behind(text, at) or (_KEPT.search(before) and _AWAY.match(text, at)):
         return True
-    before = TWICE.sub("", text[max(0, at - REACH) : at])
+    if _BUT_ME.match(text, at):
+        return False
     if re.search(r"\bnon[- ]$", before, re.IGNORECASE):
         return True
     start = max(

@@ -40,26 +40,39 @@ def comparatives(text: Text, vocabulary: Vocabulary, value: Facts, focus: Sequen
                 _move(text, hit.start(), vocabulary, scale, up == bool(hit[1]), value, row)
     opposite: dict[str, str] = english()["too"]
     adjectives = "|".join(sorted(map(re.escape, opposite), key=len, reverse=True))
-    for hit in text.each(rf"{_MILDLY} ({adjectives})\b"):
+    for hit in text.each(rf"{_MILDLY} ({adjectives})\b(?! ago)"):
         _mild(text, hit, vocabulary, opposite[hit[1].lower()], "must")
     for hit in text.each(rf"{_IT_IS}too ({adjectives})\b"):
         up, scale = vocabulary.end_of(opposite[hit[1].lower()])
-        if scale is not None:
+        if scale is None:
+            text.leave(hit)
+        else:
             _move(text, hit.start(), vocabulary, scale, not up, value, row)
-    nouns = {
-        noun: scale
-        for word, (_, scale) in vocabulary.comparatives.items()
-        if (noun := word.partition("more ")[2])
-    }
-    for noun, scale in nouns.items():
-        said = re.escape(noun)
-        for form, down in (
-            (rf"\b(?:(?:not|nothing|without)(?: with)?) too (?:many|much) {said}\b", True),
-            (rf"\blow(?: in|-)? ?{said}\b", True),
-            (rf"\bhigh(?: in|-)? ?{said}\b", False),
+    for hit in text.each(r"\b(?:(less|not so|not as)|more) (\w+(?:[ -]\w+)?)\b"):  # "less lively", by a value
+        text.leave(hit)
+        fitting = ((s, s.pattern.match(hit[2])) for s in vocabulary.surfaces if s.field in vocabulary.scales)
+        surface, said = next(((s, match) for s, match in fitting if match), (None, None))
+        words = vocabulary.scales[surface.field].words if surface is not None else ()
+        if surface is None or said is None or surface.value not in words:
+            continue
+        text.take(hit.start(), hit.start(2) + said.end())
+        up = words.index(surface.value) >= len(words) / 2
+        kin = (
+            vocabulary.scales[name] for name in vocabulary.kin([surface.field]) if name in vocabulary.scales
+        )
+        own = min(kin, key=lambda scale: bool(scale.words))
+        _move(text, hit.start(), vocabulary, own, up == bool(hit[1]), value, row)
+    for word, (_, scale) in vocabulary.comparatives.items():
+        noun = word.removeprefix("more ")
+        if noun == word or scale is None or scale.words or noun not in text.text.casefold():
+            continue
+        for form, down, keeps in (
+            (r"\b(?:not|nothing|without|n't have)(?: with)? too (?:many|much) ", True, False),
+            (r"\blow(?: in|-)? ?", True, True),
+            (r"\bhigh(?: in|-)? ?", False, True),
         ):
-            for hit in text.each(form) if scale is not None and noun in text.text.casefold() else ():
-                _quarter(text, hit, vocabulary, scale, (down, "must"))
+            for hit in text.each(rf"{form}{re.escape(noun)}\b"):
+                _quarter(text, hit, vocabulary, scale, (down, keeps, "must"))
 
 
 def adjectives(text: Text, vocabulary: Vocabulary) -> None:
@@ -84,21 +97,22 @@ def _mild(text: Text, hit: re.Match[str], vocabulary: Vocabulary, opposite: str,
         strength: Strength = "must_not" if kind == "must" else kind
         text.changes.append((hit.start(), Change("add", strength, Clause(scale.field, "eq", far))))
     else:
-        _quarter(text, hit, vocabulary, scale, (down, kind))
+        _quarter(text, hit, vocabulary, scale, (down, kind == "prefer", kind))
 
 
 def _quarter(
-    text: Text, hit: re.Match[str], vocabulary: Vocabulary, scale: Scale, way: tuple[bool, Strength]
+    text: Text, hit: re.Match[str], vocabulary: Vocabulary, scale: Scale, way: tuple[bool, bool, Strength]
 ) -> None:
-    """A bound that leaves out the quarter of the items at one end, or, softly, keeps that at the other."""
-    known, (down, kind) = vocabulary.fields[scale.field], way
+    """A bound that leaves out the quarter of the items at one end, or keeps (the second of `way`) that at the
+    other; none where a number is said as well.
+    """
+    known, (down, keeps, kind) = vocabulary.fields[scale.field], way
     low, high = known.quarters
     if math.isnan(low):
         low, high = (known.low + (known.high - known.low) * share for share in (0.25, 0.75))
-    bound = high if down == (kind == "must") else low
-    text.changes.append(
-        (hit.start(), Change("add", kind, Clause(scale.field, "le" if down else "ge", bound)))
-    )
+    clause = Clause(scale.field, "le" if down else "ge", low if down == keeps else high)
+    if all(change.clause.field != scale.field or change.op == "drop" for _, change in text.changes):
+        text.changes.append((hit.start(), Change("add", kind, clause)))
 
 
 def _move(

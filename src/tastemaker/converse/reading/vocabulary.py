@@ -12,120 +12,14 @@ from rapidfuzz import process
 from rapidfuzz.distance import OSA
 
 from tastemaker.converse.catalogue import Field, Value
+from tastemaker.converse.reading.plain import spoken
 from tastemaker.converse.reading.words import chat, compared, english, fold, stop_words
 
 Facts = Callable[[int, str], Value]  # what is known of an item: (row, field)
-QUOTES = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "„": '"', "–": "-", "—": "-"})
-DECADES = dict(
-    zip(
-        [
-            "twenties",
-            "thirties",
-            "forties",
-            "fifties",
-            "sixties",
-            "seventies",
-            "eighties",
-            "nineties",
-            "noughties",
-        ],
-        range(1920, 2010, 10),
-        strict=True,
-    )
-)
-UNITS = frozenset(
-    [
-        "ms",
-        "s",
-        "sec",
-        "secs",
-        "second",
-        "seconds",
-        "min",
-        "mins",
-        "minute",
-        "minutes",
-        "h",
-        "hour",
-        "hours",
-        "usd",
-        "eur",
-        "gbp",
-        "kg",
-        "g",
-        "cm",
-        "mm",
-        "oz",
-    ]
-)
+UNITS = frozenset(english()["numbers"]["units"].split())
 SHORT = 3  # letters below which a value is only read beside its field's noun, or after "in"
-DIGITS = [
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-]
-TENS = dict(
-    zip(
-        ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"],
-        range(20, 100, 10),
-        strict=True,
-    )
-)
 LEAD = r"(?:not|no|but|only|just|forget|never ?mind|drop|lose|scrap)(?: about)?(?: the)?"  # before a letter
 MODES = r"(?:major|minor|dorian|mixolydian|phrygian|lydian|locrian|maj|min)"
-
-
-def plain(text: str) -> str:
-    """Straight quotes, single spaces, numbers in digits ("six-eight" is 6/8, "a hundred and twenty" is
-    120).
-    """
-    text = re.sub(r"\s+", " ", text.translate(QUOTES)).strip()
-    small = "|".join(DIGITS[1:])
-    text = re.sub(
-        r"\b([A-H])[ -](?:(dur)|moll)\b",
-        lambda hit: f"{hit[1]} {'major' if hit[2] else 'minor'}",
-        text,
-        flags=re.I,
-    )
-    text = re.sub(
-        rf"\b({small})[ -](two|four|eight|sixteen)\b(?! (?:hundred|of|things?|songs?|tunes?|items?))",
-        lambda hit: f"{DIGITS.index(hit[1].lower())}/{DIGITS.index(hit[2].lower())}",
-        text,
-        flags=re.IGNORECASE,
-    )
-    text = re.sub(
-        rf"\b(?:(?:nineteen|two thousand)[- ])?({'|'.join(DECADES)})\b",
-        lambda hit: f"{DECADES[hit[1].lower()]}s",
-        text,
-        flags=re.IGNORECASE,
-    )
-    tens = "|".join(TENS)
-    text = re.sub(
-        rf"\b(?:(a|{small}) hundred)(?: and)?(?: ({tens}))?(?:[ -]({small}))?\b",
-        lambda hit: str(100 * _small(hit[1]) + TENS.get((hit[2] or "").lower(), 0) + _small(hit[3])),
-        text,
-        flags=re.IGNORECASE,
-    )
-    return re.sub(
-        rf"\b({tens})(?:[ -]({small}))?\b",
-        lambda hit: str(TENS[hit[1].lower()] + _small(hit[2])),
-        text,
-        flags=re.IGNORECASE,
-    )
 
 
 def _slip(word: str, known: str, errors: int) -> bool:
@@ -133,16 +27,6 @@ def _slip(word: str, known: str, errors: int) -> bool:
     if errors == 1 and (len(word) != len(known) or sorted(word) == sorted(known)):
         return word[0] == known[0]
     return len(known) >= 8 and word[0] == known[0] and word[-2:] == known[-2:]
-
-
-def _small(word: str | None) -> int:
-    word = (word or "").lower()
-    return 1 if word == "a" else DIGITS.index(word) if word in DIGITS else 0
-
-
-def spoken(value: str) -> str:
-    """A value as it is said."""
-    return " ".join(value.translate(QUOTES).replace("_", " ").split())
 
 
 def bounded(pattern: str) -> str:
@@ -326,6 +210,13 @@ class Vocabulary:
     def end_of(self, comparative: str) -> tuple[bool, Scale | None]:
         """Whether a comparative ("slower") goes up, and the ordered field that it speaks of here."""
         return self.comparatives.get(comparative, (False, None))
+
+    def measured(self, text: str) -> bool:
+        """Whether a question counts what a number of an item tells: "how many calories"."""
+        own = [
+            noun for name in self.units for noun in (*self.nouns[name], *self.units[name]) if noun.isalpha()
+        ]
+        return bool(own and re.search(rf"\bhow many (?:{'|'.join(own)})\b", text, re.IGNORECASE))
 
     def asked_for(self, text: str) -> tuple[str, ...]:
         """The fields that a question asks about, by noun or by asking word ("who", "how fast")."""

@@ -23,6 +23,7 @@ from tastemaker.converse.reading.passage import (
     Text,
     joined,
 )
+from tastemaker.converse.reading.plain import plain
 from tastemaker.converse.reading.scales import adjectives, comparatives, narrowed, opposed_mood
 from tastemaker.converse.reading.together import (
     Spot,
@@ -36,7 +37,7 @@ from tastemaker.converse.reading.together import (
     ways_of,
     widened,
 )
-from tastemaker.converse.reading.vocabulary import LEAD, Facts, Vocabulary, bounded, plain
+from tastemaker.converse.reading.vocabulary import LEAD, Facts, Vocabulary, bounded
 
 FURTHER = re.compile(
     r"^\W*(?:(?:yes|ok(?:ay)?|great|good|fine)\W+)*(?:and|or|plus|also|as well as|add)\b|\b(?:too|as"

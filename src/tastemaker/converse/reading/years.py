@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from tastemaker.converse.constraints import Change, Clause, Strength
 from tastemaker.converse.reading.numbers import LATER, LEAST, MOST, SOONER, among, dated
 from tastemaker.converse.reading.passage import NEGATION, REACH, Text
-from tastemaker.converse.reading.vocabulary import DIGITS, Vocabulary
+from tastemaker.converse.reading.plain import DIGITS
+from tastemaker.converse.reading.vocabulary import Vocabulary
 
 _YEAR = r"(?:the year )?(\d{4}|'\d{2})(?![\d's]|[.,/:]\d| ?(?:bpm|minutes?|pages?|words|[$€£]))"
 _ON = r"(?: on| onwards?)"

@@ -1,0 +1,120 @@
+"""Questions answered from the facts: of items that were shown, and of the catalogue as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tastemaker.assist.desk import Desk, said
+from tastemaker.assist.parts import Part, Question, Text
+from tastemaker.assist.state import label
+from tastemaker.assist.understand import Understanding
+from tastemaker.converse.constraints import Clause
+from tastemaker.converse.reading.together import distinct
+from tastemaker.converse.reading.wishes import settle
+
+
+def list_values(read: Understanding, desk: Desk) -> Iterator[Part]:
+    """The values of fields among the items of which is asked, or else of what was asked for before."""
+    shelf, wished = desk.shelf, settle(desk.state.active, read.heard, desk.shelf.kinds)
+    for name in read.listing:
+        others = [
+            c for c in wished if c.kind != "prefer" and name not in shelf.vocabulary.kin([c.clause.field])
+        ]
+        if read.heard.values:
+            named = {field for field, _ in read.heard.values}
+            others = [c for c in others if c.clause.field in named]
+        of = "; ".join(label(c, shelf.vocabulary) for c in distinct(others))
+        yield Text(shelf.listing(name, shelf.adherence(others).holds if others else None, of))
+
+
+def answer_question(read: Understanding, desk: Desk) -> Iterator[Part]:
+    """Questions are answered from the facts of the items they are about."""
+    shelf, state = desk.shelf, desk.state
+    rows = read.rows or ((state.focus,) if state.focus is not None else state.shown[:1])
+    if "count" in read.acts:
+        wished = settle(() if read.heard.changes else state.active, read.heard, shelf.kinds)
+        what = "; ".join(label(c, shelf.vocabulary) for c in wished) or "in all"
+        yield Text(f"{shelf.fits(wished):,}: {what}.")
+        return
+    if not rows:
+        yield Question("Which one do you mean? Nothing was shown yet.", ())
+        return
+    desk.gate.allow(rows)
+    if read.superlative:
+        yield from _end_of_scale(read, desk, rows if len(rows) > 1 else state.shown)
+        return
+    if "compare" in read.acts and not read.about:
+        yield from _compared(desk, rows if len(rows) > 1 else state.shown)
+        return
+    desk.change(focus=rows[-1])
+    for row in rows[:3]:
+        title = shelf.quoted(row)
+        if "explain" in read.acts and not read.about:
+            reasons = desk.explain(row)
+            yield Text(
+                f"{title}:"
+                if reasons
+                else f"Nothing I could point at speaks for {title}; it came by likeness of the text alone."
+            )
+            yield from reasons
+        elif read.check:
+            yield Text(_checked(read, desk, row))
+        elif read.about:
+            yield Text(f"{title}: {desk.told(row, read.about)}.")
+        elif not read.describe:
+            yield Text(f"I have no such fact about {title}.")
+        else:
+            facts = desk.told(row, [name for name, _ in shelf.catalogue.facts(row)])
+            creator = shelf.catalogue.creators[row]
+            by = f" ({creator})" if creator else ""
+            told = ". ".join(filter(None, (facts, shelf.about(row)))) or shelf.title(row)
+            yield Text(f"{title}{by}: {told}.")
+
+
+def _checked(read: Understanding, desk: Desk, row: int) -> str:
+    """Yes or no, with the fact."""
+    shelf, title = desk.shelf, desk.shelf.quoted(row)
+    answers = []
+    for name, value in read.heard.values:
+        clause = Clause(name, "contains" if shelf.kinds[name] == "words" else "eq", value)
+        hit = int(shelf.match([clause])[row])
+        known = "not known" if hit < 0 else said(shelf.fact(row, name))
+        noun = shelf.vocabulary.called(name)
+        answers.append(
+            f"{'Yes' if hit == 1 else 'No' if hit == 0 else 'I cannot say'}: {title}: {noun}: {known}."
+        )
+    return " ".join(answers)
+
+
+def _end_of_scale(read: Understanding, desk: Desk, rows: tuple[int, ...]) -> Iterator[Part]:
+    up, scale = desk.shelf.vocabulary.end_of(read.superlative)
+    known = [(scale.place(desk.shelf.fact(row, scale.field)), row) for row in rows] if scale else []
+    places = [(place, row) for place, row in known if place is not None]
+    if not scale or not places:
+        yield Text("I have no such fact about these.")
+        return
+    best = (max if up else min)(place for place, _ in places)
+    winners = [row for place, row in places if place == best]
+    desk.change(focus=winners[0])
+    yield Text(f"{desk.shelf.quoted(*winners, link=' and ')}: {desk.told(winners[0], [scale.field])}.")
+
+
+def _compared(desk: Desk, rows: tuple[int, ...]) -> Iterator[Part]:
+    names = list(desk.shelf.catalogue.fields)
+    if len(rows) < 2:
+        yield Question(
+            "Which ones shall I compare?", tuple(desk.shelf.title(row) for row in desk.state.shown[:5])
+        )
+        return
+    same = [
+        name
+        for name in names
+        if len({desk.shelf.fact(row, name) for row in rows}) == 1
+        and desk.shelf.fact(rows[0], name) is not None
+    ]
+    for row in rows[:4]:
+        yield Text(
+            f"{desk.shelf.quoted(row)}: {desk.told(row, [name for name in names if name not in same])}."
+        )
+    if same:
+        yield Text(f"They share {desk.told(rows[0], same)}.")

@@ -1,0 +1,70 @@
+"""A message in plain letters: straight quotes, numbers, years and lengths of time in digits."""
+
+from __future__ import annotations
+
+import re
+
+from tastemaker.converse.reading.words import english
+
+QUOTES = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "„": '"', "–": "-", "—": "-"})
+_WORDS: dict[str, str] = english()["numbers"]
+DIGITS = _WORDS["digits"].split()
+TENS = dict(zip(_WORDS["tens"].split(), range(20, 100, 10), strict=True))
+DECADES = dict(zip(_WORDS["decades"].split(), range(1920, 2010, 10), strict=True))
+_SPANS = {
+    r"\b(?:an|one) hour and a half\b": "90 minutes",
+    r"\bhalf an hour\b": "30 minutes",
+    r"\b(?:a )?quarter of an hour\b": "15 minutes",
+    r"\b(?:an|one) hour\b": "60 minutes",
+}
+
+
+def plain(text: str) -> str:
+    """Straight quotes, single spaces, numbers in digits ("six-eight" is 6/8, "a hundred and twenty" is
+    120).
+    """
+    text = re.sub(r"\s+", " ", text.translate(QUOTES)).strip()
+    small = "|".join(DIGITS[1:])
+    text = re.sub(
+        r"\b([A-H])[ -](?:(dur)|moll)\b",
+        lambda hit: f"{hit[1]} {'major' if hit[2] else 'minor'}",
+        text,
+        flags=re.I,
+    )
+    text = re.sub(
+        rf"\b({small})[ -](two|four|eight|sixteen)\b(?! (?:hundred|of|things?|songs?|tunes?|items?))",
+        lambda hit: f"{DIGITS.index(hit[1].lower())}/{DIGITS.index(hit[2].lower())}",
+        text,
+        flags=re.IGNORECASE,
+    )
+    for pattern, minutes in _SPANS.items():
+        text = re.sub(pattern, minutes, text, flags=re.IGNORECASE)
+    text = re.sub(
+        rf"\b(?:(?:nineteen|two thousand)[- ])?({'|'.join(DECADES)})\b",
+        lambda hit: f"{DECADES[hit[1].lower()]}s",
+        text,
+        flags=re.IGNORECASE,
+    )
+    tens = "|".join(TENS)
+    text = re.sub(
+        rf"\b(?:(a|{small}) hundred)(?: and)?(?: ({tens}))?(?:[ -]({small}))?\b",
+        lambda hit: str(100 * _small(hit[1]) + TENS.get((hit[2] or "").lower(), 0) + _small(hit[3])),
+        text,
+        flags=re.IGNORECASE,
+    )
+    return re.sub(
+        rf"\b({tens})(?:[ -]({small}))?\b",
+        lambda hit: str(TENS[hit[1].lower()] + _small(hit[2])),
+        text,
+        flags=re.IGNORECASE,
+    )
+
+
+def _small(word: str | None) -> int:
+    word = (word or "").lower()
+    return 1 if word == "a" else DIGITS.index(word) if word in DIGITS else 0
+
+
+def spoken(value: str) -> str:
+    """A value as it is said."""
+    return " ".join(value.translate(QUOTES).replace("_", " ").split())

@@ -1,0 +1,228 @@
+"""What people say to change their mind, to ask what there is, and to say less than a number: of four
+catalogues.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.assist.conftest import Talk, tunes
+from tests.assist.test_films import FILMS, chips, films  # noqa: F401
+
+from tastemaker.assist.shelf import Shelf
+from tastemaker.converse.catalogue import Catalogue
+from tastemaker.encoders.text import fit_tfidf
+
+N = 40
+NOW = datetime.now(UTC).year
+
+
+def shelf_of(titles: list[str], columns: dict[str, tuple[Any, ...]]) -> Shelf:
+    ids, texts = tuple(f"i{row}" for row in range(N)), [f"{title}." for title in titles]
+    encoder, vectors = fit_tfidf(texts)
+    catalogue = Catalogue(ids, tuple(titles), ((),) * N, (None,) * N, ids, columns, np.zeros(N, np.int64))
+    return Shelf.of(catalogue, texts, lambda said: np.nan_to_num(encoder.transform(said)), vectors)
+
+
+def shop() -> Shelf:
+    kinds, colours, stuffs = (
+        ("Dress", "Jacket"),
+        ("red", "blue", "green"),
+        ("leather", "silk", "denim", "cotton"),
+    )
+    kind = [kinds[row % 2] for row in range(N)]
+    columns = {
+        "attribute": tuple(kind),
+        "color": tuple(colours[row % 3] for row in range(N)),
+        "material": tuple(stuffs[row // 2 % 4] for row in range(N)),
+        "price": tuple(10.0 + 5 * row for row in range(N)),
+        "size": tuple(("S", "M", "L", "XL")[row // 4 % 4] for row in range(N)),
+    }
+    return shelf_of([f"{kind[row]} {row}" for row in range(N)], columns)
+
+
+def recipes() -> Shelf:
+    cuisines = ("Thai", "Indian", "Mexican")
+    columns = {
+        "cuisine": tuple(cuisines[row % 3] for row in range(N)),
+        "ingredients": tuple(
+            (("rice", "beans"), ("rice",), ("beans", "egg"), ("egg",))[row % 4] for row in range(N)
+        ),
+        "prep_time_min": tuple(float(10 + row) for row in range(N)),
+        "calories": tuple(float(200 + 10 * row) for row in range(N)),
+        "difficulty": tuple(("easy", "medium", "hard")[row // 14] for row in range(N)),
+    }
+    return shelf_of([f"{cuisines[row % 3]} plate {row}" for row in range(N)], columns)
+
+
+@pytest.fixture(scope="module")
+def shelves(films: Shelf) -> dict[str, Shelf]:  # noqa: F811
+    assert FILMS
+    return {"films": films, "tunes": tunes(), "shop": shop(), "recipes": recipes()}
+
+
+def said(shelves: dict[str, Shelf], line: str) -> tuple[Talk, str]:
+    """The talk after "films: one message >> another", and the words of the last answer."""
+    name, _, messages = line.partition(": ")
+    talk = Talk(shelves[name])
+    for message in messages.split(" >> "):
+        words = talk.words(message)
+    return talk, words
+
+
+def labels(shelves: dict[str, Shelf], line: str) -> set[str]:
+    name, _, messages = line.partition(": ")
+    return chips(Talk(shelves[name]), *messages.split(" >> "))
+
+
+LET_GO = {
+    "films: a comedy from the 90s >> any year": {"Comedy"},
+    "films: a comedy before 1980 >> whatever year": {"Comedy"},
+    "films: a comedy before 1980 >> I don't care how old it is": {"Comedy"},
+    "tunes: a jig under 100 bpm >> any speed": {"type jig"},
+    "tunes: a slow jig >> any tempo": {"type jig"},
+    "tunes: a jig in D >> I don't mind the key": {"type jig"},
+    "tunes: a jig in D >> the key is up to you": {"type jig"},
+    "tunes: a jig in D >> key? no matter": {"type jig"},
+    "shop: a dress under $50 >> whatever price": {"Dress"},
+    "shop: a dress under $50 >> money is no object": {"Dress"},
+    "shop: a dress under $50 >> I don't care how much it costs": {"Dress"},
+    "recipes: thai under 30 minutes >> however long it takes": {"cuisine Thai"},
+    "recipes: thai under 30 minutes >> time doesn't matter": {"cuisine Thai"},
+    "films: a comedy and a drama >> only the comedy": {"Comedy"},
+    "films: a comedy or a drama >> just the comedy": {"Comedy"},
+    "recipes: rice and beans >> only the rice": {"ingredients rice"},
+    "shop: a red dress >> forget red": {"Dress"},
+    "shop: a red dress >> never mind the red": {"Dress"},
+    "tunes: a jig in D >> drop the D": {"type jig"},
+    "recipes: rice and beans >> forget the beans": {"ingredients rice"},
+    "shop: a red dress >> a blue one >> I take that back": {"color red", "Dress"},
+    "shop: a dress >> in red >> undo that >> undo": set(),
+    "shop: a dress >> no leather >> undo that": {"Dress"},
+    "shop: a dress, no leather >> actually leather is fine": {"Dress"},
+    "tunes: a jig, not in D >> D is ok after all": {"type jig"},
+    "shop: no leather dresses >> leather is fine after all": set(),
+    "shop: a red dress >> blue is fine too": {"color red or blue", "Dress"},
+    "tunes: jigs >> not only jigs": set(),
+    "films: not just comedies": set(),
+    "tunes: not only jigs but also reels": {"type jig or reel"},
+}
+
+
+@pytest.mark.parametrize("line", LET_GO)
+def test_wishes_and_refusals_are_let_go(shelves: dict[str, Shelf], line: str) -> None:
+    assert labels(shelves, line) == LET_GO[line]
+
+
+def test_what_is_let_go_is_said(shelves: dict[str, Shelf]) -> None:
+    assert "No longer counted: color red." in said(shelves, "shop: a red dress >> any colour")[1]
+    assert "No longer left out: material silk." in said(shelves, "shop: no silk >> silk is ok")[1]
+
+
+YEARS = {
+    "films: a comedy from the 90s >> actually 70s": {"Comedy", "decade 1970s"},
+    "films: from the 70s >> and 90s too": {"decade 1970s or 1990s"},
+    "films: a thriller from '99": {"Thriller", "year 1999"},
+    "films: 1984": {"year 1984"},
+    "films: a comedy, 1984": {"Comedy", "year 1984"},
+    "films: from the sixties to the nineties": {"decade 1960s or 1970s or 1980s or 1990s"},
+    "films: the last five years": {f"year at least {NOW - 5}"},
+    "films: from the past two decades": {f"year at least {NOW - 20}"},
+    "films: no more than 20 years old": {f"year at least {NOW - 20}"},
+    "films: at least 40 years old": {f"year at most {NOW - 40}"},
+    "films: a musical from the 2010s": {"Musical", "year 2010 to 2019"},
+    "films: under 2000 dollars": set(),
+    "films: something recent": {"year at least 1999 if possible"},
+}
+
+
+@pytest.mark.parametrize("line", YEARS)
+def test_years_are_replaced_joined_and_reckoned(shelves: dict[str, Shelf], line: str) -> None:
+    assert labels(shelves, line) == YEARS[line]
+
+
+BOUNDS = {
+    "shop: under 2000 dollars": {"price at most 2000"},
+    "shop: a dress around 50": {"Dress", "price 45 to 55"},
+    "shop: nothing too expensive": {"price at most 155"},
+    "shop: a cheap dress": {"Dress", "price at most 60 if possible"},
+    "recipes: nothing too long": {"prep time at most 39"},
+    "recipes: not too many calories": {"calories at most 490"},
+    "recipes: low calorie": {"calories at most 300"},
+    "recipes: not too hard": {"not difficulty hard"},
+    "recipes: a hard one >> easier": {"difficulty easy or medium"},
+    "recipes: ready in half an hour": {"prep time at most 30"},
+    "tunes: not too slow": {"not speed slow"},
+}
+
+
+@pytest.mark.parametrize("line", BOUNDS)
+def test_less_than_a_number_is_a_bound(shelves: dict[str, Shelf], line: str) -> None:
+    assert labels(shelves, line) == BOUNDS[line]
+
+
+def test_a_comparison_keeps_the_bound_that_was_given(shelves: dict[str, Shelf]) -> None:
+    talk, _ = said(shelves, "shop: a dress under $100 >> a bit more expensive")
+    assert {c.clause.cmp for c in talk.state.active if c.clause.field == "price"} == {"le", "ge"}
+    assert all(talk.shelf.fact(row, "price") <= 100 for row in talk.state.shown)  # type: ignore[operator]
+    _, words = said(shelves, "tunes: a reel between 148 and 149 bpm >> more lively")
+    assert "no longer counts" in words
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "tunes: nothing too long",
+        "films: less violence",
+        "shop: not too spicy",
+        "films: the longest",
+        "films: a bit quieter",
+    ],
+)
+def test_what_no_field_tells_is_said_to_be_unknown(shelves: dict[str, Shelf], line: str) -> None:
+    _, words = said(shelves, line)
+    assert "Nothing is known here" in words and "did not catch" not in words and "There is no" not in words
+
+
+LISTS = {
+    "shop: what colours do dresses come in?": "Color of what is Dress: red (7), green (7), blue (6).",
+    "shop: which materials are jackets made of?": "Material of what is Jacket:",
+    "shop: a red one >> which sizes are there?": "Size of what is color red:",
+    "shop: how much are jackets?": "Price of what is Jacket: 15 to 205.",
+    "tunes: what rhythms are there?": "Type: ",
+    "tunes: what keys do jigs come in?": "Key of what is type jig: ",
+    "tunes: how many jigs do you have?": "15: type jig.",
+    "recipes: a thai one >> how many calories does it have?": "calories: ",
+    "recipes: what ingredients do thai plates have?": "Ingredients of what is cuisine Thai: ",
+    "recipes: what has the fewest calories?": "By calories:",
+    "recipes: what's the quickest?": "By prep time:",
+}
+
+
+@pytest.mark.parametrize("line", LISTS)
+def test_questions_about_the_catalogue_are_answered(shelves: dict[str, Shelf], line: str) -> None:
+    assert LISTS[line] in said(shelves, line)[1]
+
+
+REFUSED = {
+    "films: nobody likes musicals but I do": {"Musical"},
+    "films: I can't watch anything but horror": {"Horror"},
+    "shop: I can't wear anything but cotton": {"material cotton"},
+    "films: anything but horror": {"not Horror"},
+    "films: not my thing: horror": {"not Horror"},
+    "films: keep the horror away": {"not Horror"},
+    "films: leave the musicals out": {"not Musical"},
+    "tunes: I've had enough of reels": {"not type reel"},
+    "tunes: no D please, G": {"not key D", "key G"},
+    "tunes: not D but G": {"not key D", "key G"},
+    "films: spare me the musicals": {"not Musical"},
+    "films: no more horror": {"not Horror"},
+}
+
+
+@pytest.mark.parametrize("line", REFUSED)
+def test_what_is_refused_and_what_only_sounds_so(shelves: dict[str, Shelf], line: str) -> None:
+    assert labels(shelves, line) == REFUSED[line]
