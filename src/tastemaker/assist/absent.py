@@ -168,15 +168,14 @@ def untold(left: str, shelf: Shelf) -> str:
         left.replace("\0", " "),
         re.IGNORECASE,
     )
-    word = (hit[1] or hit[2] or hit[3]).lower() if hit else ""
-    known = hit and hit[2] and word not in english()["too"] and word in _SMALL
-    if not word or (hit and hit[1] and shelf.vocabulary.end_of(word)[1]) or known:
+    if hit is None:
         return ""
-    return (
-        f"Nothing is known here by which something is ‘{word}’."
-        if hit[1] or hit[3]
-        else f"Nothing is known here of ‘{word}’, so it counts for nothing."
-    )
+    word = (hit[1] or hit[2] or hit[3]).lower()
+    if hit[2]:
+        known = word in _SMALL and word not in english()["too"]
+        return "" if known else f"Nothing is known here of ‘{word}’, so it counts for nothing."
+    known = word in _SMALL or shelf.vocabulary.end_of(word)[1] is not None
+    return "" if known else f"Nothing is known here by which something is ‘{word}’."
 
 
 def not_here(words: Sequence[str]) -> str:

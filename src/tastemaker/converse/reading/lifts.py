@@ -138,7 +138,11 @@ def allow(active: Sequence[Constraint], change: Change, several: bool) -> tuple[
         return (*active, Constraint("prefer", clause))
     if several or any(not values_of(old.clause) for old in wished):
         return tuple(active)
-    every = tuple(dict.fromkeys(value for old in (*wished, change) for value in values_of(old.clause)))
+    every = tuple(
+        dict.fromkeys(
+            value for each in (*(old.clause for old in wished), clause) for value in values_of(each)
+        )
+    )
     rest = [old for old in active if old not in wished]
     return (*rest, Constraint("must", Clause(clause.field, "in", every)))
 
