@@ -143,27 +143,7 @@ class Wishes:
         is not clear of them, and the manner of clauses.
         """
         fields = self.vocabulary.fields
-        numbers = numbers_of(text, fields)
-        spots: list[Spot] = []
-        for surface in self.vocabulary.surfaces:
-            for hit in list(surface.pattern.finditer(text.text)):
-                refused = re.match(rf"(?:{LEAD}) ", hit.group(), re.IGNORECASE) if surface.sure else None
-                spots.append((hit.start() + (refused.end() if refused else 0), hit.end(), surface))
-                text.take(hit.start(), hit.end())
-        _in_order(text, spots)
-        groups: list[list[Spot]] = []
-        for spot in spots:
-            last = groups[-1][-1] if groups else None
-            alike = last is not None and last[2].field == spot[2].field
-            if (
-                last
-                and alike
-                and joined(text.whole[last[1] : spot[0]])
-                and text.negated(last[0]) == text.negated(spot[0])
-            ):
-                groups[-1].append(spot)
-            else:
-                groups.append([spot])
+        numbers, groups = numbers_of(text, fields), self._groups(text)
         both = sorted([*groups, *numbers], key=lambda group: group[0][0])
         together = [*read_together(text, both, fields), *refused_together(text, both, fields)]
         spent = frozenset[int]().union(*(values_together.starts for values_together in together))
@@ -212,7 +192,32 @@ class Wishes:
         for name, (at, _, values) in wanted.items():
             text.add(at, among(name, values))
         unclear = "" if together else for_each(text, both)
-        return tuple((spot[2].field, spot[2].value) for spot in spots), unclear, manners
+        named = sorted((spot for group in groups for spot in group), key=lambda spot: spot[0])
+        return tuple((spot[2].field, spot[2].value) for spot in named), unclear, manners
+
+    def _groups(self, text: Text) -> list[list[Spot]]:
+        """Where values are named, in order; those of one field that are joined ("a or b") together."""
+        spots: list[Spot] = []
+        for surface in self.vocabulary.surfaces:
+            for hit in list(surface.pattern.finditer(text.text)):
+                refused = re.match(rf"(?:{LEAD}) ", hit.group(), re.IGNORECASE) if surface.sure else None
+                spots.append((hit.start() + (refused.end() if refused else 0), hit.end(), surface))
+                text.take(hit.start(), hit.end())
+        _in_order(text, spots)
+        groups: list[list[Spot]] = []
+        for spot in spots:
+            last = groups[-1][-1] if groups else None
+            alike = last is not None and last[2].field == spot[2].field
+            if (
+                last
+                and alike
+                and joined(text.whole[last[1] : spot[0]])
+                and text.negated(last[0]) == text.negated(spot[0])
+            ):
+                groups[-1].append(spot)
+            else:
+                groups.append([spot])
+        return groups
 
     def _freed(self, text: Text, groups: Sequence[Sequence[Spot]], place: int) -> bool:
         """Whether a refusal before has ended: "neither major nor minor, 6/8", "not over 100 bpm, in D or G",
