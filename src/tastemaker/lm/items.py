@@ -60,6 +60,21 @@ class ItemShape:
             )
 
 
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """Where the tokens of rows that stand one after another lie among `rows` of `length`: `place` (T,)."""
+
+    rows: int
+    length: int
+    place: Tensor
+
+    def padded(self, tokens: Tensor) -> Tensor:
+        """(1, T, ...) -> (rows, length, ...), zeros where a row is over."""
+        shape = tokens.shape[2:]
+        empty = tokens.new_zeros((self.rows * self.length, *shape))
+        return empty.index_copy_(0, self.place, tokens[0]).view(self.rows, self.length, *shape)
+
+
 class Attention(nn.Module):
     """Causal attention with rotary positions."""
 
@@ -69,13 +84,20 @@ class Attention(nn.Module):
         self.qkv = _linear(width, 3 * width, std)
         self.out = _linear(width, width, std / 2)
 
-    def forward(self, x: Tensor, turns: tuple[Tensor, Tensor]) -> Tensor:
-        """(R, C, d) -> (R, C, d); `turns`: cosines and sines (C, 1, 1, d / heads) of the places."""
+    def forward(self, x: Tensor, turns: tuple[Tensor, Tensor], grid: Grid | None = None) -> Tensor:
+        """(R, C, d) -> (R, C, d); `turns`: cosines and sines (C, 1, 1, d / heads) of the places. With a
+        `grid` x is (1, T, d), rows of unlike lengths one after another, padded here alone.
+        """
         rows, length, width = x.shape
         qkv = self.qkv(x).view(rows, length, 3, self.heads, width // self.heads)
-        q, k = rotate(qkv[:, :, :2], *turns).permute(2, 0, 3, 1, 4)
-        seen = F.scaled_dot_product_attention(q, k, qkv[:, :, 2].transpose(1, 2), is_causal=True)
-        result: Tensor = self.out(seen.transpose(1, 2).reshape(rows, length, width))
+        qk, v = rotate(qkv[:, :, :2], *turns), qkv[:, :, 2]
+        if grid is not None:
+            qk, v = grid.padded(qk), grid.padded(v)
+        q, k = qk.permute(2, 0, 3, 1, 4)
+        seen = F.scaled_dot_product_attention(q, k, v.transpose(1, 2), is_causal=True).transpose(1, 2)
+        if grid is not None:
+            seen = seen.flatten(0, 1).index_select(0, grid.place)
+        result: Tensor = self.out(seen.reshape(rows, length, width))
         return result
 
 
@@ -103,9 +125,9 @@ class Block(nn.Module):
         self.attention = Attention(shape.width, shape.heads, std)
         self.mlp = Gated(shape.width, max(8, round(shape.mlp * shape.width)), std)
 
-    def forward(self, x: Tensor, turns: tuple[Tensor, Tensor]) -> Tensor:
-        """(R, C, d) -> (R, C, d); `turns` as of `Attention`."""
-        x = x + self.attention(self.norm1(x), turns)
+    def forward(self, x: Tensor, turns: tuple[Tensor, Tensor], grid: Grid | None = None) -> Tensor:
+        """(R, C, d) -> (R, C, d); `turns` and `grid` as of `Attention`."""
+        x = x + self.attention(self.norm1(x), turns, grid)
         result: Tensor = x + self.mlp(self.norm2(x))
         return result
 
@@ -197,13 +219,36 @@ class ItemModel(nn.Module):
         """(R, C + 1, d) the state before the first of C events and after each, of item vectors (R, C, d)
         padded at the right, and of the events' marks (R, C) if the model knows any (None: all 0).
         """
-        if self.shape.marks:
-            vectors = vectors + (self.marks[0] if marks is None else F.embedding(marks, self.marks))
+        vectors = self._marked(vectors, marks)
         x = self.embed(torch.cat([self.start.expand(len(vectors), 1, -1), vectors], 1))
-        turned = torch.arange(x.shape[1], device=x.device)[:, None, None, None] * cast(Tensor, self.angle)
+        return self._trunk(x, torch.arange(x.shape[1], device=x.device))
+
+    def ends(self, vectors: Tensor, marks: Tensor, lengths: npt.NDArray[np.int64]) -> Tensor:
+        """(R, d) the state after the last event of each of R histories of `lengths` events, whose vectors
+        (E, d) and marks (E,) stand one history after another: nothing is padded but for attention.
+        """
+        rows, longest, device = len(lengths), int(lengths.max()) + 1, vectors.device
+        place = np.flatnonzero(np.arange(longest) <= lengths[:, None])
+        position, last = place % longest, torch.from_numpy(np.cumsum(lengths + 1) - 1).to(device)
+        event = torch.from_numpy(np.flatnonzero(position)).to(device)
+        x = self.start.repeat(len(place), 1).index_copy_(0, event, self._marked(vectors, marks))
+        if len(place) == rows * longest:
+            x = self._trunk(x.view(rows, longest, -1), torch.arange(longest, device=device))
+        else:
+            grid = Grid(rows, longest, torch.from_numpy(place).to(device))
+            x = self._trunk(x[None], torch.from_numpy(position).to(device), grid)
+        return x.flatten(0, 1).index_select(0, last)
+
+    def _marked(self, vectors: Tensor, marks: Tensor | None) -> Tensor:
+        if not self.shape.marks:
+            return vectors
+        return vectors + (self.marks[0] if marks is None else F.embedding(marks, self.marks))
+
+    def _trunk(self, x: Tensor, positions: Tensor, grid: Grid | None = None) -> Tensor:
+        turned = positions[:, None, None, None] * cast(Tensor, self.angle)
         turns = turned.cos(), turned.sin()
         for block in self.blocks:
-            x = block(x, turns)
+            x = block(x, turns, grid)
         result: Tensor = self.norm(x)
         return result
 
@@ -217,35 +262,35 @@ class ItemModel(nn.Module):
         return result
 
     def node_vectors(self, catalogue: Catalogue) -> list[Tensor]:
-        """Per level (E_l, d), and (N, d) by item at the last: the product of a query with a node's vector is
-        its logit among its siblings.
+        """Per level (d, E_l), and (d, N) by item at the last: the product of a query with a node's vector is
+        its logit among its siblings. Columns, for so a product of few queries takes the least time.
         """
         levels, sums = [], torch.zeros((1, self.shape.width), device=self.device)
         for level, nodes in enumerate(catalogue.nodes):
             last = level + 1 == len(catalogue.nodes)
             count = len(catalogue) if last else len(nodes)
-            vectors = torch.empty((count, self.shape.width), device=self.device)
-            below = None if last else torch.empty_like(vectors)
+            vectors = torch.empty((self.shape.width, count), device=self.device)
+            below = None if last else torch.empty_like(vectors.T)
             for start in range(0, count, ROWS):  # sorted by parent: a block's parents are a block too
                 place: slice | Tensor = slice(start, start + ROWS)
                 place = catalogue.order[place] if last else place
                 parent, code = nodes[catalogue.leaf[place] if last else place].unbind(1)
                 rows, above = F.embedding(code, self.rows[level]), sums[parent[0] : parent[-1] + 1]
                 parent = parent - parent[0]
-                vectors[place] = rows if level == 0 else rows * self.gate(above, level)[parent]
+                vectors[:, place] = (rows if level == 0 else rows * self.gate(above, level)[parent]).T
                 if below is not None:
                     below[place] = above[parent] + rows
             levels.append(vectors)
-            sums = vectors if below is None else below
+            sums = sums if below is None else below
         return levels
 
     def item_vectors(self, catalogue: Catalogue) -> Tensor:
-        """(N, d) `vectors` of every item."""
-        found = torch.empty((len(catalogue), self.shape.width), device=self.device)
-        for start in range(0, len(found), ROWS):
-            rows = torch.arange(start, min(start + ROWS, len(found)), device=self.device)
-            found[start : start + ROWS] = self.vectors(catalogue, rows)
-        return found
+        """(d, N) `vectors` of every item."""
+        columns = torch.empty((self.shape.width, len(catalogue)), device=self.device)
+        for start in range(0, len(catalogue), ROWS):
+            items = torch.arange(start, min(start + ROWS, len(catalogue)), device=self.device)
+            columns[:, start : start + ROWS] = self.vectors(catalogue, items).T
+        return columns
 
     def log_codes(self, state: Tensor, catalogue: Catalogue, vectors: Sequence[Tensor]) -> Tensor:
         """(n, N) log-probability of every item by its Semantic ID: exact, nothing is searched.
@@ -253,8 +298,8 @@ class ItemModel(nn.Module):
         vectors: `node_vectors`. The items of one ID share its probability equally.
         """
         total = torch.zeros((len(state), 1), device=state.device)
-        for level, (above, rows) in enumerate(zip(catalogue.above, vectors, strict=True)):
-            logits = product(self.query(state, level), rows)
+        for level, (above, columns) in enumerate(zip(catalogue.above, vectors, strict=True)):
+            logits = (self.query(state, level) @ columns).float()
             if level + 1 == len(vectors):
                 logits = logits - catalogue.alone
             if level == 0:
@@ -268,13 +313,8 @@ class ItemModel(nn.Module):
         return total
 
     def log_dense(self, state: Tensor, vectors: Tensor) -> Tensor:
-        """(n, N) log-probability of every item by the dense read-out; `vectors` (N, d)."""
-        return product(self.dense(state), vectors).log_softmax(1)
-
-
-def product(query: Tensor, rows: Tensor) -> Tensor:
-    """(n, m) float32 logits of queries (n, d) with rows (m, d); one query alone reads them a third faster."""
-    return (torch.mv(rows, query[0])[None] if len(query) == 1 else query @ rows.T).float()
+        """(n, N) log-probability of every item by the dense read-out; `vectors`: `item_vectors`."""
+        return (self.dense(state) @ vectors).float().log_softmax(1)
 
 
 def mixed(codes: Tensor, dense: Tensor, share: float) -> Tensor:

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 
 from tastemaker.errors import ModelError
 from tastemaker.lm.items import Catalogue, ItemModel, mixed, residual_rows
@@ -25,31 +24,27 @@ SCORES = 8_000_000  # scores alive at once
 
 @dataclass(frozen=True)
 class Block:
-    """Histories that are read together: their `rows` (R,) among all, `items` and `marks` (R, C) padded at the
-    right, and how many events each has, `last` (R,).
+    """Histories that are read together: their `rows` (R,) among all, their `lengths` (R,), and the `items`
+    and `marks` (E,) of their events, one history after another.
     """
 
     rows: torch.Tensor
+    lengths: npt.NDArray[np.int64]
     items: torch.Tensor
     marks: torch.Tensor
-    last: torch.Tensor
 
 
-def padded(contexts: Sequences, longest: int) -> list[Block]:
+def read(contexts: Sequences, longest: int) -> list[Block]:
     """The last `longest` events of all histories, those of like length together."""
     recent, blocks = last_events(contexts, longest), []
-    lengths = np.diff(recent.offsets)
+    lengths, marks = np.diff(recent.offsets), recent.marks
     order = np.argsort(lengths, kind="stable")
     for start in range(0, len(order), ROWS):
         rows = order[start : start + ROWS]
-        places = np.arange(int(lengths[rows].max()))[None, :]
-        inside = places < lengths[rows, None]
-        taken = (recent.offsets[rows, None] + places)[inside]
-        items, marks = np.zeros((2, *inside.shape), np.int64)
-        items[inside] = recent.items[taken]
-        if recent.marks is not None:
-            marks[inside] = recent.marks[taken]
-        blocks.append(Block(*(torch.from_numpy(part) for part in (rows, items, marks, lengths[rows]))))
+        taken = np.concatenate([np.arange(*recent.offsets[row : row + 2]) for row in rows])
+        own = np.zeros(len(taken), np.int64) if marks is None else marks[taken]
+        parts = rows, lengths[rows], recent.items[taken], np.asarray(own, np.int64)
+        blocks.append(Block(*(part if part is parts[1] else torch.from_numpy(part) for part in parts)))
     return blocks
 
 
@@ -72,9 +67,14 @@ class ItemScorer:
         self.catalogue = Catalogue(codes, sizes, residual_rows(model, item_ids), model.device)
         self.nodes = model.node_vectors(self.catalogue)
         self.placed: torch.Tensor | None = None
-        self.vectors = model.item_vectors(self.catalogue)
-        if not all(bool(part.sum().isfinite()) for part in (*self.nodes, self.vectors)):
+        self.columns = model.item_vectors(self.catalogue)
+        if not all(bool(part.sum().isfinite()) for part in (*self.nodes, self.columns)):
             raise ModelError("the model's rows are not numbers (NaN); it is damaged or its training diverged")
+
+    @property
+    def vectors(self) -> torch.Tensor:
+        """(N, d) the item vectors."""
+        return self.columns.T
 
     @torch.no_grad()
     def place(self, rows: npt.NDArray[np.int64], vectors: npt.NDArray[np.float32]) -> None:
@@ -82,22 +82,21 @@ class ItemScorer:
         both: their codes were given to them after training and say little.
         """
         self.placed = torch.from_numpy(rows).to(self.model.device)
-        self.vectors[self.placed] = torch.from_numpy(vectors).to(self.vectors)
+        self.columns[:, self.placed] = torch.from_numpy(vectors).to(self.columns).T
 
     @torch.inference_mode()
     def states(self, blocks: Sequence[Block]) -> torch.Tensor:
         """(U, d) the state after each history's last event."""
-        shape = sum(len(block.rows) for block in blocks), self.model.shape.width
-        states = torch.empty(shape, device=self.model.device)
+        device, width = self.model.device, self.model.shape.width
+        states = torch.empty((sum(len(block.rows) for block in blocks), width), device=device)
         for block in blocks:
-            rows, items, marks, last = (part.to(self.model.device) for part in vars(block).values())
-            hidden = self.model.states(F.embedding(items, self.vectors), marks)
-            states[rows] = hidden[torch.arange(len(rows), device=rows.device), last]
+            vectors = self.columns.index_select(1, block.items.to(device)).T
+            states[block.rows.to(device)] = self.model.ends(vectors, block.marks.to(device), block.lengths)
         return states
 
     def reads(self, contexts: Sequences) -> list[Block]:
         """What the model reads of the histories."""
-        return padded(contexts, self.model.shape.max_items)
+        return read(contexts, self.model.shape.max_items)
 
     @torch.inference_mode()
     def read_outs(
@@ -106,7 +105,7 @@ class ItemScorer:
         """(U, N) log-probabilities by Semantic ID and by the dense read-out; `blocks`: what `reads` gives."""
         states = self.states(self.reads(contexts) if blocks is None else blocks)
         codes = self.model.log_codes(states, self.catalogue, self.nodes)
-        dense = self.model.log_dense(states, self.vectors)
+        dense = self.model.log_dense(states, self.columns)
         if self.placed is not None:
             codes.index_copy_(1, self.placed, dense.index_select(1, self.placed))
         return codes, dense
@@ -146,7 +145,7 @@ class Averaged:
     def __call__(self, contexts: Sequences) -> npt.NDArray[np.float32]:
         """(U, N) log-probability of every item after each history."""
         longest = {scorer.model.shape.max_items for scorer in self.scorers}
-        blocks = padded(contexts, longest.pop()) if len(longest) == 1 else None  # read once for all
+        blocks = read(contexts, longest.pop()) if len(longest) == 1 else None  # read once for all
         first, *others = (scorer.log_probabilities(contexts, blocks) for scorer in self.scorers)
         total = torch.stack([first, *others]).mean(0)
         if len(self.strangers):

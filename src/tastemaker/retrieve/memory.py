@@ -40,8 +40,8 @@ class Memory:
     """Transitions of the training part: `table` (N, N) sparse, row a holds how strongly each item followed
     item a.
 
-    `decay`: what an item of the history weighs, per event of age. The latest event weighs 1. `texts` (N, d):
-    unit vectors of the items' texts, or zeros; `ratio`: what a likeness of 1 by them counts for.
+    `decay`: what an item of the history weighs, per event of age. The latest event weighs 1. `texts` (d, N):
+    unit vectors of the items' texts, or zeros, in columns; `ratio`: what a likeness of 1 by them counts for.
     """
 
     table: Any
@@ -55,21 +55,19 @@ class Memory:
             return self
         known = np.nan_to_num(np.asarray(vectors, np.float32))
         unit = known / np.maximum(np.linalg.norm(known, axis=1, keepdims=True), 1e-12)
-        return replace(self, texts=unit, ratio=ratio)
+        return replace(self, texts=np.ascontiguousarray(unit.T), ratio=ratio)
 
     def likeness(self, contexts: Sequences) -> npt.NDArray[np.float32]:
         """(U, N) likeness of every item to each history by text, from -1 to 1; zeros without texts."""
         if self.texts is None:
             return np.zeros((len(contexts.offsets) - 1, self.table.shape[0]), np.float32)
-        import torch
-
-        from tastemaker.lm.items import product  # what only counts does without torch
+        import torch  # what only counts does without
 
         weights = weights_of(contexts, LIKE_DECAY)
         parts = [slice(*ends) for ends in pairwise(contexts.offsets.tolist())]
-        means = np.stack([weights[part] @ self.texts[contexts.items[part]] for part in parts])
+        means = np.stack([self.texts[:, contexts.items[part]] @ weights[part] for part in parts])
         # torch's product of few rows takes a third of the time of numpy's.
-        return product(torch.from_numpy(means), torch.from_numpy(self.texts)).numpy()
+        return (torch.from_numpy(means) @ torch.from_numpy(self.texts)).numpy()
 
     def evidence(self, contexts: Sequences) -> npt.NDArray[np.float32]:
         """(U, N) what counts and likeness together add to a log-probability for a weight of 1."""
