@@ -52,7 +52,7 @@ class ServerSettings:
     """
 
     recommendations: LaneSettings = LaneSettings(workers=2)
-    delivered: LaneSettings = LaneSettings("delivered", waiting=4096, batch=256, linger=0.05)
+    delivered: LaneSettings = LaneSettings("delivered", waiting=4096, batch=256, linger=0.03)
     reading: LaneSettings = LaneSettings("reading", workers=4, waiting=128, batch=1)
     writing: LaneSettings = LaneSettings("writing", workers=2, waiting=128, batch=1)
     media: LaneSettings = LaneSettings("media", workers=2, waiting=128, batch=1)
