@@ -314,7 +314,8 @@ class ItemModel(nn.Module):
 
     def log_dense(self, state: Tensor, vectors: Tensor) -> Tensor:
         """(n, N) log-probability of every item by the dense read-out; `vectors`: `item_vectors`."""
-        return (self.dense(state) @ vectors).float().log_softmax(1)
+        logits: Tensor = self.dense(state) @ vectors
+        return logits.float().log_softmax(1)
 
 
 def mixed(codes: Tensor, dense: Tensor, share: float) -> Tensor:

@@ -43,8 +43,8 @@ def read(contexts: Sequences, longest: int) -> list[Block]:
         rows = order[start : start + ROWS]
         taken = np.concatenate([np.arange(*recent.offsets[row : row + 2]) for row in rows])
         own = np.zeros(len(taken), np.int64) if marks is None else marks[taken]
-        parts = rows, lengths[rows], recent.items[taken], np.asarray(own, np.int64)
-        blocks.append(Block(*(part if part is parts[1] else torch.from_numpy(part) for part in parts)))
+        events = (torch.from_numpy(np.asarray(part, np.int64)) for part in (recent.items[taken], own))
+        blocks.append(Block(torch.from_numpy(rows), lengths[rows], *events))
     return blocks
 
 
