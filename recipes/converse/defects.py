@@ -14,9 +14,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from recipes.common import Journal, command, save_figure, show_table
+from recipes.converse.turns.scores import ceiling
 from recipes.converse.world import arguments, build, conversations, interval
 from tastemaker.cli.progress import progress
-from tastemaker.converse.constraints import ceiling
 from tastemaker.flows.converse.audit import audit_run
 from tastemaker.flows.converse.dataset import open_data_set, read_conversations
 

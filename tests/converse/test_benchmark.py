@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from recipes.converse.turns.scores import by_turn, compare, macro, nothing_fits, score, summary
+from recipes.converse.turns.scores import by_turn, ceiling, compare, macro, nothing_fits, score, summary
 
 from tastemaker.converse.audits.pool import TurnQuery, turn_queries
-from tastemaker.converse.constraints import ceiling
 from tastemaker.errors import InputError
 
 NONE = np.empty(0, np.int64)

@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from recipes.converse.turns.scores import fit_ndcg
+from recipes.converse.turns.scores import ceiling, fit_ndcg
 
 from tastemaker.converse.constraints import (
     Change,
     Clause,
     Constraint,
     adhere,
-    ceiling,
     feasible,
     fit_set,
     merge,

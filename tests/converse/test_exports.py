@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from recipes.converse.turns.scores import ceiling
 
-from tastemaker.converse.constraints import ceiling
 from tastemaker.converse.exports import crs, talkplay, training
 from tastemaker.converse.record import Conversation
 from tastemaker.errors import InputError

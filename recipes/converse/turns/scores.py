@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from tastemaker.converse.audits.pool import TurnQuery
-from tastemaker.converse.constraints import ceiling, gains
 from tastemaker.errors import InputError
 from tastemaker.stats.intervals import Interval
 from tastemaker.stats.random import generator
@@ -121,3 +120,19 @@ def fit_ndcg(ranked: Sequence[int], fits: Collection[int], k: int = 20) -> float
     hits = np.array([row in fits for row in ranked[:k]], float)
     ideal = gains(min(k, len(fits))).sum()
     return float((hits * gains(len(hits))).sum() / ideal) if len(fits) else 0.0
+
+
+def ceiling(n_fit: int, k: int = 20) -> float:
+    """Best expected nDCG@k when the target is uniform among `n_fit` items: (1/n) sum over r <= min(k, n) of
+    1/log2(1 + r).
+
+    0 for n_fit = 0: there is no target. Raises InputError on k < 1 or a negative count.
+    """
+    if k < 1 or n_fit < 0:
+        raise InputError(f"a ceiling needs k >= 1 and a count of at least 0; got {k} and {n_fit}")
+    return float(gains(min(k, n_fit)).sum() / n_fit) if n_fit else 0.0
+
+
+def gains(k: int) -> npt.NDArray[np.float64]:
+    """(k,) 1 / log2(1 + rank) of ranks 1..k."""
+    return np.asarray(1.0 / np.log2(np.arange(2, k + 2)))

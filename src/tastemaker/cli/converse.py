@@ -291,24 +291,3 @@ def judge(
     from tastemaker.flows.converse.judge import judge_run
 
     return judge_run(workspace, name, judges or ["facts", "overlap"], session, report, (sample, repeats))
-
-
-@command(app, "report")
-def report_command(
-    report: Report,
-    workspace: Workspace = HERE,
-    name: Name = FIRST,
-    examples: Annotated[int, typer.Option(min=1, help="How many conversations to show.")] = 4,
-    seed: Annotated[int, typer.Option(help="Which ones.")] = 0,
-    out: Annotated[
-        Path | None, typer.Option(help="Where to; default: report.html beside the data set.")
-    ] = None,
-) -> Any:
-    """One page of the data set: the last audit, and example conversations with covers and sound inside the
-    page; prints how the goals are pursued and how both sides speak.
-
-    Example: tastemaker converse report -w shop --out page.html
-    """
-    from tastemaker.flows.converse.page import report_page
-
-    return report_page(workspace, name, examples, seed, report, out)

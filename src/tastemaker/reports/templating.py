@@ -4,25 +4,20 @@ that a template misses is an error.
 
 from __future__ import annotations
 
-import base64
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from tastemaker.errors import InputError
 from tastemaker.reports.figures import VARIABLES, Drawing, Row
 
 
 def row(name: str, interval: Mapping[str, float], *, highlight: bool = False) -> Row:
     """An interval `{value, low, high}` as a figure's row."""
     return Row(name, interval["value"], interval["low"], interval["high"], highlight)
-
-
-MEDIA = {"audio": ("audio/wav",), "image": ("image/png", "image/jpeg", "image/webp")}
 
 
 def render(template: str, **values: Any) -> str:
@@ -42,7 +37,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    filters = (svg, plain, exact, unbroken, signed, fixed, tone, judged, data_url)
+    filters = (svg, plain, exact, unbroken, signed, fixed, tone, judged)
     environment.filters.update({function.__name__: function for function in filters})
     return environment
 
@@ -110,16 +105,3 @@ def judged(difference: Row) -> str:
     if difference.low > 0:
         return "better than"
     return "worse than" if difference.high < 0 else "not told apart from"
-
-
-def data_url(medium: Sequence[Any], where: str) -> str:
-    """Bytes of a medium (kind, media type, bytes, what it is) as an address; InputError for what is neither
-    sound nor picture.
-    """
-    kind, media_type, data, _ = medium
-    if media_type not in MEDIA.get(kind, ()):
-        raise InputError(
-            f"{where}: medium {kind} of type '{media_type}' cannot be shown; use WAV sound or PNG, JPEG, WebP"
-            " pictures"
-        )
-    return f"data:{media_type};base64,{base64.b64encode(data).decode()}"

@@ -18,7 +18,6 @@ from tastemaker.flows.converse.audit import audit_run
 from tastemaker.flows.converse.export import export_run
 from tastemaker.flows.converse.generate import Session
 from tastemaker.flows.converse.judge import judge_run
-from tastemaker.flows.converse.page import report_page
 from tastemaker.flows.converse.settings import RunFolder, RunSettings
 from tastemaker.flows.pipeline import Report
 from tastemaker.store import Workspace
@@ -79,11 +78,6 @@ class DataSet:
         returns the file, or the URL's path.
         """
         return Path(export_run(self.workspace, self.name, kind, extended, out)["file"])
-
-    def page(self, examples: int = 4, out: str | Path | None = None, report: Report = silent) -> Path:
-        """Write the page with the last audit and example conversations; returns the file."""
-        file = None if out is None else Path(out)
-        return Path(report_page(self.workspace, self.name, examples, 0, report, file)["file"])
 
 
 def generate(

@@ -132,7 +132,7 @@ class RunFolder:
 
     @property
     def page(self) -> Path:
-        """The last report."""
+        """The page that earlier versions wrote."""
         return self.root / "report.html"
 
     @property

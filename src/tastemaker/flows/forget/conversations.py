@@ -68,7 +68,9 @@ def _derived(place: RunFolder, media: set[str], command: str) -> Iterator[Holdin
     """
     for path in sorted(one for one in place.media.glob("*") if one.stem in media):
         yield Holding(path, "attachment", 1, _unlink(path))
-    made = {place.judgements: "judge", place.page: "report", place.audit: "audit"}
+    if place.page.exists():
+        yield Holding(place.page, "page of an earlier version", 1, _unlink(place.page))
+    made = {place.judgements: "judge", place.audit: "audit"}
     made |= {
         path: f"export --format {path.stem}" for path in sorted(place.exports.glob("*")) if path.is_file()
     }
