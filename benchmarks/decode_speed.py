@@ -19,9 +19,8 @@ from typing import Any
 import numpy as np
 import torch
 from recipes.common import command, options
+from recipes.small import Shape, build_small, small
 
-from tastemaker.lm.base import Shape, small
-from tastemaker.lm.vocabulary import build_small
 from tastemaker.retrieve.allow import allow
 from tastemaker.retrieve.beam import Beams, beam_search
 from tastemaker.retrieve.retriever import Decoder

@@ -18,14 +18,14 @@ import torch
 from benchmarks.decode_speed import by_tree
 from benchmarks.recommender import products, random_codes, roofline
 from recipes.common import command, options
+from recipes.small import Shape, build_small, small
 
 from tastemaker.corpus.behaviour import behaviour_examples, windows
 from tastemaker.corpus.events import Histories
-from tastemaker.lm.base import Shape, device_defaults, device_of, small
+from tastemaker.lm.base import device_defaults, device_of
 from tastemaker.lm.items import Catalogue, ItemModel, ItemShape, residual_rows
 from tastemaker.lm.train import Settings, Siblings, train, train_task
 from tastemaker.lm.training.item_lesson import ItemLesson
-from tastemaker.lm.vocabulary import build_small
 from tastemaker.retrieve.items import ItemScorer
 from tastemaker.retrieve.retriever import Decoder
 from tastemaker.retrieve.trie import build_trie

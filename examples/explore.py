@@ -4,28 +4,31 @@ python examples/explore.py
 """
 
 import numpy as np
+import pyarrow as pa
 
 from tastemaker import explore
 from tastemaker.reports.certificate import markdown
-from tastemaker.simulate.bandit import catalogue_world, draw_log
 
 # A shop of 60 items, 12 of them new, and 20,000 rows of what it showed. With a log of your own:
 # table = pyarrow.parquet.read_table("log.parquet"), and explore.Catalogue.of(...) for the items.
 draws = np.random.default_rng(0)
-vectors = draws.standard_normal((60, 3))
-shop = catalogue_world(vectors, draws.standard_normal((400, 3)))
-shown_by = explore.SoftmaxPolicy(vectors, 0.3 * np.eye(3), allowed=shop.existing)
-table = draw_log(shop.world, shown_by, 20_000, key=1)
+vectors, items = draws.standard_normal((60, 3)), [f"item{number:02d}" for number in range(60)]
+existing = draws.permutation(60) >= 12
+shown_by = explore.SoftmaxPolicy(vectors, 0.3 * np.eye(3), allowed=existing)
+context = draws.standard_normal((20_000, 3))
+action = shown_by.sample(context, 1, "log")[:, 0]
+taste = (context * vectors[action]).sum(axis=1) / np.sqrt(3)
+columns = {f"x{number}": context[:, number] for number in range(3)} | {
+    "action": np.asarray(items)[action],
+    "reward": (draws.random(20_000) < 1 / (1 + np.exp(0.5 - 0.5 * taste))).astype(float),
+    "propensity": np.exp(shown_by.log_prob(context, action)),
+}
 
-log = explore.check_log(table, explore.Columns(context=("x0", "x1", "x2")), shop.world.actions)
-even = explore.uniform_policy(60, shop.existing)
-print(explore.support_report(log, shop.existing, even).to_text(), "\n")
+log = explore.check_log(pa.table(columns), explore.Columns(context=("x0", "x1", "x2")), items)
+even = explore.uniform_policy(60, existing)
+print(explore.support_report(log, existing, even).to_text(), "\n")
 for row in explore.estimate_policy(log, even, vectors):
     print(f"{row.estimator:12} {row.of:12} {row.interval.value:8.4f}, at least {row.interval.low:.4f}")
 
-outcome = explore.safe_opg(explore.split(log), explore.Features(vectors), shop.existing)
-print(
-    "\n",
-    markdown([certificate.values() for certificate in outcome.certificates], outcome.passed or 0),
-    sep="",
-)
+outcome = explore.safe_opg(explore.split(log), explore.Features(vectors), existing)
+print("\n", markdown([item.values() for item in outcome.certificates], outcome.passed or 0), sep="")

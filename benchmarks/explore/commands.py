@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 from recipes.common import command, options, show_table
+from recipes.explore.bandit import catalogue_world, draw_log
 
 from tastemaker.explore.policy.softmax import SoftmaxPolicy
-from tastemaker.simulate.bandit import catalogue_world, draw_log
 from tastemaker.store import write_table
 
 WIDTH, KEY = 8, "commands"

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from recipes.common import Journal, command, parser, read_arguments
+from recipes.explore.bandit import SHIFTS, CatalogueSettings, CatalogueWorld
 from recipes.explore.beta_report import report
 from recipes.explore.catalogue import draw, load_catalogue
 from recipes.explore.loop import Loop, depsue
@@ -41,7 +42,6 @@ from tastemaker.explore.ledger.ledger import Ledger
 from tastemaker.explore.policy.base import Policy
 from tastemaker.explore.policy.softmax import TablePolicy
 from tastemaker.explore.table import Log, split
-from tastemaker.simulate.bandit import SHIFTS, CatalogueSettings, CatalogueWorld
 from tastemaker.stats.random import generator
 
 BETAS, ROWS, C, CAP, COUNTS = (-24, -16, -8, 0, 8, 16, 24), 10_000, 0.95, 2.0, (2, 3, 4, 5)

@@ -15,10 +15,10 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from recipes.common import DATA, benchmark
+from recipes.explore.bandit import CatalogueSettings, CatalogueWorld, catalogue_world
 from tastemaker.errors import InputError
 from tastemaker.explore.policy.softmax import TablePolicy
 from tastemaker.explore.table import Log
-from tastemaker.simulate.bandit import CatalogueSettings, CatalogueWorld, catalogue_world
 
 Floats = npt.NDArray[np.float64]
 ITEMS, USERS, WIDTH, PREFIXES, LEAST = 1000, 100, 15, 32, 5

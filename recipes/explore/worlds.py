@@ -12,8 +12,8 @@ import numpy.typing as npt
 from scipy import stats
 from scipy.optimize import brentq
 
+from recipes.explore.bandit import BanditWorld, Block, Context, Plays
 from tastemaker.errors import InputError
-from tastemaker.simulate.bandit import BanditWorld, Block, Context, Plays
 
 Floats = npt.NDArray[np.float64]
 

@@ -25,12 +25,12 @@ from typing import Any
 
 from recipes.common import chosen, command, options
 from recipes.safety.shop import make_shop
+from recipes.small import Shape, build_small, small
 from tastemaker.errors import TastemakerError
 from tastemaker.flows.media import Media
 from tastemaker.flows.pipeline import Pipeline
-from tastemaker.lm.base import Shape, load, save, small
+from tastemaker.lm.base import load, save
 from tastemaker.lm.sentences import installed_archive, unpack
-from tastemaker.lm.vocabulary import build_small
 from tastemaker.serving.query import Query
 from tastemaker.serving.service import WorkspaceService
 from tastemaker.store import Database, Event, Surveys, Workspace

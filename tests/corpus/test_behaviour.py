@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from recipes.small import build_small, encode_bytes
 
 from tastemaker.corpus.behaviour import Words, behaviour_examples, context_tokens, thinned
 from tastemaker.corpus.events import Histories
 from tastemaker.corpus.pairs import cooccurring_pairs
 from tastemaker.corpus.splits import leave_one_out
 from tastemaker.errors import InputError
-from tastemaker.lm.vocabulary import build_small
 
 V = build_small((6, 4, 3))
 CODES = np.stack([np.random.default_rng(5).integers(0, k, 10) for k in V.sizes], axis=1).astype(np.int32)
@@ -143,7 +143,7 @@ def test_only_targets_have_loss_and_their_context_stays(rows: list[list[int]], m
 def test_titles_and_a_line_stand_beside_semantic_ids_and_are_never_learnt() -> None:
     titles = ["ab", None, "c"] + [""] * (len(CODES) - 3)
     words = Words.of("Then:", titles, 2, lambda text: list(text.encode()))
-    assert words is not None and Words.of("", titles, 0, V.encode_text) is None
+    assert words is not None and Words.of("", titles, 0, encode_bytes) is None
     row = [0, 1, 2, 0]
     (told,) = behaviour_examples(packed([row]), CODES, V, words=words).to_pylist()
     codes = V.sid_tokens(CODES).tolist()

@@ -18,13 +18,14 @@ from recipes.converse.turns.sequences import (
     reversed_examples,
     split_dialogues,
 )
+from recipes.small import build_small, encode_bytes
 
 from tastemaker.errors import InputError
 from tastemaker.lm import vocabulary as words
 
 CODES = np.array([[0, 0], [1, 0], [1, 1]])
-VOCABULARY = words.build_small((2, 2), specials=(*words.SPECIALS, *SPECIALS))
-ENCODE = VOCABULARY.encode_text
+VOCABULARY = build_small((2, 2), specials=(*words.SPECIALS, *SPECIALS))
+ENCODE = encode_bytes
 TALK = Dialogue(
     "U1",
     7,
@@ -102,7 +103,7 @@ def test_a_prompt_is_what_training_has_before_the_answer() -> None:
 
 def test_a_vocabulary_without_the_tokens_is_named() -> None:
     with pytest.raises(InputError, match="'none' token"):
-        dialogue_examples([TALK], CODES, words.build_small((2, 2)), ENCODE)
+        dialogue_examples([TALK], CODES, build_small((2, 2)), ENCODE)
 
 
 def test_the_split_shares_no_user_goal_or_cold_family() -> None:

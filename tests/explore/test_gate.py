@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from recipes.explore.bandit import draw_log
 from recipes.explore.population import served_by
 from recipes.explore.worlds import PAIRED_TILTS, paired_world, prefix_world
 from scipy import stats
@@ -18,7 +19,6 @@ from tastemaker.explore.policy.base import Policy
 from tastemaker.explore.policy.softmax import Mixture, SoftmaxPolicy, TablePolicy
 from tastemaker.explore.support import least_rewarded
 from tastemaker.explore.table import Columns, Log, Split, check_log, split
-from tastemaker.simulate.bandit import draw_log
 from tastemaker.stats import betting
 from tastemaker.stats.random import generator
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from recipes.explore.bandit import CatalogueSettings, CatalogueWorld, catalogue_world
 from recipes.explore.population import Population, imitate, joined, probabilities
 
 from tastemaker.errors import InputError
@@ -29,7 +30,6 @@ from tastemaker.explore.learn.softmax import NAMES, Name, Settings, ascend, batc
 from tastemaker.explore.learn.space import Features, Rows, Weights, build_candidates
 from tastemaker.explore.policy.softmax import TablePolicy
 from tastemaker.explore.table import Log, split
-from tastemaker.simulate.bandit import CatalogueSettings, CatalogueWorld, catalogue_world
 from tastemaker.stats.random import generator
 
 torch.set_num_threads(1)

@@ -293,9 +293,10 @@ def test_another_proxy_makes_another_deployment_and_goes_back_with_it(folder: Pa
 
 def test_a_model_of_a_token_a_code_is_served_until_the_next_training(folder: Path) -> None:
     """What was deployed before the small model had one position an item."""
+    from recipes.small import Shape, build_small, small
+
     from tastemaker.flows.stages.tokens import load_codes
-    from tastemaker.lm.base import Shape, save, small
-    from tastemaker.lm.vocabulary import build_small
+    from tastemaker.lm.base import save
 
     workspace = Workspace.open(folder)
     tokens = Pipeline(workspace, quiet).fingerprint("tokens")

@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from recipes.small import Shape, build_small
 
-from tastemaker.lm.base import Shape
-from tastemaker.lm.vocabulary import Vocabulary, build_small
+from tastemaker.lm.vocabulary import Vocabulary
 from tastemaker.schema import EXAMPLES
 
 

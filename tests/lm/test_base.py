@@ -6,11 +6,12 @@ import json
 
 import pytest
 import torch
+from recipes.small import Shape, small
 from safetensors.torch import load_file, save_file
 
 from tastemaker.errors import ModelError
 from tastemaker.lm import base, smollm2
-from tastemaker.lm.base import Shape, load, save, small, weights_hash
+from tastemaker.lm.base import load, save, weights_hash
 
 
 @pytest.fixture

@@ -5,12 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 import transformers as hf
+from recipes.small import Shape, build_small, small
 
 from tastemaker.errors import ModelError
 from tastemaker.lm import decode
-from tastemaker.lm.base import Shape, small
 from tastemaker.lm.decoding import generic, llama
-from tastemaker.lm.vocabulary import build_small
 
 VOCABULARY = build_small((8, 4, 4))
 COMMON = {

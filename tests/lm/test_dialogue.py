@@ -7,13 +7,12 @@ import pyarrow as pa
 import pytest
 import torch
 from recipes.converse.turns.words import add_words, reply
+from recipes.small import Shape, build_small, small
 
 from tastemaker.errors import ModelError
 from tastemaker.lm import base
-from tastemaker.lm.base import Shape, small
 from tastemaker.lm.train import Settings, train
 from tastemaker.lm.training.batches import read_examples
-from tastemaker.lm.vocabulary import build_small
 from tastemaker.schema import EXAMPLES
 
 TEXTS = ["a jig in G, please", "a reel in D, please", "<|item|> ünïcode \u2028"] * 4

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from recipes.small import build_small
 
 from tastemaker.errors import InputError
 from tastemaker.lm.training.losses import entropy
 from tastemaker.lm.training.siblings import Siblings
-from tastemaker.lm.vocabulary import build_small
 
 CODES = np.array([[0, 1, 0], [0, 1, 1], [0, 1, 1], [0, 2, 0], [1, 0, 1]])
 SIZES = (2, 3, 2)

@@ -18,10 +18,11 @@ import torch
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from recipes.small import small
 
 from tastemaker.errors import ArtifactError, InputError, ModelError
 from tastemaker.lm import decode
-from tastemaker.lm.base import small, weights_hash
+from tastemaker.lm.base import weights_hash
 from tastemaker.lm.train import Settings, train
 from tastemaker.lm.training import losses
 from tastemaker.lm.training.batches import Batches, micro_batches, read_examples
@@ -134,7 +135,7 @@ def test_passes_are_shuffled_inside_and_kept_in_order() -> None:
 @hypothesis_settings(max_examples=40)
 @given(st.lists(st.integers(2, 12), min_size=1, max_size=9), st.integers(1, 60), st.integers(0, 99))
 def test_micro_batches_hold_every_target_once(lengths, limit, seed):
-    from tastemaker.lm.vocabulary import build_small
+    from recipes.small import build_small
 
     vocabulary = build_small((4,))
     draws = np.random.default_rng(seed)
@@ -326,7 +327,7 @@ SCRIPT = """
 import os, signal, sys
 import pyarrow.parquet as pq, torch
 torch.set_num_threads(1)
-from tastemaker.lm.base import Shape, small
+from recipes.small import Shape, small
 from tastemaker.lm.train import Settings, train
 from tastemaker.lm import base
 from tastemaker.lm.vocabulary import Vocabulary

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 from recipes.converse.turns.answers import answer, fuse_ranks
+from recipes.small import Shape, build_small, small
 
 from tastemaker.errors import InputError
-from tastemaker.lm.base import Shape, small
-from tastemaker.lm.vocabulary import SPECIALS, build_small
+from tastemaker.lm.vocabulary import SPECIALS
 from tastemaker.retrieve.allow import allow
 from tastemaker.retrieve.trie import build_trie
 

@@ -11,10 +11,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from recipes.small import Shape, build_small, small
 
 from tastemaker.errors import InputError
-from tastemaker.lm.base import Shape, small
-from tastemaker.lm.vocabulary import build_small
 from tastemaker.retrieve.allow import allow, mask
 from tastemaker.retrieve.beam import beam_search
 from tastemaker.retrieve.retriever import Decoder, LanguageModelRetriever

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from recipes.explore.bandit import BanditWorld, draw_log
 from recipes.explore.worlds import PAIRED_TILTS, paired_world, prefix_world, true_novelty, true_value
 
 from tastemaker.errors import InputError
 from tastemaker.explore.policy.softmax import SoftmaxPolicy, TablePolicy
-from tastemaker.simulate.bandit import BanditWorld, draw_log
 
 
 def test_paired_world_has_the_published_values():

@@ -17,8 +17,9 @@ import pyarrow as pa
 from recipes.converse.turns.dialogues import DialogueDataset, relabelled
 from recipes.converse.turns.sequences import SPECIALS, dialogue_examples, reversed_examples
 from recipes.converse.turns.settings import LearnSettings
+from recipes.small import TAGS, build_small
 from tastemaker.corpus.behaviour import behaviour_examples
-from tastemaker.corpus.metadata import SENTENCES, TAGS, metadata_examples
+from tastemaker.corpus.metadata import SENTENCES, metadata_examples
 from tastemaker.corpus.mixing import mix, token_counts
 from tastemaker.errors import ArtifactError
 from tastemaker.flows.data import item_texts
@@ -27,7 +28,7 @@ from tastemaker.flows.stages.curve import follow
 from tastemaker.flows.stages.models import Lesson, fine_tuning_examples, train_lesson
 from tastemaker.flows.stages.passes import fine_tuning_settings
 from tastemaker.flows.stages.tokens import load_codebook, load_codes
-from tastemaker.lm.vocabulary import Vocabulary, build_small
+from tastemaker.lm.vocabulary import Vocabulary
 from tastemaker.store import fingerprint, read_table, sha256_file, write_json, write_table
 
 STAGE = "dialogue"
@@ -180,8 +181,8 @@ def talking_source(pipeline: Pipeline, folder: Path) -> Path:
     """The folder of a fine-tuned model with a token a code, which can be taught to talk: the workspace's own
     where its base is pretrained, else a small one, trained in `folder` (resumed, or read back).
     """
-    from tastemaker.lm.base import Shape, save, small
-    from tastemaker.lm.extend import place_codewords
+    from recipes.small import Shape, place_codewords, small
+    from tastemaker.lm.base import save
     from tastemaker.lm.train import Siblings
 
     if "cpt" in pipeline.stages:

@@ -17,15 +17,6 @@ from tastemaker.corpus.mixing import pack_rows
 from tastemaker.errors import InputError
 from tastemaker.lm.vocabulary import Vocabulary
 
-# Tags cost one token each, which suits a model that reads bytes.
-TAGS = (
-    "{sid}<|text|>{title}",
-    "{title}<|item|>{sid}",
-    "{sid}<|attributes|>{attributes}",
-    "{attributes}<|item|>{sid}",
-    "{sid}<|text|>{text}",
-    "{text}<|item|>{sid}",
-)
 # Sentences suit a model that has read some.
 SENTENCES = (
     "{sid} is called {title}.",
@@ -46,7 +37,7 @@ def metadata_examples(
     codes: npt.NDArray[np.integer],
     vocabulary: Vocabulary,
     encode_text: Callable[[str], list[int]],
-    templates: Sequence[str] = TAGS,
+    templates: Sequence[str] = SENTENCES,
 ) -> pa.Table:
     """Every template of every item that has its fields: `[bos] given asked`, with `eos` after asked text.
 

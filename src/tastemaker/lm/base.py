@@ -1,6 +1,4 @@
-"""Base models: a small decoder from a config, or any Hugging Face causal-LM folder; safetensors only, written
-atomically.
-"""
+"""Base models: any Hugging Face causal-LM folder; safetensors only, written atomically."""
 
 from __future__ import annotations
 
@@ -12,7 +10,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -25,27 +22,6 @@ from tastemaker.lm.vocabulary import TextEncoder, Vocabulary
 VOCABULARY_FILE = "vocabulary.json"
 RECORD_FILE = "tastemaker.json"
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
-
-
-@dataclass(frozen=True)
-class Shape:
-    """Size of a `small` decoder: about `layers * 12 * width^2 + tokens * width` parameters with the default
-    `mlp`.
-    """
-
-    layers: int = 4
-    width: int = 192
-    heads: int = 6
-    mlp: float = 8 / 3
-    context: int = 1024
-    init_std: float = 0.02
-
-    def __post_init__(self) -> None:
-        if min(self.layers, self.width, self.heads, self.context) < 1 or self.width % (2 * self.heads):
-            raise ModelError(
-                f"shape: width {self.width} must be an even multiple of heads {self.heads}, and every size"
-                " positive"
-            )
 
 
 @contextmanager
@@ -116,41 +92,6 @@ def device_defaults() -> tuple[str, str]:
     """The kind of device of "auto", and the name of the faster type there."""
     device = device_of("auto")
     return device.type, "bfloat16" if fast_bfloat16(device) else "float32"
-
-
-def small(vocabulary: Vocabulary, shape: Shape | None = None, seed: int = 0) -> Any:
-    """A Llama-style decoder with random weights and tied embeddings over `vocabulary`; float32, sdpa
-    attention.
-
-    Initialised from `seed` without touching torch's global generator.
-    """
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    shape = shape or Shape()
-    config = LlamaConfig(
-        vocab_size=vocabulary.size,
-        hidden_size=shape.width,
-        intermediate_size=max(8, round(shape.mlp * shape.width / 8) * 8),
-        num_hidden_layers=shape.layers,
-        num_attention_heads=shape.heads,
-        num_key_value_heads=shape.heads,
-        max_position_embeddings=shape.context,
-        rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
-        initializer_range=shape.init_std,
-        tie_word_embeddings=True,
-        pad_token_id=None,
-        bos_token_id=vocabulary.special("bos"),
-        eos_token_id=vocabulary.special("eos"),
-    )
-    config._attn_implementation = "sdpa"
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = LlamaForCausalLM(config)
-    with torch.no_grad():  # what is added to the residual stream starts small, as in GPT-2, however deep
-        for layer in model.model.layers:
-            for matrix in (layer.self_attn.o_proj.weight, layer.mlp.down_proj.weight):
-                matrix.div_((2 * shape.layers) ** 0.5)
-    return model.float().eval()
 
 
 def load(folder: str | Path, dtype: str = "float32") -> tuple[Any, Vocabulary | None]:
@@ -383,13 +324,11 @@ def check_ids(tokenizer: Any, vocabulary: Vocabulary) -> None:
 def text_functions(
     vocabulary: Vocabulary, tokenizer: Any = None
 ) -> tuple[TextEncoder, Callable[[Iterable[int]], str]]:
-    """(encode, decode) of plain text: bytes for `small`, the tokenizer for a pretrained base.
+    """(encode, decode) of plain text by the tokenizer of a pretrained base.
 
     Text that spells a special token, such as `<sid_0_3>`, is encoded as ordinary text: catalogue text cannot
     forge items.
     """
-    if vocabulary.kind == "bytes":
-        return vocabulary.encode_text, vocabulary.decode_text
     if tokenizer is None:
         raise ModelError(
             "a pretrained base encodes text with its tokenizer: pass the one that load_tokenizer returns"

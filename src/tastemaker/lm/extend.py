@@ -18,7 +18,6 @@ from tastemaker.stats.random import generator
 
 NOISE = 0.1  # of the old rows' standard deviation
 LOUDEST = 0.5  # standard deviation of the first logits of codes: about an eighth of a nat above a guess
-SPREAD = 3.0  # rows that start as strong as they end up: 3 did better than 1 on the Beauty validation part
 
 Rows = npt.NDArray[np.floating[Any]]
 
@@ -121,21 +120,6 @@ def _initialise(
     for rows in [weight[vocabulary.sid_slice(level)] for level in levels] * 3:  # tied, they are read so too
         mean, quieter = rows.mean(0), min(1.0, LOUDEST / _loudness(model, spans, rows))
         rows.sub_(mean).mul_(quieter).add_(mean)
-
-
-@torch.no_grad()
-def place_codewords(model: Any, vocabulary: Vocabulary, codewords: Sequence[Rows], seed: int) -> None:
-    """Start the Semantic-ID rows of a model with random weights at their codewords, so that near codes start
-    near.
-
-    Level 1 has `SPREAD` times the spread of random rows, finer levels stay smaller corrections. Levels beyond
-    `codewords` (a suffix that counts) keep their random rows. For tied embeddings.
-    """
-    matrix = model.get_input_embeddings().weight
-    scale = SPREAD * float(matrix.std())
-    for level, rows in enumerate(codeword_rows(codewords, matrix.shape[1], seed)):
-        place = vocabulary.sid_slice(level)
-        matrix[place] = 0.1 * matrix[place] + torch.from_numpy(rows * scale).to(matrix)
 
 
 def codeword_rows(codewords: Sequence[Rows], width: int, seed: int) -> list[npt.NDArray[np.float64]]:

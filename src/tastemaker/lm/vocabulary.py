@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -41,7 +41,8 @@ class Vocabulary:
     Parameters
     ----------
     base_size
-        Number of text tokens in front: 256 bytes for `kind="bytes"`, the tokenizer's rows otherwise.
+        Number of text tokens in front: the tokenizer's rows; 256 for `kind="bytes"`, which version 0.1
+        trained.
     sizes
         Codes K_l of each Semantic-ID level; level l is one contiguous slice, so its head is one slice of the
         matrix.
@@ -146,29 +147,6 @@ class Vocabulary:
         aliases = dict(self.aliases)
         return names + [f"<|{name}|>" for name in self.specials if name not in aliases]
 
-    def encode_text(self, text: str) -> list[int]:
-        """UTF-8 bytes of `text` as tokens; lone surrogates survive. A pretrained base uses its tokenizer
-        instead.
-        """
-        self._bytes_only()
-        return list(text.encode("utf-8", "surrogatepass"))
-
-    def decode_text(self, tokens: Iterable[int]) -> str:
-        """Text of byte tokens; other tokens are dropped, and bytes that are no UTF-8 become U+FFFD."""
-        self._bytes_only()
-        raw = bytes(token for token in tokens if 0 <= token < BYTES)
-        try:
-            return raw.decode("utf-8", "surrogatepass")
-        except UnicodeDecodeError:
-            return raw.decode("utf-8", "replace")
-
-    def _bytes_only(self) -> None:
-        if self.kind != "bytes":
-            raise ModelError(
-                "this vocabulary belongs to a pretrained tokenizer: encode text with"
-                " tastemaker.lm.base.text_functions"
-            )
-
     def to_json(self) -> str:
         """The vocabulary as JSON text, the same bytes for the same vocabulary as of version 0.1."""
         return json.dumps(asdict(self) | {"buckets": []}, sort_keys=True, ensure_ascii=False)
@@ -199,8 +177,3 @@ class Vocabulary:
     def fingerprint(self) -> str:
         """Hash of the vocabulary: 32 hexadecimal digits."""
         return hashlib.blake2b(self.to_json().encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-
-
-def build_small(sizes: Sequence[int], specials: Sequence[str] = SPECIALS) -> Vocabulary:
-    """Vocabulary of the `small` base: bytes, SIDs with K_l = `sizes`, specials."""
-    return Vocabulary(BYTES, tuple(int(size) for size in sizes), tuple(specials))
