@@ -28,8 +28,8 @@ from torch import Tensor, nn
 
 from tastemaker.errors import ModelError
 from tastemaker.lm.base import file_hash, published
-from tastemaker.lm.decoding.tree import rotate
 from tastemaker.lm.training.siblings import Siblings
+from tastemaker.lm.tree import rotate
 
 FILE, WEIGHTS = "item_model.json", "model.safetensors"
 ROWS = 1 << 18  # vectors of a large catalogue that are computed at once

@@ -11,38 +11,12 @@ import polars as pl
 from tastemaker.errors import InputError
 from tastemaker.schema import KINDS, kind_named, values
 from tastemaker.store.header import headless
-from tastemaker.store.ingest.columns import squeezed
+from tastemaker.store.ingest.columns import PEOPLE, squeezed
 from tastemaker.store.tables import Source
 
 _HEAD = 10_000  # rows that a guess is made from
 _FEW = 8  # columns of a table that is no matrix
 _ID_ENDS = ("id", "isbn", "sku", "code", "key", "uri", "url")
-PEOPLE = [
-    "user",
-    "reviewer",
-    "customer",
-    "visitor",
-    "session",
-    "member",
-    "playlist",
-    "account",
-    "profile",
-    "listener",
-    "reader",
-    "viewer",
-    "client",
-    "person",
-    "player",
-    "subscriber",
-    "guest",
-    "patient",
-    "student",
-    "buyer",
-    "device",
-    "cookie",
-    "household",
-    "shopper",
-]
 _ANSWERS = ("label", "target", "feedback")  # columns of yes and no that do not say to what
 _YES, _NO = ("1", "1.0", "true", "yes", "y", "t"), ("0", "0.0", "false", "no", "n", "f")
 
