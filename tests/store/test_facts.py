@@ -185,7 +185,7 @@ def test_very_many_numbers_are_kept_with_three_digits(
         ("share", [0.00001, 0.5], "share=0.00001"),
         ("musical_key", ["C", "Am"], "musical_key=C"),
         ("version", ["1.0", "b"], "version=1.0"),
-        ("photo", ["yes, one", "none at all"], "photo=yes"),
+        ("photo", ["yes, one", "none at all"], "photo=yes, one"),
         ("picture", ["square", "wide"], "picture=square"),
         ("file", ["pdf", "epub"], "file=pdf"),
         ("dolby", ["1.0", "0.0"], "dolby"),
@@ -230,3 +230,53 @@ def test_what_tells_of_people_machines_and_accounts_is_no_fact(tmp_path: Path) -
     columns |= {f"made_{n}": [cell, f"{cell[:-1]}3"] * (N // 2) for n, cell in enumerate(LEAKS)}
     found, items = taken(tmp_path, columns | {"shade": ["red", "blue"] * (N // 2)})
     assert found == {"shade": "word"} and items[0]["attributes"] == ["shade=red"]
+
+
+def test_a_name_is_private_by_what_it_is_of(tmp_path: Path) -> None:
+    """A phone's model and a protection rating are of the thing; a phone's number is of a person."""
+    columns = {
+        "phone_model": [("Pixel", "Fairphone")[row % 2] for row in range(N)],
+        "ip_rating": [("IP67", "IP68")[row % 2] for row in range(N)],
+        "street_style": [("boho", "skate")[row % 2] for row in range(N)],
+        "session_length": [row % 7 for row in range(N)],
+        "phone_home": [f"desk {row % 3}" for row in range(N)],
+        "mobile_no": [f"line {row % 3}" for row in range(N)],
+        "street_name": [("Elm", "Oak")[row % 2] for row in range(N)],
+    }
+    assert set(taken(tmp_path, columns)[0]) == {"phone_model", "ip_rating", "street_style", "session_length"}
+
+
+def test_commas_part_a_list_only_where_its_parts_recur_alone(tmp_path: Path) -> None:
+    columns = {
+        "place": [("Portland, Oregon", "Salem, Oregon", "Austin, Texas")[row % 3] for row in range(N)],
+        "flavours": [("mint, lime", "lime, rum", "rum, mint")[row % 3] for row in range(N)],
+        "uses": [("camping", "camping, travel", "travel")[row % 3] for row in range(N)],
+    }
+    kinds, items = taken(tmp_path, columns)
+    assert kinds == {"place": "word", "flavours": "words", "uses": "words"}
+    assert {"place=Salem, Oregon", "flavours=lime", "uses=travel"} <= set(items[1]["attributes"])
+
+
+@pytest.mark.parametrize(
+    "form", ["{y}-03-{d:02d}", "{d}/3/{y}", "{d} Mar {y}", "Mar {d}, {y}", "{y}-03-{d:02d} 10:00:00"]
+)
+def test_of_days_the_year_is_a_fact(tmp_path: Path, form: str) -> None:
+    cells = [form.format(y=2000 + row % 5, d=1 + row % 28) for row in range(N)]
+    kinds, items = taken(tmp_path, {"aired_on": cells, "short": [f"3/{1 + row % 9}/21" for row in range(N)]})
+    assert kinds == {"aired_on": "number"} and items[7]["attributes"] == ["aired_year=2002"]
+
+
+def test_what_leaks_from_guessed_attributes_is_left_out(tmp_path: Path) -> None:
+    cells = [f"jazz|{LEAKS[row % len(LEAKS)]}" for row in range(N)]
+    (tmp_path / "many").mkdir()
+    items = taken(tmp_path / "many", {"tags": cells})[1]
+    assert all(item["attributes"] is None for item in items)
+    few = ["jazz|ann@example.org" if row == 5 else "jazz|vocal" for row in range(N)]
+    (tmp_path / "few").mkdir()
+    items = taken(tmp_path / "few", {"tags": few})[1]
+    assert items[5]["attributes"] == ["jazz"] and items[6]["attributes"] == ["jazz", "vocal"]
+    (tmp_path / "told").mkdir()
+    told = taken(tmp_path / "told", {"tags": cells}, settings=IngestSettings(columns={"attributes": "tags"}))[
+        1
+    ]
+    assert told[2]["attributes"] == ["jazz", "ann@example.org"]

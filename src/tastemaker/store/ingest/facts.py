@@ -35,9 +35,11 @@ _NO_FACT = re.compile(
 _PRIVATE = re.compile(
     r"passw|passphrase|passport|email|address|website|web_?page|web_?site|home_?page|barcode|telephone"
     r"|phone_?n|token(?:_|$)"
-    r"|(?:^|_)(?:pass|pwd|pin|secrets?|ssn|(?:cell|mobile)?phones?|mobile|tel|fax|mails?|ip|ipv[46]|iban|bic"
-    r"|swift|cvv|cvc|dob|birth|birthday|birthdate|street|credentials?|imei|cookie|session"
+    r"|(?:^|_)(?:pass|pwd|secrets?|ssn|iban|bic|swift|cvv|cvc|dob|birthday|birthdate|credentials?|imei"
     r"|card_?(?:number|num|no))(?:_|\d*$)"
+    # phone_model
+    r"|(?:^|_)(?:pin|(?:cell|mobile)?phones?|mobile|tel|fax|mails?|ip|ipv[46]|birth|street|cookie|session)"
+    r"(?:_(?:number|num|nr|no|addr|id|ids|key|code|date|day|place|name|home|work|private|office|line|data|hash|\d+))*\d*$"
     r"|(?:^|_)(?:card|owner|user|user_?name|login|account|customer|buyer|contact)(?:_?(?:name|no|number))?$"
 )
 _PLACE = re.compile(
@@ -67,6 +69,11 @@ _FILE = r"[/\\]|\.[A-Za-z]\w{1,4}$"
 _AMOUNT = r"(?i)^(?:us)?[$€£¥]? ?(-?\d{1,3}(?:,\d{3})+(?:\.\d+)?|-?\d+(?:[.,]\d+)?) ?(?:[$€£¥]|usd|eur|gbp)?$"
 _MEASURE = r"(?i)^(-?\d+(?:[.,]\d+)?) ?([a-zµ°]{1,10}|%)\.?$"
 _BARS, _COMMAS = r"[|;]|^\[.*\]$", r"[^\W\d],\s*\w|\w,\s+\w"
+_DATE = (  # days, and their year: 2020-01-31, 31/1/2020, 31 Jan 2020, Jan 31, 2020
+    r"(?i)^(?:(\d{4})[-/.]\d{1,2}[-/.]\d{1,2}(?:[T ].*)?|\d{1,2}[-/. ](?:\d{1,2}|[a-z]{3,9})\.?[-/.,"
+    r" ]+(\d{4})"
+    r"|[a-z]{3,9}\.? \d{1,2}(?:st|nd|rd|th)?,? (\d{4})|\d{1,2}[-/.]\d{1,2}[-/.]\d{2})$"
+)
 _TRUE, _FALSE = (
     frozenset(("1", "1.0", "true", "yes", "y", "t")),
     frozenset(("0", "0.0", "false", "no", "n", "f")),
@@ -87,6 +94,7 @@ def attributes_of(rows: Rows, unused: list[str]) -> tuple[pl.Series, dict[str, s
     column of attributes was named; and those columns.
     """
     own, given = rows.words("attributes"), rows.settings.column("items", "attributes")
+    own = own if given is not None else _unleaked(rows, own)
     facts, added = facts_of(rows, unused if given is None else [])
     if not facts:
         return own, {}
@@ -96,6 +104,30 @@ def attributes_of(rows: Rows, unused: list[str]) -> tuple[pl.Series, dict[str, s
         .to_series()
     )
     return both.set(both.list.len() == 0, None), facts
+
+
+def _unleaked(rows: Rows, own: pl.Series) -> pl.Series:
+    """Attributes of a column that nobody named, without the words that name a page, a file, a person or a
+    machine; none of them where these are many.
+    """
+    frame = pl.DataFrame({"row": np.arange(len(own)), "word": own}).explode("word")
+    leaks = frame["word"].str.contains(_LEAK).fill_null(False)
+    if not leaks.any():
+        return own
+    column, many = rows.names["attributes"], int(leaks.sum()) > FEWEST * frame["word"].count()
+    what = (
+        "names pages, files, people or machines, and was not taken as attributes"
+        if many
+        else (
+            f"has {int(leaks.sum()):,} words that name pages, files, people or machines, which were left out"
+        )
+    )
+    rows.notes.append(f"column '{column}' {what}; --column attributes={column} takes it as it is")
+    if many:
+        return pl.Series([None] * len(own), dtype=own.dtype)
+    kept = frame.with_columns(word=frame["word"].set(leaks, None)).group_by("row", maintain_order=True)
+    words = kept.agg(pl.col("word").drop_nulls())["word"]
+    return words.set(words.list.len() == 0, None)
 
 
 def facts_of(rows: Rows, columns: list[str]) -> tuple[dict[str, str], pl.Series]:
@@ -163,6 +195,10 @@ def _read(cells: pa.ChunkedArray, column: str, name: str) -> _Fact | None:
         )
     if known.n_unique() < 2 or known.str.starts_with("{").any() or _codes(known, name):  # {: objects of JSON
         return None
+    if int(known.str.contains(_DATE).sum()) >= MOSTLY * len(known):  # of a day its year tells something
+        years = pl.DataFrame(text.str.extract_groups(_DATE)).unnest(text.name).select(pl.coalesce(pl.all()))
+        bare = re.sub(r"_?(?:date|day|at|on)$", "", name) or name
+        return _number(years.to_series().cast(pl.Float64, strict=False), f"{bare}_year")
     leading = known.str.contains(r"^-?0\d+$").any() or _CODE.search(name)
     unit, numbers = ("", None) if leading else _measured(text)
     if numbers is not None:
@@ -190,7 +226,7 @@ def _hopeless(sample: pl.Series, name: str) -> bool:
         return False
     if known.str.contains(_LEAK).sum() > FEWEST * len(known):
         return True
-    numbers = known.str.contains(_AMOUNT) | known.str.contains(_MEASURE)
+    numbers = known.str.contains(_AMOUNT) | known.str.contains(_MEASURE) | known.str.contains(_DATE)
     if int((numbers | known.cast(pl.Float64, strict=False).is_not_null()).sum()) > len(known) / 2:
         return False
     parted = _parted(known)
@@ -252,7 +288,8 @@ def _digits(number: float) -> str:
 
 def _parted(text: pl.Series) -> pl.Series | None:
     """Cells that are lists, parted by bars or as written lists; None where too few cells are lists and their
-    parts stand nowhere alone.
+    parts stand nowhere alone. Commas are of lists only where parts recur alone or at several places of a
+    cell: "Portland, Oregon" is one name.
     """
     known = text.drop_nulls()
     for form in (_BARS, _COMMAS):
@@ -263,9 +300,22 @@ def _parted(text: pl.Series) -> pl.Series | None:
             known.filter(several).str.replace_all(r"[|;,]", "|").str.split("|").explode().str.strip_chars()
         )
         alone = parts.is_in(known.filter(~several).unique().implode())
-        if several.sum() >= SEVERAL * len(known) or 2 * int(alone.sum()) >= len(parts):
+        if 2 * int(alone.sum()) >= len(parts) or (
+            several.sum() >= SEVERAL * len(known) and (form == _BARS or _roaming(known))
+        ):
             return text if form == _BARS else text.str.replace_all(r",\s*", "|")
     return None
+
+
+def _roaming(known: pl.Series) -> bool:
+    """Whether half of what stands between commas, and recurs, does so at several places of a cell."""
+    cells = pl.DataFrame({"part": known.str.split(",")}).with_columns(
+        at=pl.int_ranges(pl.col("part").list.len())
+    )
+    parts = cells.explode("part", "at").with_columns(pl.col("part").str.strip_chars().str.to_lowercase())
+    counts = parts.group_by("part").agg(n=pl.len(), places=pl.col("at").n_unique()).filter(pl.col("n") > 1)
+    moving = counts.filter(pl.col("places") > 1)["n"].sum()
+    return bool(len(counts)) and 2 * moving >= counts["n"].sum()
 
 
 def _words(cells: pa.ChunkedArray | pa.Array, column: str, name: str) -> _Fact | None:
