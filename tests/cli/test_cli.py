@@ -595,3 +595,33 @@ def test_a_full_disk_behind_stdout_is_said() -> None:
     assert (
         done.returncode == 2 and "No space left on device" in done.stderr and "Traceback" not in done.stderr
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "says"), [("chat", "stopped"), ("serve", "stopped"), ("train", "interrupted; ")]
+)
+def test_stopping_a_command_is_one_line_that_fits_it(  # type: ignore[no-untyped-def]
+    command, monkeypatch: pytest.MonkeyPatch, name: str, says: str
+) -> None:
+    def stopped(**options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tastemaker.cli.main.app", stopped)
+    code, out, err = command(name)
+    assert (code, out, err.count("\n")) == (130, "", 1) and err.startswith(f"tastemaker: {says}")
+
+
+def test_small_courtesies_of_the_command_line(tmp_path: Path, command) -> None:  # type: ignore[no-untyped-def]
+    """-q everywhere, no empty section, and a hint that says which option settles it."""
+    assert command("init", "-q", tmp_path / "w")[0] == 0
+    (tmp_path / "items.csv").write_text("item_id,title\na,A\nb,B\n")
+    _, out, _ = command("ingest", "-w", tmp_path / "w", "--items", tmp_path / "items.csv")
+    assert "no interactions yet: add them with --interactions FILE" in out and "0 of 0" not in out
+    (tmp_path / "events.csv").write_text("user_id,item_id,timestamp\nu,a,3/4/21\nu,b,5/6/21\nv,a,1/2/21\n")
+    given = ("ingest", "-w", tmp_path / "w", "--interactions", tmp_path / "events.csv")
+    code, _, err = command(*given)
+    hint = "3/4/21 may be April 3 or March 4: add --time-unit day/month/year or --time-unit month/day/year"
+    assert code == 2 and hint in err
+    code, out, _ = command(*given, "--time-unit", "month/day/year")
+    assert code == 0 and "from 2021-01-02 to 2021-05-06" in out
+    assert "one line of JSON" in command("chat", "--help")[1]

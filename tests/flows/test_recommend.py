@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +14,7 @@ import pytest
 from tests.conftest import USERS, quiet
 
 from tastemaker.errors import InputError
-from tastemaker.flows.data import last_snapshot, rows_by_attribute
+from tastemaker.flows.data import last_snapshot, passing, rows_by_attribute
 from tastemaker.flows.deploy import in_service
 from tastemaker.flows.evaluation.evaluate import _control, evaluate_workspace, ours
 from tastemaker.flows.pipeline import Pipeline
@@ -24,6 +25,7 @@ from tastemaker.retrieve.evaluation import Sequences
 from tastemaker.retrieve.memory import fit_memory
 from tastemaker.serving.history import People
 from tastemaker.serving.once import recommend_once
+from tastemaker.serving.pages import Pages
 from tastemaker.serving.query import Happened, Query, Slate, Unknown
 from tastemaker.serving.service import WorkspaceService, open_service
 from tastemaker.store import Database, Workspace, read_arrays
@@ -255,6 +257,19 @@ def test_a_catalogue_without_attributes_has_no_fields() -> None:
     for lists in ([[], []], [["a", "b=c"], []]):
         fields = rows_by_attribute(pa.table({"attributes": pa.array(lists, kind)}))
         assert sorted(fields) == (["attribute", "b"] if lists[0] else [])
+
+
+def test_a_field_of_many_numbers_is_listed_by_its_range_and_filtered_by_one() -> None:
+    cells = [[f"price={10 + row / 4:g}", f"sku=x{row}", f"size={row % 3}"] for row in range(300)]
+    fields = rows_by_attribute(pa.table({"attributes": pa.array(cells, pa.list_(pa.string()))}))
+    pages = SimpleNamespace(parts=SimpleNamespace(searcher=SimpleNamespace(fields=fields)))
+    price, size = sorted(Pages.fields(pages), key=lambda field: field["name"])  # type: ignore[arg-type]
+    assert (price["name"], price["low"], price["high"], price["values"]) == ("price", 10.0, 84.75, [])
+    assert (size["name"], len(size["values"]), size["high"]) == ("size", 3, 2.0)
+    assert sorted(passing(fields["price"], "20..21")) == list(range(40, 45))
+    assert len(passing(fields["price"], "..10")) == 1 and len(passing(fields["price"], "84..")) == 4
+    assert len(passing(fields["sku"], "1..2")) == len(passing(fields["price"], "9..")) - 300 == 0
+    assert passing(fields["sku"], "x7").tolist() == [7]
 
 
 def test_fields_search_and_history(service: WorkspaceService) -> None:

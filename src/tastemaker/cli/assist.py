@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tastemaker.cli.options import HERE, AsJson, Quiet, Workspace
+from tastemaker.cli.options import HERE, Quiet, Workspace
 from tastemaker.errors import InputError
 
 if TYPE_CHECKING:
@@ -36,7 +36,9 @@ def chat(
         str | None, typer.Option(help="Who talks: their past counts, and likes are kept.")
     ] = None,
     model: Model = None,
-    as_json: AsJson = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print each part of the answers as one line of JSON, as it comes.")
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Talk with the assistant about the catalogue.

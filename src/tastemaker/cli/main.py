@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -49,6 +49,7 @@ app = group(
 )
 CRASHED = 70  # sysexits' EX_SOFTWARE: no decision of a command ends so
 INTERRUPTED = "interrupted; finished stages are kept and the next run resumes"
+_TALKING = ("chat", "serve", "mcp")  # commands that go on until they are stopped
 retention = group("""
     Does what people say they would return for bring them back, and should it rank? From the survey to the
     re-ranked list.
@@ -263,7 +264,12 @@ def recommend(
     k: Annotated[int, typer.Option(min=1, max=100, help="How many items.")] = 10,
     where: Annotated[
         list[str] | None,
-        typer.Option(help="A filter field=value; repeat. Values of one field are alternatives."),
+        typer.Option(
+            help=(
+                "A filter field=value, or of numbers price=20..50, price=..50; repeat. Values of one field"
+                " are alternatives."
+            )
+        ),
     ] = None,
     exclude: Annotated[list[str] | None, typer.Option(help="An item id never to return; repeat.")] = None,
     log: Annotated[
@@ -354,18 +360,25 @@ def base(
     )
 
 
+def _interrupted() -> NoReturn:
+    """One line on stderr, below the ^C of a terminal."""
+    if sys.stderr.isatty():
+        print(file=sys.stderr)
+    fail("stopped" if sys.argv[1:2] and sys.argv[1] in _TALKING else INTERRUPTED, 130)
+
+
 def main() -> None:
     """Run the command line; every expected error becomes one line on stderr and a non-zero exit code."""
     try:
         code = app(prog_name="tastemaker", standalone_mode=False)
         if code == 130:  # typer turns Ctrl-C into an exit
-            fail(INTERRUPTED, 130)
+            _interrupted()
         if isinstance(code, int):  # what typer.Exit comes back as
             sys.exit(code)
     except TastemakerError as error:
         fail(str(error), error.exit_code)
     except (typer.Abort, KeyboardInterrupt):
-        fail(INTERRUPTED, 130)
+        _interrupted()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:

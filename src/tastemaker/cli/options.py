@@ -129,9 +129,8 @@ def finish(result: Mapping[str, Any], as_json: bool, fails: str = "") -> None:
 def answers(
     fails: str = "", **groups: Callable[..., Any]
 ) -> Callable[[Callable[..., Any]], Callable[..., None]]:
-    """A command made of a function that returns what to print, or nothing; --json is added to its options,
-    and
-    --quiet where it takes a `report` of progress.
+    """A command made of a function that returns what to print, or nothing; --json and --quiet are added to
+    its options.
 
     fails: see `finish`. groups: parameter -> a function; the options of that function stand in its place, and
     make its value.
@@ -147,10 +146,10 @@ def answers(
             if name != "report"
             for option in options.get(name, {name: parameter}).values()
         ]
-        listed += list(_parameters(_printed).values())[: 1 + reports]
+        listed += list(_parameters(_printed).values())
 
         def run(**values: Any) -> None:
-            as_json, quiet = values.pop("as_json"), values.pop("quiet", False)
+            as_json, quiet = values.pop("as_json"), values.pop("quiet")
             for name, names in options.items():
                 values[name] = groups[name](**{option: values.pop(option) for option in names})
             with progress(quiet) if reports else nullcontext() as report:

@@ -88,6 +88,7 @@ def serve(
         announce=announce,
         talker=talker(service, model),
     )
+    print("stopped", file=sys.stderr)
 
 
 def demo(
@@ -157,6 +158,7 @@ def _serve_processes(
         serve_processes(
             partial(_made, folder, model), processes, host or settings.host, port, about, announce
         )
+        print("stopped", file=sys.stderr)
     finally:
         watches.close()
         database.close()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -247,3 +249,27 @@ def rows_by_attribute(items: pa.Table) -> dict[str, dict[str, npt.NDArray[np.int
         value = value if found else name
         values[value] = np.sort(np.concatenate([values[value], own])) if value in values else own
     return fields
+
+
+def numbers_of(values: Mapping[str, object]) -> dict[str, float]:
+    """The values of a field as numbers; none where one of them is no finite number."""
+    try:
+        numbers = {value: float(value) for value in values}
+    except ValueError:
+        return {}
+    return numbers if all(map(math.isfinite, numbers.values())) else {}
+
+
+def passing(values: Mapping[str, npt.NDArray[np.int64]], wanted: str) -> npt.NDArray[np.int64]:
+    """The rows of a field's value, or, of a field of numbers, of a range of them: "20..50", "..50", "20..".
+
+    values: the field's, as `rows_by_attribute` has them.
+    """
+    rows = [values[wanted]] if wanted in values else []
+    if not rows and (span := re.fullmatch(r"(-?\d+(?:\.\d+)?)?\.\.(-?\d+(?:\.\d+)?)?", wanted)):
+        low, high = (
+            float(end) if end else other
+            for end, other in zip(span.groups(), (-math.inf, math.inf), strict=True)
+        )
+        rows = [values[value] for value, number in numbers_of(values).items() if low <= number <= high]
+    return np.concatenate([np.empty(0, np.int64), *rows])

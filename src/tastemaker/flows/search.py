@@ -18,7 +18,7 @@ from tastemaker.corpus.behaviour import Words, context_tokens
 from tastemaker.corpus.events import Histories
 from tastemaker.corpus.splits import Targets
 from tastemaker.errors import InputError
-from tastemaker.flows.data import Data, rows_by_attribute
+from tastemaker.flows.data import Data, passing, rows_by_attribute
 from tastemaker.flows.stages.tokens import codes_in
 from tastemaker.lm.vocabulary import Vocabulary
 from tastemaker.retrieve.allow import Allowed, Mask, allow, mask
@@ -198,7 +198,7 @@ class Searcher:
             if name not in self.fields:
                 known = ", ".join(self.fields) or "none"
                 raise InputError(f"there is no field '{name}' to filter on; the catalogue has: {known}")
-            rows = [self.fields[name].get(value, EMPTY) for value in values]
+            rows = [passing(self.fields[name], value) for value in values]
             passing = np.zeros(len(keep), bool)
             passing[np.concatenate(rows)] = True
             keep &= passing

@@ -188,7 +188,7 @@ def times(table: pa.Table, column: str, name: str = "", *, nulls: bool = False) 
     except InputError as error:
         raise InputError(f"{_of(name)}{error}") from None
     wrong = result.wrong.fill_null(False).to_numpy().astype(bool)
-    _refuse_first(cells, wrong, column, name, f"is no moment; {moments.REMEDY}")
+    _refuse_first(cells, wrong, column, name, f"is no moment; {moments.remedy(cells, name)}")
     note = "" if pt.is_temporal(cells.type) else result.note(column)
     if note:
         logging.getLogger("tastemaker").warning("%s%s", _of(name), note)

@@ -6,6 +6,7 @@ A column of any Arrow type goes in, `Times` come out; nothing is refused here.
 
 from __future__ import annotations
 
+import calendar
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,6 +62,7 @@ REMEDY = (
     "write 2025-01-31T12:00:00Z or seconds since 1970 (--time-unit says what numbers count, or whether"
     " 3/4/2023 is day/month/year)"
 )
+_EITHER = r"^(\d{1,2})([./-])(\d{1,2})[./-](?:\d{4}|\d{2})(?:\D.*)?$"
 _DAY_ZERO = 25_569  # 1970-01-01 in days as spreadsheets count them, from 1899-12-30
 # Numbers of a column that are all years; days since 1970 of 1997 to 2030; a spreadsheet's days of 2000 to
 # 2049.
@@ -71,6 +73,23 @@ _OWN = 100, 0.95  # whole numbers, and the share of them that differ, from which
 _MOMENT = pl.Datetime("us", "UTC")
 _EARLY, _LATE = datetime(1990, 1, 1, tzinfo=UTC), timedelta(days=2)
 _UNIT: ContextVar[str | None] = ContextVar("time unit", default=None)
+
+
+def remedy(column: pa.ChunkedArray, name: str) -> str:
+    """What to do about times that could not be read: of dates whose day and month nobody can tell apart, the
+    option that says which is which, and what the first of them is in either order.
+    """
+    series = values.series_of(column, name)
+    if series.dtype != pl.String or day_order(_four_digits(series.str.strip_chars())):
+        return REMEDY
+    first = next(iter(series.filter(series.str.strip_chars().str.contains(_EITHER).fill_null(False))), None)
+    hit = re.match(_EITHER, first.strip()) if first is not None else None
+    if first is None or hit is None or max(int(hit[1]), int(hit[3])) > 12:
+        return REMEDY
+    one, other = (
+        f"{calendar.month_name[int(month)]} {int(day)}" for day, month in ((hit[1], hit[3]), (hit[3], hit[1]))
+    )
+    return f"{first.strip()} may be {one} or {other}: add --time-unit {ORDERS[0]} or --time-unit {ORDERS[1]}"
 
 
 def check_unit(unit: str | None) -> None:

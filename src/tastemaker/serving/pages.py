@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tastemaker.flows.data import item_texts
+from tastemaker.flows.data import item_texts, numbers_of
 from tastemaker.flows.media import Media, media_type
 from tastemaker.retrieve.typeahead import TypeAhead
 from tastemaker.serving.serve import Parts
@@ -69,16 +69,29 @@ class Pages:
         }
 
     def fields(self) -> list[dict[str, Any]]:
-        """Fields with 2 to 200 values: the telling ones first, then those that most items have."""
+        """Fields with 2 to 200 values, and those of numbers: the telling ones first, then those that most
+        items have.
+        """
         listed = []
         for name, values in self.parts.searcher.fields.items():
-            if 2 <= len(values) <= 200:
+            numbers = numbers_of(values)
+            if len(values) >= 2 and (len(values) <= 200 or numbers):
                 counts = sorted(
                     ((value, len(rows)) for value, rows in values.items()), key=lambda one: (-one[1], one[0])
                 )
-                shown = [{"value": value, "count": count} for value, count in counts]
+                shown = (
+                    [{"value": value, "count": count} for value, count in counts]
+                    if len(counts) <= 200
+                    else []
+                )
                 total = sum(count for _, count in counts)
-                field = {"name": name, "label": name.replace("_", " ").capitalize(), "values": shown}
+                field: dict[str, Any] = {
+                    "name": name,
+                    "label": name.replace("_", " ").capitalize(),
+                    "values": shown,
+                }
+                if numbers:
+                    field |= {"low": min(numbers.values()), "high": max(numbers.values())}
                 listed.append((_place(name), -total, field))
         return [field for *_, field in sorted(listed, key=lambda one: one[:2])]
 

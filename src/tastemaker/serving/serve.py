@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from tastemaker.errors import InputError, TastemakerError
+from tastemaker.flows.data import passing
 from tastemaker.flows.search import Searcher
 from tastemaker.schema import check_person
 from tastemaker.serving.draw import Drawer
@@ -126,7 +127,7 @@ def _check_filters(query: Query, searcher: Searcher) -> None:
         if known is None:
             continue  # `mask` refuses the field and names those there are
         for value in values:
-            if value not in known:
+            if not len(passing(known, value)):
                 told = ", ".join(sorted(known, key=lambda one: (-len(known[one]), one))[:20])
                 more = f" and {len(known) - 20} more, see /fields" if len(known) > 20 else ""
                 raise InputError(f"no item has {name} '{value}'; the values are {told}{more}")

@@ -93,11 +93,15 @@ class FieldValue(Out):
 
 
 class FilterField(Out):
-    """A field that can be filtered on."""
+    """A field that can be filtered on: by its values, none where there are more than 200, or, where low and
+    high are given, by a range of numbers ("20..50", "..50").
+    """
 
     name: str
     label: str | None = None
     values: list[FieldValue]
+    low: float | None = None
+    high: float | None = None
 
     model_config = ConfigDict(
         from_attributes=True,

@@ -61,6 +61,9 @@ class Ingested:
         """
         lines = []
         for name, report in self.reports.items():
+            if name == "interactions" and not report["rows"]:
+                lines.append("no interactions yet: add them with --interactions FILE")
+                continue
             lines.append(
                 f"{name}: {report['accepted']:,} of {report['rows']:,} rows accepted from {report['source']}"
             )

@@ -268,7 +268,8 @@ class Rows:
                 self.names[part] = column
                 return
         if fit and fit[0].lower() != part and self.settings.column(self.table, part) is None:
-            remedy = f"; {moments.REMEDY}" if part == "timestamp" else ""
+            cells = self.source.table.column(fit[0])
+            remedy = f"; {moments.remedy(cells, fit[0])}" if part == "timestamp" else ""
             why = f"most of it cannot be read as one{remedy}"
             self.notes.append(f"column '{fit[0]}' was not taken as {part}: {why}")
             del self.names[part]
@@ -362,8 +363,10 @@ class Rows:
             self.times = moments.read(column, theirs, years, unit)
             return self.times.moments, self.times.wrong
 
-        reason = f"not a time; {moments.REMEDY}"
         column = self.column(name)
+        reason = (
+            f"not a time; {moments.REMEDY if column is None else moments.remedy(column, self.names[name])}"
+        )
         if column is None or not needed:
             return self._optional(name, read, pl.Datetime("us", "UTC"), reason)
         times, wrong = read(column, self.names[name])
