@@ -257,7 +257,8 @@ class Rows:
         """Of several columns that could play an optional part, keep the first that can be read; where the one
         column bears but an alias and cannot be read at all, the part stays empty, with a note.
         """
-        fit = [column for column in self.candidates.get(part, ()) if column not in self._others(part)]
+        others = {column for other, column in self.names.items() if other != part}
+        fit = [column for column in self.candidates.get(part, ()) if column not in others]
         for column in fit:
             try:
                 result, wrong = read(self.source.table.column(column).slice(0, _SAMPLE), column)
@@ -273,9 +274,6 @@ class Rows:
             why = f"most of it cannot be read as one{remedy}"
             self.notes.append(f"column '{fit[0]}' was not taken as {part}: {why}")
             del self.names[part]
-
-    def _others(self, part: str) -> set[str]:
-        return {column for other, column in self.names.items() if other != part}
 
     def _optional(self, name: str, read: values.Reader, dtype: pl.DataType, reason: str) -> pl.Series:
         """What `read` makes of an optional column; cells that cannot be read are empty, and counted."""
