@@ -362,9 +362,8 @@ class Rows:
             return self.times.moments, self.times.wrong
 
         column = self.column(name)
-        reason = (
-            f"not a time; {moments.REMEDY if column is None else moments.remedy(column, self.names[name])}"
-        )
+        reason = moments.REMEDY if column is None else moments.remedy(column, self.names[name])
+        reason = f"not a time; {reason}"
         if column is None or not needed:
             return self._optional(name, read, pl.Datetime("us", "UTC"), reason)
         times, wrong = read(column, self.names[name])
