@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 from tests.conftest import USERS, quiet
 
+import tastemaker.flows.search as search
 from tastemaker.errors import InputError
 from tastemaker.flows.data import last_snapshot, passing, rows_by_attribute
 from tastemaker.flows.deploy import in_service
@@ -61,6 +62,29 @@ def test_only_allowed_items_are_ever_returned(tiny_workspace: Path) -> None:
         assert not set(chosen) & (set(wish.history) | wish.exclude)
         if wish.filters:
             assert {int(item[1:]) % 4 for item in chosen} <= {0, 1}
+
+
+def test_who_has_done_nothing_since_is_not_scored_again(
+    tiny_workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searcher = Searcher.of(in_service(Workspace.open(tiny_workspace)))
+    ids, score, scored = searcher.data.item_ids, searcher.score, []
+    assert score is not None
+    monkeypatch.setattr(search, "KEPT", 4 * len(ids))
+    monkeypatch.setattr(searcher, "score", lambda some: (scored.append(len(some)), score(some))[1])
+    wishes = [Query(None, (item,), 5) for item in ids[:4]]
+    first = searcher.answer([*wishes, wishes[0]])
+    again = searcher.answer(wishes[::-1])[::-1]
+    assert scored == [4]
+    for one, two in zip(first, [*again, again[0]], strict=True):
+        assert one.items.tolist() == two.items.tolist() and one.scores.tolist() == two.scores.tolist()
+    searcher.answer([Query(None, (ids[0], ids[9]), 5), Query(None, (ids[0],), 5, {"type": ("reel",)})])
+    searcher.answer([Query(None, (ids[0],), 5, marks=(3,))])  # the same item, otherwise wanted
+    assert scored == [4, 1, 1]
+    searcher.answer(wishes[:2])
+    assert scored == [4, 1, 1]
+    searcher.answer([wishes[3]])  # asked for longest ago
+    assert scored == [4, 1, 1, 1]
 
 
 def test_the_model_has_learnt_the_cycle(tiny_workspace: Path) -> None:
@@ -360,7 +384,7 @@ def test_what_few_people_did_is_no_reason(service: WorkspaceService) -> None:
     found = 0
     for item in ids:
         for history in (items for items in past.values() if item not in items):
-            for reason in parts.explainer.evidence(item, history):
+            for reason in parts.explainer.evidence([item], history)[0]:
                 number = re.search(r"\d+ people", reason.text)
                 if number:
                     count = len(people[frozenset((item, str(reason.item_id)))])

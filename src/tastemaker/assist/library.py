@@ -94,7 +94,7 @@ class Library:
 
     def reasons(self, row: int, history: Sequence[int]) -> Sequence[Evidence]:
         ids = self.shelf.catalogue.item_ids
-        return self.parts.explainer.evidence(ids[row], [ids[other] for other in history])
+        return self.parts.explainer.evidence([ids[row]], [ids[other] for other in history])[0]
 
     def chosen(self, row: int) -> int:
         return int(self._people[row])

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 Ints = npt.NDArray[np.int64]
 EMPTY = np.empty(0, np.int64)
 BLOCK, SCORES = 2048, 4_000_000  # histories, and scores of theirs, held at once
+FEW, KEPT = 32, 8_000_000  # histories that are people who ask; scores of theirs that are kept
 MEMBER = "member-"  # subfolders of a small model that is averaged with others
 Filters = tuple[tuple[str, tuple[str, ...]], ...]
 
@@ -161,6 +162,7 @@ class Searcher:
             decoder = Decoder.of(model, self.vocabulary)
             self.retriever = LanguageModelRetriever(decoder, self.trie, normalise="siblings")
         self.versions = {**parts.versions, "trie": self.trie.fingerprint[:12]}
+        self._kept: dict[bytes, npt.NDArray[np.float32]] = {}
         self._mask = lru_cache(maxsize=256)(self._build_mask)
 
     @classmethod
@@ -227,9 +229,9 @@ class Searcher:
         if self.score is not None:
             if deadline is not None and time.monotonic() >= deadline:
                 return [[nothing(own.reason or LATE) for own in allowed] for _ in weights]
-            scores, known = self.score(histories), self._remembered(histories, weights)
-            tables = [scores + weight * known for weight in weights]
-            return [self._best(table, histories, allowed, width) for table in tables]
+            return [
+                self._best(table, histories, allowed, width) for table in self._tables(histories, weights)
+            ]
         assert self.retriever is not None
         prompts = self._prompts(histories)
         plain = self.retriever.generate(prompts, width, width, allowed, deadline)
@@ -282,9 +284,31 @@ class Searcher:
         """(U, N) what `candidates` orders items by, whatever is allowed; None where a beam search proposes
         them.
         """
-        if self.score is None:
-            return None
-        return self.score(histories) + self.weight * self._remembered(histories, (self.weight,))
+        return None if self.score is None else self._tables(histories, (self.weight,))[0]
+
+    def _tables(self, histories: Histories, weights: Sequence[float]) -> list[npt.NDArray[np.float32]]:
+        """(U, N) scores of all items for each weight of the memory; of the histories asked for last they are
+        kept, for who has done nothing since gets the same.
+        """
+        assert self.score is not None
+        if len(histories) > FEW or tuple(weights) != (self.weight,):
+            scores, known = self.score(histories), self._remembered(histories, weights)
+            return [scores + weight * known for weight in weights]
+        items, marks = histories.items, histories.marks
+        both = np.stack([items, np.zeros_like(items) if marks is None else marks], axis=1)
+        keys = [both[start:stop].tobytes() for start, stop in pairwise(histories.offsets.tolist())]
+        new = np.array([key not in self._kept for key in keys])
+        new[[keys.index(key) != row for row, key in enumerate(keys)]] = False
+        if new.any():
+            part = histories.keep_users(new)
+            rows = self.score(part) + self.weight * self._remembered(part, weights)
+            self._kept |= zip((keys[row] for row in np.flatnonzero(new)), rows, strict=True)
+        table = np.stack([self._kept[key] for key in keys])
+        for key in keys:
+            self._kept[key] = self._kept.pop(key)  # the last now
+        for key in list(self._kept)[: max(0, len(self._kept) - KEPT // len(self.data.item_ids))]:
+            del self._kept[key]
+        return [table]
 
     def _remembered(self, histories: Histories, weights: Sequence[float]) -> npt.NDArray[np.float32]:
         """(U, N) what the memory adds for a weight of 1; zeros (1, 1) where it adds nothing."""

@@ -57,7 +57,7 @@ def reasons(
         if other == item_id:
             continue
         shared = own & attributes.get(other, frozenset())
-        weight = sum(rarity.get(value, 0.0) for value in shared)
+        weight = sum([rarity.get(value, 0.0) for value in shared]) if shared else 0.0
         if weight > best_weight:
             ranked = sorted(shared, key=lambda value: (-rarity.get(value, 0.0), value))
             best_weight, shared_reason = weight, Reason("shared_attributes", other, tuple(ranked[:3]))

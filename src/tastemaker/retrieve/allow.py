@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -67,10 +68,7 @@ class Allowed:
     base : the shared mask, or None for the whole catalogue.
     removed : sorted positions that `base` allows and this request does not.
     included : sorted allowed positions when the request names the only items it wants, else None.
-    nodes : per level, sorted: the nodes `removed` leaves without an allowed item, or, where items are
-    included, the
-        nodes above them.
-    items, leaves : how many items and how many Semantic IDs are allowed.
+    items : how many items are allowed.
     reason : why nothing is allowed, or None.
     """
 
@@ -78,10 +76,26 @@ class Allowed:
     base: Mask | None
     removed: npt.NDArray[np.int64]
     included: npt.NDArray[np.int64] | None
-    nodes: tuple[npt.NDArray[np.int64], ...]
     items: int
-    leaves: int
     reason: str | None
+
+    @cached_property
+    def nodes(self) -> tuple[npt.NDArray[np.int64], ...]:
+        """Per level, sorted: the nodes `removed` leaves without an allowed item, or, where items are
+        included, the nodes above them.
+        """
+        trie, base, removed, included = self.trie, self.base, self.removed, self.included
+        levels = range(trie.levels)
+        if included is not None:
+            return tuple(_runs(trie.node_of_position(level, included))[0] for level in levels)
+        return tuple(_killed(trie, base, removed, level) for level in levels)
+
+    @property
+    def leaves(self) -> int:
+        """How many Semantic IDs are allowed."""
+        if self.included is not None:
+            return len(self.nodes[-1])
+        return (self.trie.leaves if self.base is None else self.base.leaves) - len(self.nodes[-1])
 
     def count(self, starts: Ints, stops: Ints) -> npt.NDArray[np.int64]:
         """How many allowed items stand at positions starts .. stops (exclusive); arrays of equal shape."""
@@ -133,15 +147,12 @@ def allow(
     if include is not None:
         asked = _positions(trie, include, "include")
         included = np.setdiff1d(_within(base, asked), excluded, assume_unique=True)
-        nodes = tuple(_runs(trie.node_of_position(level, included))[0] for level in range(trie.levels))
         reason = None if len(included) else _reason(base, len(excluded), len(asked))
-        return Allowed(trie, base, EMPTY, included, nodes, len(included), len(nodes[-1]), reason)
+        return Allowed(trie, base, EMPTY, included, len(included), reason)
     removed = _within(base, excluded)
     items = (len(trie.items) if base is None else int(base.prefix[-1])) - len(removed)
-    nodes = tuple(_killed(trie, base, removed, level) for level in range(trie.levels))
-    leaves = (trie.leaves if base is None else base.leaves) - len(nodes[-1])
     reason = None if items else _reason(base, len(excluded), None)
-    return Allowed(trie, base, removed, None, nodes, items, leaves, reason)
+    return Allowed(trie, base, removed, None, items, reason)
 
 
 def _killed(

@@ -148,10 +148,11 @@ class DrawStep:
         most = min(int(settings.new_share * k + 0.5), k - 1)
         if new is None or not len(new) or most < 1:
             return draw, 0
-        above = len(new) - np.cumsum(np.r_[0, np.isin(draw.order, new.items)])  # new ones left after each
-        ends = range(min(k - most, len(draw.order)), len(draw.order) + 1)
-        end = next((place for place in ends if above[place] >= k - place), len(draw.order))
-        left = np.flatnonzero(~np.isin(new.items, draw.order[:end]))
+        order, items = draw.order.tolist(), new.items.tolist()
+        ends = range(min(k - most, len(order)), len(order) + 1)
+        end = next((e for e in ends if len(set(items).difference(order[:e])) >= k - e), len(order))
+        above = set(order[:end])
+        left = [place for place, item in enumerate(items) if item not in above]
         pool = Pool(new.items[left], new.scores[left], settings.exploration, "")
         key = (self.drawer.key, slate.request_id, NEW)
         tail = draw_pool(pool, k - end, key, self.drawer.prefixes[pool.candidates])

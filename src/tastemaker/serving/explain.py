@@ -10,7 +10,7 @@ from typing import Any
 from tastemaker.corpus.pairs import pair_people
 from tastemaker.flows.data import Data, item_text
 from tastemaker.retention.reasons import Reason, rarity_of, reasons
-from tastemaker.serving.query import Evidence, Query, Row, Slate
+from tastemaker.serving.query import Evidence, Query, Slate
 
 HELD = 1 << 13  # items that are kept ready to be shown
 RECENT = 30  # events of a history that evidence is sought in
@@ -63,21 +63,24 @@ class Explainer:
 
     def __call__(self, query: Query, slate: Slate) -> Slate:
         """The slate with the evidence for each of its rows, and what there is to show of its item."""
-        history = slate.profile.history
-        return replace(slate, rows=tuple(self._shown(row, history) for row in slate.rows))
+        evidence = self.evidence([row.item_id for row in slate.rows], slate.profile.history)
+        rows = zip(slate.rows, evidence, strict=True)
+        return replace(
+            slate, rows=tuple(replace(row, reasons=own, item=self.items[row.item_id]) for row, own in rows)
+        )
 
-    def _shown(self, row: Row, history: Sequence[str]) -> Row:
-        reasons, item = self.evidence(row.item_id, history), self.items[row.item_id]
-        return replace(row, reasons=reasons, item=item)
-
-    def evidence(self, item_id: str, history: Sequence[str]) -> tuple[Evidence, ...]:
-        """Why this item, given item ids that the person wants, oldest first; empty where nothing says so."""
-        found = reasons(item_id, history[-RECENT:], self._attributes, self._together, self._rarity)
-        return tuple(Evidence(self._words(reason), reason.because_of) for reason in found)
+    def evidence(self, item_ids: Sequence[str], history: Sequence[str]) -> list[tuple[Evidence, ...]]:
+        """Why each of these items, given item ids that the person wants, oldest first; empty where nothing
+        says so.
+        """
+        recent = history[-RECENT:]
+        attributes = {item: self._attributes[item] for item in {*item_ids, *recent}}
+        found = (reasons(item, recent, attributes, self._together, self._rarity) for item in item_ids)
+        return [tuple(Evidence(self._words(one), one.because_of) for one in own) for own in found]
 
     def _together(self, item_id: str, other: str) -> int:
-        low, high = sorted((self._index[item_id], self._index[other]))
-        return self._counts.get((low, high), 0)
+        one, two = self._index[item_id], self._index[other]
+        return self._counts.get((one, two) if one < two else (two, one), 0)
 
     def _words(self, reason: Reason) -> str:
         title = self.title(reason.because_of)
