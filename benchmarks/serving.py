@@ -8,7 +8,8 @@ server.
 The load is open: requests leave at the moments of a Poisson process, whether or not earlier ones have come
 back, and latency counts from the moment a request should have left, so that a slow server cannot hide its own
 queue. Without `--rate` the steady load is half of what the server manages when 16 clients ask without a
-pause.
+pause. People ask in turn, up to `--people` of them; of who asked shortly before and did nothing since, the
+server still has the scores.
 
 With `--swaps` two deployments of the workspace that the server serves (use a copy) are activated in turn
 under the load; every answer must be a 200 that holds no item which the deployment it names does not have.
@@ -23,9 +24,9 @@ import platform
 import sys
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -38,7 +39,7 @@ from tastemaker.flows.ingest import ingest_files
 from tastemaker.stats.random import generator
 from tastemaker.store import Workspace
 
-CLIENTS = 16
+CLIENTS, PAGE = 16, 200  # in a closed load; people that the server tells at once
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Outcome:
 
     status: int
     latency: float
-    retry_after: str | None
+    retry_after: bytes | None
     server_ms: float
 
 
@@ -83,6 +84,36 @@ class Summary:
     accepted_per_second: float
 
 
+class Connection(asyncio.Protocol):
+    """One kept connection, one request at a time."""
+
+    transport: asyncio.Transport
+    answer: asyncio.Future[bytes]
+    received = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep what is written to."""
+        self.transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Wait until the body is whole."""
+        self.received += data
+        head, found, body = self.received.partition(b"\r\n\r\n")
+        if found and len(body) >= int(header(head, b"content-length") or 0) and not self.answer.done():
+            self.answer.set_result(self.received)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The server closes connections that were idle for long."""
+        if not self.answer.done():
+            self.answer.set_exception(EOFError())
+
+
+def header(head: bytes, name: bytes) -> bytes | None:
+    """A header's value; None where there is none."""
+    _, found, rest = head.lower().partition(b"\r\n" + name + b": ")
+    return rest.partition(b"\r\n")[0] if found else None
+
+
 class Client:
     """The least HTTP that will do, over kept connections: the generator shares the machine, so it must cost
     little.
@@ -91,51 +122,53 @@ class Client:
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         self._host, self._port = parts.hostname or "127.0.0.1", parts.port or 80
-        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self._idle: list[Connection] = []
 
-    async def send(self, method: str, path: str, body: bytes = b"") -> tuple[int, dict[str, str], bytes]:
-        """Status, headers and body of the answer; OSError or EOFError when the connection fails."""
-        while self._idle:
-            try:
-                return await self._exchange(*self._idle.pop(), method, path, body)
-            except (OSError, EOFError):
-                continue  # the server closes connections that were idle for long
-        return await self._exchange(
-            *await asyncio.open_connection(self._host, self._port), method, path, body
-        )
-
-    async def _exchange(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, method: str, path: str, body: bytes
-    ) -> tuple[int, dict[str, str], bytes]:
-        head = [
-            f"{method} {path} HTTP/1.1",
-            f"Host: {self._host}",
-            "Content-Type: application/json",
-            f"Content-Length: {len(body)}",
-        ]
-        writer.write("\r\n".join([*head, "", ""]).encode() + body)
-        lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-        pairs = (line.partition(":") for line in lines[1:] if line)
-        headers = {name.lower(): value.strip() for name, _, value in pairs}
-        content = await reader.readexactly(int(headers.get("content-length", "0")))
-        self._idle.append((reader, writer))
-        return int(lines[0].split()[1]), headers, content
+    async def send(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes, bytes]:
+        """Status, head and body of the answer; OSError or EOFError when the connection fails."""
+        while self._idle and self._idle[-1].transport.is_closing():
+            self._idle.pop()
+        loop = asyncio.get_running_loop()
+        if self._idle:
+            connection = self._idle.pop()
+        else:
+            _, connection = await loop.create_connection(Connection, self._host, self._port)
+        connection.received, connection.answer = b"", loop.create_future()
+        lines = f"{method} {path} HTTP/1.1\r\nHost: {self._host}\r\nContent-Type: application/json\r\n"
+        connection.transport.write(f"{lines}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        head, _, content = (await connection.answer).partition(b"\r\n\r\n")
+        self._idle.append(connection)
+        return int(head.split(maxsplit=2)[1]), head, content
 
     def close(self) -> None:
         """Close the connections."""
-        for _, writer in self._idle:
-            writer.close()
+        for connection in self._idle:
+            connection.transport.close()
+
+
+async def people(client: Client, most: int) -> list[str]:
+    """Ids of as many people of the tables as there are, `most` at most."""
+    ids: list[str] = []
+    while len(ids) < most:
+        query = f"limit={min(PAGE, most - len(ids))}&offset={len(ids)}"
+        page = json.loads((await client.send("GET", f"/users?{query}"))[2])
+        if not page:
+            break
+        ids += [user["user_id"] for user in page]
+    return ids
 
 
 async def ask(client: Client, user: str, k: int, due: float) -> Outcome:
     """One request that should have left at `due` on the loop's clock."""
     status, retry, server = 0, None, 0.0
     try:
-        status, headers, content = await client.send(
+        status, head, content = await client.send(
             "POST", "/recommendations", json.dumps({"user_id": user, "k": k}).encode()
         )
-        retry = headers.get("retry-after")
-        server = json.loads(content)["timings"]["total_ms"] if status == 200 else 0.0
+        if status == 200:  # its last number but one, for reading all would take the server's time
+            server = float(content.rpartition(b'"total_ms":')[2].partition(b",")[0])
+        else:
+            retry = header(head, b"retry-after")
     except (OSError, EOFError):
         pass
     return Outcome(status, asyncio.get_running_loop().time() - due, retry, server)
@@ -201,28 +234,28 @@ def summarise(phase: str, load: Load, outcomes: list[Outcome], took: float) -> S
     )
 
 
-async def measure(url: str, rate: float | None, seconds: float, k: int, seed: int) -> list[Summary]:
+async def measure(url: str, rate: float | None, load: Load, most: int) -> list[Summary]:
     """Warm up, find the steady rate when none is given, then the steady load, three times it, and the steady
-    one again.
+    one again; for `most` people at most.
     """
     client = Client(url)
     status, _, said = await client.send("GET", "/health/ready")
     if status != 200:
         raise SystemExit(f"{url} is not ready: {said.decode()}")
-    users = [one["user_id"] for one in json.loads((await client.send("GET", "/users?limit=200"))[2])]
+    users = await people(client, most)
     if not users:
         raise SystemExit(f"{url} knows no users; ingest interactions first")
-    await closed_load(client, users, 1.0, k)
+    await closed_load(client, users, 1.0, load.k)
     if rate is None:
-        most = await closed_load(client, users, min(10.0, seconds), k)
+        limit = await closed_load(client, users, min(10.0, load.seconds), load.k)
         print(
-            f"{CLIENTS} clients without a pause: {most:.1f} requests/s; the steady load is half of that",
+            f"{CLIENTS} clients without a pause: {limit:.1f} requests/s; the steady load is half of that",
             file=sys.stderr,
         )
-        rate = most / 2
+        rate = limit / 2
     lines = []
     for phase, times in (("steady", 1), ("3x", 3), ("steady again", 1)):
-        load = Load(rate * times, seconds, k, seed)
+        load = replace(load, rate=rate * times)
         started = time.monotonic()
         outcomes = await open_load(client, users, load)
         lines.append(summarise(phase, load, outcomes, time.monotonic() - started))
@@ -250,7 +283,7 @@ async def swaps(url: str, workspace: Path, load: Load, count: int) -> dict[str, 
     """
     opened, client, failed, unfit, sent, took = Workspace.open(workspace), Client(url), 0, 0, 0, list[float]()
     items, stop = two_deployments(opened), asyncio.Event()
-    users = [one["user_id"] for one in json.loads((await client.send("GET", "/users?limit=200"))[2])]
+    users = await people(client, PAGE)
 
     async def ask_one(user: str) -> None:
         nonlocal failed, unfit
@@ -312,6 +345,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, help="steady requests a second; found when left out")
     parser.add_argument("--seconds", type=float, default=30.0, help="length of each phase")
     parser.add_argument("--k", type=int, default=10, help="rows a request asks for")
+    parser.add_argument("--people", type=int, default=5000, help="who ask; few ask again before anything new")
     parser.add_argument("--seed", type=int, default=0, help="of arrival times and users")
     parser.add_argument("--swaps", type=int, default=0, help="deployments to activate under the load")
     parser.add_argument("--workspace", type=Path, help="with --swaps: what the server serves")
@@ -322,7 +356,8 @@ def main() -> None:
         print(json.dumps(asyncio.run(swaps(given.url, given.workspace, load, given.swaps)), indent=1))
         return
     try:
-        lines = asyncio.run(measure(given.url, given.rate, given.seconds, given.k, given.seed))
+        load = Load(0.0, given.seconds, given.k, given.seed)
+        lines = asyncio.run(measure(given.url, given.rate, load, given.people))
     except ConnectionRefusedError:
         raise SystemExit(
             f"nothing answers at {given.url}; start it with `tastemaker serve`, or give --url"
