@@ -324,7 +324,9 @@ class FakeService:
             for one in new
         ]
 
-    def recommend_many(self, queries: Sequence[Query]) -> list[Slate | TastemakerError]:
+    def recommend_many(
+        self, queries: Sequence[Query], free: Callable[[], None]
+    ) -> list[Slate | TastemakerError]:
         self.batches.append(len(queries))
         self.gate(queries)
         answers: list[Slate | TastemakerError] = []

@@ -59,6 +59,35 @@ def lane_of(call: Held, clock: list[float] | None = None, **options: object) -> 
     return Lane(call, chosen, *([lambda: clock[0]] if clock else []))
 
 
+def test_another_batch_begins_once_the_one_before_only_waits() -> None:
+    held, freed, begun, calls = Held(), threading.Event(), threading.Semaphore(0), list[list[int]]()
+
+    def call(asks: Sequence[int]) -> list[int | Exception]:
+        calls.append(list(asks))
+        begun.release()
+        assert freed.wait(LONG)
+        lane.free()
+        return held(asks)
+
+    lane: Lane[int, int] = Lane(call, LaneSettings(workers=2, computing=1, batch=1))
+
+    async def scene() -> list[int]:
+        await lane.start()
+        asked = [asyncio.create_task(lane.run(ask, LONG)) for ask in (1, 2)]
+        await asyncio.to_thread(begun.acquire)
+        await settle()
+        assert calls == [[1]]
+        freed.set()
+        await held.begun()
+        await held.begun()  # both, though neither is over
+        held.go.set()
+        answers = [(await one).answer for one in asked]
+        await lane.stop()
+        return answers
+
+    assert play(scene) == [10, 20]
+
+
 def test_three_times_the_load_is_shed_at_once_and_the_rest_is_served() -> None:
     """One in hand, four waiting, thirteen refused while nothing has been answered; then all five are, in
     three batches.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -40,11 +41,13 @@ class LaneSettings:
 
     `workers` threads, `waiting` requests beyond those in hand, up to `batch` answered by one call, which
     waits up to `linger` seconds for company; `grace` seconds are left to finish when the server stops. What
-    comes while another batch is computed is company enough: `linger` is for what nobody waits for.
+    comes while another batch is computed is company enough: `linger` is for what nobody waits for. So many
+    batches as `computing` (0: as there are workers) are begun before one of them is over, or `free` said.
     """
 
     name: str = "recommendations"
     workers: int = 1
+    computing: int = 0
     waiting: int = 16
     batch: int = 8
     linger: float = 0.0
@@ -100,10 +103,12 @@ class Lane(Generic[Ask, Answer]):
         self._busy = 0
         self._each = 0.0  # smoothed seconds of computing per request
         self._open = False
+        self._own = threading.local()
 
     async def start(self) -> None:
         """Open the lane in the running event loop."""
-        self._arrival = asyncio.Event()
+        self._arrival, self._loop = asyncio.Event(), asyncio.get_running_loop()
+        self._turns = asyncio.Semaphore(self.settings.computing or self.settings.workers)
         self._pool = ThreadPoolExecutor(self.settings.workers, thread_name_prefix=self.settings.name)
         self._tasks = [asyncio.create_task(self._work()) for _ in range(self.settings.workers)]
         self._open = True
@@ -164,8 +169,10 @@ class Lane(Generic[Ask, Answer]):
 
     async def _work(self) -> None:
         while True:
+            await self._turns.acquire()  # what comes until then is company
             while not self._queue:
                 if not self._open:
+                    self._turns.release()
                     return
                 self._arrival.clear()
                 await self._arrival.wait()
@@ -178,6 +185,8 @@ class Lane(Generic[Ask, Answer]):
                     jobs.append(job)
             if jobs:
                 await self._answer(jobs, now)
+            else:
+                self._turns.release()
 
     async def _linger(self) -> None:
         """Give the first request of a batch its few milliseconds of company; a queue that has waited needs
@@ -190,8 +199,8 @@ class Lane(Generic[Ask, Answer]):
     async def _answer(self, jobs: list[_Job[Ask, Answer]], started: float) -> None:
         self._busy += len(jobs)
         try:
-            loop = asyncio.get_running_loop()
-            answers = await loop.run_in_executor(self._pool, self._safely, [job.ask for job in jobs])
+            asks = [job.ask for job in jobs]
+            answers = await self._loop.run_in_executor(self._pool, self._in_turn, asks)
         finally:
             self._busy -= len(jobs)
         computed = self._clock() - started
@@ -203,6 +212,19 @@ class Lane(Generic[Ask, Answer]):
                     job.future.set_exception(answer)
                 else:
                     job.future.set_result(Done(answer, started - job.arrived, computed, len(jobs)))
+
+    def free(self) -> None:
+        """The call that runs in this thread waits from now on, as for a disk: another batch may begin."""
+        if getattr(self._own, "turn", False):
+            self._own.turn = False
+            self._loop.call_soon_threadsafe(self._turns.release)
+
+    def _in_turn(self, asks: list[Ask]) -> list[Answer | Exception]:
+        self._own.turn = True
+        try:
+            return self._safely(asks)
+        finally:
+            self.free()
 
     def _safely(self, asks: list[Ask]) -> list[Answer | Exception]:
         """The call's answers, in a thread; its failure becomes the answer of the request that caused it."""

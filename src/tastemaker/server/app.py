@@ -51,7 +51,7 @@ class ServerSettings:
     none.
     """
 
-    recommendations: LaneSettings = LaneSettings(workers=2)
+    recommendations: LaneSettings = LaneSettings(workers=2, computing=1)
     delivered: LaneSettings = LaneSettings("delivered", waiting=4096, batch=256, linger=0.03)
     reading: LaneSettings = LaneSettings("reading", workers=4, waiting=128, batch=1)
     writing: LaneSettings = LaneSettings("writing", workers=2, waiting=128, batch=1)
@@ -107,7 +107,9 @@ def create_app(
     has in common with the others.
     """
     settings = settings or ServerSettings()
-    lane: RecommendationLane = Lane(lambda queries: answer(service, queries), settings.recommendations, clock)
+    lane: RecommendationLane = Lane(
+        lambda queries: answer(service, queries, lane.free), settings.recommendations, clock
+    )
     marks: MarkLane = Lane(lambda sent: mark(service, sent), settings.delivered, clock)
     access = Access(service.keys, settings.access, clock, board.rates if board else None)
     lanes = settings.reading, settings.writing, settings.media, settings.health

@@ -50,8 +50,10 @@ ANSWER_REFUSALS: dict[int | str, dict[str, object]] = {
 }
 
 
-def answer(service: Service, queries: Sequence[Query]) -> list[Slate | Exception]:
-    """The service's slates for `queries`; runs in a worker thread.
+def answer(
+    service: Service, queries: Sequence[Query], free: Callable[[], None] = lambda: None
+) -> list[Slate | Exception]:
+    """The service's slates for `queries`; runs in a worker thread. free: called once they are only stored.
 
     Raises
     ------
@@ -61,7 +63,7 @@ def answer(service: Service, queries: Sequence[Query]) -> list[Slate | Exception
     ready, reason = service.ready()
     if not ready:
         raise Refused(f"recommendations cannot be served yet: {reason}", 2, 503)
-    return list(service.recommend_many(queries))
+    return list(service.recommend_many(queries, free))
 
 
 class Delivery(Response):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -78,8 +78,11 @@ class Service(Protocol):
         `models.PastEvent`. Raises Unknown.
         """
 
-    def recommend_many(self, queries: Sequence[Query]) -> Sequence[Slate | TastemakerError]:
-        """For each query, in order, a slate or the error it met.
+    def recommend_many(
+        self, queries: Sequence[Query], free: Callable[[], None]
+    ) -> Sequence[Slate | TastemakerError]:
+        """For each query, in order, a slate or the error it met; calls `free` when all that is left is to
+        store them.
 
         Events added before the call count. Every slate is logged with its propensities by the service, and
         counts as shown once `delivered` says so.

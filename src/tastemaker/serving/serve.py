@@ -49,8 +49,11 @@ class Parts:
     clock: Callable[[], datetime]
 
 
-def serve(queries: Sequence[Query], parts: Parts) -> list[Slate | TastemakerError]:
-    """For each query, in order, its slate, logged as offered; or the error that it met.
+def serve(
+    queries: Sequence[Query], parts: Parts, free: Callable[[], None] = lambda: None
+) -> list[Slate | TastemakerError]:
+    """For each query, in order, its slate, logged as offered; or the error that it met. free: called before
+    the log is written.
 
     Mark a slate as shown with `Offers.delivered` once it has reached whoever asked.
     """
@@ -78,6 +81,7 @@ def serve(queries: Sequence[Query], parts: Parts) -> list[Slate | TastemakerErro
             ready[place] = query, slate
         except TastemakerError as error:
             answers[place] = error
+    free()
     for place, answer in zip(ready, log(parts.offers, list(ready.values())), strict=True):
         answers[place] = answer
     return answers

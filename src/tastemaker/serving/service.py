@@ -8,7 +8,7 @@ import json
 import logging
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -171,9 +171,13 @@ class WorkspaceService:
             return False, str(error)
         return False, f"another process is writing to {self.workspace.database.name}; it waits or stops"
 
-    def recommend_many(self, queries: Sequence[Query]) -> list[Slate | TastemakerError]:
-        """A slate for each query, logged as offered; a query that fails gets its own error."""
-        return serve(queries, self.parts)
+    def recommend_many(
+        self, queries: Sequence[Query], free: Callable[[], None] = lambda: None
+    ) -> list[Slate | TastemakerError]:
+        """A slate for each query, logged as offered; a query that fails gets its own error. `free` is called
+        when all that is left is to log them.
+        """
+        return serve(queries, self.parts, free)
 
     def delivered(self, request_ids: Sequence[str], confirms: bool = False) -> None:
         """These slates have reached whoever asked: they count as shown, or once the client confirms it."""
