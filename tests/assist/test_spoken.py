@@ -220,9 +220,40 @@ REFUSED = {
     "tunes: not D but G": {"not key D", "key G"},
     "films: spare me the musicals": {"not Musical"},
     "films: no more horror": {"not Horror"},
+    "shop: any colour but red": {"not color red"},
+    "films: a comedy or a drama >> actually no drama": {"Comedy", "not Drama"},
+    "recipes: rice or beans >> beans then": {"ingredients beans"},
+    "tunes: so D, G or A": {"key D or G or A"},
+    "films: smth funy, plz": {"Comedy"},
+    "films: i dont want horror": {"not Horror"},
+    "shop: a jacket, not too pricey": {"Jacket", "price at most 155"},
+    "shop: 80 max": {"price at most 80"},
+    "shop: a jacket for 100-150": {"Jacket", "price 100 to 150"},
+    "films: made between 85 and 92": {"year 1985 to 1992"},
+    "films: a drama >> funnier": {"Drama", "Comedy if possible"},
+    "recipes: thai in 30 minutes >> relax the time": {"cuisine Thai"},
+    "films: ok forget everything, a musical": {"Musical"},
 }
 
 
 @pytest.mark.parametrize("line", REFUSED)
 def test_what_is_refused_and_what_only_sounds_so(shelves: dict[str, Shelf], line: str) -> None:
     assert labels(shelves, line) == REFUSED[line]
+
+
+@pytest.mark.parametrize(
+    ("line", "says", "unsaid"),
+    [
+        ("tunes: a slow reel >> not that slow", "not speed slow", "Left out"),
+        ("tunes: give me a good one", ":", "Which one"),
+        ("tunes: a reel >> you choose", "fit", "There is no"),
+        ("tunes: no jigs >> what does that leave?", "not type jig", "no such fact"),
+        ("tunes: a reel >> ok that's it", "Goodbye", "Noted"),
+        ("tunes: a reel >> which is slower?", "tempo: ", "fit."),
+        ("tunes: a tango", "There is no ‘tango’", "did not catch"),
+        ("films: Do you have Killer Waves? >> the first looks good, tell me more", "surfers", "fit."),
+    ],
+)
+def test_small_turns_of_a_talk(shelves: dict[str, Shelf], line: str, says: str, unsaid: str) -> None:
+    _, words = said(shelves, line)
+    assert says in words and unsaid not in words

@@ -161,7 +161,7 @@ def untold(left: str, shelf: Shelf) -> str:
         rf"(?:({said})|(?:(?:not|nothing|none|without|never)(?: with)?(?: that is)?"
         r" (?:too|so|very|overly|that|much"
         r"|too much|too many|so much)|less|fewer|isn't too|not be too) ([\w'-]+)"
-        r"|(\w{3,}ier|(?<=bit |tle |uch |ven |tly |far"
+        rf"|({'|'.join(english()['too'])}|better|worse|louder|\w{{3,}}ier|(?<=bit |tle |uch |ven |tly |far"
         r" )\w{3,}er|(?!best|rest|latest|west|guest|test|quest|interest|forest)\w{2,}est|(?:most|least) \w+))"
         r"(?: ones?| than (?:that|this|it)(?: one)?| please| you have| there is| of (?:all|them)("
         r" all)?)*\W*$",
@@ -174,7 +174,7 @@ def untold(left: str, shelf: Shelf) -> str:
     if hit[2]:
         known = word in _SMALL and word not in english()["too"]
         return "" if known else f"Nothing is known here of ‘{word}’, so it counts for nothing."
-    known = word in _SMALL or shelf.vocabulary.end_of(word)[1] is not None
+    known = shelf.vocabulary.end_of(word)[1] or (hit[3] and shelf.saying((word,)).any())
     return "" if known else f"Nothing is known here by which something is ‘{word}’."
 
 

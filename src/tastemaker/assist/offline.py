@@ -31,7 +31,9 @@ def answer(message: str, desk: Desk) -> Iterator[Part]:
         return
     named = desk.ranker.named(message)
     read = understand(message, desk.state, desk.shelf, named)
-    words = "" if _lets_go(read) else sought(message, read.turned_down, read.heard.restart)
+    words = (
+        "" if _lets_go(read) or "idle" in read.acts else sought(message, read.turned_down, read.heard.restart)
+    )
     desk.change(messages=(*desk.state.messages, words[:2000]), asked="")
     if read.listing:
         yield from list_values(read, desk)
@@ -92,7 +94,7 @@ def _wish(message: str, read: Understanding, desk: Desk) -> Iterator[Part]:
     if unread := ranged(read.heard.left):
         yield Text(f"I did not read ‘{unread}’: say what it is of.")
     if not (read.apart or read.undone) and _lost(message, read, desk, bool(guessed)):
-        yield from _ask(desk, bool(read.untold or read.heard.unclear))
+        yield from _ask(desk, bool(read.untold or read.heard.unclear or read.absent))
         return
     titled = [row for row in read.rows if any(n.role == "title" and row in n.rows for n in read.named)]
     if not read.like and "skip" not in read.acts:
@@ -237,7 +239,11 @@ def _lost(message: str, read: Understanding, desk: Desk, guessed: bool) -> bool:
         or read.rows
     ):
         return False
-    if "more" in read.acts or {"like", "skip"} & set(read.acts) or any(n.sure >= 0.4 for n in read.named):
+    if (
+        {"more", "idle"} & set(read.acts)
+        or {"like", "skip"} & set(read.acts)
+        or any(n.sure >= 0.4 for n in read.named)
+    ):
         return False
     if not telling(message):
         return not message.strip() or not re.search(r"\w", message)

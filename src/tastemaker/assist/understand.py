@@ -78,7 +78,8 @@ _LIKED = re.compile(
     re.IGNORECASE,
 )
 _PRAISED = re.compile(
-    r"(?: one)?(?: is| was|'s)(?: so| really| very| just)? (?:great|good|lovely|perfect|excellent|wonderful"
+    r"(?: one)?(?: is| was|'s| looks?| sounds?)(?: so| really| very| just)?"
+    r" (?:great|good|lovely|perfect|excellent|wonderful"
     r"|beautiful|nice|awesome|amazing|brilliant)\b",
     re.IGNORECASE,
 )
@@ -233,7 +234,7 @@ def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...
     if any(change.kind == "must_not" for change in heard.changes):  # the words of refusing are no things
         left = REFUSING.sub(lambda hit: "\0" * len(hit[0]), left)
     no_scale = untold(left, shelf)
-    left = "" if no_scale else left
+    left = "" if no_scale or "idle" in acts else left
     heard = replace(heard, left=left)
     missing = (*unknown, *absent(left, shelf, told, terse=not acts))[:MOST]
     if apart or undone:
@@ -334,11 +335,11 @@ def _questioned(
     focus = bool(meant.rows) or state.focus is not None
     asking = _asking(text)
     superlative = (
-        _superlative(text, shelf)
+        _superlative(text, shelf, True)
         if state.shown and (meant.any or re.search(r"\bwhich\b", text, re.I))
         else ""
     )
-    extreme = "" if superlative or meant.any else _superlative(text, shelf)
+    extreme = "" if superlative or meant.any else _superlative(text, shelf, False)
     extreme = extreme if shelf.vocabulary.end_of(extreme)[1] else ""
     about = (
         shelf.vocabulary.asked_for(text)
@@ -408,12 +409,14 @@ def _acts(text: str) -> tuple[str, ...]:
     return tuple(acts)
 
 
-def _superlative(text: str, shelf: Shelf) -> str:
+def _superlative(text: str, shelf: Shelf, shown: bool) -> str:
+    """The comparative whose end is sought: "the slowest", or among those `shown`, "which is slower"."""
     table = shelf.vocabulary.superlatives
     for word in sorted(table, key=len, reverse=True):
         if re.search(rf"\b{re.escape(word)}\b", text, re.IGNORECASE):
             return table[word]
-    return ""
+    which = re.search(r"\bwhich\b(?: one| of \w+(?: two)?)? is (?:the )?([\w ]+?)\W*$", text, re.IGNORECASE)
+    return which[1].lower() if shown and which and which[1].lower() in shelf.vocabulary.comparatives else ""
 
 
 def _without_superlatives(left: str, shelf: Shelf) -> str:

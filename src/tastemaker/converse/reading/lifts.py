@@ -20,7 +20,8 @@ _CARES = (
 _FIELDS = (  # each with the nouns of the fields at <noun>
     r"\b(?:any|whatever|whichever|regardless of(?: the)?)(?: old)? <noun>(?: it is| will do| works?| you"
     r" like| is"
-    r" (?:fine|ok(?:ay)?|good|all right))?(?: (?:by|with|for) me)?\b(?! (?:you|that|which) (?!like))",
+    r" (?:fine|ok(?:ay)?|good|all right))?(?: (?:by|with|for) me)?\b(?! (?:(?:you|that|which)"
+    r" (?!like)|but\b(?! i\b)|except|other than|besides))",
     r"\b(?:the |my |what |which )?<noun>(?: it(?: is|'s) in| it is)?(?: really| just)? (?:no longer matters|"
     r"(?:doesn'?t|does not|won'?t)(?: really| much)? matter|(?:isn'?t|is not|is no|isn'?t an?|is not an?)"
     r" (?:important|relevant|issue|problem|object|concern|big deal|matter)|is (?:irrelevant|up to you|open"
@@ -29,7 +30,8 @@ _FIELDS = (  # each with the nouns of the fields at <noun>
         rf"\b{_CARES}(?: about| what| which| on| for| with)*(?: the| my)? <noun>(?: it is(?: in)?| it'?s(?:"
         r" in)?)?\b"
     ),
-    r"\b(?:forget|ignore|drop|never ?mind|skip|lose|remove|without|scrap|lift)(?: about)? (?:the|my|that)"
+    r"\b(?:forget|ignore|drop|never ?mind|skip|lose|remove|without|scrap|lift|relax|loosen)(?: about)?"
+    r" (?:the|my|that)"
     r" <noun>"
     r"(?: limit| bound| restriction| filter)?\b",
     r"\bno (?:preference|limit|restriction|constraint)s? (?:on|for|about|to|in|of)(?: the)? <noun>\b",
@@ -101,12 +103,22 @@ def manner_of(text: Text, start: int, end: int) -> str:
     return "allowed" if allowed and not negated(text.whole, start) else ""
 
 
-def let_go(active: Sequence[Constraint], clause: Clause, several: bool) -> tuple[Constraint, ...]:
-    """The constraints without the wish for a value; several: its field holds several values."""
+def let_go(
+    active: Sequence[Constraint], clause: Clause, several: bool, among_others: bool = False
+) -> tuple[Constraint, ...]:
+    """The constraints without the wish for a value, or without it only `among_others` that are wished.
+
+    several: its field holds several values.
+    """
     kept: list[Constraint] = []
     for old in active:
         left = [value for value in values_of(old.clause) if value not in values_of(clause)]
-        if old.kind == "must_not" or old.clause.field != clause.field or left == list(values_of(old.clause)):
+        if (
+            old.kind == "must_not"
+            or old.clause.field != clause.field
+            or left == list(values_of(old.clause))
+            or (among_others and not left)
+        ):
             kept.append(old)
         elif left:
             cmp = "in" if len(left) > 1 else "contains" if several else "eq"

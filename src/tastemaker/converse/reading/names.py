@@ -50,6 +50,7 @@ class _Span:
     end: int
     telling: bool  # capitals inside a sentence, quotes, words that announce a name, or all of the message
     announced: bool = False  # "by ..."
+    proper: bool = False  # capitals that do not open a sentence
 
     @property
     def joined(self) -> str:
@@ -156,7 +157,7 @@ class Names:
         if not rare and (span.telling if role == "title" else span.telling or span.announced):
             sure = 0.7 if span.announced and role == "creator" else 0.6 if len(span.words) > 1 else 0.4
         if role == "title" and len(span.words) == 1:
-            sure *= 0.6
+            sure *= 0.7 if span.proper and rare else 0.6
         if len(span.joined) < 3 or sure < 0.25:
             return None
         return Named(role, self._shown[name], tuple(rows), sure, span.start, span.end)
@@ -218,7 +219,8 @@ def _spans(text: str) -> list[_Span]:
             forms = [tuple(run)]
             if re.search(r"['’]s$", text[start:end]) and len(run[-1]) > 2:
                 forms.append((*run[:-1], run[-1][:-1]))
-            spans += [_Span(form, start, end, telling, announced) for form in forms]
+            proper = capital and not opens
+            spans += [_Span(form, start, end, telling, announced, proper) for form in forms]
     return spans
 
 

@@ -37,7 +37,7 @@ LATER, SOONER = (
     r"(?:after|since|later than|newer than|not before)",
     r"(?:before|until|earlier than|older than|not after|pre-?)",
 )
-BARE = rf"\b(?:between|from) {NUMBER} ?(?:and|to|-) ?{NUMBER}(?![\w/'])"
+BARE = rf"\b(?:between|from|for) {NUMBER} ?(?:and|to|-) ?{NUMBER}(?![\w/'])"
 SPREAD = r" ?(?:±|\+ ?/? ?-|plus or minus|plus/minus|give or take) ?"
 FREE = rf"(?<![\w$€£]){NUMBER}{SPREAD}{NUMBER}(%?)(?![\w/'])"
 UNREAD = (
@@ -69,6 +69,8 @@ SECONDS = {
     "h": 3600.0,
     "hour": 3600.0,
 }
+_UP = r" ?(?:or more|or above|or faster|or higher|and up|\+|plus|minimum|at least)"
+_DOWN = r" ?(?:or less|or under|or below|or slower|or fewer|max|maximum|at most|tops)"
 CLOSE = 0.1  # how far "around" reaches, as a share
 
 
@@ -169,8 +171,8 @@ class Numbers:
             for hit in text.each(rf"{before}{loose}(?<!no )(?<!not )({words}) ?{first}{behind}"):
                 self._add(text, hit, Clause(name, cmp, value(hit, 2)), 1)
         for tail, cmp in (
-            (r" ?(?:or more|or above|or faster|or higher|and up|\+|plus|minimum|at least)", "ge"),
-            (r" ?(?:or less|or under|or below|or slower|or fewer|max|maximum|at most|tops)", "le"),
+            (_UP, "ge"),
+            (_DOWN, "le"),
         ):
             for hit in text.each(rf"{before}{first}{behind}{tail}(?! ?[$€£]?\d)"):
                 self._add(text, hit, Clause(name, cmp, value(hit, 1)), 1)
@@ -209,6 +211,9 @@ class Numbers:
                         self._add(text, hit, Clause(name, cmp, bound))
                     else:
                         text.leave(hit)
+            for tail, cmp in ((_UP, "ge"), (_DOWN, "le")):
+                for hit in text.each(rf"(?<![\w$€£.,]){NUMBER}{tail}(?! ?[$€£]?\d)"):
+                    self._add(text, hit, Clause(name, cmp, figure(hit[1])))
 
     def strange(self, text: Text) -> str:
         """What is said of a number in a unit that no field here has: "under 2000 dollars"."""

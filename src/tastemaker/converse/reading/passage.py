@@ -63,6 +63,9 @@ _HEADED = re.compile(  # "not my thing: horror"
     r"|without|never|banned?|allergies|skip|except|minus|dealbreakers?) ?:(?= )",
     re.IGNORECASE,
 )
+_ANYTHING_BUT = re.compile(
+    r"\b(?:anything|everything|any(?: other)? \w+) (?:but|except|other than|besides)\b", re.IGNORECASE
+)
 _AWAY = re.compile(
     r"[^.,;:!?]*?\b(?:away|out|at bay|off)(?! of (?:the|africa|\d))\b(?! (?:west|east|there))", re.I
 )
@@ -101,7 +104,8 @@ PREFER = re.compile(
     re.IGNORECASE,
 )
 CORRECTION = re.compile(
-    r"\b(?:actually,? no|no,? (?:wait|make|sorry|an?)|wait,? no|i mean|scratch that|or rather)\b",
+    r"\b(?:actually,? no(?= *[,.;!-]| (?:wait|make|sorry|an?|in|just)\b)|no,?"
+    r" (?:wait|make|sorry|an?)|wait,? no|i mean|scratch that|or rather)\b",
     re.IGNORECASE,
 )
 TOGETHER = re.compile(
@@ -115,7 +119,8 @@ INSTEAD = re.compile(
     re.IGNORECASE,
 )
 RESTART = re.compile(
-    r"\b(?:start(?:ing)? (?:over|afresh|again|from scratch)|from scratch|forget (?:all that|all of"
+    r"\b(?:start(?:ing)? (?:over|afresh|again|from scratch)|from scratch|forget (?:everything(?!"
+    r" (?:you|about|that|i)\b)|it all|all that|all of"
     r" that|everything i (?:said|asked)|what i (?:said|asked)[^.!?]*)"
     r"|clear (?:everything|all|it all)|reset|new search|something completely (?:different|else)|scrap (?:all"
     r" )?that|drop everything)\b",
@@ -192,11 +197,12 @@ def negated(text: str, at: int) -> bool:
         return False
     if re.search(r"\bnon[- ]$", before, re.IGNORECASE):
         return True
+    before = _ANYTHING_BUT.sub("not", before)
     start = max(
         (
             hit.end()
             for hit in re.finditer(
-                r"[.;!?]|(?<!anything )\bbut\b(?! not)|\b(?:i want|i'd like)\b|(?<!n't )(?<!not )(?<!never"
+                r"[.;!?]|\bbut\b(?! not)|\b(?:i want|i'd like)\b|(?<!n't )(?<!not )(?<!never"
                 r" )\bgive me\b|" + CORRECTION.pattern,
                 before,
                 re.IGNORECASE,
@@ -210,7 +216,7 @@ def negated(text: str, at: int) -> bool:
             r"(?:^|[.,;:!?]|\b(?:it|that|this|they|those|these|no|not))$", subject, re.IGNORECASE
         ):
             start = max(start, phrase.end())
-    before = re.sub(r"\b(?:anything|everything) but\b", "not", before[start:], flags=re.IGNORECASE)
+    before = before[start:]
     if re.search(r"\b(?:rather|sooner|prefer)\b[^.;:!?]*\bthan (?:\w+ ){0,2}$", before, re.IGNORECASE):
         return True
     hit = NEGATION.search(before)

@@ -11,6 +11,7 @@ _WORDS: dict[str, str] = english()["numbers"]
 DIGITS = _WORDS["digits"].split()
 TENS = dict(zip(_WORDS["tens"].split(), range(20, 100, 10), strict=True))
 DECADES = dict(zip(_WORDS["decades"].split(), range(1920, 2010, 10), strict=True))
+_SPELLED: dict[str, str] = english()["spelled"]  # as people type: "plz", "dont"
 _SPANS = {
     r"\b(?:an|one) hour and a half\b": "90 minutes",
     r"\bhalf an hour\b": "30 minutes",
@@ -24,6 +25,8 @@ def plain(text: str) -> str:
     120).
     """
     text = re.sub(r"\s+", " ", text.translate(QUOTES)).strip()
+    for pattern, said in _SPELLED.items():
+        text = re.sub(rf"(?<![\w'-])(?:{pattern})(?![\w'-])", said, text, flags=re.IGNORECASE)
     small = "|".join(DIGITS[1:])
     text = re.sub(
         r"\b([A-H])[ -](?:(dur)|moll)\b",

@@ -62,6 +62,23 @@ def comparatives(text: Text, vocabulary: Vocabulary, value: Facts, focus: Sequen
         )
         own = min(kin, key=lambda scale: bool(scale.words))
         _move(text, hit.start(), vocabulary, own, up == bool(hit[1]), value, row)
+    for hit in text.each(
+        r"\b(\w{3,}?)(i?)er\b"
+    ):  # "funnier", "sadder": more of a mood, or of what a word means
+        bases = {hit[1] + ("y" if hit[2] else ""), hit[1][:-1], f"{hit[1]}e"}
+        pairs = [pair for base in bases for pair in vocabulary.moods.get(base.casefold(), ())]
+        pairs += [
+            (s.field, s.value)
+            for s in vocabulary.surfaces
+            if not s.sure and any(map(s.pattern.fullmatch, bases))
+        ]
+        if not pairs:
+            text.leave(hit)
+        kind = [vocabulary.fields[name].kind for name, _ in pairs]
+        for (name, word), cmp in zip(
+            pairs, ["contains" if each == "words" else "eq" for each in kind], strict=True
+        ):
+            text.changes.append((hit.start(), Change("add", "prefer", Clause(name, cmp, word))))
     for word, (_, scale) in vocabulary.comparatives.items():
         noun = word.removeprefix("more ")
         if noun == word or scale is None or scale.words or noun not in text.text.casefold():

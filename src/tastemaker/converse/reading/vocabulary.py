@@ -22,6 +22,10 @@ LEAD = r"(?:not|no|but|only|just|forget|never ?mind|drop|lose|scrap)(?: about)?(
 MODES = r"(?:major|minor|dorian|mixolydian|phrygian|lydian|locrian|maj|min)"
 
 
+def _undoubled(word: str) -> str:
+    return re.sub(r"(.)\1", r"\1", word)
+
+
 def _slip(word: str, known: str, errors: int) -> bool:
     """Whether a word is another one with a slip of the fingers, and not a form or a neighbour of it."""
     if errors == 1 and (len(word) != len(known) or sorted(word) == sorted(known)):
@@ -136,16 +140,20 @@ class Vocabulary:
         """The text with typing errors in words of values, moods and nouns put right: a letter too many, one
         left out or two swapped; in long words two errors that leave the end as it is.
         """
-        known = set(self._spelt)
+        known = {*self._spelt, *english()["too"], *self.comparatives, *self.superlatives}
 
         def mend(hit: re.Match[str]) -> str:
             word = hit.group().casefold()
             if word in known or word in chat() or word in stop_words() or word.rstrip("s") in known:
                 return hit.group()
+            if len(word) == 4:  # "funy": a letter that was not doubled
+                return next(
+                    (other for other in self._spelt if _undoubled(other) == _undoubled(word)), hit.group()
+                )
             near = process.extractOne(word, self._spelt, scorer=OSA.distance, score_cutoff=2)
             return near[0] if near and _slip(word, near[0], int(near[1])) else hit.group()
 
-        return re.sub(r"(?<![\w'-])[^\W\d_]{5,}(?![\w'-])", mend, text)
+        return re.sub(r"(?<![\w'-])[^\W\d_]{4,}(?![\w'-])", mend, text)
 
     def called(self, name: str) -> str:
         """A field in one short word where there is one: "tempo" for tempo_bpm."""
@@ -320,7 +328,7 @@ def _letters(said: str, body: str, near: str) -> list[tuple[str, int]]:
         (rf"(?:(?<=\x00 or )|(?<=\x00 and )|(?<=\x00, ))(?:in )?{letter}{never}", 1),
         (rf"(?:{LEAD}) {letter}(?! (?!(?:please|but|and|or|thanks|then|any)\b)[a-z])", 7),
         (rf"{letter}(?=(?: is|'s| would be) (?:also )?(?:fine|ok|okay|good|allowed|alright|all right)\b)", 7),
-        (rf"{letter}(?= or (?-i:[A-Z]{{1,2}})\b)", 6),
+        (rf"{letter}(?=(?:, (?-i:[A-Z][b#]?))*,? or (?-i:[A-Z]{{1,2}})\b)", 6),
         (rf"(?<=\x00 please, ){letter}(?=\W*$)", 6),
         (rf"(?:{near})(?: is| of| from|:)? {letter}", 9 + more),
         (rf"in (?:the key of )?{letter}{never}", 8 + more),

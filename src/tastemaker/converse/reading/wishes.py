@@ -389,7 +389,9 @@ def settle(active: Sequence[Constraint], heard: Heard, fields: Mapping[str, str]
         if heard.further and single and name not in replaced and change.kind == "must":
             change = joined_values(active, change)
             clause = change.clause
-        number = fields.get(name) == "number"
+        number, now = fields.get(name) == "number", set(values_of(clause))
+        if change.kind == "must_not" and clause.cmp != "either":
+            active = let_go(active, clause, several, among_others=True)
         kept = []
         for old in active:
             same = old.clause.field == name or _same_time(old, change)
@@ -409,6 +411,7 @@ def settle(active: Sequence[Constraint], heard: Heard, fields: Mapping[str, str]
                     or apart(old.clause, clause)
                     or (number and old.clause.cmp in (clause.cmp, "between", "either"))
                     or (number and clause.cmp in ("between", "either"))
+                    or (old.clause.cmp == "in" and now and now < set(values_of(old.clause)))
                 )
             )
             weaker = (

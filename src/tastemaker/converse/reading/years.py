@@ -64,6 +64,14 @@ _DECADE = r"(?:the |early |late |mid[- ])*'?(\d{3}0|\d0)'?s\b"
 def years(text: Text, vocabulary: Vocabulary) -> None:
     """Whole years, of the field that holds years alone, or of decades where no field does."""
     names = [name for name, known in vocabulary.fields.items() if dated(known)]
+    numbers = [name for name, known in vocabulary.fields.items() if known.kind == "number"]
+    for hit in (
+        text.each(r"\b(?:between|from) '?([2-9]\d) (?:and|to|through) '?([2-9]\d)\b(?!'?s)")
+        if names == numbers
+        else ()
+    ):
+        low, high = sorted(map(year_of, hit.groups()))
+        _add(text, hit, Clause(names[0], "between", (low, high)))
     for name, values in ({name: {} for name in names[:1]} or _decades(vocabulary)).items():
         _ages(text, name, values)
     for form, cmp, step in _YEARS if len(names) == 1 else ():
