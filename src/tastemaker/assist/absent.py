@@ -174,7 +174,7 @@ def untold(left: str, shelf: Shelf) -> str:
     if hit[2]:
         known = word in _SMALL and word not in english()["too"]
         return "" if known else f"Nothing is known here of ‘{word}’, so it counts for nothing."
-    known = shelf.vocabulary.end_of(word)[1] or (hit[3] and shelf.saying((word,)).any())
+    known = shelf.vocabulary.end_of(word)[1] is not None or bool(hit[3] and shelf.saying((word,)).any())
     return "" if known else f"Nothing is known here by which something is ‘{word}’."
 
 
