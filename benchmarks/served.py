@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ import polars as pl
 from recipes.common import command, options, whole_numbers
 
 from tastemaker.flows.deploy import activate
-from tastemaker.flows.deployment import KIND, Base, base_json, named, write
+from tastemaker.flows.deployment import KIND, Base, named, write
 from tastemaker.flows.ingest import ingest_files
 from tastemaker.flows.stages.tokens import write_codes
 from tastemaker.lm.items import ItemModel, ItemShape, save_items
@@ -75,7 +76,7 @@ def made(folder: Path, n: int, width: int) -> Workspace:
     )
     put("sft", marks["sft"], lambda path: save_items(model, path / "model"))
     about: dict[str, Any] = {
-        "base": base_json(Base("sft", marks["sft"], marks["tokens"])),
+        "base": asdict(Base("sft", marks["sft"], marks["tokens"])),
         "catalogue": workspace.tables_fingerprint(),
         "trie": build_trie(codes, sizes).fingerprint,
         "items": n,

@@ -33,7 +33,7 @@ def test_ppmi_by_hand() -> None:
     import scipy.sparse as sparse
 
     counts = np.array([[0, 3.0, 1], [3, 0, 0], [1, 0, 0]])
-    got = _damped(sparse.csr_array(counts), "ppmi", 0.75).toarray()
+    got = _damped(sparse.csr_array(counts)).toarray()
     s = counts.sum(axis=1)
     c = s**0.75
     for i in range(3):
@@ -45,9 +45,8 @@ def test_ppmi_by_hand() -> None:
                 assert got[i, j] == 0
 
 
-@pytest.mark.parametrize("damping", ["ppmi", "root", "none"])
-def test_unseen_items_are_missing_never_zero(damping: str) -> None:
-    x = behaviour_vectors(np.array([[0, 1], [1, 2], [0, 2], [4, 4]]), None, 6, 2, 0, damping)
+def test_unseen_items_are_missing_never_zero() -> None:
+    x = behaviour_vectors(np.array([[0, 1], [1, 2], [0, 2], [4, 4]]), None, 6, 2, 0)
     assert np.isnan(x[3:]).all() and np.isfinite(x[:3]).all()
 
 
@@ -86,8 +85,3 @@ def test_same_seed_same_bytes() -> None:
 def test_bad_pairs_are_named(pairs: list, weights: list | None, message: str) -> None:
     with pytest.raises(InputError, match=message):
         behaviour_vectors(np.array(pairs), None if weights is None else np.array(weights), 5, 2, 0)
-
-
-def test_unknown_damping_is_refused() -> None:
-    with pytest.raises(InputError, match="ppmi, root or none"):
-        behaviour_vectors(np.array([[0, 1]]), None, 2, 1, 0, "sqrt")

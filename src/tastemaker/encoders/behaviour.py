@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,7 @@ import scipy.sparse as sparse
 from tastemaker.arrays import Float32, Floats, Ints
 from tastemaker.errors import InputError
 
-Damping = Literal["ppmi", "root", "none"]
+SMOOTHING = 0.75  # of contexts
 
 
 def behaviour_vectors(
@@ -20,17 +20,14 @@ def behaviour_vectors(
     n_items: int,
     dimensions: int = 64,
     seed: int = 0,
-    damping: Damping = "ppmi",
-    smoothing: float = 0.75,
 ) -> Float32:
     """(n_items, d) float32 unit-length vectors of items that occur near each other; unseen items are NaN
     rows.
 
     pairs: (P, 2) item indices, repeated as often as they were seen, in either order (an item paired with
-    itself is ignored); weights: (P,) or None for ones. `damping` says how popularity is taken out of the
-    summed counts A: "ppmi" max(0, log A_ij S / (s_i s_j^smoothing)) (Levy, Goldberg and Dagan 2015, with
-    context smoothing), symmetrised; "root" A_ij / sqrt(s_i s_j); "none" A as it is, for weights that are
-    damped already. Rows are U sqrt(S) of the SVD.
+    itself is ignored); weights: (P,) or None for ones. Popularity is taken out of the summed counts A as
+    PPMI does, max(0, log A_ij S / (s_i s_j^.75)) (Levy, Goldberg and Dagan 2015, with context smoothing),
+    symmetrised. Rows are U sqrt(S) of the SVD.
 
     An item that was never paired has NO view (NaN), not zeros: zeros would put all unseen items in one place.
     The result depends on its arguments only, so pairs of training events cannot carry validation or test
@@ -46,7 +43,7 @@ def behaviour_vectors(
         (np.r_[mass, mass], (np.r_[pairs[:, 0], pairs[:, 1]], np.r_[pairs[:, 1], pairs[:, 0]]))
     )
     counts.resize((n_items, n_items))
-    matrix = _damped(counts.tocsr(), damping, smoothing)
+    matrix = _damped(counts.tocsr())
     rank = max(1, min(dimensions, int((np.diff(matrix.indptr) > 0).sum()) - 1))
     from sklearn.utils.extmath import randomized_svd  # takes a second to load
 
@@ -87,18 +84,11 @@ def _checked(pairs: Ints, weights: npt.NDArray[Any] | None, n_items: int) -> tup
     return pairs[useful], mass[useful]
 
 
-def _damped(counts: sparse.csr_array, damping: Damping, smoothing: float) -> sparse.csr_array:
-    if damping == "none":
-        return counts
+def _damped(counts: sparse.csr_array) -> sparse.csr_array:
     total = np.asarray(counts.sum(axis=1)).ravel()
     out = counts.tocoo()
     row, column = out.row, out.col
-    if damping == "root":
-        out.data = out.data / np.sqrt(total[row] * total[column])
-        return out.tocsr()
-    if damping != "ppmi":
-        raise InputError(f"behaviour view: damping '{damping}' is unknown; use ppmi, root or none")
-    context = total**smoothing
+    context = total**SMOOTHING
     # The symmetric form averages the two directions' logarithms, so that row order cannot matter.
     right = np.log(np.maximum(total[row] * context[column], 1e-300))
     left = np.log(np.maximum(total[column] * context[row], 1e-300))

@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +19,13 @@ import numpy as np
 
 from tastemaker.errors import ArtifactError, InputError, TastemakerError
 from tastemaker.flows.catalogue import coded, in_order, text_vectors
-from tastemaker.flows.data import (
-    Snapshot,
-    events_mark,
-    load_data,
-    telling_events,
-)
+from tastemaker.flows.data import Snapshot, events_mark, load_data, telling_events
 from tastemaker.flows.deployment import (
     FORMAT,
     KIND,
     TABLES,
     Base,
     Deployment,
-    base_json,
     named,
     read,
     write,
@@ -362,7 +357,7 @@ def _make(
     said = note or f"{catalogue.added} new items, {catalogue.removed} gone"
     proxy, policy = _in_force(workspace)
     about: dict[str, Any] = {
-        "base": base_json(base),
+        "base": asdict(base),
         "catalogue": tables,
         "trie": build_trie(catalogue.codes, catalogue.sizes).fingerprint,
         "memory": memory,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -214,8 +214,3 @@ def read(workspace: Workspace, fingerprint: str) -> Deployment:
 def named(fingerprint: str) -> str:
     """The name of the deployment with this fingerprint."""
     return f"d-{fingerprint[:12]}"
-
-
-def base_json(base: Base) -> dict[str, Any]:
-    """As it is kept."""
-    return asdict(base)

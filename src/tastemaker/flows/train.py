@@ -22,8 +22,8 @@ from tastemaker.flows.deploy import base_of, deploy
 from tastemaker.flows.deployment import Base, Deployment
 from tastemaker.flows.pipeline import KINDS, Pipeline, Report
 from tastemaker.flows.stages import items, models
-from tastemaker.flows.stages.memory import build_memory
 from tastemaker.flows.stages.tokens import build_tokens
+from tastemaker.flows.stages.trained import build_memory
 from tastemaker.flows.stages.vectors import build_vectors
 from tastemaker.store import Workspace, read_manifest
 from tastemaker.store.artifacts import Artifact

@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -21,7 +22,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from tastemaker.errors import InputError
 
-# Placeholders that the page replaces by CSS variables, so that figures follow light and dark mode.
+# Placeholders that the page replaces by CSS variables, so that figures follow light and dark mode; in STYLE
+# too.
 INK, MUTED, LINE = "#1b1f24", "#5d6673", "#d5dae1"
 # Okabe and Ito's palette (jfly.uni-koeln.de/color), the order chosen so that neighbours differ in lightness
 # as well.
@@ -34,39 +36,7 @@ VARIABLES = {
     **{colour: f"--c{n + 1}" for n, colour in enumerate(SERIES)},
 }
 
-RC: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "font.family": "sans-serif",
-    "font.size": 10.0,
-    "axes.titlesize": 11.0,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.titlepad": 10.0,
-    "axes.labelsize": 10.0,
-    "axes.edgecolor": LINE,
-    "axes.labelcolor": MUTED,
-    "axes.titlecolor": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "text.color": INK,
-    "xtick.color": LINE,
-    "ytick.color": LINE,
-    "xtick.labelcolor": MUTED,
-    "ytick.labelcolor": MUTED,
-    "xtick.labelsize": 9.0,
-    "ytick.labelsize": 9.0,
-    "grid.color": LINE,
-    "grid.linewidth": 0.7,
-    "legend.frameon": False,
-    "legend.fontsize": 9.0,
-    "lines.linewidth": 1.8,
-    "figure.facecolor": "white",
-    "axes.facecolor": "none",
-    "text.parse_math": False,  # a dollar sign in a name is a dollar sign
-}
-
-
+STYLE = Path(__file__).parent / "templates" / "figures.mplstyle"
 WIDTH = 4.8  # inches: fills half a page, and its text can still be read when a phone shrinks it
 _MOST_CELLS = 128
 
@@ -108,7 +78,7 @@ class Series:
 @contextmanager
 def _canvas(height: float, text: str) -> Iterator[tuple[Axes, Callable[[], Drawing]]]:
     """Axes in the common style, and a function that turns them into a Drawing."""
-    with mpl.rc_context({**RC, "svg.hashsalt": text}):
+    with mpl.rc_context({"svg.hashsalt": text}, STYLE):
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         FigureCanvasAgg(figure)
 

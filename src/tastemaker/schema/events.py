@@ -8,8 +8,10 @@ table; a kind that it does not hold is counted and left out.
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -44,43 +46,7 @@ class EventKind:
     explicit: bool = False
 
 
-_SYNONYMS = {
-    "view": (
-        "impression viewed pageview pv detail details detailview detailpageview viewitem pageviewed show"
-        " shown"
-    ),
-    "click": "clicked open opened tap tapped clickthrough",
-    "play": (
-        "played listen listened watch watched stream streamed streaming read finish finished complete"
-        " completed"
-    ),
-    "like": (
-        "liked love loved lovedit likedit loveit thumbup thumbsup upvote upvoted voteup favorite favourite"
-        " favorited favourited fav faved heart hearted star starred positive swiperight 👍 ❤ ❤️ ♥"
-    ),
-    "save": (
-        "saved bookmark bookmarked wishlist wishlisted addtowishlist addtocart addedtocart addtobasket cart"
-        " basket addtoplaylist playlistadd addtolibrary collect collected download downloaded"
-    ),
-    "purchase": (
-        "purchased buy bought order ordered placeorder transaction checkout sale sold rent rented booking"
-        " booked"
-    ),
-    "rating": "rate rated ratings review reviewed stars starrating score scored",
-    "dislike": (
-        "disliked hate hated hateit hatedit thumbdown thumbsdown downvote downvoted votedown ban banned"
-        " dontlike donotlike didntlike negative reject rejected swipeleft 👎"
-    ),
-    "skip": "skipped next nextsong",
-    "not_interested": (
-        "uninterested nointerest notforme notrelevant irrelevant hide hidden dismiss dismissed block blocked"
-        " mute muted dontshow dontshowagain dontrecommend donotrecommend showless seeless"
-    ),
-    "undo": (
-        "undone unlike unliked retract retracted revert reverted unfavorite unfavourite unfav unheart unstar"
-        " unsave unsaved removefromcart removedfromcart removefromwishlist removefrombasket undislike"
-    ),
-}
+_SYNONYMS = tomllib.loads(files(__package__).joinpath("spellings.toml").read_text("utf-8"))
 KINDS: Mapping[str, EventKind] = {
     name: EventKind(name, sign, weight, reward, tuple(_SYNONYMS[name].split()), explicit)
     for name, sign, weight, reward, explicit in (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import Any
 
 from tastemaker.errors import InputError
@@ -19,35 +20,7 @@ _LISTS, _TABLES = ("primary", "exploratory", "cohorts"), ("shares", "metrics", "
 _KNOWN = {*_TEXTS, *_NUMBERS, *_LISTS, *_TABLES, "treatment", "planned", "n_min"}
 _OF_METRIC = ("numerator", "denominator", "covariate", "covariate_denominator", "better")
 
-EXAMPLE = """\
-id = "rr-1"                       # salt of the assignment
-primary = ["returned"]            # decision metrics (Holm)
-exploratory = ["likes"]           # looked at, never deciding (Benjamini-Hochberg)
-cohorts = ["low-signal"]          # declared in advance; values of the column named by `cohort`
-horizon = "days 1 to 14"
-planned = 20000                   # units of both arms, for looks while it runs
-shares = { control = 0.5, treatment = 0.5 }
-guardrails = { skips = 0.02 }     # harm tolerated: 2 % of the control's value
-
-[metrics.returned]
-covariate = "returned_before"     # the same from before the test (CUPED)
-[metrics.likes]
-denominator = "plays"             # a ratio of totals
-[metrics.skips]
-better = "down"
-[metrics.minutes]
-winsorise = 0.99                  # values above this quantile of all arms count as that quantile
-[metrics.typical]
-numerator = "minutes"
-quantile = 0.5                    # the median instead of the mean
-
-# cluster = "household"           # whole clusters were assigned: they are the units
-# triggered = "would_differ"      # a 0/1 column: only people whose list the treatment would change
-# treatment = ["new", "newer"]    # every arm but the control, where it is left out
-# kind = "absolute"               # or "relative" to the control
-# alarm = 0.001                   # p of the sample ratio and of covariate balance that stops a decision
-# warn = 0.01                     # and that is repeated with it
-"""
+EXAMPLE = files(__package__).joinpath("example.toml").read_text("utf-8")
 
 
 @dataclass(frozen=True)

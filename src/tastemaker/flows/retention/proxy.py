@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from tastemaker.errors import ArtifactError, InputError
 from tastemaker.flows.pipeline import Report
-from tastemaker.flows.retention.tables import warn_of_slips, write_claim
+from tastemaker.flows.retention.tables import in_file, warn_of_slips, write_claim
 from tastemaker.retention.adjust.rules import Capped, Constrained, Hinge, Rule, Step, Value
 from tastemaker.retention.proxy.claim import calibration_claim, drift_claim, slopes_table, threshold_claim
 from tastemaker.retention.proxy.judge import calibrate_proxy, calibration, choose_thresholds
@@ -187,7 +187,6 @@ def preview_rule(
     """Apply a rule to `scored` (request_id, item_id, score, p_pos ...): adjusted.parquet and the report in
     `out`.
     """
-    from tastemaker.flows.retention.tables import in_file
     from tastemaker.retention.adjust.apply import adjust
     from tastemaker.retention.adjust.effects import preview
 
@@ -208,7 +207,6 @@ def tune_rule(
     """The largest global weight whose mean engagement loss stays within `cap`, by dual updates, with its
     report in `out`.
     """
-    from tastemaker.flows.retention.tables import in_file
     from tastemaker.retention.adjust.effects import preview, tune_weight, tuned_claim
 
     report("tune", 0, 2, "dual updates")

@@ -1,17 +1,25 @@
-"""What evaluation measures: the finished stages of a pipeline, nothing refitted, as parts of a searcher."""
+"""What evaluation measures: the finished stages of a pipeline, nothing refitted, as parts of a searcher. And
+what stands beside the model, counted transitions and likeness by text, and how much it weighs: chosen on the
+validation part.
+"""
 
 from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import product
+from pathlib import Path
 from typing import Any
 
 from tastemaker.flows.pipeline import Pipeline
-from tastemaker.flows.search import Parts, with_model
+from tastemaker.flows.search import Parts, Searcher, with_model
+from tastemaker.flows.stages.passes import searching
 from tastemaker.flows.stages.tokens import load_codes
 from tastemaker.flows.stages.vectors import load_views
-from tastemaker.retrieve.memory import Memory, weight_in
-from tastemaker.store import read_arrays
+from tastemaker.retrieve.memory import GRID, RATIOS, WEIGHTS, Memory, choose_weight, fit_memory, weight_in
+from tastemaker.store import read_arrays, write_arrays, write_json
+
+USERS = 4000
 
 
 def trained_parts(pipeline: Pipeline, remember: bool = True) -> Parts:
@@ -34,3 +42,38 @@ def load_memory(pipeline: Pipeline) -> tuple[Memory | None, float]:
         read_arrays(folder / "memory.safetensors"), about["decay"], len(pipeline.data.item_ids)
     )
     return memory.with_texts(load_views(pipeline.path("vectors")).get("text"), ratio), weight
+
+
+def build_memory(pipeline: Pipeline, folder: Path) -> None:
+    """Count transitions, then weigh them and likeness by text against the model by N@10 of a sample of
+    validation users: once with what people had removed, once with it kept, so that the setting
+    `remove_seen` needs no training.
+    """
+    data, settings = pipeline.data, pipeline.workspace.settings
+
+    def tell(done: int) -> None:
+        pipeline.report("memory", done, len(targets), "")
+
+    memory = fit_memory(data.split.train, len(data.item_ids))
+    says = f"{memory.table.nnz:,} transitions"
+    about: dict[str, Any] = {"decay": memory.decay, "weight": 0.0}
+    if settings.memory:
+        texts = load_views(pipeline.path("vectors")).get("text")
+        parts = replace(trained_parts(pipeline, remember=False), memory=memory.with_texts(texts, 0.0))
+        targets = data.split.validation.sample(USERS, settings.seed)
+        for name, removed in WEIGHTS.items():
+            chosen = replace(searching(settings), remove_seen=removed)
+            searcher = Searcher(replace(parts, settings=chosen))
+            ratios = RATIOS if texts is not None and searcher.score is not None else RATIOS[:1]
+            grid = tuple(product(GRID, ratios))
+            best, by_weight = choose_weight(searcher.ranks(targets, GRID, tell, ratios), grid)
+            weight, ratio = best
+            about |= {name: weight, f"{name}: likeness": ratio}
+            about[f"validation N@10 by {name}"] = {
+                f"{w:g}, likeness {r:g}": v for (w, r), v in by_weight.items()
+            }
+            if removed == settings.remove_seen:
+                says += f", weight {weight:g}, likeness by text {ratio:g} (validation N@10"
+                says += f" {by_weight[0.0, 0.0]:.4f} without, {by_weight[best]:.4f} with)"
+    write_arrays(folder / "memory.safetensors", memory.arrays())
+    write_json(folder / "summary.json", {"says": says} | about)
