@@ -144,7 +144,13 @@ class Settings:
         0, "Sequences of one training step; 0: about 170 steps a pass, 16 to 128 each.", 0, 65536
     )
     learning_rate: float = _setting(0.002, "Peak learning rate of the small model.", 1e-7, 1.0)
-    dropout: float = _setting(0.5, "Hidden dropout of the small model in training.", 0.0, 0.9)
+    dropout: float = _setting(
+        0.4,
+        "Hidden dropout of the small model in training; half of it with semantic IDs, whose rows many items"
+        " share.",
+        0.0,
+        0.9,
+    )
     weight_decay: float = _setting(0.3, "Weight decay of the small model's matrices.", 0.0, 10.0)
     dense: float = _setting(
         1.0,
@@ -155,7 +161,7 @@ class Settings:
     ensemble: int = _setting(
         0,
         "Small models whose probabilities are averaged, the second with the other kind of Semantic IDs; 0:"
-        " two where 2,000 people or more have events, else one.",
+        " two where 500 people or more have events, else one.",
         0,
         8,
     )

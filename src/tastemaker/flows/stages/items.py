@@ -32,13 +32,15 @@ from tastemaker.stats.ranking import ndcg_at
 from tastemaker.store import read_lines, write_json
 
 WEIGHED = 4000  # people whose targets choose the share of the dense read-out
+SHARED = 0.5  # of the dropout, with semantic IDs: rows that many items share learn nothing by heart
 BARE = 0.2  # share of windows whose events' marks are hidden, as in a request that names items alone
-PEOPLE = 2000  # from which on two models are trained and averaged where the settings leave it open
+PEOPLE = 500  # from which on two models are trained and averaged where the settings leave it open
 
 
 @dataclass(frozen=True, eq=False)
 class Member:
-    """One of the models that are averaged: its seed, codebook, the items' codes (N, L) and their sizes.
+    """One of the models that are averaged: its seed, kind of Semantic IDs (the setting `ids`), codebook, the
+    items' codes (N, L) and their sizes.
 
     The first, of number 0, has those of the stage `tokens`. The second has the other kind of Semantic IDs
     (of content alone, where the first are collaborative); each further pair has another seed.
@@ -46,6 +48,7 @@ class Member:
 
     number: int
     seed: int
+    ids: str
     book: Codebook
     codes: npt.NDArray[np.int32]
     sizes: tuple[int, ...]
@@ -55,7 +58,8 @@ class Member:
         """The model of this number."""
         settings = pipeline.workspace.settings
         if not number:
-            return cls(0, settings.seed, load_codebook(pipeline.path("tokens")), *load_codes(pipeline))
+            book = load_codebook(pipeline.path("tokens"))
+            return cls(0, settings.seed, settings.ids, book, *load_codes(pipeline))
         seed = settings.seed
         if number > 1:
             seed = int(generator(seed, "ensemble", number // 2).integers(2**31))
@@ -63,7 +67,7 @@ class Member:
             other = "semantic" if settings.ids == "collaborative" else "collaborative"
             settings = replace(settings, ids=other, tokenizer="rkmeans", levels="")
         book, _, codes, sizes = assigned(pipeline, replace(settings, seed=seed))
-        return cls(number, seed, book, codes, sizes)
+        return cls(number, seed, settings.ids, book, codes, sizes)
 
     def beside(self, folder: Path) -> Path:
         """Where what is kept of the first model in `folder` is kept of this one."""
@@ -154,7 +158,7 @@ def _train(pipeline: Pipeline, member: Member, root: Path, train: Histories, sto
     chosen = Settings(
         **fine_tuning_settings(settings, len(train), stop),
         learning_rate=settings.learning_rate,
-        dropout=settings.dropout,
+        dropout=settings.dropout * (SHARED if member.ids == "semantic" else 1.0),
         weight_decay=settings.weight_decay,
     )
     validate = None if stop else _validation(pipeline, member)
