@@ -31,9 +31,8 @@ def answer(message: str, desk: Desk) -> Iterator[Part]:
         return
     named = desk.ranker.named(message)
     read = understand(message, desk.state, desk.shelf, named)
-    words = (
-        "" if _lets_go(read) or "idle" in read.acts else sought(message, read.turned_down, read.heard.restart)
-    )
+    silent = (read.heard.lets_go and not read.named) or "idle" in read.acts
+    words = "" if silent else sought(message, read.turned_down, read.heard.restart)
     desk.change(messages=(*desk.state.messages, words[:2000]), asked="")
     if read.listing:
         yield from list_values(read, desk)
@@ -94,7 +93,7 @@ def _wish(message: str, read: Understanding, desk: Desk) -> Iterator[Part]:
     if unread := ranged(read.heard.left):
         yield Text(f"I did not read ‘{unread}’: say what it is of.")
     if not (read.apart or read.undone) and _lost(message, read, desk, bool(guessed)):
-        yield from _ask(desk, bool(read.untold or read.heard.unclear or read.absent))
+        yield from _ask(desk, bool(read.untold or read.heard.unclear or read.absent or unread))
         return
     titled = [row for row in read.rows if any(n.role == "title" and row in n.rows for n in read.named)]
     if not read.like and "skip" not in read.acts:
@@ -128,12 +127,6 @@ def _remembered(state: State, most: int = 8) -> State:
     """A state to come back to, with a few of those before it."""
     before = state.before if most else None
     return replace(state, before=before and _remembered(before, most - 1))
-
-
-def _lets_go(read: Understanding) -> bool:
-    """Whether all that a message does is to let wishes and refusals go."""
-    changes, manner = read.heard.changes, read.heard.manner
-    return bool(changes) and all(c.op == "drop" or c.clause in manner for c in changes) and not read.named
 
 
 def _lifted(read: Understanding, before: Sequence[Constraint], desk: Desk) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from tastemaker.assist.absent import MOST, absent, counted, refused, unknown_titles, untold, worded
 from tastemaker.assist.ranking import telling
-from tastemaker.assist.shelf import Shelf
+from tastemaker.assist.shelf import UNNAMED, Shelf
 from tastemaker.assist.state import State
 from tastemaker.converse.constraints import Change, Clause
 from tastemaker.converse.reading.names import Named
@@ -38,7 +38,7 @@ _UNDONE = re.compile(
     r" (?:one|wish|thing|bit|change|step|request))"
     r"|(?:i(?:'ll| will)? )?takes? (?:that|it|this) back|undo|go back|(?:one )?step back|back|i didn'?t mean"
     r" (?:that|it)"
-    r"|i changed my mind|not what i meant)(?: please| again| then| actually| sorry)*[.!,]*$",
+    r"|never ?mind|i changed my mind|not what i meant)(?: please| again| then| actually| sorry)*[.!,]*$",
     re.IGNORECASE,
 )
 _UNLIKE = re.compile(
@@ -234,7 +234,7 @@ def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...
     if any(change.kind == "must_not" for change in heard.changes):  # the words of refusing are no things
         left = REFUSING.sub(lambda hit: "\0" * len(hit[0]), left)
     no_scale = untold(left, shelf)
-    left = "" if no_scale or "idle" in acts else left
+    left = "" if no_scale or "idle" in acts or heard.lets_go else left
     heard = replace(heard, left=left)
     missing = (*unknown, *absent(left, shelf, told, terse=not acts))[:MOST]
     if apart or undone:
@@ -289,7 +289,15 @@ def _listing(text: str, shelf: Shelf, heard: Heard) -> tuple[str, ...]:
             asked.append(name)
     if not asked and told and re.match(r"(?:and |so )?(?:how|what)\b(?! many)", text, re.IGNORECASE):
         numbers = [name for name in vocabulary.asked_for(text) if shelf.kinds.get(name) == "number"]
-        asked = [name for name in numbers if re.search(r"\b(?:are|do|is|does)\b", text, re.IGNORECASE)]
+        asked = [name for name in numbers if re.search(r"\b(?:are|do|is|does)\b|'s\b", text, re.IGNORECASE)]
+    if re.match(
+        r"(?:so )?what (?:(?:all |else )?do you (?:have|sell|offer|carry)|can i (?:buy|get) here)\W*$",
+        text,
+        re.I,
+    ):
+        asked = sorted(shelf.kinds, key=lambda name: name not in UNNAMED)[:1]
+    if told and not asked and CREATOR in shelf.kinds and re.match(r"who (?:makes|made|sells)\b", text, re.I):
+        asked = [CREATOR]
     return tuple(asked[:3])
 
 

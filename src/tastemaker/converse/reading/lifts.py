@@ -14,32 +14,38 @@ from tastemaker.converse.reading.together import backed, values_of, ways_of
 from tastemaker.converse.reading.vocabulary import Vocabulary
 
 _CARES = (
-    r"(?:(?:don'?t|do not|doesn'?t|does not) (?:really |much )?(?:care|mind|bother|worry|matter)|not"
+    r"(?:(?:don'?t|do not|doesn'?t|does not) (?:really |much )?(?:care"
+    r" about|care|mind|bother|worry|matter)|not"
     r" (?:bothered|fussed|fussy|picky|worried)|no matter|regardless of|makes? no difference)"
 )
 _FIELDS = (  # each with the nouns of the fields at <noun>
-    r"\b(?:any|whatever|whichever|regardless of(?: the)?)(?: old)? <noun>(?: it is| will do| works?| you"
-    r" like| is"
-    r" (?:fine|ok(?:ay)?|good|all right))?(?: (?:by|with|for) me)?\b(?! (?:(?:you|that|which)"
-    r" (?!like)|but\b(?! i\b)|except|other than|besides))",
-    r"\b(?:the |my |what |which )?<noun>(?: it(?: is|'s) in| it is)?(?: really| just)? (?:no longer matters|"
-    r"(?:doesn'?t|does not|won'?t)(?: really| much)? matter|(?:isn'?t|is not|is no|isn'?t an?|is not an?)"
-    r" (?:important|relevant|issue|problem|object|concern|big deal|matter)|is (?:irrelevant|up to you|open"
+    r"\b(?:any|all|whatever|whichever|regardless of(?: the)?)(?: old)? <noun>(?: it is| will do| works?| you"
+    r" like|(?: is|"
+    r" are) (?:fine|ok(?:ay)?|good|all right))?(?: (?:by|with|for) me)?\b"
+    r"(?! (?:(?:you|that|which) (?!like)|but\b(?! i\b)|except|other than|besides))",
+    r"\b(?:the |my |what |which )?<noun>(?: it(?: is|'s) in| it is)?(?: really| just)? ?(?:no longer matters|"
+    r"(?:doesn'?t|does not|won'?t)(?: really| much)? matter|(?:isn'?t|is not|is no|isn'?t an?|is not an?|'s"
+    r" not|'s no)"
+    r" (?:important|relevant|issue|problem|object|concern|big deal|matter)|is (?:irrelevant|optional|up to"
+    r" you|open"
     r"|flexible|negotiable|your choice)|(?:can|could|may) be (?:anything|whatever|any))\b",
-    (
-        rf"\b{_CARES}(?: about| what| which| on| for| with)*(?: the| my)? <noun>(?: it is(?: in)?| it'?s(?:"
-        r" in)?)?\b"
-    ),
+    rf"\b{_CARES}(?: about| what| which| on| for| with)*(?: the| my)? <noun>(?: it(?: is|'?s)(?: in)?)?\b",
     r"\b(?:forget|ignore|drop|never ?mind|skip|lose|remove|without|scrap|lift|relax|loosen)(?: about)?"
-    r" (?:the|my|that)"
-    r" <noun>"
-    r"(?: limit| bound| restriction| filter)?\b",
+    r" (?:the|my|that) <noun>(?: limit| bound| restriction| filter)?\b",
     r"\bno (?:preference|limit|restriction|constraint)s? (?:on|for|about|to|in|of)(?: the)? <noun>\b",
+    (
+        r"\bno (?:particular |special |specific |fixed )?<noun>"
+        r" (?:limit|restriction|preference|constraint|cap)s?\b"
+    ),
+    r"\bno (?:particular|special|specific|fixed) <noun>\b",
     r"\b(?:doesn'?t|does not|needn'?t|need not)(?: have to)? (?:be|matter) (?:what|which) <noun>\b",
     r"^\W*<noun>\W+(?:no matter|whatever|any(?:thing)?(?: goes)?|doesn'?t matter|i don'?t (?:mind|care))\W*$",
 )
 _HOW = (  # with the asking words of a field ("how long") at <how>
-    rf"\b{_CARES} <how>(?: (?:it|they|that)(?: is| are|'s|s)?(?: takes?| costs?| lasts?)?)?\b",
+    (
+        rf"\b{_CARES} <how>(?: (?:it|they|that)(?: is| are| was| were|'s|s)?(?: from| made| takes?| costs?|"
+        r" lasts?)?)?\b"
+    ),
     r"\b<however>(?: (?:it|they|that)(?: is| are|'s)?(?: takes?| costs?| lasts?)?)?\b",
 )
 _PHRASES = {
@@ -54,8 +60,26 @@ _LET_GO = re.compile(
 )
 _NOT_ALONE = re.compile(
     r"(?:\bnot|n't)(?: (?:want|need|have to be|be))? (?:only|just|merely|solely|exclusively)(?: the| an?|"
-    r" for| in)? $|\bmore than (?:just|only) (?:the |an? )?$",
+    r" for| in)? $|\bnot necessarily(?: an?)? $|\bno need for(?: an?| the| any)? $|\b(?:doesn't|does"
+    r" not|needn't"
+    r"|need not|don't|do not)(?: (?:have|need)(?: it)? to)? be(?: an?)? $|\bmore than (?:just|only) (?:the"
+    r" |an? )?$",
     re.IGNORECASE,
+)
+_UNNEEDED = re.compile(
+    r"s?(?: (?:films?|movies?|ones?|part))?(?: (?:is|are))?(?: not|n't)? (?:a"
+    r" must|necessary|needed|required|essential"
+    r"|optional)\b",
+    re.IGNORECASE,
+)
+_WELCOME = re.compile(
+    r"\b(?:(?:don't|do not) mind|can include|may include|okay with|ok with|fine with|changed my mind"
+    r" about|bring back"
+    r"|i said (?:no|not))(?: the| any| an?)? $",
+    re.IGNORECASE,
+)
+ONLY = re.compile(
+    r"s?(?: (?:films?|movies?|ones?|songs?|tunes?|recipes?|things?))? (?:only|alone)\b", re.IGNORECASE
 )
 _ALLOWED = re.compile(
     r"s?(?: \w+)?(?: is| are|'s|'re| would be| will be)(?: also| actually| totally| perfectly| quite)?"
@@ -75,9 +99,11 @@ def lift_fields(text: Text, vocabulary: Vocabulary) -> None:
         for hit in text.each(frame.replace("<noun>", f"({said})s?")):
             _lift(text, hit, vocabulary.meant_by(hit[1]))
     for asking, names in vocabulary.asking.items():
-        if asking.startswith("how "):
+        if asking.startswith(("how ", "when")):
             for frame in _HOW:
-                bare = frame.replace("<however>", f"however {asking[4:]}").replace("<how>", asking)
+                bare = frame.replace("<however>", f"however {asking.removeprefix('how ')}").replace(
+                    "<how>", asking
+                )
                 for hit in text.each(bare):
                     _lift(text, hit, vocabulary.kin(names))
     for phrase, stems in _PHRASES.items():
@@ -95,8 +121,10 @@ def manner_of(text: Text, start: int, end: int) -> str:
     else empty.
     """
     before = text.whole[:start]
-    if _NOT_ALONE.search(before):
+    if _NOT_ALONE.search(before) or _UNNEEDED.match(text.whole, end):
         return "not alone"
+    if _WELCOME.search(before):
+        return "allowed"
     if _LET_GO.search(before):
         return "let go"
     allowed = _ALLOWED.match(text.whole, end) and not text.whole.rstrip().endswith("?")

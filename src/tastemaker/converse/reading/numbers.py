@@ -200,14 +200,22 @@ class Numbers:
                 for hit in text.each(rf"\b(no |not )?(?:{said}) than {NUMBER}\b(?!\w)"):
                     self._add(text, hit, Clause(name, flip if hit[1] else cmp, figure(hit[2])))
         if len(self._numbers) == 1:
-            forms = ((LEAST, "ge"), (MOST, "le"), (LATER, "ge"), (SOONER, "le"), (ABOUT, "between"))
+            forms = (
+                (LEAST, "ge"),
+                (MOST, "le"),
+                (LATER, "ge"),
+                (SOONER, "le"),
+                (ABOUT, "between"),
+                ("exactly", "between"),
+            )
             for words, cmp in forms:
                 after = rf"(?![\w/'%]| ?(?:to|and|-) ?\d| ?(?:{UNITS}|years?)\b)"
                 for hit in text.each(rf"(?<!no )(?<!not )\b{words} {NUMBER}{after}"):
                     value, wide = figure(hit[1]), 1 if dated(known) else 100
                     low = known.low / 2 / (wide if cmp == "ge" else 1)
                     if low <= value <= known.high * 2 * (wide if cmp == "le" else 1):
-                        bound = _spread(value, CLOSE * value) if cmp == "between" else value
+                        near = 0.0 if words == "exactly" else 5.0 if dated(known) else CLOSE * value
+                        bound = _spread(value, near) if cmp == "between" else value
                         self._add(text, hit, Clause(name, cmp, bound))
                     else:
                         text.leave(hit)
@@ -241,6 +249,19 @@ class Numbers:
             if len(around) == 1:
                 text.take(hit.start(), hit.end())
                 self._add(text, hit, Clause(around[0].name, "between", (low, high)))
+        for words, cmp in (
+            (LEAST, "ge"),
+            (MOST, "le"),
+        ):  # "under 400": of the only field that has such numbers
+            after = rf"(?![\w/'%]| ?(?:to|and|-) ?\d| ?(?:{UNITS}|years?)\b)"
+            for hit in list(
+                re.finditer(rf"(?<!no )(?<!not )\b{words} {NUMBER}{after}", text.text, re.IGNORECASE)
+            ):
+                known = [self.vocabulary.fields[name] for name in self._numbers]
+                around = [one for one in known if one.low <= figure(hit[1]) <= one.high and not dated(one)]
+                if len(around) == 1:
+                    text.take(hit.start(), hit.end())
+                    self._add(text, hit, Clause(around[0].name, cmp, figure(hit[1])))
 
     def _alternatives(self, text: Text) -> None:
         """ "Under 100 or over 140", "90, 100 or 110 bpm": one wish for any of them, where they were joined by

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from tastemaker.converse.constraints import Change
 
 NEGATION = re.compile(
-    r"\b(?:no|not(?! exceeding| above| over| below| under| more| less)|neither|nor|nothing|never|none"
+    r"\b(?:no|not(?! (?:exceeding|above|over|below|under|more|less)\b)|neither|nor|nothing|never|none"
     r" of|without|except|but not|excluding|anything but|other than|avoid|skip"
     r"|spare (?:me|us)|save (?:me|us) from|(?:stay|steer|keep|staying) (?:away|clear) (?:from|of)|lay off|go"
     r" easy on"
@@ -74,7 +74,7 @@ _KEPT = re.compile(
 )
 _BUT_ME = re.compile(
     r"[^.;!?]*?\b(?:but|except|though)(?: for)? (?:i|we|me|my \w+)(?:"
-    r" (?:do|does|am|are|love|likes?|can|want))?\W*(?:$|,)",
+    r" (?:do|does|am|are|love|likes?|can|want)(?: (?:them|it|those))?)?\W*(?:$|,)",
     re.IGNORECASE,
 )
 REFUSING = re.compile(
@@ -196,6 +196,8 @@ def negated(text: str, at: int) -> bool:
     if _BUT_ME.match(text, at):
         return False
     if re.search(r"\bnon[- ]$", before, re.IGNORECASE):
+        return True
+    if re.search(r"\b(?:less|fewer)(?: of)?(?: the)? $", before, re.IGNORECASE):
         return True
     before = _ANYTHING_BUT.sub("not", before)
     start = max(

@@ -21,6 +21,9 @@ _MILDLY = (
     r"\b(?:not|nothing|never|none|anything not|n't(?: be)?)(?: that(?:'s| is))?"
     r" (?:too|so|very|that|overly|all that)"
 )
+_FINE = re.compile(
+    r"(?: is|'s| would be) (?:also )?(?:fine|ok(?:ay)?|alright|all right|no problem)\b", re.IGNORECASE
+)
 _SOME = r"(?:^\W*|\b(?:an?|some|something|anything|really|very|quite|fairly|pretty|nice and|and|rather)\s+)"
 
 
@@ -36,8 +39,16 @@ def comparatives(text: Text, vocabulary: Vocabulary, value: Facts, focus: Sequen
         for hit in text.each(rf"\b(?:(not so|not as|not too|less|not|no) )?{re.escape(word)}{_THAN}"):
             if scale is None:
                 text.leave(hit)
+            elif _FINE.match(text.whole, hit.end()):  # "longer is fine" asks for nothing
+                drops = [
+                    Change("drop", "must", Clause(name, "eq", "")) for name in vocabulary.kin([scale.field])
+                ]
+                text.changes += [(hit.start(), change) for change in drops]
             else:
                 _move(text, hit.start(), vocabulary, scale, up == bool(hit[1]), value, row)
+    for word, comparative in vocabulary.superlatives.items():  # no value: "the most popular"
+        if word in text.text.casefold() and vocabulary.end_of(comparative)[1]:
+            text.each(rf"\b{re.escape(word)}\b")
     opposite: dict[str, str] = english()["too"]
     adjectives = "|".join(sorted(map(re.escape, opposite), key=len, reverse=True))
     for hit in text.each(rf"{_MILDLY} ({adjectives})\b(?! ago)"):
@@ -48,6 +59,11 @@ def comparatives(text: Text, vocabulary: Vocabulary, value: Facts, focus: Sequen
             text.leave(hit)
         else:
             _move(text, hit.start(), vocabulary, scale, not up, value, row)
+    _by_values(text, vocabulary, value, row)
+
+
+def _by_values(text: Text, vocabulary: Vocabulary, value: Facts, row: int | None) -> None:
+    """ "Less lively", "funnier", "low calorie": what values and fields are called, compared."""
     for hit in text.each(r"\b(?:(less|not so|not as)|more) (\w+(?:[ -]\w+)?)\b"):  # "less lively", by a value
         text.leave(hit)
         fitting = ((s, s.pattern.match(hit[2])) for s in vocabulary.surfaces if s.field in vocabulary.scales)

@@ -229,17 +229,15 @@ class Vocabulary:
     def asked_for(self, text: str) -> tuple[str, ...]:
         """The fields that a question asks about, by noun or by asking word ("who", "how fast")."""
         folded = f" {fold(text)} "
-        named = [
-            name for name, nouns in self.nouns.items() if any(f" {fold(noun)} " in folded for noun in nouns)
-        ]
-        if named:
-            longest = max(
-                len(noun) for name in named for noun in self.nouns[name] if f" {fold(noun)} " in folded
-            )
-            best = [
-                n for n in named if any(len(x) == longest and f" {fold(x)} " in folded for x in self.nouns[n])
-            ]
-            return tuple(best)
+        said = {
+            (name, len(noun))
+            for name, nouns in self.nouns.items()
+            for noun in nouns
+            if re.search(rf" {re.escape(fold(noun))}s? ", folded)
+        }
+        if said:
+            longest = max(length for _, length in said)
+            return tuple(name for name in self.nouns if (name, longest) in said)
         for asking, stems in english()["asked"].items():
             if f" {asking} " in folded:
                 for stem in stems:
@@ -330,6 +328,13 @@ def _letters(said: str, body: str, near: str) -> list[tuple[str, int]]:
         (rf"{letter}(?=(?: is|'s| would be) (?:also )?(?:fine|ok|okay|good|allowed|alright|all right)\b)", 7),
         (rf"{letter}(?=(?:, (?-i:[A-Z][b#]?))*,? or (?-i:[A-Z]{{1,2}})\b)", 6),
         (rf"(?<=\x00 please, ){letter}(?=\W*$)", 6),
+        (
+            (
+                rf"(?:^(?:or|and|also|plus|then|rather) |^){letter}(?= (?:too|instead|as"
+                r" well|please|not)\b|\W*$)"
+            ),
+            6,
+        ),
         (rf"(?:{near})(?: is| of| from|:)? {letter}", 9 + more),
         (rf"in (?:the key of )?{letter}{never}", 8 + more),
         (rf"(?:in|key of|the key) {small}{never}", 8 + more),

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import tastemaker.converse.reading.years as years
 from tastemaker.converse.constraints import Change, Clause, Constraint, Strength, merge
-from tastemaker.converse.reading.lifts import ALONE, allow, let_go, lift_fields, manner_of
+from tastemaker.converse.reading.lifts import ALONE, ONLY, allow, let_go, lift_fields, manner_of
 from tastemaker.converse.reading.numbers import Numbers, among, apart
 from tastemaker.converse.reading.passage import (
     CONTRAST,
@@ -70,6 +70,11 @@ class Heard:
     unclear: str = ""
     relative: frozenset[str] = frozenset()
     manner: Mapping[Clause, str] = field(default_factory=dict)
+
+    @property
+    def lets_go(self) -> bool:
+        """Whether all that a message does is to let wishes and refusals go."""
+        return bool(self.changes) and all(c.op == "drop" or c.clause in self.manner for c in self.changes)
 
 
 class Wishes:
@@ -170,16 +175,16 @@ class Wishes:
                 re.search(r"\band\b|\bwith\b", text.whole[a[1] : b[0]]) for a, b in pairwise(group)
             )
             manner = manner_of(text, start, group[-1][1])
+            alone = several and (ALONE.search(text.whole[:start]) or ONLY.match(text.whole, group[-1][1]))
             if kind == "must_not" or all_of_them or manner:
-                alone = several and kind == "must" and ALONE.search(text.whole[:start])
                 kind = "must_not" if manner in ("let go", "not alone") else kind
                 for value in values:
                     clause = Clause(surface.field, "contains" if several else "eq", value)
-                    text.add(start, Change("replace" if alone else "add", kind, clause))  # type: ignore[arg-type]
+                    text.add(start, Change("replace" if alone and kind == "must" else "add", kind, clause))  # type: ignore[arg-type]
                     manners |= {clause: manner} if manner else {}
             elif several:
                 change = among(surface.field, values, "contains")
-                text.add(start, replace(change, op="replace") if ALONE.search(text.whole[:start]) else change)
+                text.add(start, replace(change, op="replace") if alone else change)
             else:
                 at, end, before = wanted.get(surface.field, (start, start, ()))
                 if before and TOGETHER.search(
@@ -213,6 +218,10 @@ class Wishes:
                 and alike
                 and joined(text.whole[last[1] : spot[0]])
                 and text.negated(last[0]) == text.negated(spot[0])
+                and (
+                    manner_of(text, *last[:2]) != "let go"
+                    or re.search(r"\b(?:and|or)\b", text.whole[last[1] : spot[0]])
+                )
             ):
                 groups[-1].append(spot)
             else:
@@ -307,6 +316,11 @@ def _in_order(text: Text, spots: list[Spot]) -> None:
             and not listed
             and re.search(r"\bno $", text.whole[: one[0]], re.I)
         )
+        both_in = [re.match(r"(?:in|from|by) ", text.whole[spot[0] : spot[1]], re.I) for spot in (one, other)]
+        said_anew = (
+            all(both_in) and alone and not listed and re.search(r"\bnot $", text.whole[: one[0]], re.I)
+        )
+        two = two or (said_anew and re.fullmatch(r", ?", between) and one[2].field == other[2].field)
         if (asked or two) and text.negated(one[0]):
             comma = one[1] + between.index(",")
             text.ends(comma, comma + 1)

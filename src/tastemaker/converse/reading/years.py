@@ -50,7 +50,8 @@ _AGES = (  # "no more than 20 years old", "20 years old or less"; whether items 
         ),
         True,
     ),
-    (rf"\b(?:{LEAST}|older than) {_COUNT} (?:years?|yrs?)(?: old| of age)\b", False),
+    (rf"\b(?:{LEAST}) {_COUNT} (?:years?|yrs?)(?: old| of age)\b", False),
+    (rf"\bolder than {_COUNT} (?:years?|yrs?)(?: old| of age)?\b", False),
     (rf"\b{_COUNT} (?:years?|yrs?) old (?:or (?:less|newer|younger)|at (?:the )?most|max(?:imum)?)\b", True),
     (rf"\b{_COUNT} (?:years?|yrs?) old (?:or (?:more|older)|at (?:the )?least)\b", False),
     (
@@ -72,6 +73,8 @@ def years(text: Text, vocabulary: Vocabulary) -> None:
     ):
         low, high = sorted(map(year_of, hit.groups()))
         _add(text, hit, Clause(names[0], "between", (low, high)))
+    for hit in text.each(r"(?:\b(?:in|from|of) |^\W*)'?([3-9]\d)(?=\W*$|,)") if names == numbers else ():
+        _add(text, hit, Clause(names[0], "between", (year_of(hit[1]), year_of(hit[1]))))
     for name, values in ({name: {} for name in names[:1]} or _decades(vocabulary)).items():
         _ages(text, name, values)
     for form, cmp, step in _YEARS if len(names) == 1 else ():
