@@ -109,6 +109,19 @@ LET_GO = {
     "tunes: jigs >> not only jigs": set(),
     "films: not just comedies": set(),
     "tunes: not only jigs but also reels": {"type jig or reel"},
+    "films: a comedy from the 90s >> I don't really care when it was made": {"Comedy"},
+    "films: a comedy from the 90s >> all years": {"Comedy"},
+    "films: a comedy and a drama >> drama only": {"Drama"},
+    "films: a comedy and a drama >> it doesn't have to be a comedy": {"Drama"},
+    "shop: a red dress >> not necessarily red": {"Dress"},
+    "shop: a red dress >> scrap the red, blue instead": {"Dress", "color blue"},
+    "shop: a dress under $50 >> no price limit": {"Dress"},
+    "recipes: thai under 30 min >> longer is fine": {"cuisine Thai"},
+    "recipes: rice and beans >> beans are optional": {"ingredients rice"},
+    "films: no musicals >> you can include musicals again": set(),
+    "films: no musicals >> forget I said no musicals": set(),
+    "tunes: jigs in D >> G too": {"type jig", "key D or G"},
+    "tunes: jigs in D >> G instead": {"type jig", "key G"},
 }
 
 
@@ -119,6 +132,7 @@ def test_wishes_and_refusals_are_let_go(shelves: dict[str, Shelf], line: str) ->
 
 def test_what_is_let_go_is_said(shelves: dict[str, Shelf]) -> None:
     assert "No longer counted: color red." in said(shelves, "shop: a red dress >> any colour")[1]
+    assert "No longer counted: color red." in said(shelves, "shop: red or blue >> forget the red")[1]
     assert "No longer left out: material silk." in said(shelves, "shop: no silk >> silk is ok")[1]
 
 
@@ -199,6 +213,9 @@ LISTS = {
     "recipes: what ingredients do thai plates have?": "Ingredients of what is cuisine Thai: ",
     "recipes: what has the fewest calories?": "By calories:",
     "recipes: what's the quickest?": "By prep time:",
+    "shop: what do you sell?": "There are Dress (20), Jacket (20).",
+    "shop: what's the price of a jacket?": "Price of what is Jacket: 15 to 205.",
+    "shop: a red dress >> what colours does it come in?": "color: red",
 }
 
 
@@ -233,6 +250,13 @@ REFUSED = {
     "films: a drama >> funnier": {"Drama", "Comedy if possible"},
     "recipes: thai in 30 minutes >> relax the time": {"cuisine Thai"},
     "films: ok forget everything, a musical": {"Musical"},
+    "films: everyone hates musicals but I love them": {"Musical"},
+    "films: less horror": {"not Horror"},
+    "tunes: not in D, in G": {"not key D", "key G"},
+    "tunes: not overly fast": {"not speed fast"},
+    "films: around 1990": {"year 1985 to 1995"},
+    "films: '94": {"year 1994"},
+    "recipes: under 400": {"calories at most 400"},
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import replace
 
 import numpy as np
@@ -17,8 +17,8 @@ from tastemaker.assist.replies.questions import answer_question, list_values
 from tastemaker.assist.state import State, label
 from tastemaker.assist.understand import Understanding, guesses, understand
 from tastemaker.converse.constraints import Constraint
-from tastemaker.converse.reading.numbers import ranged
-from tastemaker.converse.reading.together import distinct
+from tastemaker.converse.reading.numbers import among, ranged
+from tastemaker.converse.reading.together import distinct, values_of
 from tastemaker.converse.reading.wishes import settle
 
 SURE_OF_WORDS = 0.3  # cosine from which words are about something here
@@ -133,12 +133,24 @@ def _lifted(read: Understanding, before: Sequence[Constraint], desk: Desk) -> st
     """What is said of wishes and refusals that a message let go."""
     if not read.heard.manner and all(change.op != "drop" for change in read.heard.changes):
         return ""
-    gone = [c for c in distinct(before) if c not in desk.state.active]
+    now = desk.state.active
+    left = {v for c in now if c.kind == "must" for v in values_of(c.clause)}
+    gone = [
+        replace(c, clause=among(c.clause.field, rest).clause) if (rest := _rest(c, left)) else c
+        for c in distinct(before)
+        if c not in now
+    ]
     said = {
         words: "; ".join(label(replace(c, kind="must"), desk.shelf.vocabulary) for c in gone if test(c))
         for words, test in _GONE.items()
     }
     return " ".join(f"{words}: {labels}." for words, labels in said.items() if labels)
+
+
+def _rest(old: Constraint, left: Set[str]) -> list[str]:
+    """Which of several values that were wished are wished no longer."""
+    values = values_of(old.clause) if old.kind == "must" and old.clause.cmp == "in" else ()
+    return [value for value in values if value not in left]
 
 
 _GONE: dict[str, Callable[[Constraint], bool]] = {

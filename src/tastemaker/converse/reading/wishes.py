@@ -320,8 +320,8 @@ def _in_order(text: Text, spots: list[Spot]) -> None:
         said_anew = (
             all(both_in) and alone and not listed and re.search(r"\bnot $", text.whole[: one[0]], re.I)
         )
-        two = two or (said_anew and re.fullmatch(r", ?", between) and one[2].field == other[2].field)
-        if (asked or two) and text.negated(one[0]):
+        again = said_anew and re.fullmatch(r", ?", between) and one[2].field == other[2].field
+        if (asked or two or again) and text.negated(one[0]):
             comma = one[1] + between.index(",")
             text.ends(comma, comma + 1)
 
