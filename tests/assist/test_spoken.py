@@ -194,6 +194,7 @@ def test_a_comparison_keeps_the_bound_that_was_given(shelves: dict[str, Shelf]) 
         "shop: not too spicy",
         "films: the longest",
         "films: a bit quieter",
+        "shop: less fancy",
     ],
 )
 def test_what_no_field_tells_is_said_to_be_unknown(shelves: dict[str, Shelf], line: str) -> None:
@@ -213,6 +214,7 @@ LISTS = {
     "recipes: what ingredients do thai plates have?": "Ingredients of what is cuisine Thai: ",
     "recipes: what has the fewest calories?": "By calories:",
     "recipes: what's the quickest?": "By prep time:",
+    "shop: a dress >> what colours do they come in?": "Color of what is Dress: red (7)",
     "shop: what do you sell?": "There are Dress (20), Jacket (20).",
     "shop: what's the price of a jacket?": "Price of what is Jacket: 15 to 205.",
     "shop: a red dress >> what colours does it come in?": "color: red",

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+import tastemaker.converse.reading.scales as scales
 from tastemaker.assist.absent import MOST, absent, counted, refused, unknown_titles, untold, worded
 from tastemaker.assist.ranking import telling
 from tastemaker.assist.shelf import UNNAMED, Shelf
@@ -46,6 +47,7 @@ _UNLIKE = re.compile(
     r" to)\b|\bunlike\b",
     re.IGNORECASE,
 )
+_OF_ALL = re.compile(r"\bdo (?:they|these|those) come in\b|\bdo you have (?:them|these) in\b", re.IGNORECASE)
 _IN_IT = re.compile(r"(\bwith(?:out)? [^.,;!?]*?) in (?:it|them)\b", re.IGNORECASE)
 ACTS = tuple((name, re.compile(pattern, re.IGNORECASE)) for name, pattern in english()["acts"].items())
 
@@ -226,7 +228,7 @@ def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...
         acts = tuple(act for act in acts if act not in ("like",))
     factless = bool(_asking(text) and meant.any and not heard.changes and not likened and "more" not in acts)
     answered = bool(about or describe or check or superlative or factless)
-    left = _without_superlatives(heard.left, shelf) if superlative or extreme else heard.left
+    left = scales.without_superlatives(heard.left, shelf.vocabulary) if superlative or extreme else heard.left
     without, clauses = ({}, ()) if acts or meant.any else refused(left, told)
     without = words | without
     for clause in clauses:  # what is turned down is not looked for
@@ -258,7 +260,11 @@ def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...
         undone,
         tuple(without)[:MOST],
         clauses,
-        () if meant.any or extreme or superlative else _listing(text, shelf, heard),
+        (
+            ()
+            if (meant.any and not _OF_ALL.search(text)) or extreme or superlative
+            else _listing(text, shelf, heard)
+        ),
         no_scale,
     )
 
@@ -343,11 +349,11 @@ def _questioned(
     focus = bool(meant.rows) or state.focus is not None
     asking = _asking(text)
     superlative = (
-        _superlative(text, shelf, True)
+        scales.superlative(text, shelf.vocabulary, True)
         if state.shown and (meant.any or re.search(r"\bwhich\b", text, re.I))
         else ""
     )
-    extreme = "" if superlative or meant.any else _superlative(text, shelf, False)
+    extreme = "" if superlative or meant.any else scales.superlative(text, shelf.vocabulary, False)
     extreme = extreme if shelf.vocabulary.end_of(extreme)[1] else ""
     about = (
         shelf.vocabulary.asked_for(text)
@@ -415,24 +421,6 @@ def _acts(text: str) -> tuple[str, ...]:
     if "skip" in acts and "like" in acts:
         acts.remove("like")
     return tuple(acts)
-
-
-def _superlative(text: str, shelf: Shelf, shown: bool) -> str:
-    """The comparative whose end is sought: "the slowest", or among those `shown`, "which is slower"."""
-    table = shelf.vocabulary.superlatives
-    for word in sorted(table, key=len, reverse=True):
-        if re.search(rf"\b{re.escape(word)}\b", text, re.IGNORECASE):
-            return table[word]
-    which = re.search(r"\bwhich\b(?: one| of \w+(?: two)?)? is (?:the )?([\w ]+?)\W*$", text, re.IGNORECASE)
-    return which[1].lower() if shown and which and which[1].lower() in shelf.vocabulary.comparatives else ""
-
-
-def _without_superlatives(left: str, shelf: Shelf) -> str:
-    """The words that are left without the superlatives that mean a scale here, which were read."""
-    for word, comparative in shelf.vocabulary.superlatives.items():
-        if shelf.vocabulary.end_of(comparative)[1]:
-            left = re.sub(rf"\b{re.escape(word)}\b", lambda hit: "\0" * len(hit[0]), left, flags=re.I)
-    return left
 
 
 def _without(message: str, named: tuple[Named, ...], shelf: Shelf) -> str:

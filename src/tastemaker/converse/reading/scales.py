@@ -190,3 +190,21 @@ def opposed_mood(vocabulary: Vocabulary, name: str, value: str) -> Change | None
     """What "less sad" softly asks for: the other values of a field of few."""
     others = tuple(other for other in vocabulary.fields[name].values if other != value)
     return replace(among(name, others), kind="prefer") if 0 < len(others) <= 5 else None
+
+
+def superlative(text: str, vocabulary: Vocabulary, shown: bool) -> str:
+    """The comparative whose end is sought: "the slowest", or among those `shown`, "which is slower"."""
+    table = vocabulary.superlatives
+    for word in sorted(table, key=len, reverse=True):
+        if re.search(rf"\b{re.escape(word)}\b", text, re.IGNORECASE):
+            return table[word]
+    which = re.search(r"\bwhich\b(?: one| of \w+(?: two)?)? is (?:the )?([\w ]+?)\W*$", text, re.IGNORECASE)
+    return which[1].lower() if shown and which and which[1].lower() in vocabulary.comparatives else ""
+
+
+def without_superlatives(left: str, vocabulary: Vocabulary) -> str:
+    """The words that are left without the superlatives that mean a scale here, which were read."""
+    for word, comparative in vocabulary.superlatives.items():
+        if vocabulary.end_of(comparative)[1]:
+            left = re.sub(rf"\b{re.escape(word)}\b", lambda hit: "\0" * len(hit[0]), left, flags=re.I)
+    return left
