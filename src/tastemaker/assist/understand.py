@@ -230,7 +230,6 @@ def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...
     answered = bool(about or describe or check or superlative or factless)
     left = scales.without_superlatives(heard.left, shelf.vocabulary) if superlative or extreme else heard.left
     without, clauses = ({}, ()) if acts or meant.any else refused(left, told)
-    without = words | without
     for clause in clauses:  # what is turned down is not looked for
         left = left.replace(clause, "\0" * len(clause))
     if any(change.kind == "must_not" for change in heard.changes):  # the words of refusing are no things
@@ -241,6 +240,7 @@ def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...
     missing = (*unknown, *absent(left, shelf, told, terse=not acts))[:MOST]
     if apart or undone:
         acts = tuple(act for act in acts if act not in ("like", "skip", "unlike"))
+    listing = _listing(text, shelf, heard, meant.any or bool(extreme or superlative))
     wants = not answered and _wants(text, heard, acts, bool(named or missing), likened)
     return Understanding(
         heard,
@@ -258,21 +258,19 @@ def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...
         missing if wants and not apart and not undone else (),
         apart,
         undone,
-        tuple(without)[:MOST],
+        tuple(words | without)[:MOST],
         clauses,
-        (
-            ()
-            if (meant.any and not _OF_ALL.search(text)) or extreme or superlative
-            else _listing(text, shelf, heard)
-        ),
+        listing,
         no_scale,
     )
 
 
-def _listing(text: str, shelf: Shelf, heard: Heard) -> tuple[str, ...]:
+def _listing(text: str, shelf: Shelf, heard: Heard, one: bool) -> tuple[str, ...]:
     """The fields whose values are asked for: "what genres do you have?", "what colours do dresses come in?",
-    "how much are jackets?".
+    "how much are jackets?"; `one`: what is asked is of single items, if not of what "they" come in.
     """
+    if one and not _OF_ALL.search(text):
+        return ()
     asked, vocabulary = [], shelf.vocabulary
     told = {name for name, _ in heard.values}
     for name, nouns in vocabulary.nouns.items():
