@@ -201,9 +201,9 @@ class Searcher:
                 known = ", ".join(self.fields) or "none"
                 raise InputError(f"there is no field '{name}' to filter on; the catalogue has: {known}")
             rows = [passing(self.fields[name], value) for value in values]
-            passing = np.zeros(len(keep), bool)
-            passing[np.concatenate(rows)] = True
-            keep &= passing
+            allowed = np.zeros(len(keep), bool)
+            allowed[np.concatenate(rows)] = True
+            keep &= allowed
         return mask(
             self.trie, keep, " and ".join(f"{name} is {' or '.join(values)}" for name, values in filters)
         )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from tastemaker.errors import InputError, TastemakerError
-from tastemaker.flows.data import passing
+from tastemaker.flows.data import numbers_of, passing
 from tastemaker.flows.search import Searcher
 from tastemaker.schema import check_person
 from tastemaker.serving.draw import Drawer
@@ -132,6 +132,11 @@ def _check_filters(query: Query, searcher: Searcher) -> None:
             continue  # `mask` refuses the field and names those there are
         for value in values:
             if not len(passing(known, value)):
+                if numbers := numbers_of(known).values():
+                    ends = f"{min(numbers):g} to {max(numbers):g}"
+                    raise InputError(
+                        f"no item has {name} '{value}'; it runs from {ends}: name a value or 20..50"
+                    )
                 told = ", ".join(sorted(known, key=lambda one: (-len(known[one]), one))[:20])
                 more = f" and {len(known) - 20} more, see /fields" if len(known) > 20 else ""
                 raise InputError(f"no item has {name} '{value}'; the values are {told}{more}")
