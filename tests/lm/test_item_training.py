@@ -65,7 +65,7 @@ def test_it_learns_the_ring_and_reports_each_level_and_the_dense_loss() -> None:
         found = lesson().catalogue
         for scores in (
             model.log_codes(state, found, model.node_vectors(found)),
-            model.log_dense(state, model.vectors(found, torch.arange(32))),
+            model.log_dense(state, model.item_vectors(found)),
         ):
             assert int(scores.argmax()) == 6
 
