@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 
 from tastemaker.corpus.events import Histories
 from tastemaker.errors import ModelError
-from tastemaker.lm.items import Catalogue, ItemModel, ItemShape, load_items, mixed, residual_rows, save_items
+from tastemaker.lm.items import (
+    Catalogue,
+    ItemModel,
+    ItemShape,
+    Layout,
+    Reader,
+    load_items,
+    mixed,
+    residual_rows,
+    save_items,
+)
 from tastemaker.lm.items import start_model as started
 from tastemaker.lm.training.item_lesson import ItemLesson
 from tastemaker.retrieve.allow import allow, mask
@@ -73,6 +83,20 @@ def by_hand(found: ItemScorer, history: list[int]) -> tuple[np.ndarray, np.ndarr
             alone = sum(c == codes[item].tolist() for c in codes.tolist())
             values.append(total - np.log(alone))
     return np.array(values), dense.numpy()
+
+
+@pytest.mark.parametrize("lengths", [[0], [6], [3, 3], [0, 5, 1, 6, 2]])
+@pytest.mark.parametrize("layers", [1, 3])
+@torch.no_grad()
+def test_what_reads_alone_equals_the_model_that_learns(lengths: list[int], layers: int) -> None:
+    torch.manual_seed(0)
+    model = ItemModel(ItemShape(SIZES, 1, layers, width=32, heads=2, max_items=6, marks=4)).eval()
+    for one in model.parameters():
+        one.add_(0.2 * torch.randn(one.shape))
+    vectors, marks = torch.randn(sum(lengths), 32), torch.randint(4, (sum(lengths),))
+    states = Reader(model)(vectors, marks, Layout(np.array(lengths), model.device))
+    parts = zip(vectors.split(lengths), marks.split(lengths), strict=True)
+    torch.testing.assert_close(states, torch.cat([model.states(v[None], m[None])[:, -1] for v, m in parts]))
 
 
 @pytest.mark.parametrize("history", [[], [3], [1, 25, 7, 7, 2, 9, 11, 4]])

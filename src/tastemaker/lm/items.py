@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -60,21 +61,6 @@ class ItemShape:
             )
 
 
-@dataclass(frozen=True, eq=False)
-class Grid:
-    """Where the tokens of rows that stand one after another lie among `rows` of `length`: `place` (T,)."""
-
-    rows: int
-    length: int
-    place: Tensor
-
-    def padded(self, tokens: Tensor) -> Tensor:
-        """(1, T, ...) -> (rows, length, ...), zeros where a row is over."""
-        shape = tokens.shape[2:]
-        empty = tokens.new_zeros((self.rows * self.length, *shape))
-        return empty.index_copy_(0, self.place, tokens[0]).view(self.rows, self.length, *shape)
-
-
 class Attention(nn.Module):
     """Causal attention with rotary positions."""
 
@@ -84,20 +70,13 @@ class Attention(nn.Module):
         self.qkv = _linear(width, 3 * width, std)
         self.out = _linear(width, width, std / 2)
 
-    def forward(self, x: Tensor, turns: tuple[Tensor, Tensor], grid: Grid | None = None) -> Tensor:
-        """(R, C, d) -> (R, C, d); `turns`: cosines and sines (C, 1, 1, d / heads) of the places. With a
-        `grid` x is (1, T, d), rows of unlike lengths one after another, padded here alone.
-        """
+    def forward(self, x: Tensor, turns: tuple[Tensor, Tensor]) -> Tensor:
+        """(R, C, d) -> (R, C, d); `turns`: cosines and sines (C, 1, 1, d / heads) of the places."""
         rows, length, width = x.shape
         qkv = self.qkv(x).view(rows, length, 3, self.heads, width // self.heads)
-        qk, v = rotate(qkv[:, :, :2], *turns), qkv[:, :, 2]
-        if grid is not None:
-            qk, v = grid.padded(qk), grid.padded(v)
-        q, k = qk.permute(2, 0, 3, 1, 4)
-        seen = F.scaled_dot_product_attention(q, k, v.transpose(1, 2), is_causal=True).transpose(1, 2)
-        if grid is not None:
-            seen = seen.flatten(0, 1).index_select(0, grid.place)
-        result: Tensor = self.out(seen.reshape(rows, length, width))
+        q, k = rotate(qkv[:, :, :2], *turns).permute(2, 0, 3, 1, 4)
+        seen = F.scaled_dot_product_attention(q, k, qkv[:, :, 2].transpose(1, 2), is_causal=True)
+        result: Tensor = self.out(seen.transpose(1, 2).reshape(rows, length, width))
         return result
 
 
@@ -125,9 +104,9 @@ class Block(nn.Module):
         self.attention = Attention(shape.width, shape.heads, std)
         self.mlp = Gated(shape.width, max(8, round(shape.mlp * shape.width)), std)
 
-    def forward(self, x: Tensor, turns: tuple[Tensor, Tensor], grid: Grid | None = None) -> Tensor:
-        """(R, C, d) -> (R, C, d); `turns` and `grid` as of `Attention`."""
-        x = x + self.attention(self.norm1(x), turns, grid)
+    def forward(self, x: Tensor, turns: tuple[Tensor, Tensor]) -> Tensor:
+        """(R, C, d) -> (R, C, d); `turns` as of `Attention`."""
+        x = x + self.attention(self.norm1(x), turns)
         result: Tensor = x + self.mlp(self.norm2(x))
         return result
 
@@ -219,36 +198,13 @@ class ItemModel(nn.Module):
         """(R, C + 1, d) the state before the first of C events and after each, of item vectors (R, C, d)
         padded at the right, and of the events' marks (R, C) if the model knows any (None: all 0).
         """
-        vectors = self._marked(vectors, marks)
+        if self.shape.marks:
+            vectors = vectors + (self.marks[0] if marks is None else F.embedding(marks, self.marks))
         x = self.embed(torch.cat([self.start.expand(len(vectors), 1, -1), vectors], 1))
-        return self._trunk(x, torch.arange(x.shape[1], device=x.device))
-
-    def ends(self, vectors: Tensor, marks: Tensor, lengths: npt.NDArray[np.int64]) -> Tensor:
-        """(R, d) the state after the last event of each of R histories of `lengths` events, whose vectors
-        (E, d) and marks (E,) stand one history after another: nothing is padded but for attention.
-        """
-        rows, longest, device = len(lengths), int(lengths.max()) + 1, vectors.device
-        place = np.flatnonzero(np.arange(longest) <= lengths[:, None])
-        position, last = place % longest, torch.from_numpy(np.cumsum(lengths + 1) - 1).to(device)
-        event = torch.from_numpy(np.flatnonzero(position)).to(device)
-        x = self.start.repeat(len(place), 1).index_copy_(0, event, self._marked(vectors, marks))
-        if len(place) == rows * longest:
-            x = self._trunk(x.view(rows, longest, -1), torch.arange(longest, device=device))
-        else:
-            grid = Grid(rows, longest, torch.from_numpy(place).to(device))
-            x = self._trunk(x[None], torch.from_numpy(position).to(device), grid)
-        return x.flatten(0, 1).index_select(0, last)
-
-    def _marked(self, vectors: Tensor, marks: Tensor | None) -> Tensor:
-        if not self.shape.marks:
-            return vectors
-        return vectors + (self.marks[0] if marks is None else F.embedding(marks, self.marks))
-
-    def _trunk(self, x: Tensor, positions: Tensor, grid: Grid | None = None) -> Tensor:
-        turned = positions[:, None, None, None] * cast(Tensor, self.angle)
+        turned = torch.arange(x.shape[1], device=x.device)[:, None, None, None] * cast(Tensor, self.angle)
         turns = turned.cos(), turned.sin()
         for block in self.blocks:
-            x = block(x, turns, grid)
+            x = block(x, turns)
         result: Tensor = self.norm(x)
         return result
 
@@ -316,6 +272,85 @@ class ItemModel(nn.Module):
         """(n, N) log-probability of every item by the dense read-out; `vectors`: `item_vectors`."""
         logits: Tensor = self.dense(state) @ vectors
         return logits.float().log_softmax(1)
+
+
+class Layout:
+    """Where the places of R histories lie that stand one after another, a start before the events of each:
+    `position` (T,) in its own; `event`, the places (E,) of events, and `last` (R,); `grid` (T,) in R rows of
+    the `longest`, None where all are as long, and `seen` (R, 1, 1, longest) what a row has.
+    """
+
+    def __init__(self, lengths: npt.NDArray[np.int64], device: torch.device) -> None:
+        self.rows, self.longest = len(lengths), int(lengths.max()) + 1
+        inside = np.arange(self.longest) <= lengths[:, None]
+        place = np.flatnonzero(inside)
+        position = place % self.longest
+        event, last = np.flatnonzero(position), np.cumsum(lengths + 1) - 1
+        self.position, self.event, self.last = (
+            torch.from_numpy(own).to(device) for own in (position, event, last)
+        )
+        self.grid = self.seen = None
+        if len(place) < inside.size:
+            self.grid = torch.from_numpy(place).to(device)
+            self.seen = torch.from_numpy(inside[:, None, None]).to(device)
+
+
+class Reader:
+    """The state after a history's last event alone, by a model that learns no more: half of the time that
+    `ItemModel.states` takes. Nothing is padded but for attention, and the last layer knows one event a row.
+    """
+
+    @torch.no_grad()
+    def __init__(self, model: ItemModel) -> None:
+        self.model, half = model, model.shape.width // model.shape.heads // 2
+        self.layers = [
+            (
+                (block.norm1.weight, block.attention.qkv.weight, block.attention.out.weight),
+                (block.norm2.weight, torch.cat([block.mlp.gate.weight, block.mlp.up.weight])),
+                block.mlp.down.weight,
+            )
+            for block in map(partial(cast, Block), model.blocks)
+        ]
+        places = torch.arange(model.shape.max_items + 1, device=model.device)
+        turned = places[:, None, None] * cast(Tensor, model.angle)
+        self.cos, self.sin = turned.cos(), turned.sin()
+        self.sin[..., :half].neg_()
+
+    def __call__(self, vectors: Tensor, marks: Tensor, layout: Layout) -> Tensor:
+        """(R, d) the state after each of R histories, of the vectors (E, d) and marks (E,) of their
+        events.
+        """
+        model, grid = self.model, layout.grid
+        if model.shape.marks:
+            vectors = vectors + F.embedding(marks, model.marks)
+        x = model.start.repeat(len(layout.position), 1).index_copy_(0, layout.event, vectors)
+        cos, sin = self.cos[layout.position], self.sin[layout.position]
+        heads, places = model.shape.heads, layout.rows * layout.longest
+        shape = layout.rows, layout.longest, 3, heads, cos.shape[-1]
+        for number, ((norm, into, out), (then, inner), down) in enumerate(self.layers, 1):
+            qkv = F.linear(_normed(x, norm), into).view(len(x), 3 * heads, -1)
+            qk = qkv[:, : 2 * heads]
+            other = qk.roll(cos.shape[-1] // 2, -1)
+            qk.mul_(cos).addcmul_(other, sin)
+            if grid is not None:
+                qkv = qkv.new_zeros((places, *qkv.shape[1:])).index_copy_(0, grid, qkv)
+            q, k, v = qkv.view(shape).permute(2, 0, 3, 1, 4)
+            if number < len(self.layers):
+                mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+                mixed = mixed.transpose(1, 2).reshape(places, -1)
+                mixed = mixed if grid is None else mixed.index_select(0, grid)
+            else:
+                x, ends = x.index_select(0, layout.last), layout.last if grid is None else grid[layout.last]
+                q = q.transpose(1, 2).flatten(0, 1).index_select(0, ends)[:, :, None]
+                mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=layout.seen).flatten(1)
+            x = x + F.linear(mixed, out)
+            gate, up = F.linear(_normed(x, then), inner).chunk(2, -1)
+            x = x + F.linear(F.silu(gate) * up, down)
+        return _normed(x, model.norm.weight)
+
+
+def _normed(x: Tensor, weight: Tensor) -> Tensor:
+    return F.rms_norm(x, weight.shape, weight)
 
 
 def mixed(codes: Tensor, dense: Tensor, share: float) -> Tensor:

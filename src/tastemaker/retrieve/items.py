@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 
 from tastemaker.errors import ModelError
-from tastemaker.lm.items import Catalogue, ItemModel, mixed, residual_rows
+from tastemaker.lm.items import Catalogue, ItemModel, Layout, Reader, mixed, residual_rows
 from tastemaker.retrieve.evaluation import Sequences, last_events
 
 ROWS = 512  # histories read at once
@@ -24,17 +24,17 @@ SCORES = 8_000_000  # scores alive at once
 
 @dataclass(frozen=True)
 class Block:
-    """Histories that are read together: their `rows` (R,) among all, their `lengths` (R,), and the `items`
-    and `marks` (E,) of their events, one history after another.
+    """Histories that are read together: their `rows` (R,) among all, their layout, and the `items` and
+    `marks` (E,) of their events, one history after another.
     """
 
     rows: torch.Tensor
-    lengths: npt.NDArray[np.int64]
+    layout: Layout
     items: torch.Tensor
     marks: torch.Tensor
 
 
-def read(contexts: Sequences, longest: int) -> list[Block]:
+def read(contexts: Sequences, longest: int, device: torch.device) -> list[Block]:
     """The last `longest` events of all histories, those of like length together."""
     recent, blocks = last_events(contexts, longest), []
     lengths, marks = np.diff(recent.offsets), recent.marks
@@ -43,8 +43,9 @@ def read(contexts: Sequences, longest: int) -> list[Block]:
         rows = order[start : start + ROWS]
         taken = np.concatenate([np.arange(*recent.offsets[row : row + 2]) for row in rows])
         own = np.zeros(len(taken), np.int64) if marks is None else marks[taken]
-        events = (torch.from_numpy(np.asarray(part, np.int64)) for part in (recent.items[taken], own))
-        blocks.append(Block(torch.from_numpy(rows), lengths[rows], *events))
+        columns = rows, recent.items[taken], np.asarray(own, np.int64)
+        places, *events = (torch.from_numpy(column).to(device) for column in columns)
+        blocks.append(Block(places, Layout(lengths[rows], device), *events))
     return blocks
 
 
@@ -65,6 +66,7 @@ class ItemScorer:
             )
         self.model = model
         self.catalogue = Catalogue(codes, sizes, residual_rows(model, item_ids), model.device)
+        self.reader = Reader(model)
         self.nodes = model.node_vectors(self.catalogue)
         self.placed: torch.Tensor | None = None
         self.columns = model.item_vectors(self.catalogue)
@@ -90,13 +92,13 @@ class ItemScorer:
         device, width = self.model.device, self.model.shape.width
         states = torch.empty((sum(len(block.rows) for block in blocks), width), device=device)
         for block in blocks:
-            vectors = self.columns.index_select(1, block.items.to(device)).T
-            states[block.rows.to(device)] = self.model.ends(vectors, block.marks.to(device), block.lengths)
+            vectors = self.columns.index_select(1, block.items).T
+            states[block.rows] = self.reader(vectors, block.marks, block.layout)
         return states
 
     def reads(self, contexts: Sequences) -> list[Block]:
         """What the model reads of the histories."""
-        return read(contexts, self.model.shape.max_items)
+        return read(contexts, self.model.shape.max_items, self.model.device)
 
     @torch.inference_mode()
     def read_outs(
@@ -145,7 +147,8 @@ class Averaged:
     def __call__(self, contexts: Sequences) -> npt.NDArray[np.float32]:
         """(U, N) log-probability of every item after each history."""
         longest = {scorer.model.shape.max_items for scorer in self.scorers}
-        blocks = read(contexts, longest.pop()) if len(longest) == 1 else None  # read once for all
+        device = self.scorers[0].model.device
+        blocks = read(contexts, longest.pop(), device) if len(longest) == 1 else None  # read once for all
         first, *others = (scorer.log_probabilities(contexts, blocks) for scorer in self.scorers)
         total = torch.stack([first, *others]).mean(0)
         if len(self.strangers):

@@ -52,7 +52,7 @@ class Explainer:
         self.items = PerItem(
             data, ("item_id", "title", "text", "attributes", "creator", "audio", "image"), _item, HELD
         )
-        self.texts = PerItem(data, ("title", "text", "attributes"), _text)
+        self.texts = PerItem(data, ("title", "text", "attributes"), _text, HELD)
         self._attributes = PerItem(data, ("attributes",), _attributes, 8 * HELD)
         batches = data.items.select(["attributes"]).to_batches(1 << 16)
         self._rarity = rarity_of(own or () for batch in batches for own in batch[0].to_pylist())
