@@ -113,6 +113,10 @@ class Readers:
             and not self._stands(change, fine)
             and evident(change, utterance, self.lexicon, everyday=False)
         ]
+        meant_to_go = {change.clause.field for change in meant if change.op == "drop"}
+        dropped -= {
+            *self.lexicon.vocabulary.kin(sorted(meant_to_go))
+        } - meant_to_go  # "any pace" lifts a tempo too
         lost = [line for line in demands(before) if line.clause.field in dropped and line in after]
         return missing, extra + lost
 

@@ -162,10 +162,10 @@ class Vocabulary:
 
     def kin(self, stems: Sequence[str]) -> list[str]:
         """The fields whose names have one of these words, or tell of the same: tempo and speed."""
-        wide = {word for stem in stems for word in (stem, *_words(stem))}
-        for _, own in english()["comparatives"].values():
-            wide |= set(own) if wide & set(own) else set()
-        return [name for name in self.fields if wide & set(_words(name))]
+        words = {word for stem in stems for word in (stem, *_words(stem))}
+        groups = (set(own) for _, own in english()["comparatives"].values() if words & set(own))
+        wide = set(stems).union(*groups)
+        return [name for name in self.fields if name in wide or wide & set(_words(name))]
 
     def meant_by(self, noun: str) -> list[str]:
         """The fields that a noun speaks of, and what tells the same of an item."""
