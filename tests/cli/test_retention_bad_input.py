@@ -302,12 +302,6 @@ CASES: dict[str, tuple[tuple[str, ...], pl.DataFrame, int, str]] = {
         2,
         "column 'arm' holds 'control' and 'Control', two spellings",
     ),
-    "everybody asked": (
-        ("survey", "asked", "--holdout", ".2"),
-        results(arm=["asked"] * N),
-        1,
-        "do not hold their shares",
-    ),
 }
 
 
