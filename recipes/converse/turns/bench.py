@@ -1,4 +1,4 @@
-"""`tastemaker converse bench`: six rankers and the ceiling, turn by turn, on conversations that no ranker
+"""the benchmark of turns: six rankers and the ceiling, turn by turn, on conversations that no ranker
 learnt from.
 """
 
