@@ -140,6 +140,10 @@ def test_no_id_has_a_control_character(
 def test_broken_json_and_a_large_body_are_refused_in_one_line(client: TestClient) -> None:
     headers = {"content-type": "application/json"}
     assert "JSON" in refusal(client.post("/events", content=b"{", headers=headers), 422)["error"]
+    for field in ("kind", "item_id", "event_id"):  # half of a character, as JSON can name it
+        body = json.dumps({"events": [like("e1") | {field: "\ud800"}]}).encode()
+        error = refusal(client.post("/events", content=body, headers=headers), 422)["error"]
+        assert "half of a character" in error or field in error
     assert (
         "larger than 4,096 bytes"
         in refusal(client.post("/events", content=b"x" * 4097, headers=headers), 413)["error"]

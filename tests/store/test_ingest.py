@@ -7,6 +7,7 @@ import gzip
 import itertools
 import json
 import math
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -413,6 +414,8 @@ def test_json_lines_are_counted_past_what_cannot_be_read(tmp_path: Path) -> None
         ({"a": {"item_id": "c"}, "b": {"item_id": "d"}}, ["c", "d"], "its parts, by name"),
         ({"item_id": ["a", "b"], "title": ["x", "y"]}, ["a", "b"], "its columns"),
         ({"item_id": {"0": "a", "1": "b"}, "title": {"0": "x", "1": None}}, ["a", "b"], "its columns"),
+        ({"columns": ["item_id", 1], "index": [0, 1], "data": [["a", 1], ["b", 2]]}, ["a", "b"], "'data'"),
+        ({"data": {"count": 2, "products": [{"item_id": "a"}, {"item_id": "b"}]}}, ["a", "b"], "'products'"),
         ([{"item_id": "a"}, {"item_id": "b"}], ["a", "b"], ""),
         ({"item_id": "a", "tags": ["x", "y"]}, ["a"], ""),
     ],
@@ -430,6 +433,21 @@ def test_one_json_value_for_the_whole_file(
     assert [f"taken from {place}" in note for note in report.notes if "one JSON object" in note] == (
         [True] if place else []
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"products": [{"item_id": "a"}, {"item', "not one JSON object"),
+        ('{"items": [{"item_id": "a"}], "events": [{"user": "u"}]}', "several tables ('items', 'events')"),
+        ('{"item_id": ["a", "b"], "colour": ["red"]}', "column 'colour' has 1 values and 'item_id' 2"),
+    ],
+)
+def test_a_json_value_that_is_no_table_is_refused_with_why(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "items.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match=re.escape(message)):
+        read_source(path)
 
 
 def test_a_folder_of_parquet_names_the_file_of_each_row(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""the benchmark of turns: six rankers and the ceiling, turn by turn, on conversations that no ranker
+"""The benchmark of turns: six rankers and the ceiling, turn by turn, on conversations that no ranker
 learnt from.
 """
 

@@ -82,14 +82,15 @@ def remedy(column: pa.ChunkedArray, name: str) -> str:
     series = values.series_of(column, name)
     if series.dtype != pl.String or day_order(_four_digits(series.str.strip_chars())):
         return REMEDY
-    first = next(iter(series.filter(series.str.strip_chars().str.contains(_EITHER).fill_null(False))), None)
-    hit = re.match(_EITHER, first.strip()) if first is not None else None
-    if first is None or hit is None or max(int(hit[1]), int(hit[3])) > 12:
+    dates = series.filter(series.str.strip_chars().str.contains(_EITHER).fill_null(False)).str.strip_chars()
+    hits = (re.match(_EITHER, date) for date in dates)
+    hit = next((hit for hit in hits if hit and hit[1] != hit[3]), None)
+    if hit is None or max(int(hit[1]), int(hit[3])) > 12:
         return REMEDY
     one, other = (
         f"{calendar.month_name[int(month)]} {int(day)}" for day, month in ((hit[1], hit[3]), (hit[3], hit[1]))
     )
-    return f"{first.strip()} may be {one} or {other}: add --time-unit {ORDERS[0]} or --time-unit {ORDERS[1]}"
+    return f"{hit[0]} may be {one} or {other}: add --time-unit {ORDERS[0]} or --time-unit {ORDERS[1]}"
 
 
 def check_unit(unit: str | None) -> None:
@@ -212,7 +213,7 @@ def read(column: pa.ChunkedArray, name: str, years: bool = False, unit: str | No
     if counted or series.dtype != pl.String:
         how = _counted(numbers) if counted else "no times"
     else:
-        how = day_order(series, unit) or "ISO 8601 text"
+        how = day_order(_four_digits(series.str.strip_chars()), unit) or "ISO 8601 text"
     how += ", and ISO 8601 text" if 0 < counted < filled else ""
     return Times(times, series.is_not_null() & times.is_null(), how, numbers=numbers if counted else None)
 

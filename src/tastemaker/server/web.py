@@ -147,6 +147,14 @@ def add_handlers(app: FastAPI, count: Callable[[str], None] = lambda _: None) ->
             422, _readable(error), "compare the request with the examples of /openapi.json"
         )
 
+    @app.exception_handler(UnicodeEncodeError)
+    async def half(request: Request, error: UnicodeEncodeError) -> JSONResponse:
+        # JSON can name half of a character ("\\ud800"), which no text can hold, whichever field it stands in.
+        if error.reason != "surrogates not allowed":
+            return await broken(request, error)
+        place = f"a text holds half of a character (\\u{ord(error.object[error.start]):x})"
+        return problem_response(422, place, "send both halves, or the character itself")
+
     @app.exception_handler(HTTPException)
     async def by_framework(request: Request, error: HTTPException) -> JSONResponse:
         status, headers = error.status_code, dict(error.headers or {})

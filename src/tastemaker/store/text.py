@@ -157,7 +157,7 @@ def read_json(path: Path, encoding: str | None = None) -> Text:
     rows: list[int] = []
     refused: list[tuple[int, str, str]] = []
     names: dict[str, None] = {}
-    array, place = _array(data)
+    array, place = _array(data, path)
     if array is not None:
         about["format"] = "json"
     if place:
@@ -174,6 +174,13 @@ def read_json(path: Path, encoding: str | None = None) -> Text:
                     )
         else:
             refused.append((number, "(whole row)", item if array is None else "not an object"))
+    if not data.strip():
+        raise InputError(f"{path}: is empty; export the table again")
+    if not records and refused:
+        raise InputError(
+            f"{path}: row 1 is {refused[0][2]}, nor is any other; give objects one a line, or one array of"
+            " them, whole"
+        )
     columns = {name: _column([record.get(name) for record in records]) for name in names}
     table = pa.table(columns) if columns else pa.table({"(none)": pa.nulls(len(records))})
     return Text(table, np.array(rows, dtype=np.int64), refused, about, notes)
@@ -315,10 +322,9 @@ def _without_headers(
 # ---- JSON
 
 
-def _array(data: bytes) -> tuple[list[Any] | None, str]:
-    """The rows of a file that is one JSON value, and where they stand in it: an array of objects; an object
-    that holds one such array beside whatever else; one of objects, whose names become `id` where they have
-    none; one of columns, as arrays of one length. None where it is no such value, as objects one a line.
+def _array(data: bytes, path: Path) -> tuple[list[Any] | None, str]:
+    """The rows of a file that is one JSON value, and where they stand in it; None where it is no such value,
+    as objects one a line.
     """
     begin = data.lstrip()[:1]
     first, _, rest = data.strip().partition(b"\n")
@@ -330,16 +336,39 @@ def _array(data: bytes) -> tuple[list[Any] | None, str]:
         return None, ""
     if isinstance(value, list):
         return (value if not value or any(isinstance(item, dict) for item in value) else None), ""
+    return _within(value, path)
+
+
+def _within(value: dict[str, Any], path: Path) -> tuple[list[Any] | None, str]:
+    """The rows in an object, and where: the one array of objects in it, beside whatever else; objects by
+    name, which becomes `id` where they have none; columns, as arrays of one length or as pandas writes them.
+    """
     lists = {name: own for name, own in value.items() if isinstance(own, list) and own}
     arrays = [name for name, own in lists.items() if all(isinstance(item, dict) for item in own)]
     if len(arrays) == 1:
         return lists[arrays[0]], f"'{arrays[0]}'"
-    if len(value) > 1 and all(isinstance(own, dict) for own in value.values()):
-        if all(key.isdigit() for own in value.values() for key in own):  # as pandas writes a frame
-            rows = dict.fromkeys(key for own in value.values() for key in own)
-            return [{name: own.get(key) for name, own in value.items()} for key in rows], "its columns"
+    if arrays:
+        raise InputError(
+            f"{path}: holds several tables ({', '.join(map(repr, arrays))}); give each in a file of its own"
+        )
+    names, rows = lists.get("columns"), lists.get("data")
+    if names and rows and all(isinstance(row, list) and len(row) == len(names) for row in rows):
+        return [dict(zip(map(str, names), row, strict=True)) for row in rows], "'data'"
+    if value and all(isinstance(own, dict) for own in value.values()):
+        if len(value) == 1:
+            return _within(next(iter(value.values())), path)
+        if all(key.isdigit() for own in value.values() for key in own):
+            keys = dict.fromkeys(key for own in value.values() for key in own)
+            return [{name: own.get(key) for name, own in value.items()} for key in keys], "its columns"
         return [{"id": name} | own for name, own in value.items()], "its parts, by name"
-    if len(lists) == len(value) > 1 and not arrays and len({len(own) for own in lists.values()}) == 1:
+    if len(lists) == len(value) > 1:
+        size = {name: len(own) for name, own in lists.items()}
+        longest, shortest = max(size, key=size.__getitem__), min(size, key=size.__getitem__)
+        if size[longest] != size[shortest]:
+            raise InputError(
+                f"{path}: column '{shortest}' has {size[shortest]:,} values and '{longest}'"
+                f" {size[longest]:,}; each row needs one"
+            )
         return [
             dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)
         ], "its columns"
