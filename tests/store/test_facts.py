@@ -280,3 +280,20 @@ def test_what_leaks_from_guessed_attributes_is_left_out(tmp_path: Path) -> None:
         1
     ]
     assert told[2]["attributes"] == ["jazz", "ann@example.org"]
+
+
+def test_ids_of_people_are_no_facts(tmp_path: Path) -> None:
+    workspace = Workspace.create(tmp_path / "shop")
+    items = "item_id,watched_by,seller,colour,shelf\n" + "\n".join(
+        f"i{row},u{row % 3}|u{row % 5},u{row % 4},{('red', 'blue')[row % 2]},{row % 5}" for row in range(40)
+    )
+    events = "user_id,item_id,timestamp\n" + "\n".join(
+        f"u{row % 6},i{row % 40},{1_600_000_000 + row}" for row in range(60)
+    )
+    (tmp_path / "items.csv").write_text(items)
+    (tmp_path / "events.csv").write_text(events)
+    result = ingest_files(workspace.root, tmp_path / "items.csv", tmp_path / "events.csv", IngestSettings())
+    assert set(result["items"]["understood"]["facts"]) == {"colour", "shelf"}
+    assert any("'seller', 'watched_by': ids of people" in note for note in result["items"]["notes"])
+    words = {word for own in workspace.table("items")["attributes"].to_pylist() for word in own or ()}
+    assert words and not any(word.startswith(("seller", "watched_by")) for word in words)

@@ -29,6 +29,7 @@ from tastemaker.store.remote import origin
 _CSV = (".csv", ".tsv", ".txt", ".inter", ".item", ".user")
 _JSON = (".jsonl", ".ndjson", ".json")
 _ARCHIVES = (".zip", ".bz2", ".xz", ".zst", ".7z", ".tar", ".tgz", ".rar", ".lz4")
+_PACKED = (b"PK\x03\x04", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf", b"Rar!")  # as they begin
 _PARQUET = (".parquet", ".pq")
 NOT_UTF8 = "the text is not UTF-8; save the file as UTF-8"
 IDS = ("user_id", "item_id", "request_id", "creator", "unit", "arm", "question")
@@ -214,11 +215,17 @@ def _read_file(
     suffix = Path(name.removesuffix(".gz")).suffix
     try:
         named = dict.fromkeys(_CSV, "csv") | dict.fromkeys(_JSON, "json") | dict.fromkeys(_PARQUET, "parquet")
-        kind = named.get(suffix) or text.sniffed(path)
+        with path.open("rb") as stream:
+            packed = stream.read(8).startswith(_PACKED)
+        kind = "" if packed else named.get(suffix) or text.sniffed(path)
         if kind == "parquet" and not name.endswith(".gz"):
             return _read_parquet(path)
         if kind not in ("csv", "json"):
-            remedy = "unpack it first (only .gz is read as it is), or " if suffix in _ARCHIVES else ""
+            remedy = (
+                "unpack it first (only .gz is read as it is), or "
+                if suffix in _ARCHIVES or (packed and suffix in named)
+                else ""
+            )
             raise InputError(
                 f"{path}: this format is not read; {remedy}export the table as Parquet,"
                 f" CSV or JSON lines ({', '.join(_CSV + _JSON + _PARQUET)})"

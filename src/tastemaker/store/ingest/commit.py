@@ -19,6 +19,7 @@ from tastemaker.store.artifacts import fingerprint
 from tastemaker.store.files import sha256_file, write_bytes, write_json
 from tastemaker.store.folders import read_file, read_manifest, verify_folder, write_folder
 from tastemaker.store.ingest.columns import INTERACTION_NAMES, ITEM_NAMES, PEOPLE, candidates, squeezed
+from tastemaker.store.ingest.facts import without_people
 from tastemaker.store.ingest.guesses import ids_of
 from tastemaker.store.ingest.report import described
 from tastemaker.store.ingest.rows import IngestSettings
@@ -213,6 +214,20 @@ def _write_tables(
     events, about_events = ingest_interactions(
         sources.get("interactions", empty), items, settings=ours if "interactions" in own else chosen
     )
+    if settings.column("items", "attributes") is None:
+        items, persons = without_people(items, events["user_id"])
+        if persons:
+            facts = {
+                column: kind
+                for column, kind in about_items.understood.get("facts", {}).items()
+                if column not in persons
+            }
+            note = f"{', '.join(map(repr, persons))}: ids of people, and no facts of items"
+            about_items = replace(
+                about_items,
+                notes=(*about_items.notes, note),
+                understood=about_items.understood | {"facts": facts},
+            )
     for table, report in ((items, about_items), (events, about_events)):
         if not table.num_rows and (report.rows or table is items):
             why = f"; the first: {report.first(1)[0]}" if report.refused.num_rows else ""

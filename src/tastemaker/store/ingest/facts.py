@@ -130,6 +130,31 @@ def _unleaked(rows: Rows, own: pl.Series) -> pl.Series:
     return words.set(words.list.len() == 0, None)
 
 
+def without_people(items: pa.Table, people: pa.ChunkedArray) -> tuple[pa.Table, list[str]]:
+    """Items without the facts that are ids of people of the events, `people`, and the names of those
+    facts.
+    """
+    cells = values.series_of(items["attributes"], "attributes")
+    frame = pl.DataFrame({"row": np.arange(len(cells)), "word": cells}).explode("word")
+    frame = frame.with_columns(
+        name=pl.col("word").str.extract(r"^([^=]+)=."), value=pl.col("word").str.extract("=(.*)$")
+    )
+    distinct = frame.select("name", "value").drop_nulls().unique()
+    known = distinct.filter(pl.col("value").cast(pl.Float64, strict=False).is_null()).with_columns(
+        person=pl.col("value").is_in(values.series_of(people, "user_id").unique().implode())
+    )
+    shares = known.group_by("name").agg(pl.col("person").mean())
+    names = sorted(shares.filter(pl.col("person") >= MOSTLY)["name"])
+    if not names:
+        return items, []
+    left = frame.with_columns(word=pl.when(~pl.col("name").fill_null("").is_in(names)).then("word"))
+    words = left.group_by("row", maintain_order=True).agg(pl.col("word").drop_nulls())["word"]
+    words = words.set(words.list.len() == 0, None)
+    place = items.column_names.index("attributes")
+    column = words.to_arrow().cast(items.schema.field("attributes").type)
+    return items.set_column(place, items.schema.field("attributes"), column), names
+
+
 def facts_of(rows: Rows, columns: list[str]) -> tuple[dict[str, str], pl.Series]:
     """column -> kind ("number", "word", "words", "flag") of the `columns` that tell something about items,
     and the attributes (n,) that they add: `color=red`, `price=49.9`, or a flag's own name where it holds.
