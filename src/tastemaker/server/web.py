@@ -103,6 +103,14 @@ def _readable(error: RequestValidationError) -> str:
     return " | ".join(parts)
 
 
+async def _half(_: Request, error: Exception) -> JSONResponse:
+    """JSON can name half of a character ("\\ud800"), which no text can hold, whichever field it stands in."""
+    if not isinstance(error, UnicodeEncodeError) or error.reason != "surrogates not allowed":
+        raise error
+    what = f"a text holds half of a character (\\u{ord(error.object[error.start]):x})"
+    return problem_response(422, what, "send both halves, or the character itself")
+
+
 def methods_at(app: FastAPI, path: str) -> set[str]:
     """The methods of the first route at a path, and of those that share its address."""
     routes = [route for router in app.state.routers for route in router.routes]
@@ -115,6 +123,8 @@ def add_handlers(app: FastAPI, count: Callable[[str], None] = lambda _: None) ->
     """Turn every way a request can fail into `{error, remedy}`; no traceback leaves the server. `count` gets
     the kind of each failure that is the server's own.
     """
+
+    app.add_exception_handler(UnicodeEncodeError, _half)
 
     @app.exception_handler(Problem)
     async def refused_by_us(_: Request, error: Problem) -> JSONResponse:
@@ -146,14 +156,6 @@ def add_handlers(app: FastAPI, count: Callable[[str], None] = lambda _: None) ->
         return problem_response(
             422, _readable(error), "compare the request with the examples of /openapi.json"
         )
-
-    @app.exception_handler(UnicodeEncodeError)
-    async def half(request: Request, error: UnicodeEncodeError) -> JSONResponse:
-        # JSON can name half of a character ("\\ud800"), which no text can hold, whichever field it stands in.
-        if error.reason != "surrogates not allowed":
-            return await broken(request, error)
-        place = f"a text holds half of a character (\\u{ord(error.object[error.start]):x})"
-        return problem_response(422, place, "send both halves, or the character itself")
 
     @app.exception_handler(HTTPException)
     async def by_framework(request: Request, error: HTTPException) -> JSONResponse:
