@@ -226,7 +226,7 @@ def _write_tables(
             about_items = replace(
                 about_items,
                 notes=(*about_items.notes, note),
-                understood=about_items.understood | {"facts": facts},
+                understood={**about_items.understood, "facts": facts},
             )
     for table, report in ((items, about_items), (events, about_events)):
         if not table.num_rows and (report.rows or table is items):
