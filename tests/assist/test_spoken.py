@@ -58,10 +58,19 @@ def recipes() -> Shelf:
     return shelf_of([f"{cuisines[row % 3]} plate {row}" for row in range(N)], columns)
 
 
+def pods() -> Shelf:
+    columns = {
+        "language": tuple(("de", "en", "fr")[row % 3] for row in range(N)),
+        "minutes": tuple(float((12, 25, 40, 61)[row % 4]) for row in range(N)),
+        "hosts": tuple((("Ana", "Bo"), ("Bo",), ("Ana",), ("Cem",))[row // 2 % 4] for row in range(N)),
+    }
+    return shelf_of([f"The river {row}" for row in range(N)], columns)
+
+
 @pytest.fixture(scope="module")
 def shelves(films: Shelf) -> dict[str, Shelf]:  # noqa: F811
     assert FILMS
-    return {"films": films, "tunes": tunes(), "shop": shop(), "recipes": recipes()}
+    return {"films": films, "tunes": tunes(), "shop": shop(), "recipes": recipes(), "pods": pods()}
 
 
 def said(shelves: dict[str, Shelf], line: str) -> tuple[Talk, str]:
@@ -218,6 +227,15 @@ LISTS = {
     "shop: what do you sell?": "There are Dress (20), Jacket (20).",
     "shop: what's the price of a jacket?": "Price of what is Jacket: 15 to 205.",
     "shop: a red dress >> what colours does it come in?": "color: red",
+    "shop: how many red dresses are there? >> how many are under 50?": (
+        "2: color red; Dress; price at most 50."
+    ),
+    "shop: how many dresses? >> what's the average price?": "On average 105.",
+    "shop: dresses >> which is cheaper, the first or the second?": "price: ",
+    "tunes: a reel >> which key has the most jigs?": "Key of what is type jig: D (5)",
+    "tunes: a reel >> who are you?": "I am the assistant",
+    "films: who directed Killer Waves?": "I have no such fact about “Killer Waves”.",
+    "recipes: fewer calories >> even fewer >> what did I ask for?": "calories at most",
 }
 
 
@@ -259,6 +277,36 @@ REFUSED = {
     "films: around 1990": {"year 1985 to 1995"},
     "films: '94": {"year 1994"},
     "recipes: under 400": {"calories at most 400"},
+    "shop: a jacket, size M or L not red around 60": {
+        "Jacket",
+        "size M or L",
+        "not color red",
+        "price 54 to 66",
+    },
+    "shop: dresses without silk under 40": {"Dress", "not material silk", "price at most 40"},
+    "tunes: a jig not in D under 100 bpm": {"type jig", "not key D", "tempo at most 100"},
+    "tunes: no jigs under 100 bpm": {"not jig with tempo at most 100"},
+    "shop: not red and under 50 jackets": {"not color red", "price at most 50", "Jacket"},
+    "shop: the price should not exceed 40": {"price at most 40"},
+    "shop: any color but red >> I said no red": {"not color red"},
+    "shop: a dress >> not the cheapest": {"Dress", "price at least 60"},
+    "tunes: no D, G": {"not key D", "key G"},
+    "tunes: no D, G or A": {"not key D", "not key G", "not key A"},
+    "tunes: D is out, G is in": {"not key D", "key G"},
+    "recipes: rice or egg but not both": {"not rice with egg", "ingredients rice or egg"},
+    "recipes: thai in 20 minutes >> I have an hour actually": {"cuisine Thai", "prep time at most 60"},
+    "recipes: thai with rice, quick": {
+        "cuisine Thai",
+        "ingredients rice",
+        "prep time at most 20 if possible",
+    },
+    "pods: something short in German with Ana": {
+        "minutes at most 25 if possible",
+        "language de",
+        "hosts Ana",
+    },
+    "pods: with Bo but not in French": {"hosts Bo", "not language fr"},
+    "pods: en français": {"language fr"},
 }
 
 
@@ -283,3 +331,33 @@ def test_what_is_refused_and_what_only_sounds_so(shelves: dict[str, Shelf], line
 def test_small_turns_of_a_talk(shelves: dict[str, Shelf], line: str, says: str, unsaid: str) -> None:
     _, words = said(shelves, line)
     assert says in words and unsaid not in words
+
+
+@pytest.mark.parametrize(
+    ("line", "many"),
+    [
+        ("tunes: Give me 5 reels", 5),
+        ("tunes: two jigs in D", 2),
+        ("tunes: a reel >> 4 more", 4),
+        ("tunes: show me 30 tunes", 10),
+        ("tunes: two reels and a jig", 3),
+        ("recipes: I have 20 minutes", 3),
+    ],
+)
+def test_as_many_are_shown_as_are_asked_for(shelves: dict[str, Shelf], line: str, many: int) -> None:
+    talk, words = said(shelves, line)
+    assert len(talk.state.shown) == many and ("I show 10 at once at most" in words) == (many == 10)
+
+
+def test_a_comparison_goes_on_and_a_likeness_is_let_go(shelves: dict[str, Shelf]) -> None:
+    bounds = []
+    for line in ("recipes: fewer calories", "recipes: fewer calories >> even fewer"):
+        (stands,) = said(shelves, line)[0].state.active
+        bounds.append(float(str(stands.clause.value)))
+    assert bounds[1] < bounds[0]
+    talk, _ = said(shelves, "films: a comedy >> more like that >> less like that")
+    assert not talk.state.near
+    talk, _ = said(shelves, "films: I've seen Killer Waves and I loved it >> something similar")
+    assert talk.state.near == talk.state.liked and not set(talk.state.liked) & set(talk.state.shown)
+    talk, _ = said(shelves, "shop: the cheapest dress >> next cheapest")
+    assert not talk.state.disliked and talk.state.extreme == "cheaper"

@@ -28,7 +28,7 @@ from tastemaker.retention.reasons import FEWEST
 from tastemaker.serving.query import Evidence as Reason
 
 POOL = 12  # places of the ranking that a list is drawn from
-SHOWN = 3  # items of an answer
+SHOWN, MOST_SHOWN = 3, 10  # items of an answer, and of one where more are asked for
 CLOSEST = 3
 LIKE, END, WITHOUT = "like:", "first:", "without:"  # before the names of chips that are no constraints
 Rows = np.ndarray[Any, np.dtype[np.int64]]

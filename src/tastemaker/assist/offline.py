@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from tastemaker.assist.absent import not_here, sought
-from tastemaker.assist.desk import POOL, SHOWN, Choice, Desk, Rows
+from tastemaker.assist.desk import MOST_SHOWN, POOL, SHOWN, Choice, Desk, Rows
 from tastemaker.assist.parts import Part, Question, Text
 from tastemaker.assist.ranking import telling
 from tastemaker.assist.replies.personal import CHATTER, PERSONAL, erase
@@ -34,6 +34,8 @@ def answer(message: str, desk: Desk) -> Iterator[Part]:
     silent = (read.heard.lets_go and not read.named) or "idle" in read.acts
     words = "" if silent else sought(message, read.turned_down, read.heard.restart)
     desk.change(messages=(*desk.state.messages, words[:2000]), asked="")
+    if "count" in read.acts:
+        desk.change(asked=f"{read.counted}\n{message}"[-500:].strip())
     if read.listing:
         yield from list_values(read, desk)
         return
@@ -119,7 +121,10 @@ def _wish(message: str, read: Understanding, desk: Desk) -> Iterator[Part]:
         holds = desk.shelf.adherence(desk.state.active).holds
         own = [row for row in titled if holds[row]]
     ranked = _extremes(read, desk, rows_now)
-    choice = desk.people.choose(ranked, SHOWN, own) if ranked else desk.pick(rows_now, SHOWN, read.like, own)
+    if read.many > MOST_SHOWN:
+        yield Text(f"I show {MOST_SHOWN} at once at most; ask for more to see the next.")
+    k = min(read.many or SHOWN, MOST_SHOWN)
+    choice = desk.people.choose(ranked, k, own) if ranked else desk.pick(rows_now, k, read.like, own)
     yield from _shown(desk, choice)
 
 
@@ -237,6 +242,7 @@ def _lost(message: str, read: Understanding, desk: Desk, guessed: bool) -> bool:
         guessed
         or read.without
         or read.extreme
+        or read.many
         or heard.changes
         or heard.restart
         or heard.moods

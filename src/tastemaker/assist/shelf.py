@@ -255,7 +255,8 @@ class Shelf:
             return f"{noun.rstrip(':')}: nothing is known."
         if known.kind == "number":
             numbers = [float(value) for value in column if isinstance(value, int | float)]
-            return f"{noun} {min(numbers):g} to {max(numbers):g}."
+            mean = sum(numbers) / len(numbers)
+            return f"{noun} {min(numbers):g} to {max(numbers):g}. On average {mean:.4g}."
         counts = Counter(v for value in column for v in (value if isinstance(value, tuple) else (value,)))
         first = ", ".join(f"{spoken(str(value))} ({n:,})" for value, n in counts.most_common(LISTED))
         rest = f", and {len(counts) - LISTED:,} more" if len(counts) > LISTED else ""

@@ -1,8 +1,11 @@
-"""A conversation so far: what stands, what was shown, what was said; a turn makes the next from it."""
+"""A conversation so far: what stands, what was shown, what was said, and which of it a message points at; a
+turn makes the next from it.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,6 +14,7 @@ from typing import Protocol
 from tastemaker.assist.shelf import UNNAMED
 from tastemaker.converse.catalogue import Catalogue
 from tastemaker.converse.constraints import Clause, Constraint
+from tastemaker.converse.reading.passage import negated
 from tastemaker.converse.reading.plain import spoken
 from tastemaker.converse.reading.together import clause_of
 from tastemaker.converse.reading.vocabulary import Vocabulary
@@ -192,3 +196,109 @@ def _called(clause: Clause, vocabulary: Vocabulary) -> str:
     if clause.cmp in ("le", "ge"):
         return f"{noun}{'at most' if clause.cmp == 'le' else 'at least'} {plain[0]}"
     return f"{noun}{' or '.join(plain)}"
+
+
+UNLIKE = re.compile(
+    r"\b(?:nothing|not anything|none|not)(?: (?:at all|too|so|much|remotely|even))* (?:like|similar"
+    r" to)\b|\bunlike\b",
+    re.IGNORECASE,
+)
+ORDINALS = ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"]
+_REFER = re.compile(
+    rf"\b(?:the |that |this )?(?:({'|'.join(ORDINALS)}|last|top|(\d+)(?:st|nd|rd|th))(?:"
+    r" (?:one|two|three|tune|song|track|film|movie|item|product|book|result))?\b|(?:number|no\.?|#)"
+    r" ?(\d+)\b)|^(\d)(?=,? (?:but|and|only|please)\b)",
+    re.IGNORECASE,
+)
+_POINT = re.compile(
+    r"\b(?:it|its|that|this|that one|this one|the one|the tune|the song|the film|the movie|the book)\b(?!'s"
+    r" all)",
+    re.IGNORECASE,
+)
+_THOSE = re.compile(r"\b(?:these|those|them|all of (?:these|those|them)|both|they)\b", re.IGNORECASE)
+_NOT_THAT = re.compile(r"\b(?:not|skip|drop|remove) (?:that|this|it)(?: one)?(?=[,.;!]| but\b| and\b)", re.I)
+_NO_PLACE = re.compile(r" (?:time|thing|night|year|week|half|part|of all)\b|(?<=top) \d", re.IGNORECASE)
+_QUESTION = re.compile(
+    r"^(?:and |so |but )*(?:why|is|isn'?t|are|what|which|who|how|does|did|do)\b", re.IGNORECASE
+)
+_LISTED = rf"(?:,? (?:the|number|and|or|one|\d+|{'|'.join((*ORDINALS, 'last'))}))*,? $"
+_APART = re.compile(f"(?:{UNLIKE.pattern}){_LISTED}", re.IGNORECASE)
+_DROPS = re.compile(
+    r"\b(?:drop|remove|ditch|bin|scrap|lose|take out|skip|pass on|hate|dislike)" + _LISTED, re.IGNORECASE
+)
+_LIKED = re.compile(
+    r"(?<!n't )(?<!not )(?<!never )(?<!n't really )\b(?:like|love|adore|enjoy|keep)d?" + _LISTED,
+    re.IGNORECASE,
+)
+_PRAISED = re.compile(
+    r"(?: one)?(?: is| was|'s| looks?| sounds?)(?: so| really| very| just)?"
+    r" (?:great|good|lovely|perfect|excellent|wonderful"
+    r"|beautiful|nice|awesome|amazing|brilliant)\b",
+    re.IGNORECASE,
+)
+_REFUSED = re.compile(
+    r"(?: one)?,? (?:not\b(?! (?:so|too|as|very|bad))|(?:is|was)(?: just)? (?:no good|not for"
+    r" me|awful|terrible))",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Pointed:
+    """rows: meant, in order of mention; liked: those of them that are spoken well of. refused: turned down.
+    beyond: a place where nothing stands is meant.
+
+    any: the message points at all.
+    """
+
+    rows: tuple[int, ...] = ()
+    refused: tuple[int, ...] = ()
+    beyond: bool = False
+    any: bool = False
+    liked: tuple[int, ...] = ()
+
+
+NOWHERE = Pointed()
+
+
+def pointed(text: str, state: State, titled: tuple[int, ...]) -> Pointed:
+    """What is pointed at by title, place or "it" in a message after the list of `state`."""
+    rows, refused, liked, beyond = list(titled), list[int](), list[int](), False
+    for hit in _REFER.finditer(text) if state.shown else ():
+        if hit[1] and _NO_PLACE.match(text, hit.end()):
+            continue
+        several = re.search(r" (two|three)$", hit.group(), re.IGNORECASE)
+        first = _place(hit, state)
+        last = first + (("two", "three").index(several[1].lower()) + 1 if several and first == 1 else 0)
+        clear = hit[3] or re.match(r"the\b", hit.group(), re.IGNORECASE)
+        beyond = beyond or bool(clear and first > len(state.shown) and not titled)
+        meant = [state.shown[place - 1] for place in range(first, last + 1) if 1 <= place <= len(state.shown)]
+        before = text[: hit.start()]
+        loved = bool(_LIKED.search(before))
+        unlike = _APART.search(before)
+        good = (loved and not unlike) or bool(_PRAISED.match(text, hit.end()))
+        against = not _QUESTION.match(text) and (
+            unlike
+            or (negated(text, hit.start()) and not good)
+            or _DROPS.search(before)
+            or (not loved and _REFUSED.match(text, hit.end()))
+        )
+        (refused if against else rows).extend(meant)
+        liked += meant if good and not against else []
+    if rows and state.focus is not None and state.focus not in rows and _NOT_THAT.search(text):
+        refused.append(state.focus)
+    rows = [row for row in dict.fromkeys(rows) if row not in refused]
+    if rows or refused or beyond:
+        well = tuple(row for row in dict.fromkeys(liked) if row in rows)
+        return Pointed(tuple(rows), tuple(dict.fromkeys(refused)), beyond, True, well)
+    if state.shown and _THOSE.search(text):
+        return Pointed(state.shown, any=True)
+    if state.focus is not None and _POINT.search(text):
+        return Pointed((state.focus,), any=True)
+    return NOWHERE
+
+
+def _place(hit: re.Match[str], state: State) -> int:
+    word = (hit[1] or "").lower()
+    named = {"last": len(state.shown), "top": 1}.get(word)
+    return named or (ORDINALS.index(word) + 1 if word in ORDINALS else int(hit[2] or hit[3] or hit[4] or 0))

@@ -13,11 +13,12 @@ import tastemaker.converse.reading.scales as scales
 from tastemaker.assist.absent import MOST, absent, counted, refused, unknown_titles, untold, worded
 from tastemaker.assist.ranking import telling
 from tastemaker.assist.shelf import UNNAMED, Shelf
-from tastemaker.assist.state import State
+from tastemaker.assist.state import NOWHERE, UNLIKE, Pointed, State, pointed
 from tastemaker.converse.constraints import Change, Clause
 from tastemaker.converse.reading.names import Named
+from tastemaker.converse.reading.numbers import UNITS
 from tastemaker.converse.reading.passage import REFUSING, negated
-from tastemaker.converse.reading.plain import plain
+from tastemaker.converse.reading.plain import DIGITS, plain
 from tastemaker.converse.reading.wishes import Heard
 from tastemaker.converse.reading.words import english, fold
 
@@ -27,7 +28,7 @@ _ASKING, _WANTING, _ABOUT = (
 )
 _LIKE = re.compile(_FORMS["likeness"])
 _LET_GO = re.compile(
-    r"\b(?:not|no longer|needn'?t be|forget about|never mind|stop|enough)(?: \w+){0,3}? (?:like|similar"
+    r"\b(?:not|no longer|needn'?t be|forget about|never mind|stop|enough|less)(?: \w+){0,3}? (?:like|similar"
     r" to)\b|"
     r"\blike (?:it|that|this|them)? ?any ?more\b",
     re.IGNORECASE,
@@ -42,117 +43,31 @@ _UNDONE = re.compile(
     r"|never ?mind|i changed my mind|not what i meant)(?: please| again| then| actually| sorry)*[.!,]*$",
     re.IGNORECASE,
 )
-_UNLIKE = re.compile(
-    r"\b(?:nothing|not anything|none|not)(?: (?:at all|too|so|much|remotely|even))* (?:like|similar"
-    r" to)\b|\bunlike\b",
-    re.IGNORECASE,
-)
 _OF_ALL = re.compile(r"\bdo (?:they|these|those) come in\b|\bdo you have (?:them|these) in\b", re.IGNORECASE)
 _IN_IT = re.compile(r"(\bwith(?:out)? [^.,;!?]*?) in (?:it|them)\b", re.IGNORECASE)
 ACTS = tuple((name, re.compile(pattern, re.IGNORECASE)) for name, pattern in english()["acts"].items())
 
 
-ORDINALS = ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"]
-_REFER = re.compile(
-    rf"\b(?:the |that |this )?(?:({'|'.join(ORDINALS)}|last|top|(\d+)(?:st|nd|rd|th))(?:"
-    r" (?:one|two|three|tune|song|track|film|movie|item|product|book|result))?\b|(?:number|no\.?|#)"
-    r" ?(\d+)\b)|^(\d)(?=,? (?:but|and|only|please)\b)",
+_PARTICULAR = re.compile(r"^(?:and |so |but )*(?:who|whose|when|where|how|why)\b", re.IGNORECASE)
+_FOLLOWS = re.compile(
+    r"\bhow many(?: of (?:them|those|these))? (?:are(?! there)|have|has|cost|come|were|do(?!es)(?! you))\b|"
+    r"\bhow many of (?:them|those|these)\b|^(?:and|but) (?!how many)",
     re.IGNORECASE,
 )
-_POINT = re.compile(
-    r"\b(?:it|its|that|this|that one|this one|the one|the tune|the song|the film|the movie|the book)\b(?!'s"
-    r" all)",
+_SMALL = rf"(\d{{1,2}}|{'|'.join(DIGITS[2:])})"
+_MANY = re.compile(  # a number of items, and of nothing else
+    r"(?:^|[,.!;] ?|\b(?:give|show|find|play|list|recommend|suggest|get|want|need|'d like|bring|pick|name)"
+    r"(?: me| us)? )(?:(?:please|the|your|top|best|only|just|exactly|another|a list of|some) )*"
+    rf"(?:{_SMALL}(?= (?:[a-z'-]+ ){{0,2}}(?:\x00|more\b|others?\b|of (?:them|those)\b|[a-z-]{{2,}}s\b))(?!"
+    rf"[^.;!?]* and (?:an?|\d+|{'|'.join(DIGITS[2:])}) |"
+    rf" (?:{UNITS}|years?|days?|weeks?|times|people|or|and|to)\b)|(?<=[a-z] ){_SMALL}(?= ?(?:please)?\W*$))",
     re.IGNORECASE,
 )
-_THOSE = re.compile(r"\b(?:these|those|them|all of (?:these|those|them)|both|they)\b", re.IGNORECASE)
-_NOT_THAT = re.compile(r"\b(?:not|skip|drop|remove) (?:that|this|it)(?: one)?(?=[,.;!]| but\b| and\b)", re.I)
-_NO_PLACE = re.compile(r" (?:time|thing|night|year|week|half|part|of all)\b", re.IGNORECASE)
-_QUESTION = re.compile(
-    r"^(?:and |so |but )*(?:why|is|isn'?t|are|what|which|who|how|does|did|do)\b", re.IGNORECASE
-)
-_LISTED = rf"(?:,? (?:the|number|and|or|one|\d+|{'|'.join((*ORDINALS, 'last'))}))*,? $"
-_APART = re.compile(f"(?:{_UNLIKE.pattern}){_LISTED}", re.IGNORECASE)
-_DROPS = re.compile(
-    r"\b(?:drop|remove|ditch|bin|scrap|lose|take out|skip|pass on|hate|dislike)" + _LISTED, re.IGNORECASE
-)
-_LIKED = re.compile(
-    r"(?<!n't )(?<!not )(?<!never )(?<!n't really )\b(?:like|love|adore|enjoy|keep)d?" + _LISTED,
+_FEWER = re.compile(
+    r"\W*(?:(?:and|ok|okay|no|even|still|much|far|a bit|a little|slightly)[ ,]+)*(fewer|less|lower|higher|"
+    r"(?<=(?:even|till) )more)(?: than (?:that|this))?(?: please)?\W*$",
     re.IGNORECASE,
 )
-_PRAISED = re.compile(
-    r"(?: one)?(?: is| was|'s| looks?| sounds?)(?: so| really| very| just)?"
-    r" (?:great|good|lovely|perfect|excellent|wonderful"
-    r"|beautiful|nice|awesome|amazing|brilliant)\b",
-    re.IGNORECASE,
-)
-_REFUSED = re.compile(
-    r"(?: one)?,? (?:not\b(?! (?:so|too|as|very|bad))|(?:is|was)(?: just)? (?:no good|not for"
-    r" me|awful|terrible))",
-    re.IGNORECASE,
-)
-
-
-@dataclass(frozen=True)
-class Pointed:
-    """rows: meant, in order of mention; liked: those of them that are spoken well of. refused: turned down.
-    beyond: a place where nothing stands is meant.
-
-    any: the message points at all.
-    """
-
-    rows: tuple[int, ...] = ()
-    refused: tuple[int, ...] = ()
-    beyond: bool = False
-    any: bool = False
-    liked: tuple[int, ...] = ()
-
-
-NOWHERE = Pointed()
-
-
-def pointed(text: str, state: State, titled: tuple[int, ...]) -> Pointed:
-    """What is pointed at by title, place or "it" in a message after the list of `state`."""
-    rows, refused, liked, beyond = list(titled), list[int](), list[int](), False
-    for hit in _REFER.finditer(text) if state.shown else ():
-        if hit[1] and _NO_PLACE.match(text, hit.end()):
-            continue
-        several = re.search(r" (two|three)$", hit.group(), re.IGNORECASE)
-        first = _place(hit, state)
-        last = first + (("two", "three").index(several[1].lower()) + 1 if several and first == 1 else 0)
-        clear = hit[3] or re.match(r"the\b", hit.group(), re.IGNORECASE)
-        beyond = beyond or bool(clear and first > len(state.shown) and not titled)
-        meant = [state.shown[place - 1] for place in range(first, last + 1) if 1 <= place <= len(state.shown)]
-        before = text[: hit.start()]
-        loved = bool(_LIKED.search(before))
-        unlike = _APART.search(before)
-        good = (loved and not unlike) or bool(_PRAISED.match(text, hit.end()))
-        against = not _QUESTION.match(text) and (
-            unlike
-            or (negated(text, hit.start()) and not good)
-            or _DROPS.search(before)
-            or (not loved and _REFUSED.match(text, hit.end()))
-        )
-        (refused if against else rows).extend(meant)
-        liked += meant if good and not against else []
-    if rows and state.focus is not None and state.focus not in rows and _NOT_THAT.search(text):
-        refused.append(state.focus)
-    rows = [row for row in dict.fromkeys(rows) if row not in refused]
-    if rows or refused or beyond:
-        well = tuple(row for row in dict.fromkeys(liked) if row in rows)
-        return Pointed(tuple(rows), tuple(dict.fromkeys(refused)), beyond, True, well)
-    if state.shown and _THOSE.search(text):
-        return Pointed(state.shown, any=True)
-    if state.focus is not None and _POINT.search(text):
-        return Pointed((state.focus,), any=True)
-    return NOWHERE
-
-
-def _place(hit: re.Match[str], state: State) -> int:
-    word = (hit[1] or "").lower()
-    named = {"last": len(state.shown), "top": 1}.get(word)
-    return named or (ORDINALS.index(word) + 1 if word in ORDINALS else int(hit[2] or hit[3] or hit[4] or 0))
-
-
 SURE_OF_MEANING = 0.42  # cosine from which a phrase means a value, softly
 CREATOR = "creator"  # asked for by "who", whether it is a field or not
 
@@ -163,9 +78,10 @@ class Understanding:
     about: fields asked for. absent: what is asked for and is not here.
 
     without: words that no field has and that are turned down, in the clauses `turned_down`. listing: fields
-    whose values are asked for. untold: what to say of a comparison that no field tells. extreme: the
-    comparative whose end is sought in the catalogue. apart: likeness is no longer wished. undone: the newest
-    wish is taken back.
+    whose values are asked for. untold: what to say of a comparison that no field tells. many: how many items
+    are asked for; 0 where it was not said. counted: the messages of a count that a question goes on from, by
+    line; `follows`: it names no thing of its own. extreme: the comparative whose end is sought in the
+    catalogue. apart: likeness is no longer wished. undone: the newest wish is taken back.
     named: names found. superlative: the comparative whose end is sought among `rows` ("slowest" -> "slower").
     heard: the wishes. wants: the message asks for items.
     """
@@ -189,6 +105,9 @@ class Understanding:
     turned_down: tuple[str, ...] = ()
     listing: tuple[str, ...] = ()
     untold: str = ""
+    many: int = 0
+    counted: str = ""
+    follows: bool = False
 
     @property
     def rows(self) -> tuple[int, ...]:
@@ -203,10 +122,10 @@ def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...
     named = tuple(name for name in named if not _mere_words(name, message))
     titled = _titled(named, shelf)
     meant = pointed(_IN_IT.sub(r"\1", text), state, titled)
-    unlike = _titled(named, shelf, 0.4, 20) if _UNLIKE.search(text) else ()
+    unlike = _titled(named, shelf, 0.4, 20) if UNLIKE.search(text) else ()
     if unlike:
         meant = Pointed(refused=unlike, any=True)
-    elif _UNLIKE.search(text) and not meant.rows:
+    elif UNLIKE.search(text) and not meant.rows:
         unlike = meant.refused
     rows = meant.rows
     likened = bool(_LIKE.search(text)) and not re.search(
@@ -218,7 +137,7 @@ def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...
     told = tuple(message[n.start : n.end] for n in named if n.sure >= 0.4)
     words, rest = worded(_without(message, named, shelf))
     unknown, rest = unknown_titles(rest, told)
-    heard = shelf.wishes.read(rest, focus)
+    heard = shelf.wishes.read(_carried(rest, state, shelf), focus)
     acts = tuple(act for act in _acts(text) if act != "count" or not shelf.vocabulary.measured(text))
     if meant.refused:
         both = ("like", "skip") if meant.liked and not likened else ("skip",)
@@ -241,12 +160,13 @@ def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...
     if apart or undone:
         acts = tuple(act for act in acts if act not in ("like", "skip", "unlike"))
     listing = _listing(text, shelf, heard, meant.any or bool(extreme or superlative))
+    follows = bool(_FOLLOWS.search(text))
     wants = not answered and _wants(text, heard, acts, bool(named or missing), likened)
     return Understanding(
         heard,
         acts,
         meant,
-        (rows or focus) if likened else (),
+        (rows or focus or state.liked[-1:]) if likened else (),
         about,
         named,
         superlative,
@@ -262,7 +182,24 @@ def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...
         clauses,
         listing,
         no_scale,
+        0 if meant.any else _many(left),
+        state.asked if follows or (listing and not heard.values) else "",
+        follows,
     )
+
+
+def _many(left: str) -> int:
+    """How many items are asked for: "give me 5 reels", "two more", "top 10"; 0 where it is not said."""
+    hit = _MANY.search(left)
+    word = (hit[1] or hit[2]).lower() if hit else ""
+    return DIGITS.index(word) if word in DIGITS else int(word or 0)
+
+
+def _carried(message: str, state: State, shelf: Shelf) -> str:
+    """A message with the noun of the number that was bounded last: "even fewer" as "fewer calories"."""
+    hit = _FEWER.match(message)
+    bounded = [c.clause.field for c in state.active if c.clause.cmp in ("le", "ge")]
+    return f"{hit[1]} {shelf.vocabulary.nouns[bounded[-1]][0]}" if hit and bounded else message
 
 
 def _listing(text: str, shelf: Shelf, heard: Heard, one: bool) -> tuple[str, ...]:
@@ -284,7 +221,9 @@ def _listing(text: str, shelf: Shelf, heard: Heard, one: bool) -> tuple[str, ...
             r" (?:you|we)"
             r" (?:have|know|carry|stock|sell|offer)| are there| is there| have you| can i| exist|"
             rf" [\w ]+ (?:come in|made (?:of|from|in)))\b|(?:{many})\b(?! (?:of|is|was)\b))|"
-            rf"\bhow many(?: different)? (?:{many})\b|^\W*(?:what are|which are) the (?:{many})\W*$|"
+            rf"\bhow many(?: different)? (?:{many})\b|\b(?:average|mean|typical) (?:{said})\b|"
+            rf"\b(?:what|which) {said} (?:has|have|holds|contains) (?:the )?most\b|^\W*(?:what are|which are)"
+            rf" the (?:{many})\W*$|"
             rf"^\W*(?:please )?(?:list|name|show)(?: me)?(?: all| the| your| of| available)* {said}(?: you"
             r" have)?\W*$",
             text,
@@ -355,18 +294,24 @@ def _questioned(
     extreme = extreme if shelf.vocabulary.end_of(extreme)[1] else ""
     about = (
         shelf.vocabulary.asked_for(text)
-        if asking and focus and not superlative and not extreme and "count" not in acts
+        if asking and focus and not superlative and not extreme and not {"count", "who"} & set(acts)
         else ()
     )
     named = any(name in about for name, _ in heard.values) and not re.match(
         r"(?:is|are|was|does)\b", text, re.I
     )
     about = () if named and not re.search(r"\b(?:what|which)\b", text, re.I) else about
-    if not about and asking and focus and re.search(r"\bwho\b", text, re.I) and any(shelf.catalogue.creators):
+    if (
+        not about
+        and asking
+        and focus
+        and re.search(r"\bwho (?!are you)", text, re.I)
+        and any(shelf.catalogue.creators)
+    ):
         about = (CREATOR,)
     describe = bool(
         meant.any
-        and (_ABOUT.search(text) or (titled and asking and not about))
+        and (_ABOUT.search(text) or (titled and asking and not _PARTICULAR.match(text)))
         and not about
         and not superlative
     )

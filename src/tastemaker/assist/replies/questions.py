@@ -8,14 +8,14 @@ from tastemaker.assist.desk import Desk, said
 from tastemaker.assist.parts import Part, Question, Text
 from tastemaker.assist.state import label
 from tastemaker.assist.understand import Understanding
-from tastemaker.converse.constraints import Clause
+from tastemaker.converse.constraints import Clause, Constraint
 from tastemaker.converse.reading.together import distinct
 from tastemaker.converse.reading.wishes import settle
 
 
 def list_values(read: Understanding, desk: Desk) -> Iterator[Part]:
     """The values of fields among the items of which is asked, or else of what was asked for before."""
-    shelf, wished = desk.shelf, settle(desk.state.active, read.heard, desk.shelf.kinds)
+    shelf, wished = desk.shelf, settle(_subject(read, desk), read.heard, desk.shelf.kinds)
     for name in read.listing:
         others = [
             c for c in wished if c.kind != "prefer" and name not in shelf.vocabulary.kin([c.clause.field])
@@ -27,12 +27,21 @@ def list_values(read: Understanding, desk: Desk) -> Iterator[Part]:
         yield Text(shelf.listing(name, shelf.adherence(others).holds if others else None, of))
 
 
+def _subject(read: Understanding, desk: Desk) -> tuple[Constraint, ...]:
+    """What stands, or what was counted right before a question that goes on from there."""
+    wished = () if read.counted else desk.state.active
+    for message in read.counted.splitlines() if read.counted else ():
+        wished = settle(wished, desk.shelf.wishes.read(message), desk.shelf.kinds)
+    return wished
+
+
 def answer_question(read: Understanding, desk: Desk) -> Iterator[Part]:
     """Questions are answered from the facts of the items they are about."""
     shelf, state = desk.shelf, desk.state
     rows = read.rows or ((state.focus,) if state.focus is not None else state.shown[:1])
     if "count" in read.acts:
-        wished = settle(() if read.heard.changes else state.active, read.heard, shelf.kinds)
+        alone = read.heard.changes and not read.follows
+        wished = settle(() if alone else _subject(read, desk), read.heard, shelf.kinds)
         what = "; ".join(label(c, shelf.vocabulary) for c in wished) or "in all"
         yield Text(f"{shelf.fits(wished):,}: {what}.")
         return

@@ -75,7 +75,7 @@ _UNNEEDED = re.compile(
 _WELCOME = re.compile(
     r"\b(?:(?:don't|do not) mind|can include|may include|okay with|ok with|fine with|changed my mind"
     r" about|bring back"
-    r"|i said (?:no|not))(?: the| any| an?)? $",
+    r"|(?:forget|ignore|never ?mind|scrap) (?:that )?i said (?:no|not))(?: the| any| an?)? $",
     re.IGNORECASE,
 )
 ONLY = re.compile(

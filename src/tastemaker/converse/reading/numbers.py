@@ -30,7 +30,8 @@ MOST = (
     r"(?:at most|no more than|not more than|not above|not over|under|below|up to|less than|less quick"
     r" than|less fast than|maximum(?:"
     r" of)?|max\.?|no faster than|not faster than|slower than|no higher than|cheaper than|fewer than|shorter"
-    r" than|lower than|within|not exceeding|south of|<=?)"
+    r" than|lower than|within|(?:not|n't|never) (?:exceed(?:ing)?|go (?:over|above|beyond)|be"
+    r" (?:more|higher|greater) than)|south of|<=?)"
 )
 ABOUT = r"(?:around|about|roughly|approximately|approx\.?|circa|somewhere around|near|close to|~|-?ish)"
 LATER, SOONER = (
@@ -167,7 +168,15 @@ class Numbers:
                 low, high = sorted((value(hit, 1), value(hit, 2)))
                 self._add(text, hit, Clause(name, "between", (low, high)), 1)
         takes = SECONDS.keys() & set(self._numbers[name])  # "ready in 20 minutes"
-        for words, cmp in ((LEAST, "ge"), (MOST, "le"), *([("in", "le")] if takes and not before else ())):
+        for words, cmp in (
+            (LEAST, "ge"),
+            (MOST, "le"),
+            *(
+                [(r"in|(?:i|we)(?: only|'ve)?(?: have| got)+(?: only| just)?", "le")]
+                if takes and not before
+                else ()
+            ),
+        ):
             for hit in text.each(rf"{before}{loose}(?<!no )(?<!not )({words}) ?{first}{behind}"):
                 self._add(text, hit, Clause(name, cmp, value(hit, 2)), 1)
         for tail, cmp in (

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from tastemaker.converse.constraints import Change
 
 NEGATION = re.compile(
-    r"\b(?:no|not(?! (?:exceeding|above|over|below|under|more|less)\b)|neither|nor|nothing|never|none"
+    r"\b(?:no|not(?! (?:exceed|exceeding|above|over|below|under|more|less)\b)|neither|nor|nothing|never|none"
     r" of|without|except|but not|excluding|anything but|other than|avoid|skip"
     r"|spare (?:me|us)|save (?:me|us) from|(?:stay|steer|keep|staying) (?:away|clear) (?:from|of)|lay off|go"
     r" easy on"

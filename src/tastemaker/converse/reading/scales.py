@@ -46,6 +46,12 @@ def comparatives(text: Text, vocabulary: Vocabulary, value: Facts, focus: Sequen
                 text.changes += [(hit.start(), change) for change in drops]
             else:
                 _move(text, hit.start(), vocabulary, scale, up == bool(hit[1]), value, row)
+    for hit in text.each(rf"\bnot the ({'|'.join(vocabulary.superlatives)})\b"):
+        up, scale = vocabulary.end_of(vocabulary.superlatives[hit[1].lower()])
+        if scale is None or scale.words:
+            text.leave(hit)
+        else:
+            _quarter(text, hit, vocabulary, scale, (up, False, "must"))
     for word, comparative in vocabulary.superlatives.items():  # no value: "the most popular"
         if word in text.text.casefold() and vocabulary.end_of(comparative)[1]:
             text.each(rf"\b{re.escape(word)}\b")
@@ -112,7 +118,9 @@ def adjectives(text: Text, vocabulary: Vocabulary) -> None:
     """ "Something cheap", "a quick one": softly, where no value was read in the word."""
     opposite: dict[str, str] = english()["too"]
     said = "|".join(word for word in opposite if word not in ("new", "dear", "popular"))
-    for hit in text.each(rf"{_SOME}({said})\b(?! (?:as|ago|time|enough|run|way|for|in|at|on)\b)"):
+    for hit in text.each(
+        rf"(?:{_SOME}|,\s?(?=\w+\W*$))({said})\b(?! (?:as|ago|time|enough|run|way|for|at|on)\b)"
+    ):
         _mild(text, hit, vocabulary, opposite[hit[1].lower()], "prefer")
 
 
@@ -196,9 +204,11 @@ def superlative(text: str, vocabulary: Vocabulary, shown: bool) -> str:
     """The comparative whose end is sought: "the slowest", or among those `shown`, "which is slower"."""
     table = vocabulary.superlatives
     for word in sorted(table, key=len, reverse=True):
-        if re.search(rf"\b{re.escape(word)}\b", text, re.IGNORECASE):
+        if re.search(rf"(?<!\bnot the )\b{re.escape(word)}\b", text, re.IGNORECASE):
             return table[word]
-    which = re.search(r"\bwhich\b(?: one| of \w+(?: two)?)? is (?:the )?([\w ]+?)\W*$", text, re.IGNORECASE)
+    which = re.search(
+        r"\bwhich\b(?: one| of \w+(?: two)?)? is (?:the )?([\w ]+?)(?:[,:-] ?the [\w ]+)?\W*$", text, re.I
+    )
     return which[1].lower() if shown and which and which[1].lower() in vocabulary.comparatives else ""
 
 

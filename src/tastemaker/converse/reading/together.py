@@ -157,6 +157,10 @@ def _meets(text: Text, chunk: Sequence[Group], group: Group) -> bool:
     between = text.whole[chunk[-1][-1][1] : group[0][0]]
     thing = re.search(r"\b(?:an?|any|the)\s+$", text.whole[: chunk[0][0][0]], re.IGNORECASE)
     plural = re.search(r"s\b", text.whole[group[-1][1] - 1 : group[-1][1] + 2])
+    _, end, first = chunk[0][-1]
+    things = thing or (text.whole[end - 1] == "s" and not first.value.endswith("s"))
+    if group[0][2].value.startswith(SPAN) and not things:  # "not red under 50" refuses red alone
+        return False
     return (
         _name(group) not in map(_name, chunk)
         and ATTACHED.fullmatch(between) is not None
@@ -220,6 +224,11 @@ def _change(ways: Sequence[Way]) -> Change:
     value = tuple(EITHER.join(f"{name}={word}" for name, word in way) for way in ways)
     head = next(name for name, _ in ways[0] if all(name in dict(way) for way in ways))
     return Change("add", "must", Clause(head, "either", value))
+
+
+def at_once(name: str, values: Sequence[str]) -> Change:
+    """The refusal of what has all of some values of one field."""
+    return replace(_change([tuple((name, value) for value in values)]), kind="must_not")
 
 
 def ways_of(clause: Clause) -> list[Way]:

@@ -314,7 +314,15 @@ def _letters(said: str, body: str, near: str) -> list[tuple[str, int]]:
             if len(said) == 2 and said.endswith(sign):
                 letter, exact = rf"(?:{body}|(?-i:{said[0]}){name})", rf"(?:{exact}|(?-i:{said[0]}){name})"
     more = len(said) - 1
-    forms = [(exact, 10)] if more else [] if said in "AI" else [(rf"(?:an?|any|some) {letter}(?= [a-z])", 7)]
+    forms = (
+        [(exact, 10)]
+        if more and not said.islower()
+        else []
+        if more
+        else []
+        if said in "AI"
+        else [(rf"(?:an?|any|some) {letter}(?= [a-z])", 7)]
+    )
     small = (
         rf"(?-i:{body.lower()})"
         if said not in "AI"
@@ -325,13 +333,19 @@ def _letters(said: str, body: str, near: str) -> list[tuple[str, int]]:
         *forms,
         (rf"(?:(?<=\x00 or )|(?<=\x00 and )|(?<=\x00, ))(?:in )?{letter}{never}", 1),
         (rf"(?:{LEAD}) {letter}(?! (?!(?:please|but|and|or|thanks|then|any)\b)[a-z])", 7),
-        (rf"{letter}(?=(?: is|'s| would be) (?:also )?(?:fine|ok|okay|good|allowed|alright|all right)\b)", 7),
+        (
+            (
+                rf"{letter}(?=(?: is|'s| would be) (?:also )?(?:fine|ok|okay|good|allowed|alright|all"
+                r" right|out|in(?=\W|$)(?! [a-z]))\b)"
+            ),
+            7,
+        ),
         (rf"{letter}(?=(?:, (?-i:[A-Z][b#]?))*,? or (?-i:[A-Z]{{1,2}})\b)", 6),
         (rf"(?<=\x00 please, ){letter}(?=\W*$)", 6),
         (
             (
                 rf"(?:^(?:or|and|also|plus|then|rather) |^){letter}(?= (?:too|instead|as"
-                r" well|please|not)\b|\W*$)"
+                r" well|please|not)\b|[^\w\x00]*$)"
             ),
             6,
         ),

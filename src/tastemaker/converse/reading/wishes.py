@@ -12,7 +12,7 @@ from itertools import pairwise
 import tastemaker.converse.reading.years as years
 from tastemaker.converse.constraints import Change, Clause, Constraint, Strength, merge
 from tastemaker.converse.reading.lifts import ALONE, ONLY, allow, let_go, lift_fields, manner_of
-from tastemaker.converse.reading.numbers import Numbers, among, apart
+from tastemaker.converse.reading.numbers import ABOUT, LEAST, MOST, Numbers, among, apart
 from tastemaker.converse.reading.passage import (
     CONTRAST,
     CORRECTION,
@@ -27,6 +27,7 @@ from tastemaker.converse.reading.plain import plain
 from tastemaker.converse.reading.scales import adjectives, comparatives, narrowed, opposed_mood
 from tastemaker.converse.reading.together import (
     Spot,
+    at_once,
     backed,
     for_each,
     lifted,
@@ -37,7 +38,7 @@ from tastemaker.converse.reading.together import (
     ways_of,
     widened,
 )
-from tastemaker.converse.reading.vocabulary import LEAD, Facts, Vocabulary, bounded
+from tastemaker.converse.reading.vocabulary import LEAD, SHORT, Facts, Vocabulary, bounded
 
 FURTHER = re.compile(
     r"^\W*(?:(?:yes|ok(?:ay)?|great|good|fine)\W+)*(?:and|or|plus|also|as well as|add)\b|\b(?:too|as"
@@ -46,7 +47,9 @@ FURTHER = re.compile(
 )
 # A refused number ends where another sort of thing follows: "not over 100 bpm, in D".
 NUMBER_ENDS = re.compile(
-    r"(?<![/\d.])\d+(?:\.\d+)?(?: ?[a-z%]+)?, (?:in|by|with|from|on|for) [^,.;!?]*$", re.IGNORECASE
+    rf"\b(?:{LEAST}|{MOST}|{ABOUT}) [$€£]?\d[\d.,]*(?: (?!n?or\b|and\b)[\w-]+){{1,3}}$|"
+    r"(?<![/\d.])\d+(?:\.\d+)?(?: ?[a-z%]+)?, (?:in|by|with|from|on|for) [^,.;!?]*$",
+    re.IGNORECASE,
 )
 
 
@@ -184,6 +187,8 @@ class Wishes:
                     manners |= {clause: manner} if manner else {}
             elif several:
                 change = among(surface.field, values, "contains")
+                if len(values) == 2 and re.match(r"\W*(?:but )?not both\b", text.whole[group[-1][1] :], re.I):
+                    text.changes.append((start, at_once(surface.field, values)))
                 text.add(start, replace(change, op="replace") if alone else change)
             else:
                 at, end, before = wanted.get(surface.field, (start, start, ()))
@@ -303,7 +308,7 @@ def _in_order(text: Text, spots: list[Spot]) -> None:
         asked = re.fullmatch(
             r"(?: \w+)?,? (?:please|thanks|thank you),(?: (?!or\b|nor\b|no\b|not\b)\w+){0,3} ?", between, re.I
         )
-        plural = all(text.whole[spot[1] - 1] == "s" for spot in (one, other))
+        plural = all(text.whole[spot[1] - 1] == "s" or len(spot[2].value) < SHORT for spot in (one, other))
         alone = not place or not joined(text.whole[spots[place - 1][1] : one[0]])
         listed = re.match(r" *,?(?: (?:or|nor|and)\b|(?<=,) *\x00)", after, re.I) or (
             place + 2 < len(spots) and joined(text.whole[other[1] : spots[place + 2][0]])
