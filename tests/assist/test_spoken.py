@@ -288,6 +288,25 @@ REFUSED = {
     "tunes: no jigs under 100 bpm": {"not jig with tempo at most 100"},
     "shop: not red and under 50 jackets": {"not color red", "price at most 50", "Jacket"},
     "shop: the price should not exceed 40": {"price at most 40"},
+    "shop: a dress that doesn't exceed 40": {"Dress", "price at most 40"},
+    "shop: I can't spend more than 40": {"price at most 40"},
+    "shop: I don't want to pay more than 40 for a dress": {"price at most 40", "Dress"},
+    "shop: I won't pay over 40": {"price at most 40"},
+    "shop: there's no way I'm paying more than 40": {"price at most 40"},
+    "shop: I'd rather not pay over 40": {"price at most 40"},
+    "shop: I've got 40 to spend": {"price at most 40"},
+    "shop: I only have 40": {"price at most 40"},
+    "shop: max budget 40": {"price at most 40"},
+    "shop: more than 40 is too much": {"price at most 40"},
+    "shop: I want over 40 dollars": {"price at least 40"},
+    "shop: my budget is 40": {"price at most 40"},
+    "shop: dresses != red, price<=30": {"Dress", "not color red", "price at most 30"},
+    "shop: a dress that isn't red or above 50": {"Dress", "not color red", "price at most 50"},
+    "shop: I said no silk": {"not material silk"},
+    "shop: a dress >> nope, no silk": {"Dress", "not material silk"},
+    "recipes: I hate waiting more than 20 minutes": {"prep time at most 20"},
+    "recipes: I haven't got an hour": {"prep time at most 60"},
+    "recipes: no more than 30 ingredients": set(),
     "shop: any color but red >> I said no red": {"not color red"},
     "shop: a dress >> not the cheapest": {"Dress", "price at least 60"},
     "tunes: no D, G": {"not key D", "key G"},
@@ -361,3 +380,8 @@ def test_a_comparison_goes_on_and_a_likeness_is_let_go(shelves: dict[str, Shelf]
     assert talk.state.near == talk.state.liked and not set(talk.state.liked) & set(talk.state.shown)
     talk, _ = said(shelves, "shop: the cheapest dress >> next cheapest")
     assert not talk.state.disliked and talk.state.extreme == "cheaper"
+
+
+def test_what_was_just_said_is_not_let_go_for_an_older_wish(shelves: dict[str, Shelf]) -> None:
+    talk, words = said(shelves, "shop: jackets under 12 >> dresses not over 12")
+    assert any(c.clause.cmp == "le" for c in talk.state.active) and "at most 12” no longer" not in words

@@ -20,7 +20,7 @@ from tastemaker.assist.ranking import Evidence, Ranker, free
 from tastemaker.assist.shelf import Floats, Shelf
 from tastemaker.assist.state import REMEMBERED, State, chip_name, label
 from tastemaker.converse.claims import safe
-from tastemaker.converse.constraints import Constraint, demands, granted
+from tastemaker.converse.constraints import Change, Constraint, demands, granted
 from tastemaker.converse.reading.plain import spoken
 from tastemaker.converse.reading.together import distinct, without
 from tastemaker.explore.slate import IN_TALK, Draw, Pool, draw_pool, logger_name
@@ -165,14 +165,14 @@ class Desk:
             has |= self.shelf.saying(words_of(said))
         return has
 
-    def let_go(self, before: Sequence[Constraint], instead: bool) -> str:
-        """The fewest older wishes that leave nothing beside a new subject ("a western" after "a horror film",
-        or `instead`) stop counting, first those of its field; the sentence that says so, empty where none
-        does.
+    def let_go(self, before: Sequence[Constraint], changes: Sequence[Change]) -> str:
+        """The fewest wishes, older than `changes`, that leave nothing beside a new subject ("a western" after
+        "a horror film") stop counting, first those of its field; the sentence that says so, or nothing.
         """
-        active = self.state.active
+        active, said = self.state.active, {change.clause for change in changes}
+        instead = any(change.op == "replace" for change in changes)
         newer = {c.clause.field for c in active if c.kind == "must" and c not in before}
-        standing = [c for c in before if c in active and c.kind == "must"]
+        standing = [c for c in before if c in active and c.kind == "must" and c.clause not in said]
         older = tuple(c for c in standing if c.clause.field in newer)
         if self.shelf.fits(active) or not (older or (instead and newer)):
             return ""

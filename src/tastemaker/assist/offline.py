@@ -86,9 +86,8 @@ def _wish(message: str, read: Understanding, desk: Desk) -> Iterator[Part]:
     guessed = [] if clear else guesses(read, message, desk.shelf)
     softly = replace(read.heard, restart=False, changes=tuple(guessed))
     desk.change(active=settle(active, softly, desk.shelf.kinds))
-    instead = any(change.op == "replace" for change in read.heard.changes)
     lifted = _lifted(read, before.active, desk)
-    gone = "" if read.heard.further else desk.let_go(before.active, instead)
+    gone = "" if read.heard.further else desk.let_go(before.active, read.heard.changes)
     said = [lifted, *desk.leave_out(read.without), gone]
     yield desk.understood()
     yield from map(Text, filter(None, (*said, not_here(read.absent), read.heard.unclear, read.untold)))

@@ -117,8 +117,7 @@ class Understanding:
 
 def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...]) -> Understanding:
     """Read one message in the light of what was shown."""
-    message = message[:4000]
-    text = plain(message)
+    text = plain(message := message[:4000])
     named = tuple(name for name in named if not _mere_words(name, message))
     titled = _titled(named, shelf)
     meant = pointed(_IN_IT.sub(r"\1", text), state, titled)
@@ -144,7 +143,7 @@ def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...
         acts = tuple(dict.fromkeys((*acts, *both)))
     superlative, extreme, about, describe, check = _questioned(text, state, shelf, meant, heard, acts, titled)
     if likened or (text.endswith("?") and _WANTING.search(text)):
-        acts = tuple(act for act in acts if act not in ("like",))
+        acts = tuple(act for act in acts if act != "like")
     factless = bool(_asking(text) and meant.any and not heard.changes and not likened and "more" not in acts)
     answered = bool(about or describe or check or superlative or factless)
     left = scales.without_superlatives(heard.left, shelf.vocabulary) if superlative or extreme else heard.left
@@ -154,13 +153,11 @@ def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...
     if any(change.kind == "must_not" for change in heard.changes):  # the words of refusing are no things
         left = REFUSING.sub(lambda hit: "\0" * len(hit[0]), left)
     no_scale = untold(left, shelf)
-    left = "" if no_scale or "idle" in acts or heard.lets_go else left
-    heard = replace(heard, left=left)
-    missing = (*unknown, *absent(left, shelf, told, terse=not acts))[:MOST]
+    heard = replace(heard, left="" if no_scale or "idle" in acts or heard.lets_go else left)
+    missing = (*unknown, *absent(heard.left, shelf, told, terse=not acts))[:MOST]
     if apart or undone:
         acts = tuple(act for act in acts if act not in ("like", "skip", "unlike"))
     listing = _listing(text, shelf, heard, meant.any or bool(extreme or superlative))
-    follows = bool(_FOLLOWS.search(text))
     wants = not answered and _wants(text, heard, acts, bool(named or missing), likened)
     return Understanding(
         heard,
@@ -182,9 +179,8 @@ def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...
         clauses,
         listing,
         no_scale,
-        0 if meant.any else _many(left),
-        state.asked if follows or (listing and not heard.values) else "",
-        follows,
+        0 if meant.any else _many(heard.left),
+        *_followed(text, state, bool(listing and not heard.values)),
     )
 
 
@@ -193,6 +189,12 @@ def _many(left: str) -> int:
     hit = _MANY.search(left)
     word = (hit[1] or hit[2]).lower() if hit else ""
     return DIGITS.index(word) if word in DIGITS else int(word or 0)
+
+
+def _followed(text: str, state: State, listing: bool) -> tuple[str, bool]:
+    """The messages of the count that a question goes on from, and whether it names no thing of its own."""
+    follows = bool(_FOLLOWS.search(text))
+    return state.asked if follows or listing else "", follows
 
 
 def _carried(message: str, state: State, shelf: Shelf) -> str:

@@ -24,14 +24,13 @@ LEAST = (
     r" than|more fast"
     r" than|upwards of|minimum(?:"
     r" of)?|min\.?|no slower than|not slower than|faster than|quicker than|no fewer than|north of|longer"
-    r" than|newer than|higher than|no cheaper than|>=?)"
+    r" than|newer than|higher than|no cheaper than|exceed(?:s|ing)?|beyond|>=?)"
 )
 MOST = (
     r"(?:at most|no more than|not more than|not above|not over|under|below|up to|less than|less quick"
-    r" than|less fast than|maximum(?:"
-    r" of)?|max\.?|no faster than|not faster than|slower than|no higher than|cheaper than|fewer than|shorter"
-    r" than|lower than|within|(?:not|n't|never) (?:exceed(?:ing)?|go (?:over|above|beyond)|be"
-    r" (?:more|higher|greater) than)|south of|<=?)"
+    r" than|less fast than|maximum(?: of)?|max\.?|no faster than|not faster than|slower than|no higher"
+    r" than|cheaper than|fewer than|shorter than|lower than|within|(?:\w+n'?t|not|never) exceed(?:ing)?|south"
+    r" of|<=?)"
 )
 ABOUT = r"(?:around|about|roughly|approximately|approx\.?|circa|somewhere around|near|close to|~|-?ish)"
 LATER, SOONER = (
@@ -70,6 +69,16 @@ SECONDS = {
     "h": 3600.0,
     "hour": 3600.0,
 }
+_UNWILLING = re.compile(  # "I can't spend (more than 40)"
+    r"(?:\bnot|n't|\bcannot|\bnever|\bunwilling|\brefuse|\bhate|\bno way)(?:"
+    r" (?:i'm|i'll|i|am|will|to|want|like|need|going|willing"
+    r"|prepared|able|spend|spending|pay|paying|afford|wait|waiting|go|cost|be|have|take|use|buy|anything"
+    r"|ever|really|it|anywhere))* $",
+    re.IGNORECASE,
+)
+_TOO_MUCH = re.compile(
+    r"(?: \w+)?(?: is| would be|'s)(?: way| far| just| a bit)? (?:too \w+|out of)\b", re.IGNORECASE
+)
 _UP = r" ?(?:or more|or above|or faster|or higher|and up|\+|plus|minimum|at least)"
 _DOWN = r" ?(?:or less|or under|or below|or slower|or fewer|max|maximum|at most|tops)"
 CLOSE = 0.1  # how far "around" reaches, as a share
@@ -91,6 +100,8 @@ class Numbers:
         self._numbers: Mapping[str, tuple[str, ...]] = {
             name: vocabulary.units.get(name, ()) for name in numbers
         }
+        words = (noun for name in vocabulary.fields if name not in numbers for noun in vocabulary.nouns[name])
+        self._others = "|".join(f"{re.escape(noun)}s?" for noun in words) or "(?!)"
         own = [word for name in numbers for word in (*self._numbers[name], *vocabulary.nouns[name])]
         self._words = "|".join(
             re.escape(word) for word in sorted(own, key=len, reverse=True) if word.isascii()
@@ -119,12 +130,17 @@ class Numbers:
 
     def _refused(self, text: Text, at: int) -> bool:
         """Whether what is said right before a number refuses it: "nothing over", "not between"."""
-        return text.negated(at) and bool(self._refusal.search(text.whole[max(0, at - REACH) : at]))
+        before = text.whole[max(0, at - REACH) : at]
+        if _UNWILLING.search(before):
+            return True
+        return text.negated(at) and bool(self._refusal.search(before) or re.search(r"\w n?or $", before))
 
     def _add(self, text: Text, hit: re.Match[str], clause: Clause, said: int = 0) -> None:
         """Keep a bound; said: the group where its words begin, before which it is refused."""
         kind: Strength = "must"
-        if self._refused(text, hit.start(said)):
+        if tail := _TOO_MUCH.match(text.whole, hit.end()):  # "more than 40 is too much"
+            text.take(*tail.span())
+        if tail or self._refused(text, hit.start(said)):
             other = {"ge": "le", "le": "ge"}.get(clause.cmp)
             kind, clause = ("must", replace(clause, cmp=other)) if other else ("must_not", clause)
         text.add(hit.start(), Change("add", kind, clause))
@@ -145,6 +161,11 @@ class Numbers:
                 self._bounds(text, name, before, behind, "")
             if signs:
                 self._bounds(text, name, "", "", money)
+                for hit in text.each(
+                    rf"\b(?:(?:i|we)(?: only|'ve)*(?: have| got)+ )?{NUMBER} to spend\b"
+                    rf"|\b(?:i|we) only (?:have|got) {NUMBER}(?=\W*$)"
+                ):
+                    self._add(text, hit, Clause(name, "le", figure(hit[1] or hit[2])))
             self._bare(text, name)
 
     def _bounds(self, text: Text, name: str, before: str, behind: str, sign: str) -> None:
@@ -172,7 +193,7 @@ class Numbers:
             (LEAST, "ge"),
             (MOST, "le"),
             *(
-                [(r"in|(?:i|we)(?: only|'ve)?(?: have| got)+(?: only| just)?", "le")]
+                [(r"in|(?:i|we)(?: only|'ve)?(?: have| haven't| don't have| got)+(?: only| just)?", "le")]
                 if takes and not before
                 else ()
             ),
@@ -191,7 +212,9 @@ class Numbers:
             reach = 0.0 if exact else CLOSE * middle
             if self.vocabulary.fields[name].low >= 1000 and not exact:  # years
                 reach = 5.0 if hit[1] else 0.0
-            self._add(text, hit, Clause(name, "between", _spread(middle, reach)), 2)
+            budget = not hit[1] and re.match("budget", hit.group(), re.IGNORECASE)
+            clause = Clause(name, "le", middle) if budget else Clause(name, "between", _spread(middle, reach))
+            self._add(text, hit, clause, 2)
 
     def _bare(self, text: Text, name: str) -> None:
         """ "Faster than 120", "under 50": a number that only this field can hold, for its range and its
@@ -218,8 +241,8 @@ class Numbers:
                 ("exactly", "between"),
             )
             for words, cmp in forms:
-                after = rf"(?![\w/'%]| ?(?:to|and|-) ?\d| ?(?:{UNITS}|years?)\b)"
-                for hit in text.each(rf"(?<!no )(?<!not )\b{words} {NUMBER}{after}"):
+                after = rf"(?![\w/'%]| ?(?:to|and|-) ?\d| ?(?:{UNITS}|years?|{self._others})\b)"
+                for hit in text.each(rf"(?<!no )(?<!not )(?<!\w){words} ?{NUMBER}{after}"):
                     value, wide = figure(hit[1]), 1 if dated(known) else 100
                     low = known.low / 2 / (wide if cmp == "ge" else 1)
                     if low <= value <= known.high * 2 * (wide if cmp == "le" else 1):
@@ -262,9 +285,9 @@ class Numbers:
             (LEAST, "ge"),
             (MOST, "le"),
         ):  # "under 400": of the only field that has such numbers
-            after = rf"(?![\w/'%]| ?(?:to|and|-) ?\d| ?(?:{UNITS}|years?)\b)"
+            after = rf"(?![\w/'%]| ?(?:to|and|-) ?\d| ?(?:{UNITS}|years?|{self._others})\b)"
             for hit in list(
-                re.finditer(rf"(?<!no )(?<!not )\b{words} {NUMBER}{after}", text.text, re.IGNORECASE)
+                re.finditer(rf"(?<!no )(?<!not )(?<!\w){words} ?{NUMBER}{after}", text.text, re.IGNORECASE)
             ):
                 known = [self.vocabulary.fields[name] for name in self._numbers]
                 around = [one for one in known if one.low <= figure(hit[1]) <= one.high and not dated(one)]

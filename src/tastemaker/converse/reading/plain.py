@@ -6,7 +6,9 @@ import re
 
 from tastemaker.converse.reading.words import english
 
-QUOTES = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "„": '"', "–": "-", "—": "-"})
+QUOTES = str.maketrans(
+    {"’": "'", "‘": "'", "“": '"', "”": '"', "„": '"', "≤": "<=", "≥": ">=", "–": "-", "—": "-"}
+)
 _WORDS: dict[str, str] = english()["numbers"]
 DIGITS = _WORDS["digits"].split()
 TENS = dict(zip(_WORDS["tens"].split(), range(20, 100, 10), strict=True))
@@ -24,7 +26,8 @@ def plain(text: str) -> str:
     """Straight quotes, single spaces, numbers in digits ("six-eight" is 6/8, "a hundred and twenty" is
     120).
     """
-    text = re.sub(r"\s+", " ", text.translate(QUOTES)).strip()
+    text = re.sub(r" *(?:!=|≠) *", " is not ", text.translate(QUOTES))
+    text = re.sub(r"\s+", " ", text).strip()
     for pattern, said in _SPELLED.items():
         text = re.sub(rf"(?<![\w'-])(?:{pattern})(?![\w'-])", said, text, flags=re.IGNORECASE)
     small = "|".join(DIGITS[1:])
