@@ -12,7 +12,7 @@ from itertools import pairwise
 import tastemaker.converse.reading.years as years
 from tastemaker.converse.constraints import Change, Clause, Constraint, Strength, merge
 from tastemaker.converse.reading.lifts import ALONE, ONLY, allow, let_go, lift_fields, manner_of
-from tastemaker.converse.reading.numbers import ABOUT, LEAST, MOST, Numbers, among, apart
+from tastemaker.converse.reading.numbers import ABOUT, LEAST, MOST, UNITS, Numbers, among, apart
 from tastemaker.converse.reading.passage import (
     CONTRAST,
     CORRECTION,
@@ -47,10 +47,10 @@ FURTHER = re.compile(
 )
 # A refused number ends where another sort of thing follows: "not over 100 bpm, in D".
 NUMBER_ENDS = re.compile(
-    rf"\b(?:{LEAST}|{MOST}|{ABOUT}) [$€£]?\d[\d.,]*(?: (?!n?or\b|and\b)[\w-]+){{1,3}}$|"
-    r"(?<![/\d.])\d+(?:\.\d+)?(?: ?[a-z%]+)?, (?:in|by|with|from|on|for) [^,.;!?]*$",
-    re.IGNORECASE,
+    r"(?<![/\d.])\d+(?:\.\d+)?(?: ?[a-z%]+)?, (?:in|by|with|from|on|for) (?!no\b|not\b)[^,.;!?]*$", re.I
 )
+_OF = r"(?: (?:for|on)(?: an?| the| my)?)? $"
+BOUND_ENDS = re.compile(rf"\b(?:{LEAST}|{MOST}|{ABOUT}) [$€£]?\d+(?:\.\d+)?(?: ?(?:{UNITS}))?{_OF}", re.I)
 
 
 @dataclass(frozen=True)
@@ -237,7 +237,8 @@ class Wishes:
         """Whether a refusal before has ended: "neither major nor minor, 6/8", "not over 100 bpm, in D or G",
         but "not slow, sad or in D".
         """
-        if NUMBER_ENDS.search(text.whole[: groups[place][0][1]][-REACH:]):
+        start, end, _ = groups[place][0]
+        if NUMBER_ENDS.search(text.whole[:end][-REACH:]) or BOUND_ENDS.search(text.whole[:start][-REACH:]):
             return True
         if not place or not text.negated(groups[place - 1][0][0]):
             return False
