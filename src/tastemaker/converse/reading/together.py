@@ -157,8 +157,8 @@ def _meets(text: Text, chunk: Sequence[Group], group: Group) -> bool:
     between = text.whole[chunk[-1][-1][1] : group[0][0]]
     thing = re.search(r"\b(?:an?|any|the)\s+$", text.whole[: chunk[0][0][0]], re.IGNORECASE)
     plural = re.search(r"s\b", text.whole[group[-1][1] - 1 : group[-1][1] + 2])
-    _, end, first = chunk[0][-1]
-    things = thing or (text.whole[end - 1] == "s" and not first.value.endswith("s"))
+    start, end, last = chunk[-1][-1]
+    things = thing or (text.whole[end - 1] == "s" and end - start > len(last.value))
     if group[0][2].value.startswith(SPAN) and not things:  # "not red under 50" refuses red alone
         return False
     return (
