@@ -130,7 +130,7 @@ class Assistant:
             for a message that is too long, a conversation of another person, or too many turns.
         """
         started = time.monotonic()
-        message = HIDDEN.sub("", message).strip()
+        message = HIDDEN.sub("", message.encode(errors="replace").decode()).strip()
         if len(message) > (most := self.limits.letters):
             raise InputError(f"the message has {len(message):,} letters; send at most {most:,}")
         if user_id is not None:
