@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -85,6 +86,27 @@ def test_who_has_done_nothing_since_is_not_scored_again(
     assert scored == [4, 1, 1]
     searcher.answer([wishes[3]])  # asked for longest ago
     assert scored == [4, 1, 1, 1]
+
+
+def test_kept_scores_may_go_while_others_are_worked_out(
+    tiny_workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searcher = Searcher.of(in_service(Workspace.open(tiny_workspace)))
+    ids, score = searcher.data.item_ids, searcher.score
+    assert score is not None
+    monkeypatch.setattr(search, "KEPT", len(ids))  # one person
+    wishes = [Query(None, (item,), 5) for item in ids[:3]]
+    expected = [searcher.answer([wish])[0].items.tolist() for wish in wishes]
+    searcher.answer(wishes[:1])
+    between = iter(wishes[2:])
+
+    def interrupted(some: Any) -> Any:
+        for wish in between:  # as a turn of the assistant would in a thread of its own
+            searcher.answer([wish])
+        return score(some)
+
+    monkeypatch.setattr(searcher, "score", interrupted)
+    assert [one.items.tolist() for one in searcher.answer(wishes[:2])] == expected[:2]
 
 
 def test_the_model_has_learnt_the_cycle(tiny_workspace: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -163,6 +164,7 @@ class Searcher:
             self.retriever = LanguageModelRetriever(decoder, self.trie, normalise="siblings")
         self.versions = {**parts.versions, "trie": self.trie.fingerprint[:12]}
         self._kept: dict[bytes, npt.NDArray[np.float32]] = {}
+        self._keeping = threading.Lock()
         self._mask = lru_cache(maxsize=256)(self._build_mask)
 
     @classmethod
@@ -297,17 +299,20 @@ class Searcher:
         items, marks = histories.items, histories.marks
         both = np.stack([items, np.zeros_like(items) if marks is None else marks], axis=1)
         keys = [both[start:stop].tobytes() for start, stop in pairwise(histories.offsets.tolist())]
-        new = np.array([key not in self._kept for key in keys])
-        new[[keys.index(key) != row for row, key in enumerate(keys)]] = False
+        with self._keeping:  # the assistant's turns ask beside the lists
+            own = {key: self._kept[key] for key in keys if key in self._kept}
+        new = np.array([key not in own and keys.index(key) == row for row, key in enumerate(keys)])
         if new.any():
             part = histories.keep_users(new)
             rows = self.score(part) + self.weight * self._remembered(part, weights)
-            self._kept |= zip((keys[row] for row in np.flatnonzero(new)), rows, strict=True)
-        table = np.stack([self._kept[key] for key in keys])
-        for key in keys:
-            self._kept[key] = self._kept.pop(key)  # the last now
-        for key in list(self._kept)[: max(0, len(self._kept) - KEPT // len(self.data.item_ids))]:
-            del self._kept[key]
+            own |= {keys[place]: row.copy() for place, row in zip(np.flatnonzero(new), rows, strict=True)}
+        table = np.stack([own[key] for key in keys])
+        with self._keeping:
+            for key, row in own.items():
+                self._kept.pop(key, None)
+                self._kept[key] = row  # the last now
+            for key in list(self._kept)[: max(0, len(self._kept) - KEPT // len(self.data.item_ids))]:
+                del self._kept[key]
         return [table]
 
     def _remembered(self, histories: Histories, weights: Sequence[float]) -> npt.NDArray[np.float32]:
