@@ -94,12 +94,14 @@ class Matcher:
 
     def _one(self, clause: ClauseLike) -> Ternary:
         key = (clause.field, clause.cmp, repr(clause.value))
-        if key not in self._cache:
+        known = self._cache.get(key)  # another thread may clear the cache meanwhile
+        if known is None:
+            known = self._compare(clause)
+            known.setflags(write=False)
             if len(self._cache) >= self._most:
                 self._cache.clear()
-            self._cache[key] = self._compare(clause)
-            self._cache[key].setflags(write=False)
-        return self._cache[key]
+            self._cache[key] = known
+        return known
 
     def _compare(self, clause: ClauseLike) -> Ternary:
         if clause.cmp not in COMPARISONS:
