@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -15,7 +13,6 @@ from tastemaker.retention.mediation.within import (
     MediationSettings,
     clustered_logit,
     clustered_slope,
-    conditional_logit,
     dealt_effect,
     item_means,
 )
@@ -58,19 +55,6 @@ def test_the_clustered_logit_agrees_with_statsmodels() -> None:
     groups = users.max() + 1
     assert b == pytest.approx(found.params, abs=1e-8)
     assert cov == pytest.approx(found.cov_params() * groups / (groups - 1), rel=1e-6)
-
-
-@pytest.mark.parametrize("days", [2, 5])
-def test_the_conditional_logit_agrees_with_statsmodels(days: int) -> None:
-    from statsmodels.discrete.conditional_models import ConditionalLogit
-
-    x, y, users = repeated(120, days)
-    b, cov = conditional_logit(x, y, users)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        found = ConditionalLogit(y, x, groups=users).fit(disp=0, gtol=1e-9)
-    assert b == pytest.approx(found.params, abs=1e-4)
-    assert cov == pytest.approx(found.cov_params(), rel=2e-3)
 
 
 def test_the_clustered_slope_is_least_squares() -> None:

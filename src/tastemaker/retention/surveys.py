@@ -24,16 +24,14 @@ def check_surveys(
     table: pa.Table,
     *,
     columns: Mapping[str, str] | None = None,
-    scale: tuple[int, int] = SCALE,
     impressions: pa.Table | None = None,
     name: str = "surveys",
 ) -> pa.Table:
     """`table` with the columns of `schema.SURVEYS` cast and verified; further columns (covariates, content)
     are kept.
 
-    columns: schema name -> the table's own name. scale: lowest and highest answer. impressions: a table of
-    user_id and item_id of everything that was shown; answers to anything else are refused. name: what errors
-    call the table.
+    columns: schema name -> the table's own name. impressions: a table of user_id and item_id of everything
+    that was shown; answers to anything else are refused. name: what errors call the table.
 
     Raises
     ------
@@ -50,7 +48,7 @@ def check_surveys(
         raise InputError(
             f"{name}: the table has no row; a survey table has one row a question shown, answered or not"
         )
-    check_answers(table, scale=scale, name=name)
+    check_answers(table, name=name)
     checked = check(table, SURVEYS, name)
     check_probability(checked, name=name)
     one_spelling(checked["question"].unique().to_pylist(), "question", name)
@@ -62,68 +60,58 @@ def check_surveys(
     return checked
 
 
-def check_answers(
-    table: pa.Table, *, answer: str = "answer", scale: tuple[int, int] = SCALE, name: str = "surveys"
-) -> None:
-    """Raise InputError with the first row whose answer is no whole number from scale[0] to scale[1]; null is
-    no answer.
-    """
+def check_answers(table: pa.Table, *, answer: str = "answer", name: str = "surveys") -> None:
+    """Raise InputError with the first row whose answer is no whole number of `SCALE`; null is no answer."""
     values = numbers(table, answer, name, nulls=True)
-    wrong = ~np.isnan(values) & ~((values >= scale[0]) & (values <= scale[1]) & (values == np.round(values)))
+    wrong = ~np.isnan(values) & ~np.isin(values, range(SCALE[0], SCALE[1] + 1))
     if wrong.any():
         row = int(np.argmax(wrong))
         raise InputError(
             f"{name}: row {row + 1}, column '{answer}' is {values[row]:g}; answers are whole numbers from"
-            f" {scale[0]} to {scale[1]}, empty where the question was shown and not answered"
+            f" {SCALE[0]} to {SCALE[1]}, empty where the question was shown and not answered"
         )
 
 
-def check_probability(
-    table: pa.Table, *, asked_probability: str = "asked_probability", name: str = "surveys"
-) -> None:
+def check_probability(table: pa.Table, name: str = "surveys") -> None:
     """Raise InputError with the first row whose probability of being asked is null, above 1, or so small that
     nobody would ever have been asked.
     """
-    values = numbers(table, asked_probability, name, nulls=True)
+    values = numbers(table, "asked_probability", name, nulls=True)
     wrong = ~((values >= RARE) & (values <= 1))
     if wrong.any():
         row = int(np.argmax(wrong))
         text = "empty" if np.isnan(values[row]) else f"{values[row]:g}"
         raise InputError(
-            f"{name}: row {row + 1}, column '{asked_probability}' is {text}; log the probability with which"
+            f"{name}: row {row + 1}, column 'asked_probability' is {text}; log the probability with which"
             " the question was shown, above 0 and at most 1 (1 where everyone was asked)"
         )
 
 
-def turned(table: pa.Table, columns: Sequence[str], *, scale: tuple[int, int] = SCALE, name: str) -> pa.Table:
-    """`table` with the answers in `columns`, of questions worded the other way round, turned on their
-    scale.
-    """
+def turned(table: pa.Table, columns: Sequence[str], name: str) -> pa.Table:
+    """`table` with the answers in `columns`, of questions worded the other way round, turned on `SCALE`."""
     for column in columns:
-        values = scale[0] + scale[1] - numbers(table, column, name, nulls=True)
+        values = sum(SCALE) - numbers(table, column, name, nulls=True)
         answers = pa.array(values, mask=np.isnan(values))
         table = table.set_column(table.column_names.index(column), column, answers)
     return table
 
 
-def of_question(surveys: pa.Table, question: str, name: str = "surveys") -> pa.Table:
+def of_question(surveys: pa.Table, question: str) -> pa.Table:
     """The rows of one question. Raises InputError naming the questions there are when it was never asked."""
     result = surveys.filter(pc.equal(surveys["question"], question))
     if not result.num_rows:
         known = ", ".join(sorted(surveys["question"].unique().to_pylist()))
-        raise InputError(f"{name}: question '{question}' was never asked; the table has {known}")
+        raise InputError(f"surveys: question '{question}' was never asked; the table has {known}")
     return result
 
 
-def with_covariates(
-    surveys: pa.Table, users: pa.Table, *, user: str = "user_id", name: str = "users"
-) -> pa.Table:
+def with_covariates(surveys: pa.Table, users: pa.Table, name: str = "users") -> pa.Table:
     """`surveys` with the further columns of `users` (one row a user) added to each row, in the same order.
 
     Raises InputError when a user is listed twice, or is asked without being in `users`.
     """
-    asked, labels = codes(surveys, user, "surveys")
-    numbered, known = codes(users, user, name)
+    asked, labels = codes(surveys, "user_id", "surveys")
+    numbered, known = codes(users, "user_id", name)
     if len(known) < users.num_rows:
         row = int(np.flatnonzero(np.bincount(numbered) > 1)[0])
         raise InputError(

@@ -54,9 +54,8 @@ def test_dependent_correlations_keep_their_level() -> None:
     r = np.array([np.corrcoef(one.T) for one in x])
     found = [compare_dependent(one[0, 2], one[1, 2], one[0, 1], 100) for one in r]
     limit = 3 * np.sqrt(0.05 * 0.95 / 2_000)
-    assert abs(np.mean([one.p < 0.05 for one in found]) - 0.05) < limit + 0.005
-    assert abs(np.mean([one.low > 0 or one.high < 0 for one in found]) - 0.05) < limit + 0.005
-    naive = np.mean([compare_independent(one[0, 2], 100, one[1, 2], 100).p < 0.05 for one in r])
+    assert abs(np.mean([p < 0.05 for _, p in found]) - 0.05) < limit + 0.005
+    naive = np.mean([compare_independent(one[0, 2], 100, one[1, 2], 100)[1] < 0.05 for one in r])
     assert naive < 0.02
 
 
@@ -74,13 +73,5 @@ def test_a_difference_of_the_same_users_is_narrower_than_of_different_ones() -> 
     found = difference_by_user((x[:, 0], x[:, 2]), (x[:, 1], x[:, 2]), (rows, rows), users=np.arange(1_500))
     r = np.corrcoef(x.T)
     assert found.value == pytest.approx(r[0, 2] - r[1, 2])
-    reference = compare_dependent(r[0, 2], r[1, 2], r[0, 1], 1_500)
-    assert [found.low, found.high] == pytest.approx([reference.low, reference.high], abs=0.01)
-    apart = compare_independent(r[0, 2], 1_500, r[1, 2], 1_500)
-    assert found.high - found.low < 0.8 * (apart.high - apart.low)
-
-
-def test_published_intervals_that_exclude_their_estimate_are_not_what_such_samples_give() -> None:
-    """58k answers give r = .63 an interval of ± .005; the circulating [.71, .75] cannot be one."""
-    comparison = compare_independent(0.63, 58_872, 0.0, 1e12)
-    assert comparison.high - comparison.low == pytest.approx(0.01, abs=0.001)
+    apart = np.sqrt(sum((1 - r[place, 2] ** 2) ** 2 for place in (0, 1)) / 1_500)
+    assert found.high - found.low < 0.8 * 2 * 1.96 * apart

@@ -67,8 +67,7 @@ def test_the_holzinger_swineford_goldens() -> None:
         0.0714,
         0.1137,
     ]
-    assert [round(one, 4) for one in (f.srmr, f.gfi)] == [0.0652, 0.9433]
-    assert (round(f.log_likelihood, 3), round(f.aic, 2), round(f.bic, 2)) == (-3737.745, 7517.49, 7595.34)
+    assert round(f.srmr, 4) == 0.0652
     assert fit.loadings.round(3).tolist() == [0.772, 0.424, 0.581, 0.852, 0.855, 0.838, 0.570, 0.723, 0.665]
     assert [round(fit.phi[i, j], 3) for i, j in ((0, 1), (0, 2), (1, 2))] == [0.459, 0.471, 0.283]
     assert fit.ave.round(3).tolist() == [0.371, 0.720, 0.430]
@@ -83,7 +82,6 @@ def test_semopy_agrees() -> None:
     """semopy 2.3.11 on the raw data: chi2 85.30573, CFI .9305594; its RMSEA divides by n - 1."""
     f = fit_cfa(square(HS), 301, BLOCKS).fit
     assert f.chi2 == pytest.approx(85.30573, abs=2e-4) and f.cfi == pytest.approx(0.9305594, abs=1e-6)
-    assert f.p == pytest.approx(8.501896e-09, rel=1e-3)
     assert f.rmsea * np.sqrt(301 / 300) == pytest.approx(9.227505e-02, abs=1e-6)
 
 
@@ -187,7 +185,7 @@ def test_ordered_answers_give_what_lavaan_gives() -> None:
     f = fit.fit
     assert [round(v, 3) for v in (f.chi2, f.baseline_chi2, f.cfi, f.tli)] == [43.847, 1453.697, 0.986, 0.979]
     assert [round(v, 3) for v in (f.rmsea, f.rmsea_low, f.rmsea_high, f.srmr)] == [0.037, 0.019, 0.054, 0.033]
-    assert f.df == 24 and f.p == pytest.approx(0.008, abs=5e-4) and np.isnan(f.aic)
+    assert f.df == 24
     expected = [0.7418, 0.6803, 0.6627, 0.7838, 0.6471, 0.7127, 0.6676, 0.6091, 0.5694]
     assert fit.loadings == pytest.approx(expected, abs=6e-5)
     assert fit.phi[np.tril_indices(3, -1)] == pytest.approx([0.438, 0.285, 0.390], abs=6e-4)

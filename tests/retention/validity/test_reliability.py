@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from tastemaker.errors import InputError
-from tastemaker.retention.validity.claim import alpha, reliability_grid, retest
+from tastemaker.retention.validity.claim import alpha, retest
 
 
 def test_alpha_and_feldt_interval_as_pingouin_gives_them() -> None:
@@ -27,14 +27,6 @@ def test_one_item_has_no_alpha_and_the_reason_says_what_to_do() -> None:
         alpha(np.zeros((3, 3)), 100)
     with pytest.raises(InputError, match="symmetric"):
         alpha([[1.0, 0.5], [0.2, 1.0]], 100)
-
-
-def test_the_grid_disattenuates_and_marks_the_impossible() -> None:
-    grid = {(one.reliability_a, one.reliability_b): one for one in reliability_grid(0.63)}
-    assert grid[(0.8, 0.9)].correlation == pytest.approx(0.63 / np.sqrt(0.72))
-    assert not grid[(0.5, 0.6)].possible and grid[(0.7, 0.7)].possible
-    with pytest.raises(InputError, match="reliabilities in"):
-        reliability_grid(0.5, [0.0])
 
 
 def surveys(first: np.ndarray, second: np.ndarray) -> pa.Table:

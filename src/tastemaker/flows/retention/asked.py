@@ -76,7 +76,7 @@ def read_asked(
         for effect in reading.effects
         if not effect.reason
     }
-    return written | {"counts": dict(reading.ratio.counts), "effects": results, "exit_code": claim.exit_code}
+    return written | {"counts": dict(reading.ratio.counts), "effects": results}
 
 
 def _logged(workspace: Path, tolerated: float, least: int, days: int) -> tuple[pa.Table, AskingSettings, str]:

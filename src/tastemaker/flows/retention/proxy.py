@@ -142,7 +142,7 @@ def drift(folder: Path, rows: Path, out: Path, report: Report) -> dict[str, Any]
     claim = drift_claim(load_proxy(folder), read_typed(rows), str(rows))
     written = write_claim(claim, out)
     report("drift", 1, 1, "")
-    return written | {"exit_code": claim.exit_code}
+    return written
 
 
 def _finish(proxy: Proxy, claim: Any, out: Path, report: Report) -> dict[str, Any]:
@@ -150,7 +150,7 @@ def _finish(proxy: Proxy, claim: Any, out: Path, report: Report) -> dict[str, An
     written = write_claim(claim, out)
     report(FOLDER, 3, 3, "")
     text = f"{written['text']}\nproxy: {saved}"
-    return written | {"proxy": str(saved), "text": text, "exit_code": claim.exit_code}
+    return written | {"proxy": str(saved), "text": text}
 
 
 RULES: dict[str, type[Step | Hinge | Value | Constrained]] = {
@@ -198,24 +198,24 @@ def preview_rule(
         _, claim = preview(table, rule, name, k)
     written = write_claim(claim, out)
     report("adjust", 2, 2, "")
-    return written | {"adjusted": str(out / "adjusted.parquet"), "exit_code": claim.exit_code}
+    return written | {"adjusted": str(out / "adjusted.parquet")}
 
 
 def tune_rule(
     scored: Path, cap: float, out: Path, report: Report, k: int = 10, penalty: float = 1.0
 ) -> dict[str, Any]:
-    """The largest global weight whose mean engagement loss stays within `cap`, by dual updates, with its
-    report in `out`.
+    """The largest global weight whose mean engagement loss stays within `cap`, with its report in
+    `out`.
     """
     from tastemaker.retention.adjust.effects import preview, tune_weight, tuned_claim
 
-    report("tune", 0, 2, "dual updates")
+    report("tune", 0, 2, "trying weights")
     with in_file(scored):
         table = read_typed(scored)
-        tuned = tune_weight(table, cap, penalty)
+        rule, loss = tune_weight(table, cap, penalty)
         report("tune", 1, 2, "effects of what was found")
-        _, claim = preview(table, tuned.rule, "value", k)
-    claim = tuned_claim(claim, tuned, cap)
+        _, claim = preview(table, rule, "value", k)
+    claim = tuned_claim(claim, rule, loss, cap)
     written = write_claim(claim, out)
     report("tune", 2, 2, "")
-    return written | {"weight": tuned.rule.weight, "loss": tuned.loss, "exit_code": claim.exit_code}
+    return written | {"weight": rule.weight, "loss": loss}

@@ -89,7 +89,6 @@ def weigh_surveys(
         "weights": str(out / "weights.parquet"),
         "ess": result.ess,
         "deff": result.deff,
-        "exit_code": claim.exit_code,
     }
 
 
@@ -145,7 +144,7 @@ def validate_answers(
             write_table(out / f"{title}.parquet", part)
     written = write_claim(claim, out)
     report("survey validity", 2, 2, "")
-    return written | {"exit_code": claim.exit_code}
+    return written
 
 
 def validate_battery(
@@ -182,7 +181,7 @@ def validate_battery(
     )
     written = write_claim(claim, out)
     report("battery", 2, 2, "")
-    return written | {"left_out": given.left_out, "chi2": fit.fit.chi2, "exit_code": claim.exit_code}
+    return written | {"left_out": given.left_out, "chi2": fit.fit.chi2}
 
 
 def increment(
@@ -211,7 +210,7 @@ def increment(
     result = claim(increments, survey=settings.surveys[0])
     written = write_claim(result, out)
     report("increment", 2, 2, "")
-    return written | {"exit_code": result.exit_code}
+    return written
 
 
 def mediation(

@@ -29,8 +29,8 @@ def warn_of_slips(table: pa.Table, features: Sequence[str], name: str) -> None:
 
 
 def write_claim(report: ClaimReport, folder: Path) -> dict[str, Any]:
-    """Write the report and return what a command prints: claim, verdict, because, tables, files, and `text`
-    for people.
+    """Write the report and return what a command prints: claim, verdict, because, tables, files, `text`
+    for people, and the exit code of the claim.
 
     Raises ArtifactError when the folder cannot be written, InputError naming a figure that cannot be drawn.
     """
@@ -51,6 +51,7 @@ def write_claim(report: ClaimReport, folder: Path) -> dict[str, Any]:
         "folder": str(folder),
         "page": str(folder / "report.html"),
         "text": f"{shown}\npage: {folder / 'report.html'}",
+        "exit_code": report.exit_code,
     }
 
 

@@ -147,54 +147,22 @@ def _medians(ordered: Floats, offsets: Ints) -> Floats:
     )
 
 
-@dataclass(frozen=True)
-class Similarity:
-    """Similarity of rows of a table: Jaccard of attribute sets (`sets`: CSR (n, A) of 0/1), or cosine of
-    `vectors` (n, d).
+def distance(sets: Any) -> float:
+    """Mean of 1 - Jaccard over pairs of different items, of their attributes as CSR (m, A) of 0 and 1; items
+    without attributes resemble nothing. NaN below two items.
     """
-
-    sets: Any = None
-    vectors: Floats | None = None
-
-    @classmethod
-    def of(cls, table: pa.Table) -> Similarity:
-        """From the column `attributes` (list of text), else `vector`. Raises InputError when there is
-        neither.
-        """
-        if "attributes" in table.column_names:
-            return cls(sets=_sets(table["attributes"]))
-        if "vector" in table.column_names:
-            vectors = np.asarray(table["vector"].to_pylist(), dtype=np.float64)
-            if vectors.ndim != 2 or not np.all(np.isfinite(vectors)):
-                raise InputError(
-                    "scored: column 'vector' needs a vector of finite numbers of one length in every row"
-                )
-            length = np.linalg.norm(vectors, axis=1, keepdims=True)
-            return cls(vectors=vectors / np.where(length > 0, length, 1.0))
-        raise InputError("scored: similarity needs a column 'attributes' (list of text) or 'vector'; add one")
-
-    def among(self, rows: Ints) -> Floats:
-        """Similarities (m, m) in [0, 1] (cosine: [-1, 1]) of m rows; items without attributes resemble
-        nothing.
-        """
-        if self.vectors is not None:
-            return np.asarray(self.vectors[rows] @ self.vectors[rows].T, dtype=np.float64)
-        part = self.sets[rows]
-        shared = np.asarray((part @ part.T).todense(), dtype=np.float64)
-        size = np.diff(part.indptr).astype(np.float64)
-        union = size[:, None] + size[None, :] - shared
-        return np.asarray(np.divide(shared, union, out=np.zeros_like(shared), where=union > 0))
-
-    def distance(self, rows: Ints) -> float:
-        """Mean of 1 - similarity over pairs of different rows; NaN below two rows."""
-        m = len(rows)
-        if m < 2:
-            return float("nan")
-        alike = self.among(rows)
-        return float(1 - (alike.sum() - np.trace(alike)) / (m * (m - 1)))
+    m = sets.shape[0]
+    if m < 2:
+        return float("nan")
+    shared = np.asarray((sets @ sets.T).todense(), dtype=np.float64)
+    size = np.diff(sets.indptr).astype(np.float64)
+    union = size[:, None] + size[None, :] - shared
+    alike = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return float(1 - (alike.sum() - np.trace(alike)) / (m * (m - 1)))
 
 
-def _sets(column: pa.ChunkedArray) -> Any:
+def attribute_sets(column: pa.ChunkedArray) -> Any:
+    """CSR (n, A) of 0 and 1 of a column of lists of text. Raises InputError where it is none."""
     try:
         lists = pl.Series("attributes", column).cast(pl.List(pl.String)).fill_null([])
     except pl.exceptions.PolarsError as error:

@@ -16,15 +16,16 @@ from tastemaker.arrays import Bools, Floats, Ints
 from tastemaker.errors import InputError
 from tastemaker.retention.adjust.apply import (
     Requests,
-    Similarity,
     adjust,
+    attribute_sets,
+    distance,
     engagement,
     engagement_range,
     ids_of,
     read_requests,
 )
 from tastemaker.retention.adjust.rules import Rule, Value, ablation
-from tastemaker.retention.report import Cell, ClaimReport, Intervals, Lines, Table
+from tastemaker.retention.report import Cell, ClaimReport, Intervals, Table
 from tastemaker.schema.columns import numbers, one_spelling
 from tastemaker.stats.intervals import Interval
 
@@ -53,7 +54,7 @@ class RankEffects:
     discounted mean p_pos of the first k;
     engagement_loss: (best - achieved) / (best - worst) of sum_j e_j z_(j), 0 where scores do not vary;
     distance_before,
-    distance_after: mean 1 - similarity within the first k (NaN without attributes or vectors).
+    distance_after: mean 1 - similarity within the first k (NaN without attributes).
     """
 
     k: int
@@ -75,9 +76,9 @@ def rank_effects(
     """Compare the base order of `before` (request_id, item_id, score, p_pos) with `rank_after` of `after`
     (see `adjust`).
 
-    Both hold the same requests and items, in any order of rows; columns of `by`, attributes or vector, and
-    user_id are read from `before` where it has them. Raises InputError when a pair is missing from one side,
-    ranks are no permutation, a group of `by` stands in two spellings, or k < 1.
+    Both hold the same requests and items, in any order of rows; columns of `by`, attributes, and user_id are
+    read from `before` where it has them. Raises InputError when a pair is missing from one side, ranks are no
+    permutation, a group of `by` stands in two spellings, or k < 1.
     """
     if k < 1:
         raise InputError(f"k is {k}; give the number of items a person sees, at least 1")
@@ -202,13 +203,13 @@ def _exposure(column: pl.Series, by: str, requests: Requests, old: Ints, new: In
 
 
 def _distances(table: pa.Table, requests: Requests, shown: tuple[Bools, Bools]) -> list[float]:
-    if not {"attributes", "vector"} & set(table.column_names):
+    if "attributes" not in table.column_names:
         return [math.nan, math.nan]
-    similarity = Similarity.of(table)
+    sets = attribute_sets(table["attributes"])
     out = []
     for mask in shown:
         ends = np.cumsum(requests.sums(1.0 * mask)).astype(np.int64)[:-1]
-        values = np.array([similarity.distance(rows) for rows in np.split(requests.rows[mask], ends)])
+        values = np.array([distance(sets[rows]) for rows in np.split(requests.rows[mask], ends)])
         out.append(float(np.nanmean(values)) if np.isfinite(values).any() else math.nan)
     return out
 
@@ -242,26 +243,12 @@ def ablations(scored: pa.Table, rule: Rule, k: int = 10) -> dict[str, RankEffect
     return compare(scored, parts, k)
 
 
-@dataclass(frozen=True)
-class Tuned:
-    """The global weight found, as a rule; its mean engagement loss and mean retention value; weight and loss
-    of every round.
-    """
+def tune_weight(scored: pa.Table, cap: float, penalty: float = 1.0) -> tuple[Value, float]:
+    """The rule with one weight for all requests, the largest up to `HEAVIEST` whose mean engagement loss
+    stays within `cap`, and that loss. The loss grows with the weight, so halving finds it.
 
-    rule: Value
-    loss: float
-    value: float
-    rounds: tuple[tuple[float, float], ...]
-
-
-def tune_weight(scored: pa.Table, cap: float, penalty: float = 1.0) -> Tuned:
-    """One weight for all requests, the largest (up to 10) whose mean engagement loss stays within `cap`, by
-    dual updates.
-
-    log weight moves by (cap - loss) / cap, clipped to half an octave a round so that the ranking never
-    lurches (as arXiv 2302.09178 clips its updates), with a step that shrinks as 1/sqrt(round). The best
-    feasible weight of all rounds is kept; 0 when none was. A cap on the mean leaves some requests above it:
-    `Constrained` holds it in each. Raises InputError on a cap outside (0, 1].
+    A cap on the mean leaves some requests above it: `Constrained` holds it in each. Raises InputError on a
+    cap outside (0, 1].
     """
     if not 0 < cap <= 1:
         raise InputError(f"the cap is {cap}; give the share of engagement to give up, above 0 and at most 1")
@@ -270,23 +257,20 @@ def tune_weight(scored: pa.Table, cap: float, penalty: float = 1.0) -> Tuned:
     spread = np.where(best > worst, best - worst, 1.0)
     worth = Value(1.0, penalty).retention(requests.p_pos, requests.p_neg) * ~requests.flat[requests.request]
 
-    def measure(weight: float) -> tuple[float, float]:
+    def loss(weight: float) -> float:
         order = requests.sorted_by(requests.z + weight * worth)
-        gained = requests.sums(requests.discount * worth[order]) / requests.sums(requests.discount)
-        return float(((best - engagement(requests, order)) / spread).mean()), float(gained.mean())
+        return float(((best - engagement(requests, order)) / spread).mean())
 
-    weight, selected, seen = 1.0, (0.0, *measure(0.0)), []
-    for number in range(_ROUNDS):
-        loss, gained = measure(weight)
-        seen.append((weight, loss))
-        if loss <= cap and weight > selected[0]:
-            selected = (weight, loss, gained)
-        move = float(np.clip((cap - loss) / cap, -0.35, 0.35)) / math.sqrt(number + 1 if loss > 0 else 1)
-        weight = min(_HEAVIEST, weight * math.exp(move))
-    return Tuned(Value(selected[0], penalty), selected[1], selected[2], tuple(seen))
+    low, high = 0.0, HEAVIEST
+    if loss(high) <= cap:
+        low = high
+    while high - low > 1e-6 * HEAVIEST:
+        middle = (low + high) / 2
+        low, high = (middle, high) if loss(middle) <= cap else (low, middle)
+    return Value(low, penalty), loss(low)
 
 
-_ROUNDS, _HEAVIEST = 40, 10.0  # of the dual updates, and the largest weight they try
+HEAVIEST = 10.0  # weight that tuning tries
 _LIMITS = (
     "proxy gain counts predicted answers, not people who come back: only a test shows that",
     "engagement here is the base score itself, discounted by position",
@@ -365,20 +349,10 @@ def _points(interval: Interval) -> str:
     return f"{100 * interval.value:+.2f} points ({100 * interval.low:+.2f} to {100 * interval.high:+.2f})"
 
 
-def tuned_claim(claim: ClaimReport, tuned: Tuned, cap: float) -> ClaimReport:
-    """The preview of a tuned rule, with how its weight was found; a weight of 0 means that the cap allows
-    none.
-    """
-    x = tuple(float(place + 1) for place in range(len(tuned.rounds)))
-    series = (
-        ("weight", x, tuple(item for item, _ in tuned.rounds)),
-        ("loss, percent", x, tuple(100 * item for _, item in tuned.rounds)),
-    )
-    text = (
-        f"Weight {tuned.rule.weight:.3f} gives up {100 * tuned.loss:.2f} % of the engagement range (cap"
-        f" {100 * cap:g} %). "
-    )
-    result: Any = claim.verdict if tuned.rule.weight > 0 else "not supported"
-    figures = (*claim.figures, Lines("Dual updates", "round", "weight, loss", series))
+def tuned_claim(claim: ClaimReport, rule: Value, loss: float, cap: float) -> ClaimReport:
+    """The preview of a tuned rule, with what it gives up; a weight of 0 means that the cap allows none."""
+    given_up = f"gives up {100 * loss:.2f} % of the engagement range (cap {100 * cap:g} %)"
+    text = f"Weight {rule.weight:.3f} {given_up}. "
+    result: Any = claim.verdict if rule.weight > 0 else "not supported"
     settings = {**claim.settings, "cap": cap}
-    return replace(claim, verdict=result, because=text + claim.because, figures=figures, settings=settings)
+    return replace(claim, verdict=result, because=text + claim.because, settings=settings)

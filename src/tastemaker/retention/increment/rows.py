@@ -18,6 +18,7 @@ from tastemaker.schema.columns import codes, numbers
 from tastemaker.stats.random import dealt, generator
 
 FILL = "fill it in or leave the column out"
+EVENTS, LOW_SHARE = "events_28d", 0.3  # what tells low-signal users apart, and their share
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class IncrementSettings:
     alone. outcome: 0 or 1, or a count where `active_quantile` is set: y = 1 above that quantile of the
     positive counts of the training folds.
     user, time, weight: columns; time orders rows for folds by user and time. cohort: a boolean column; where
-    it is missing, the `low_share` of users with the fewest `events` are the low-signal cohort. feature_times:
+    it is missing, the `LOW_SHARE` of users with the fewest `EVENTS` are the low-signal cohort. feature_times:
     feature -> column of the time it was computed, checked against `survey_time`. folds: their number.
     resamples, level: bootstrap of users.
     """
@@ -39,8 +40,6 @@ class IncrementSettings:
     time: str | None = None
     weight: str | None = None
     cohort: str = "low_signal"
-    events: str = "events_28d"
-    low_share: float = 0.3
     feature_times: Mapping[str, str] = field(default_factory=dict)
     survey_time: str = "timestamp"
     folds: int = 5
@@ -101,7 +100,7 @@ def read_rows(table: pa.Table, settings: IncrementSettings, name: str = "rows") 
         np.ones(len(outcome)) if settings.weight is None else numbers(table, settings.weight, name, low=0)
     )
     users = codes(table, settings.user, name)[0]
-    low = low_signal(table, settings.cohort, settings.events, settings.low_share, users, name)
+    low = low_signal(table, settings.cohort, users, name)
     time = (
         None
         if settings.time is None
@@ -134,22 +133,20 @@ def read_rows(table: pa.Table, settings: IncrementSettings, name: str = "rows") 
     )
 
 
-def low_signal(
-    table: pa.Table, cohort: str, events: str, share: float, users: Ints, name: str = "rows"
-) -> Bools:
-    """(n,) the cohort column, or else the `share` of users (n,) with the fewest events; nobody where neither
-    column exists.
+def low_signal(table: pa.Table, cohort: str, users: Ints, name: str = "rows") -> Bools:
+    """(n,) the cohort column, or else the `LOW_SHARE` of users (n,) with the fewest `EVENTS`; nobody where
+    neither column exists.
     """
     if cohort in table.column_names:
         values = table[cohort]
         if pa.types.is_boolean(values.type):
             return np.asarray(values.to_numpy(zero_copy_only=False), dtype=bool)
         return numbers(table, cohort, name, nulls=True) > 0
-    if events not in table.column_names:
+    if EVENTS not in table.column_names:
         return np.zeros(table.num_rows, dtype=bool)
-    counts = numbers(table, events, name, nulls=True)
+    counts = numbers(table, EVENTS, name, nulls=True)
     first = np.unique(users, return_index=True)[1]
-    return np.asarray(counts <= np.quantile(counts[first], share))
+    return np.asarray(counts <= np.quantile(counts[first], LOW_SHARE))
 
 
 def design(data: Rows, answer: Floats | None) -> Floats:

@@ -13,6 +13,7 @@ from scipy.stats import t
 from tastemaker.arrays import Bools, Floats, Ints
 from tastemaker.errors import InputError
 from tastemaker.retention.increment.rows import (
+    Fitted,
     IncrementSettings,
     Rows,
     design,
@@ -46,8 +47,8 @@ class Change:
     log_odds: float
 
 
-def changes(data: Rows, settings: IncrementSettings, key: int | str) -> Iterator[Change]:
-    """Every cohort, survey and answer 1, 2, 4, 5, out of fold.
+def changes(data: Rows, at: Predicted, settings: IncrementSettings, key: int | str) -> Iterator[Change]:
+    """Every cohort, survey and answer 1, 2, 4, 5, out of fold, by the models that made the predictions.
 
     Interval: Student's t, with the variance from drawing users (model held) plus that of refitting, by the
     jackknife over the users that each fold leaves out. A change of a prediction is not an effect of the item:
@@ -57,14 +58,12 @@ def changes(data: Rows, settings: IncrementSettings, key: int | str) -> Iterator
     moved = {(item, level): np.full(n, np.nan) for item in given for level in (1, 2, 4, 5)}
     shares = {item: np.full(n, np.nan) for item in given}
     fold = np.full(n, -1)
-    for train, test in user_folds(data, settings, key):
-        truth = labels(data.outcome, train, settings.active_quantile)
-        fold[test] = fold.max() + 1
+    for number, (test, models) in enumerate(zip(at.tests, at.models, strict=True)):
+        fold[test] = number
         for survey in given:
-            x = design(data, data.answers[survey])
-            fitted = learn(x[train], truth[train], data.weight[train])
+            x, fitted = design(data, data.answers[survey])[test], models[survey]
             columns = _answer_columns(data, x.shape[1])
-            shares[survey][test] = fitted.contributions(x[test])[:, columns].sum(axis=1)
+            shares[survey][test] = fitted.contributions(x)[:, columns].sum(axis=1)
             neutral = fitted.predict(_with(data, test, NEUTRAL))
             for level in (1, 2, 4, 5):
                 moved[survey, level][test] = fitted.predict(_with(data, test, level)) - neutral
@@ -179,10 +178,8 @@ def user_draws(users: Ints, key: tuple[str | int, ...], resamples: int) -> Ints:
     """(resamples, U) how often each user (numbered from 0 in `users`) is drawn: users with replacement."""
     count = int(users.max()) + 1
     rng = generator(*key, "bootstrap of users")
-    draws = np.empty((resamples, count), dtype=np.int64)
-    for place in range(resamples):
-        draws[place] = np.bincount(rng.integers(0, count, size=count), minlength=count)
-    return draws
+    drawn = (rng.integers(0, count, size=count) for _ in range(resamples))
+    return np.array([np.bincount(ones, minlength=count) for ones in drawn])
 
 
 def resampled_scores(at: Prepared, weight: Floats, users: Ints, draws: Ints) -> Floats:
@@ -228,13 +225,14 @@ class Increment:
 
 @dataclass(frozen=True)
 class Predicted:
-    """p (n,) out-of-fold probabilities (NaN where a row is in no test fold), y (n,), and test masks and train
-    sizes by fold.
+    """p (n,) out-of-fold probabilities of each model (NaN where a row is in no test fold), y (n,); by fold
+    test masks and models; ratio: mean of test rows over training rows.
     """
 
     p: dict[str, Floats]
     y: Floats
     tests: list[Bools]
+    models: list[dict[str, Fitted]]
     ratio: float
 
 
@@ -254,7 +252,7 @@ def increment_table(
     data = read_rows(rows, settings, name)
     predicted = predict_folds(data, settings, list(user_folds(data, settings, key)))
     scored = tuple(_scores(data, predicted, settings, key))
-    moved = tuple(changes(data, settings, key))
+    moved = tuple(changes(data, predicted, settings, key))
     return Increment(len(data.outcome), int(data.users.max()) + 1, data.dropped, scored, moved, settings)
 
 
@@ -268,16 +266,15 @@ def predict_folds(
     designs |= {name: design(data, answer) for name, answer in data.answers.items()}
     n = len(data.outcome)
     p, y = {model: np.full(n, np.nan) for model in designs}, np.full(n, np.nan)
-    tests: list[Bools] = []
-    ratios: list[float] = []
+    models: list[dict[str, Fitted]] = []
     for train, test in splits:
         truth = labels(data.outcome, train, settings.active_quantile)
         y[test] = truth[test]
+        models.append({m: learn(x[train], truth[train], data.weight[train]) for m, x in designs.items()})
         for model, x in designs.items():
-            p[model][test] = learn(x[train], truth[train], data.weight[train]).predict(x[test])
-        tests.append(test)
-        ratios.append(test.sum() / train.sum())
-    return Predicted(p, y, tests, float(np.mean(ratios)))
+            p[model][test] = models[-1][model].predict(x[test])
+    ratio = float(np.mean([test.sum() / train.sum() for train, test in splits]))
+    return Predicted(p, y, [test for _, test in splits], models, ratio)
 
 
 def _scores(data: Rows, at: Predicted, settings: IncrementSettings, key: int | str) -> list[Score]:

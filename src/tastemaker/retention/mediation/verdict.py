@@ -17,7 +17,6 @@ from tastemaker.retention.mediation.within import (
     Answered,
     MediationSettings,
     clustered_logit,
-    conditional_logit,
     dealt_effect,
     expectations,
     group_means,
@@ -36,17 +35,15 @@ Verdict = Literal["item", "user", "state", "unknown"]
 
 @dataclass(frozen=True)
 class MediationTests:
-    """within, between: log-odds of returning a point of answer, inside a user and between users; conditional:
-    the same inside a user by conditional logit; exposure: change of the return probability a point of item
-    mean dealt at random, None without slates; reliability: share of the variance of those item means that is
-    no noise; repeaters: users with answers on two days.
+    """within, between: log-odds of returning a point of answer, inside a user and between users; exposure:
+    change of the return probability a point of item mean dealt at random, None without slates; reliability:
+    share of the variance of those item means that is no noise; repeaters: users with answers on two days.
     """
 
     verdict: Verdict
     reason: str
     within: Interval | None
     between: Interval | None
-    conditional: Interval | None
     exposure: Interval | None
     reliability: float | None
     n: int
@@ -79,13 +76,13 @@ def mediation_tests(
     answered = read_answered(rows, settings, name)
     again = repeaters(answered)
     enough = again >= 2 and len(answered.user_ids) >= LEAST_PEOPLE
-    within, between, conditional = _inside(answered, settings) if enough else (None, None, None)
+    within, between = _inside(answered, settings) if enough else (None, None)
     exposure, reliability = (
         (None, None) if slates is None else _exposure(rows, slates, candidates, settings, key, name)
     )
     verdict, reason = _verdict(within, between, exposure, again, len(answered.user_ids))
     users = len(answered.user_ids)
-    found = (within, between, conditional, exposure, reliability)
+    found = (within, between, exposure, reliability)
     return MediationTests(verdict, reason, *found, len(answered.answer), users, again, settings)
 
 
@@ -115,7 +112,7 @@ def _verdict(
     return "unknown", f"{outside} [{between.low:+.3f}, {between.high:+.3f}]: no link was found"
 
 
-def _inside(answered: Answered, settings: MediationSettings) -> tuple[Interval, Interval, Interval | None]:
+def _inside(answered: Answered, settings: MediationSettings) -> tuple[Interval, Interval]:
     mean = group_means(answered.answer, answered.users)
     # A control that varies inside users needs its user mean beside it (Mundlak): the events of a user's
     # *other* day also tell of the user, and a single slope for both would push that onto the answer's
@@ -131,19 +128,7 @@ def _inside(answered: Answered, settings: MediationSettings) -> tuple[Interval, 
     people = len(answered.user_ids)
     kind = "logit, user-clustered"
     within = _estimate(b[0], cov[0, 0], people, kind, settings.alpha, "answers of a user on different days")
-    between = _estimate(b[1], cov[1, 1], people, kind, settings.alpha, "")
-    inside = np.column_stack([answered.answer, answered.controls])
-    varies = [
-        column for column in inside.T if np.abs(column - group_means(column, answered.users)).max() > 1e-9
-    ]
-    try:
-        own, own_cov = conditional_logit(np.column_stack(varies), answered.outcome, answered.users)
-    except InputError:
-        return within, between, None
-    conditional = _estimate(
-        own[0], own_cov[0, 0], people, "conditional logit", settings.alpha, "days of a user are independent"
-    )
-    return within, between, conditional
+    return within, _estimate(b[1], cov[1, 1], people, kind, settings.alpha, "")
 
 
 def _estimate(value: float, variance: float, n: int, kind: str, alpha: float, assumption: str) -> Interval:
@@ -243,7 +228,6 @@ def claim(tests: MediationTests, horizon: str = "day 1") -> ClaimReport:
     named: list[tuple[str, str, Interval | None]] = [
         ("inside users", "log-odds a point", tests.within),
         ("between users", "log-odds a point", tests.between),
-        ("inside users, conditional logit", "log-odds a point", tests.conditional),
         ("dealt at random", "probability a point", tests.exposure),
     ]
     rows: list[dict[str, Cell]] = [

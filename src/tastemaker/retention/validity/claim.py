@@ -56,30 +56,6 @@ def alpha(covariance: npt.ArrayLike, n: int) -> Interval:
 
 
 @dataclass(frozen=True)
-class Disattenuated:
-    """What a correlation would be without measurement error, if the two reliabilities were these; above 1 is
-    impossible.
-    """
-
-    reliability_a: float
-    reliability_b: float
-    correlation: float
-    possible: bool
-
-
-def reliability_grid(r: float, grid: Sequence[float] = GRID) -> list[Disattenuated]:
-    """r / sqrt(reliability_a reliability_b) over all pairs of `grid`: how far a single item's unknown
-    reliability matters.
-
-    Raises InputError on a reliability outside (0, 1] or |r| > 1. Source: Spearman 1904.
-    """
-    if not abs(r) <= 1 or not all(0 < item <= 1 for item in grid):
-        raise InputError(f"a grid needs |r| <= 1 and reliabilities in (0, 1]; got r = {r} and {tuple(grid)}")
-    pairs = [(a, b) for a in grid for b in grid if b >= a]
-    return [Disattenuated(a, b, r / np.sqrt(a * b), abs(r) <= np.sqrt(a * b)) for a, b in pairs]
-
-
-@dataclass(frozen=True)
 class Retest:
     """Agreement of two answers of one person to one question about one item: as numbers, and as ordered
     answers.
@@ -276,18 +252,19 @@ def _event(row: Mapping[str, Any]) -> dict[str, Cell]:
 
 
 def _reliability(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """The disattenuated correlation at equal reliabilities of both questions."""
-    grids = {f"{row['a']}, {row['b']}": reliability_grid(row["pearson"]) for row in rows}
+    """What each correlation would be without measurement error (Spearman 1904), were both questions so
+    reliable.
+    """
     cells: list[dict[str, Cell]] = []
-    for place, item in enumerate(next(iter(grids.values()), [])):
-        if item.reliability_a == item.reliability_b:
-            line: dict[str, Cell] = {"if both reliabilities were": item.reliability_a}
-            for label, grid in grids.items():
-                line[label] = grid[place].correlation if grid[place].possible else "impossible: above 1"
-            cells.append(line)
-    if not cells:
-        cells = [{"if both reliabilities were": "no correlation to correct"}]
-    return Table.of("Correlation without measurement error", cells, ONE_ITEM.capitalize() + ".")
+    for reliability in GRID if rows else ():
+        line: dict[str, Cell] = {"if both reliabilities were": reliability}
+        for row in rows:
+            possible = abs(row["pearson"]) <= reliability
+            value = row["pearson"] / reliability if possible else "impossible: above 1"
+            line[f"{row['a']}, {row['b']}"] = value
+        cells.append(line)
+    none: list[dict[str, Cell]] = [{"if both reliabilities were": "no correlation to correct"}]
+    return Table.of("Correlation without measurement error", cells or none, ONE_ITEM.capitalize() + ".")
 
 
 def _figures(associations: Associations) -> tuple[Intervals, ...]:

@@ -282,13 +282,9 @@ def _other_question(data: _Data, group: str, first: str, b: str, c: str) -> dict
     n = effective_size(w[complete])
     if not np.isfinite(gap.value) or n <= 3:
         return row | {"z": None, "p": None, "test": gap.reason or "too few complete rows"}
-    r = (
-        np.corrcoef(np.array([x[part][complete] for part in (b, c, first)]))
-        if np.ptp(w[complete]) == 0
-        else _weighted(x, (b, c, first), w)
-    )
-    test = compare_dependent(float(r[0, 2]), float(r[1, 2]), float(r[0, 1]), n)
-    return row | {"z": test.z, "p": test.p, "test": "same respondents"}
+    r = _weighted(x, (b, c, first), w)
+    z, p = compare_dependent(float(r[0, 2]), float(r[1, 2]), float(r[0, 1]), n)
+    return row | {"z": z, "p": p, "test": "same respondents"}
 
 
 def _weighted(x: dict[str, Floats], names: Sequence[str], w: Floats) -> Floats:
@@ -312,8 +308,8 @@ def _other_content(data: _Data, group: str, inside: Bools, first: str, b: str) -
     if not np.isfinite(gap.value) or min(sizes) <= 3:
         return row | {"z": None, "p": None, "test": gap.reason or "too few complete rows"}
     r = [float(_weighted(x, (first, b), np.where(mask, data.weight, 0.0))[0, 1]) for mask in masks]
-    test = compare_independent(r[0], sizes[0], r[1], sizes[1])
-    return row | {"z": test.z, "p": test.p, "test": "as of different people"}
+    z, p = compare_independent(r[0], sizes[0], r[1], sizes[1])
+    return row | {"z": z, "p": p, "test": "as of different people"}
 
 
 def _event(data: _Data, question: str, event: str, values: Floats) -> dict[str, object]:

@@ -165,7 +165,7 @@ def watch_experiment(days: Path, plan: Path, out: Path, report: Report) -> dict[
     claim = watch_claim(design, seen, looks)
     written = write_claim(claim, out)
     report("looks", 1, 1, "")
-    return written | {"exit_code": claim.exit_code}
+    return written
 
 
 @dataclass(frozen=True)
@@ -246,7 +246,7 @@ def read_surrogate(
     claim = surrogate_claim(index, effect, alone, plan)
     written = write_claim(claim, out)
     report("surrogate index", 2, 2, "")
-    return written | {"exit_code": claim.exit_code}
+    return written
 
 
 def export_trial(workspace: Path, out: str | Path, experiment: str = "", days: int = 14) -> dict[str, Any]:

@@ -209,7 +209,7 @@ def watch_live(workspace: Path, out: Path, report: Report) -> dict[str, Any]:
     settings = dict(claim.settings) | {"proxy": mark, "adjust": opened.settings.adjust}
     written = write_claim(replace(claim, settings=settings), out)
     report("drift", 1, 1, "")
-    return written | {"proxy": mark, "exit_code": claim.exit_code}
+    return written | {"proxy": mark}
 
 
 def fresh_answers(workspace: Workspace) -> tuple[str | None, pa.Table | None]:

@@ -106,9 +106,8 @@ def fit_ordinal_cfa(answers: npt.ArrayLike, blocks: Mapping[str, Sequence[int]])
     """CFA of ordered answers (n, p) without a gap, one row a person, in which each item loads on its own
     factor.
 
-    chi2, CFI, TLI and RMSEA are those of the test adjusted in mean and variance (scaled and shifted); its
-    likelihood, AIC, BIC and GFI do not exist (NaN). Raises InputError as `fit_cfa`, or on a pair of items
-    that agree perfectly.
+    chi2, CFI, TLI and RMSEA are those of the test adjusted in mean and variance (scaled and shifted). Raises
+    InputError as `fit_cfa`, or on a pair of items that agree perfectly.
     Source: Muthén, du Toit and Spisic 1997; Asparouhov and Muthén 2010 (scaled and shifted); equal to
     lavaan's WLSMV.
     """
@@ -142,8 +141,7 @@ def fit_ordinal_cfa(answers: npt.ArrayLike, blocks: Mapping[str, Sequence[int]])
         raise InputError(f"the factor model has {len(theta)} parameters for {len(r)} correlations")
     statistic = _adjusted((n - 1) * 2 * solved.cost, u @ gamma, df)
     base = _adjusted((n - 1) * float(weight @ r**2), weight[:, None] * gamma, base_df)
-    none = dict.fromkeys(("gfi", "log_likelihood", "aic", "bic"), float("nan"))
-    fit = fit_measures((statistic, df), (base, base_df), n) | none
+    fit = fit_measures((statistic, df), (base, base_df), n)
     srmr = float(np.sqrt(2 * np.square(implied(theta) - r).sum() / (p * (p + 1))))
     loadings, phi = positive(theta[:p], correlations(theta[p:], q), owner)
     unexplained = 1 - loadings**2
