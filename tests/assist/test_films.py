@@ -170,7 +170,7 @@ def test_words_that_are_turned_down_are_left_out(
     for _ in range(4):
         shown |= {films.catalogue.titles[row] for row in talk.rows("more")}
     assert not shown & gone and shown
-    assert bool(talk.state.without) == bool(gone)
+    assert bool(talk.state.words) == bool(gone)
 
 
 def test_what_cannot_be_left_out_attracts_nothing(films: Shelf) -> None:
@@ -184,7 +184,7 @@ def test_what_cannot_be_left_out_attracts_nothing(films: Shelf) -> None:
 @pytest.mark.parametrize("message", ["no idea, you choose", "no problem", "nothing special", "no, thanks"])
 def test_idioms_turn_nothing_down(films: Shelf, message: str) -> None:
     talk = Talk(films)
-    assert "whose words say" not in talk.words(message) and not talk.state.without
+    assert "whose words say" not in talk.words(message) and not talk.state.words
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_what_is_refused_is_not_looked_for(films: Shelf, message: str) -> None:
 def test_starting_over_is_no_title(films: Shelf) -> None:
     talk = Talk(films)
     talk.say("no zombies")
-    assert "For you:" in talk.words("start over") and talk.state.without == ()
+    assert "For you:" in talk.words("start over") and talk.state.words == ()
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,9 @@ from tastemaker.converse.catalogue import Field
 from tastemaker.converse.constraints import Constraint
 from tastemaker.converse.reading.names import Names
 from tastemaker.converse.reading.plain import plain
+from tastemaker.converse.reading.standing import settle
 from tastemaker.converse.reading.vocabulary import Vocabulary
-from tastemaker.converse.reading.wishes import Wishes, settle
+from tastemaker.converse.reading.wishes import Wishes
 
 TUNES = {
     "tune_type": Field(

@@ -19,7 +19,8 @@ from recipes.converse.turns.settings import LearnSettings
 from tastemaker.converse.audits.pool import TurnQuery
 from tastemaker.converse.constraints import Constraint, demands, granted
 from tastemaker.converse.language.readers import Mention, Utterance
-from tastemaker.converse.reading.wishes import Heard, settle
+from tastemaker.converse.reading.standing import settle
+from tastemaker.converse.reading.wishes import Heard
 from tastemaker.encoders.text import fit_tfidf
 from tastemaker.flows.pipeline import Report
 from tastemaker.retrieve.allow import allow

@@ -45,7 +45,8 @@ _REFUSING = re.compile(
     r"\b(?:no|nothing|none|without|except|excluding|hate|dislike|avoid|(?:can'?t|cannot) (?:stand|bear)"
     r"|(?:don'?t|do not|doesn'?t) (?:want|like|need|care for|show me|give me)|(?:sick|tired) of|fed up with"
     r"|allergic to|leave out|anything but|not(?="
-    r" (?:with|about|by|from|starring|featuring|any)\b))\s+(?:(?:with|by"
+    r" (?:(?:with|about|by|from|starring|featuring|any)\b|(?:(?:too|so|very|overly|that) )*[a-z'-]{3,}(?:\W*$"
+    r"|[,.;!?]| (?:and|or|but)\b))))\s+(?:(?:with|by|too|so|very|overly"
     r"|about|from|of|for|starring|featuring|containing|involving|to do with|(?:that|which)"
     r" (?:has|have|is|are)|called|named|titled|the (?:words?|names?|brand|title)|words?"
     r"|any|an?|the|more|those|these|anything|something|films?|movies?|songs?|tunes?|books?|things?)\s+)*",
@@ -62,12 +63,20 @@ _WORDED = re.compile(  # words that are meant as words
 _OUTRIGHT = re.compile(r"\bwithout\b|\bwith\b", re.IGNORECASE)  # small talk counts behind it: "without love"
 _NO_WORDS = frozenset(_FORMS["no_words"].split())
 _IDIOM = re.compile(
-    r"\b(?:not (?:sure|certain)|no"
+    r"\b(?:not (?:sure|certain|convinced|impressed|interested|happy|bad|great|good|ideal|quite|really|exactly"
+    r"|yet|now|today|necessarily|bothered|fussy|picky|ready|right|helpful|fair|fun|important|essential|required)|no"
     r" (?:idea|problem|worries|thanks?|matter|preferences?|way|need|hurry|rush|clue|doubt|wonder|luck|thank"
     r" you)|nothing (?:else|special|fits?|in particular))\b",
     re.IGNORECASE,
 )
-_NEXT = re.compile(r",?\s*(?:or|nor|and)\s+(?:(?:any|an?|the|with|by|about|from)\s+)*", re.IGNORECASE)
+_TOPIC = re.compile(
+    r"(?<!how )(?<!what )(?<!me )(?<!more )(?<!know )(?<!think )(?<!crazy )(?<!nothing )(?<!details )"
+    r"\b(?:about|(?:films?|movies?|books?|documentar(?:y|ies)|podcasts?|episodes?) on|on the"
+    r" (?:subject|topic|theme) of|dealing with|to do with)\s+(?:(?:an?|the|some|any|my"
+    r"|our|how|being|having)\s+)*",
+    re.IGNORECASE,
+)
+_NEXT = re.compile(r",?\s*(or|nor|and)\s+(?:(?:any|an?|the|with|by|about|from)\s+)*", re.IGNORECASE)
 TERSE = 6  # words up to which a message without a verb of asking is itself what is asked for
 LONGEST = 6  # words of what is said to be absent
 MOST = 3  # things said to be absent in one answer
@@ -103,20 +112,42 @@ def refused(left: str, named: Sequence[str]) -> tuple[dict[str, None], tuple[str
     """
     things, clauses = dict[str, None](), list[str]()
     for hit in _REFUSING.finditer(left):
-        start = end = hit.end()
-        outright = _OUTRIGHT.search(hit.group()) is not None
-        while not _IDIOM.match(left, hit.start()) and (run := next(_phrase(left, start, outright), None)):
-            at, said = run
-            if at - start > 1 or any(fold(name) in fold(said) or fold(said) in fold(name) for name in named):
-                break
-            things[said], end = None, at + len(said)
-            onward = _NEXT.match(left, end)
-            if onward is None:
-                break
-            start = onward.end()
-        if end > hit.end():
+        if _IDIOM.match(left, hit.start()):
+            continue
+        said, end = _several(left, hit.end(), named, _OUTRIGHT.search(hit.group()) is not None)
+        things |= dict.fromkeys(said)
+        if said:
             clauses.append(left[hit.start() : end])
     return things, tuple(clauses)
+
+
+def topics(left: str, named: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What items are to be about by words that nothing read ("about dogs or cats"), and the clauses that say
+    so. named: as in `absent`.
+    """
+    things, clauses = list[str](), list[str]()
+    for hit in _TOPIC.finditer(left):
+        said, end = _several(left, hit.end(), named, True)
+        links = list(said.values())
+        if said and not all(map(counted, said)):
+            things += [" or ".join(said)] if "or" in links else list(said)
+            clauses.append(left[hit.start() : end])
+    return things, clauses
+
+
+def _several(left: str, start: int, named: Sequence[str], outright: bool) -> tuple[dict[str, str], int]:
+    """Things in a row ("dogs or cats"), each with the word that joins it to the one before; and their end."""
+    things, end, link = dict[str, str](), start, ""
+    while run := next(_phrase(left, start, outright), None):
+        at, said = run
+        if at - start > 1 or any(fold(name) in fold(said) or fold(said) in fold(name) for name in named):
+            break
+        things[said], end = link, at + len(said)
+        onward = _NEXT.match(left, end)
+        if onward is None:
+            break
+        start, link = onward.end(), onward[1].lower()
+    return things, end
 
 
 def worded(message: str) -> tuple[dict[str, None], str]:
@@ -172,7 +203,7 @@ def untold(left: str, shelf: Shelf) -> str:
         return ""
     word = (hit[1] or hit[2] or hit[3]).lower()
     if hit[2]:
-        known = word in {*stop_words(), "bad", "many", "sure", "far"}
+        known = word in {*stop_words(), "bad", "many", "sure", "far"} or bool(shelf.saying((word,)).any())
         return "" if known else f"Nothing is known here of ‘{word}’, so it counts for nothing."
     known = shelf.vocabulary.end_of(word)[1] is not None or bool(hit[3] and shelf.saying((word,)).any())
     return "" if known else f"Nothing is known here by which something is ‘{word}’."

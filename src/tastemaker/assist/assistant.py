@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tastemaker.assist.desk import END, LIKE, WITHOUT, Desk
+from tastemaker.assist.desk import END, LIKE, Desk
 from tastemaker.assist.gate import Gate
 from tastemaker.assist.library import Library
 from tastemaker.assist.offline import answer
@@ -315,9 +315,9 @@ class Assistant:
             left = without(state.active, [c for c in state.active if chip_name(c) in gone])
             near = tuple(row for row in state.near if LIKE + ids[row] not in gone)
             end = "" if END + state.extreme in gone else state.extreme
-            without_words = tuple(said for said in state.without if WITHOUT + said not in gone)
-            said = state.messages if left or near or end or without_words else ()
-            desk.change(active=left, near=near, extreme=end, without=without_words, messages=said)
+            words = tuple(name for name in state.words if name not in gone)
+            said = state.messages if left or near or end or words else ()
+            desk.change(active=left, near=near, extreme=end, words=words, messages=said)
 
     def _button(self, desk: Desk, feedback: Mapping[str, str]) -> None:
         for item, kind in feedback.items():

@@ -18,7 +18,7 @@ from tastemaker.assist.gate import Gate
 from tastemaker.assist.parts import Explanation, Item, NothingFits, Understood
 from tastemaker.assist.ranking import Evidence, Ranker, free
 from tastemaker.assist.shelf import Floats, Shelf
-from tastemaker.assist.state import REMEMBERED, State, chip_name, label
+from tastemaker.assist.state import ABOUT, REMEMBERED, WITHOUT, State, chip_name, label, worded_label
 from tastemaker.converse.claims import safe
 from tastemaker.converse.constraints import Change, Constraint, demands, granted
 from tastemaker.converse.reading.plain import spoken
@@ -30,7 +30,7 @@ from tastemaker.serving.query import Evidence as Reason
 POOL = 12  # places of the ranking that a list is drawn from
 SHOWN, MOST_SHOWN = 3, 10  # items of an answer, and of one where more are asked for
 CLOSEST = 3
-LIKE, END, WITHOUT = "like:", "first:", "without:"  # before the names of chips that are no constraints
+LIKE, END = "like:", "first:"  # before the names of chips that are no constraints
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 
 
@@ -154,16 +154,22 @@ class Desk:
 
     @property
     def holds(self) -> npt.NDArray[np.bool_]:
-        """(N,) which items meet every demand and have no word that was turned down."""
+        """(N,) which items meet every demand, say what they should be about and nothing turned down."""
         return np.asarray(self.shelf.adherence(self.state.active).holds & ~self.worded)
 
     @property
     def worded(self) -> npt.NDArray[np.bool_]:
-        """(N,) which items have a word that was turned down."""
+        """(N,) which items have a word that was turned down, or are not about what they should be."""
         has = np.zeros(len(self.shelf), bool)
-        for said in self.state.without:
-            has |= self.shelf.saying(words_of(said))
+        for name in self.state.words:
+            how, _, said = name.partition(":")
+            has |= self._saying(said) == (f"{how}:" == WITHOUT)
         return has
+
+    def _saying(self, said: str) -> npt.NDArray[np.bool_]:
+        """(N,) which items say one of some words: "dogs or cats"."""
+        every = [self.shelf.saying(words_of(part)) for part in said.split(" or ")]
+        return np.asarray(np.any(every, axis=0))
 
     def let_go(self, before: Sequence[Constraint], changes: Sequence[Change]) -> str:
         """The fewest wishes, older than `changes`, that leave nothing beside a new subject ("a western" after
@@ -186,17 +192,23 @@ class Desk:
         counts = "counts" if len(distinct(gone)) == 1 else "count"
         return f"Nothing here is that and {named} too, so {named} no longer {counts}."
 
-    def leave_out(self, words: Sequence[str]) -> list[str]:
-        """Leave out what has words that are turned down, from here on; what is said of each: where nothing
-        has them, that nothing can be left out.
+    def heed(self, without: Sequence[str], about: Sequence[str]) -> list[str]:
+        """Leave out what has words that are turned down, and what says nothing of a subject, from here on;
+        what is said of each: where nothing has the words, that nobody can tell.
         """
         sentences = []
-        for phrase in map(safe, words):
-            if count := int(self.shelf.saying(words_of(phrase)).sum()):
-                self.change(without=tuple(dict.fromkeys((*self.state.without, phrase))))
+        for phrase in map(safe, without):
+            if count := int(self._saying(phrase).sum()):
+                self.change(words=tuple(dict.fromkeys((*self.state.words, WITHOUT + phrase))))
                 sentences.append(f"Left out: {count:,} whose words say ‘{phrase}’.")
             else:
                 sentences.append(f"No words here say ‘{phrase}’, so I cannot tell what to leave out.")
+        for phrase in map(safe, about):
+            if (self._saying(phrase) & self.holds).any():
+                self.change(words=tuple(dict.fromkeys((*self.state.words, ABOUT + phrase))))
+            else:
+                of = "No words here say" if not self._saying(phrase).any() else "Nothing that fits says"
+                sentences.append(f"{of} ‘{phrase}’, so I cannot tell what is about it.")
         return sentences
 
     def fitting(self, again: bool = False) -> Rows:
@@ -255,27 +267,20 @@ class Desk:
         """Chips of what stands (constraints, likenesses, the end of a scale), and how many items meet the
         demands.
         """
-        chips = tuple(
-            {
-                "name": chip_name(c),
-                "label": label(c, self.shelf.vocabulary),
-                "kind": c.kind,
-                "field": c.clause.field,
-            }
-            for c in distinct(self.state.active)
-        )
-        state, title = self.state, self.shelf.title
-        likes = {f"{LIKE}{self.shelf.catalogue.item_ids[row]}": f"like “{title(row)}”" for row in state.near}
-        ends = {f"{END}{state.extreme}": f"{state.extreme} first"} if state.extreme else {}
-        chips += tuple(
-            {"name": name, "label": words, "kind": "prefer", "field": ""}
-            for name, words in {**likes, **ends}.items()
-        )
-        chips += tuple(
-            {"name": f"{WITHOUT}{said}", "label": f"without ‘{said}’", "kind": "must_not", "field": ""}
-            for said in state.without
-        )
-        asked = demands(state.active) or state.without
+        state, shelf = self.state, self.shelf
+        said = [
+            (chip_name(c), label(c, shelf.vocabulary), c.kind, c.clause.field) for c in distinct(state.active)
+        ]
+        softly = {
+            f"{LIKE}{shelf.catalogue.item_ids[row]}": f"like “{shelf.title(row)}”" for row in state.near
+        }
+        softly |= {f"{END}{state.extreme}": f"{state.extreme} first"} if state.extreme else {}
+        said += [(name, words, "prefer", "") for name, words in softly.items()]
+        said += [
+            (n, worded_label(n), "must_not" if n.startswith(WITHOUT) else "must", "") for n in state.words
+        ]
+        chips = tuple(dict(zip(("name", "label", "kind", "field"), chip, strict=True)) for chip in said)
+        asked = demands(state.active) or state.words
         return Understood(chips, int(self.holds.sum()) if asked else None)
 
     def items(self, choice: Choice, closest: bool = False) -> list[tuple[Item, list[Explanation]]]:
@@ -400,18 +405,11 @@ class Desk:
 
     def feedback(self, rows: Sequence[int], kind: str) -> None:
         """A like, a skip or a play of this person: counts here, and is kept where they have a name."""
-        liked, disliked = self.state.liked, self.state.disliked
-        if kind == "skip":
-            liked, disliked = (
-                tuple(r for r in liked if r not in rows),
-                tuple(dict.fromkeys((*disliked, *rows))),
-            )
-        elif kind == "like":
-            liked, disliked = (
-                tuple(dict.fromkeys((*liked, *rows))),
-                tuple(r for r in disliked if r not in rows),
-            )
-        self.change(liked=liked, disliked=disliked)
+        sides = {"like": ("liked", "disliked"), "skip": ("disliked", "liked")}.get(kind)
+        if sides:
+            now, before = (getattr(self.state, side) for side in sides)
+            left = tuple(row for row in before if row not in rows)
+            self.change(**dict(zip(sides, (tuple(dict.fromkeys((*now, *rows))), left), strict=True)))
         for row in rows if self.keeps and self.state.user_id is not None else ():
             slate = self.state.slates.get(row)
             self.people.happened(str(self.state.user_id), row, kind, slate)

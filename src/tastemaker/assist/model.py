@@ -19,7 +19,7 @@ from tastemaker.assist.parts import Done, Part, Text
 from tastemaker.assist.tools import Toolbox, openai_tools
 from tastemaker.assist.understand import understand
 from tastemaker.converse.claims import safe
-from tastemaker.converse.reading.wishes import settle
+from tastemaker.converse.reading.standing import settle
 from tastemaker.errors import InputError, TastemakerError
 
 KEY_VARIABLE = "TASTEMAKER_API_KEY"
@@ -106,7 +106,7 @@ class Model:
         active = settle(desk.state.active, read.heard, desk.shelf.kinds)
         desk.change(messages=(*desk.state.messages, message[:2000]), active=active, asked="")
         desk.gate.allow(read.rows)
-        box = Toolbox(desk, handles, read.acts)
+        box = Toolbox(desk, handles, read.acts, many=read.many)
         talk: list[dict[str, Any]] = [
             {"role": "system", "content": f"{RULES}\n{_fields(desk)}\n{_state(desk, box)}"}
         ]

@@ -14,12 +14,12 @@ from tastemaker.assist.parts import Part, Question, Text
 from tastemaker.assist.ranking import telling
 from tastemaker.assist.replies.personal import CHATTER, PERSONAL, erase
 from tastemaker.assist.replies.questions import answer_question, list_values
-from tastemaker.assist.state import State, label
-from tastemaker.assist.understand import Understanding, guesses, understand
+from tastemaker.assist.state import ABOUT, State, label, worded_label
+from tastemaker.assist.understand import READ, Understanding, guesses, understand
 from tastemaker.converse.constraints import Constraint
 from tastemaker.converse.reading.numbers import among, ranged
+from tastemaker.converse.reading.standing import settle
 from tastemaker.converse.reading.together import distinct, values_of
-from tastemaker.converse.reading.wishes import settle
 
 SURE_OF_WORDS = 0.3  # cosine from which words are about something here
 
@@ -29,6 +29,9 @@ def answer(message: str, desk: Desk) -> Iterator[Part]:
     if desk.state.asked == "erase":
         yield from erase(message, desk)
         return
+    if len(message) > READ:
+        yield Text(f"That is long; I read the first {READ:,} letters.")
+        message = message[:READ]
     named = desk.ranker.named(message)
     read = understand(message, desk.state, desk.shelf, named)
     silent = (read.heard.lets_go and not read.named) or "idle" in read.acts
@@ -38,6 +41,9 @@ def answer(message: str, desk: Desk) -> Iterator[Part]:
         desk.change(asked=f"{read.counted}\n{message}"[-500:].strip())
     if read.listing:
         yield from list_values(read, desk)
+        return
+    if read.undone and desk.state.before is None:
+        yield Text("There is nothing to take back.")
         return
     if not read.wants and (act := next((act for act in PERSONAL if act in read.acts), "")):
         yield from PERSONAL[act](desk)
@@ -80,21 +86,23 @@ def _wish(message: str, read: Understanding, desk: Desk) -> Iterator[Part]:
     if asked:
         desk.change(before=before.before if read.undone else _remembered(state))
     if read.undone:
-        desk.change(without=before.without)
+        desk.change(words=before.words)
     if read.heard.restart:
-        desk.change(shown=(), focus=None, messages=desk.state.messages[-1:], without=())
+        desk.change(shown=(), focus=None, messages=desk.state.messages[-1:], words=())
     guessed = [] if clear else guesses(read, message, desk.shelf)
     softly = replace(read.heard, restart=False, changes=tuple(guessed))
     desk.change(active=settle(active, softly, desk.shelf.kinds))
     lifted = _lifted(read, before.active, desk)
     gone = "" if read.heard.further else desk.let_go(before.active, read.heard.changes)
-    said = [lifted, *desk.leave_out(read.without), gone]
+    said = [lifted, *desk.heed(read.without, read.topics), gone]
+    if desk.state.words != state.words and not (asked or read.undone):
+        desk.change(before=_remembered(state))
     yield desk.understood()
     yield from map(Text, filter(None, (*said, not_here(read.absent), read.heard.unclear, read.untold)))
     if unread := ranged(read.heard.left):
         yield Text(f"I did not read ‘{unread}’: say what it is of.")
     if not (read.apart or read.undone) and _lost(message, read, desk, bool(guessed)):
-        yield from _ask(desk, bool(read.untold or read.heard.unclear or read.absent or unread))
+        yield from _ask(desk, bool(read.untold or read.heard.unclear or read.absent or read.topics or unread))
         return
     titled = [row for row in read.rows if any(n.role == "title" and row in n.rows for n in read.named)]
     if not read.like and "skip" not in read.acts:
@@ -210,7 +218,7 @@ def _shown(desk: Desk, choice: Choice, closest: bool = False) -> Iterator[Part]:
 def _lead(read: Understanding, desk: Desk, guessed: bool) -> str:
     """What was understood, in one sentence, before the items."""
     wishes = [label(c, desk.shelf.vocabulary) for c in distinct(desk.state.active)]
-    wishes += [f"without ‘{said}’" for said in desk.state.without]
+    wishes += map(worded_label, desk.state.words)
     if read.like:
         tail = f", and {'; '.join(wishes)}" if wishes else ""
         return f"Like {desk.shelf.quoted(*read.like[:3])}{tail}:"
@@ -240,13 +248,13 @@ def _lost(message: str, read: Understanding, desk: Desk, guessed: bool) -> bool:
     if (
         guessed
         or read.without
+        or any(ABOUT + said in desk.state.words for said in read.topics)
         or read.extreme
         or read.many
         or heard.changes
         or heard.restart
         or heard.moods
         or read.like
-        or read.rows
     ):
         return False
     if (

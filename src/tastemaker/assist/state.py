@@ -22,6 +22,7 @@ from tastemaker.errors import InputError
 from tastemaker.schema.values import EITHER, SPAN
 from tastemaker.serving.load import Common
 
+ABOUT, WITHOUT = "about:", "without:"  # before words that items say or do not: names of chips
 _ROWS = ("shown", "seen", "liked", "disliked", "near")
 FOREIGN = "this conversation is another person's; begin one of your own, without conversation_id"
 REMEMBERED = 20  # messages that count for the ranking
@@ -34,8 +35,8 @@ class State:
     shown: rows of the newest list, in order (handles "1", "2" ...). seen: every row shown here. focus: the
     row that "it" is. slates: request id of the newest list that each seen row was in.
     liked, disliked: rows, oldest first. near: rows that the newest list is to be like. extreme: the
-    comparative whose end it seeks ("slower"). without: words that no item may have. before: the state that
-    the newest wish changed, while in memory.
+    comparative whose end it seeks ("slower"). words: what items say or do not, by the names of chips
+    ("about:dogs", "without:zombies"). before: the state that the newest wish changed, while in memory.
     asked: what the newest question was about ("" for none).
     """
 
@@ -52,7 +53,7 @@ class State:
     asked: str = ""
     near: tuple[int, ...] = ()
     extreme: str = ""
-    without: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
     before: State | None = None
 
     @property
@@ -81,7 +82,7 @@ def dump(state: State, ids: Sequence[str], reply: str = "") -> str:
     return json.dumps(
         named
         | {"messages": state.messages[-REMEMBERED:], "active": active, "focus": focus, "slates": slates}
-        | {"extreme": state.extreme, "without": state.without, "reply": reply}
+        | {"extreme": state.extreme, "words": state.words, "reply": reply}
     )
 
 
@@ -149,7 +150,7 @@ def load(text: str, conversation_id: str, user_id: str | None, catalogue: Catalo
         disliked=rows["disliked"],
         near=rows["near"],
         extreme=kept.get("extreme", ""),
-        without=tuple(kept.get("without", ())),
+        words=tuple(kept.get("words", [f"{WITHOUT}{said}" for said in kept.get("without", ())])),
     )
 
 
@@ -167,6 +168,12 @@ def chip_name(constraint: Constraint) -> str:
     """The name by which a chip is removed."""
     clause = constraint.clause
     return f"{constraint.kind}:{clause.field}:{clause.cmp}:{clause.value}"
+
+
+def worded_label(name: str) -> str:
+    """What the chip of words is called: "about ‘dogs’"."""
+    how, _, said = name.partition(":")
+    return f"{how} ‘{said}’"
 
 
 def label(constraint: Constraint, vocabulary: Vocabulary) -> str:
@@ -216,6 +223,11 @@ _POINT = re.compile(
     re.IGNORECASE,
 )
 _THOSE = re.compile(r"\b(?:these|those|them|all of (?:these|those|them)|both|they)\b", re.IGNORECASE)
+_NONE = re.compile(
+    r"^\W*(?:(?:no|nah|nope|sorry|hmm|thanks)[ ,]+)*(?:neither|none|not (?:any )?of|not)(?: of)?"
+    r"(?: (?:these|those|them|either))?(?: ones?)?(?:,? (?:please|thanks|thank you))?\W*$",
+    re.IGNORECASE,
+)
 _NOT_THAT = re.compile(r"\b(?:not|skip|drop|remove) (?:that|this|it)(?: one)?(?=[,.;!]| but\b| and\b)", re.I)
 _NO_PLACE = re.compile(r" (?:time|thing|night|year|week|half|part|of all)\b|(?<=top) \d", re.IGNORECASE)
 _QUESTION = re.compile(
@@ -291,6 +303,8 @@ def pointed(text: str, state: State, titled: tuple[int, ...]) -> Pointed:
     if rows or refused or beyond:
         well = tuple(row for row in dict.fromkeys(liked) if row in rows)
         return Pointed(tuple(rows), tuple(dict.fromkeys(refused)), beyond, True, well)
+    if state.shown and _NONE.match(text):
+        return Pointed((), state.shown, any=True)
     if state.shown and _THOSE.search(text):
         return Pointed(state.shown, any=True)
     if state.focus is not None and _POINT.search(text):

@@ -16,14 +16,15 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, get_type_hints
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError, create_model
 from rapidfuzz import process
 
-from tastemaker.assist.desk import SHOWN, Desk, as_told, said
+from tastemaker.assist.desk import MOST_SHOWN, SHOWN, Desk, as_told, said
 from tastemaker.assist.gate import Gate, held_in_place
 from tastemaker.assist.parts import Part
 from tastemaker.assist.shelf import Shelf
 from tastemaker.assist.state import State, moved
 from tastemaker.converse.claims import safe
 from tastemaker.converse.constraints import Change, Clause
-from tastemaker.converse.reading.wishes import Heard, settle
+from tastemaker.converse.reading.standing import settle
+from tastemaker.converse.reading.wishes import Heard
 from tastemaker.errors import InputError
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from tastemaker.assist.library import Library
     from tastemaker.serving.service import WorkspaceService
 
-MOST = 10  # items of one result
 PERMITTED = {"log_feedback": ("like", "skip", "unlike"), "get_profile": ("profile",)}
 NOT_OFFERED = ("show", "nothing_fits")  # they speak to a person who is not here
 CONVERSATIONS = 200
@@ -54,11 +54,14 @@ class Wish(BaseModel):
 
 class Toolbox:
     """The tools for one turn. handles: rows by handle, "T1" first. acts: what the person's own message
-    does.
+    does. many: how many items it asks for; 0 where it does not say.
     """
 
-    def __init__(self, desk: Desk, handles: list[int], acts: Sequence[str] = (), free: bool = False) -> None:
+    def __init__(
+        self, desk: Desk, handles: list[int], acts: Sequence[str] = (), free: bool = False, many: int = 0
+    ) -> None:
         self.desk, self.handles, self.acts, self.free = desk, handles, tuple(acts), free
+        self.many = min(many, MOST_SHOWN)
         self.ranked: list[int] = []
         self.parts: list[Part] = []
         self.showed = False
@@ -80,17 +83,17 @@ class Toolbox:
             return {"fits": 0, "ways_out": [dict(way) for way in nothing.ways]}
         rows = self.desk.fitting()
         rows = rows if len(rows) else self.desk.fitting(again=True)
-        return self._offer(self.desk.ranked(rows, min(max(k, 1), MOST)), len(rows))
+        return self._offer(self.desk.ranked(rows, self._few(k)), len(rows))
 
     def recommend(self, *, k: int = 5) -> dict[str, Any]:
         """What suits this person, from what they did before, within the wishes that stand."""
         rows = self.desk.fitting()
-        return self._offer(self.desk.ranked(rows, min(max(k, 1), MOST)), len(rows))
+        return self._offer(self.desk.ranked(rows, self._few(k)), len(rows))
 
     def similar_items(self, *, handle: str, k: int = 5) -> dict[str, Any]:
         """Items like one that was shown or found."""
         row, rows = self._row(handle), self.desk.fitting(again=True)
-        return self._offer(self.desk.ranked(rows, min(max(k, 1), MOST), like=(row,)), len(rows))
+        return self._offer(self.desk.ranked(rows, self._few(k), like=(row,)), len(rows))
 
     def relax(self) -> dict[str, Any]:
         """For each demand, how many items would fit without it."""
@@ -151,7 +154,7 @@ class Toolbox:
     def show(self, *, handles: list[str]) -> dict[str, Any]:
         """Show items to the person, best first: the last step of an answer with items."""
         rows, unknown = [], []
-        for handle in handles[:MOST]:
+        for handle in handles[:MOST_SHOWN]:
             try:
                 rows.append(self._row(handle))
             except InputError:
@@ -159,11 +162,18 @@ class Toolbox:
         if unknown and not rows:
             raise InputError(f"handles {', '.join(unknown)[:80]} are unknown; use those of a result")
         held = [row for row in held_in_place(self.ranked, rows) if self._fits(row)]
-        self._show(held[: SHOWN + 2] or [row for row in self.ranked if self._fits(row)][:SHOWN])
+        more = [row for row in self._fitting() if row not in held]
+        self._show([*held, *more][: self.many] if self.many else held[: SHOWN + 2] or more[:SHOWN])
         return {"shown": len(held)}
+
+    def _few(self, k: int) -> int:
+        return min(max(k, self.many, 1), MOST_SHOWN)
 
     def _fits(self, row: int) -> bool:
         return bool(self.desk.shelf.adherence(self.desk.state.active).holds[row])
+
+    def _fitting(self) -> list[int]:
+        return [row for row in self.ranked if self._fits(row)]
 
     def _show(self, rows: Sequence[int], closest: bool = False) -> None:
         for item, reasons in self.desk.items(as_told(rows), closest):
@@ -262,7 +272,7 @@ class Toolbox:
     def finish(self, wants: bool) -> None:
         """What is shown where the model found items and showed none."""
         if wants and not self.showed and self.ranked:
-            self._show([row for row in self.ranked if self._fits(row)][:SHOWN])
+            self._show(self._fitting()[: self.many or SHOWN])
 
 
 TOOLS: dict[str, Callable[..., dict[str, Any]]] = {

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 import tastemaker.converse.reading.scales as scales
-from tastemaker.assist.absent import MOST, absent, counted, refused, unknown_titles, untold, worded
+from tastemaker.assist.absent import MOST, absent, counted, refused, topics, unknown_titles, untold, worded
 from tastemaker.assist.ranking import telling
 from tastemaker.assist.shelf import UNNAMED, Shelf
-from tastemaker.assist.state import NOWHERE, UNLIKE, Pointed, State, pointed
+from tastemaker.assist.state import NOWHERE, ORDINALS, UNLIKE, Pointed, State, pointed
 from tastemaker.converse.constraints import Change, Clause
 from tastemaker.converse.reading.names import Named
 from tastemaker.converse.reading.numbers import UNITS
@@ -44,6 +44,23 @@ _UNDONE = re.compile(
     re.IGNORECASE,
 )
 _OF_ALL = re.compile(r"\bdo (?:they|these|those) come in\b|\bdo you have (?:them|these) in\b", re.IGNORECASE)
+_OF_ONE = re.compile(
+    r"^(?:(?:and|so|ok|but|wait)[ ,]+)*(?:(?:is|are|was|were|does|do|isn'?t)\b(?! there\b)|(?:it|that|this)"
+    r" (?:is|was)\b.*\?$)",
+    re.IGNORECASE,
+)
+_OF_WHICH = re.compile(
+    r"^(?:(?:and|so|ok|but)[ ,]+)*which (?:ones? )?(?:of (?:these|those|them)|one)\b", re.I
+)
+_DOUBLED = re.compile(
+    r"\W*(?:make (?:it|that) )?(?:(double|twice)|half)(?: (?:of )?(?:that|it|as much))?\W*$", re.IGNORECASE
+)
+_BARE = re.compile(  # nothing but a place of the list
+    rf"\W*(?:(?:ok|okay|yes|and|so|hmm)[ ,]+)*(?:the |that |this |number |#)?"
+    rf"(?:{'|'.join(ORDINALS)}|last|\d\d?|it|(?<=that )one|(?<=this )one|(?<=the )one)"
+    r"(?: one)?(?:,? please)?\W*",
+    re.IGNORECASE,
+)
 _IN_IT = re.compile(r"(\bwith(?:out)? [^.,;!?]*?) in (?:it|them)\b", re.IGNORECASE)
 ACTS = tuple((name, re.compile(pattern, re.IGNORECASE)) for name, pattern in english()["acts"].items())
 
@@ -68,6 +85,7 @@ _FEWER = re.compile(
     r"(?<=(?:even|till) )more)(?: than (?:that|this))?(?: please)?\W*$",
     re.IGNORECASE,
 )
+READ = 2000  # letters of a message that are read
 SURE_OF_MEANING = 0.42  # cosine from which a phrase means a value, softly
 CREATOR = "creator"  # asked for by "who", whether it is a field or not
 
@@ -77,7 +95,8 @@ class Understanding:
     """acts: what is done beside wishing. pointed: items meant, and turned down. like: rows to be similar to.
     about: fields asked for. absent: what is asked for and is not here.
 
-    without: words that no field has and that are turned down, in the clauses `turned_down`. listing: fields
+    without, topics: words that no field has and that are turned down, in the clauses `turned_down`, or that
+    items are to be about. compared: rows that are asked to be more than the others. listing: fields
     whose values are asked for. untold: what to say of a comparison that no field tells. many: how many items
     are asked for; 0 where it was not said. counted: the messages of a count that a question goes on from, by
     line; `follows`: it names no thing of its own. extreme: the comparative whose end is sought in the
@@ -103,6 +122,8 @@ class Understanding:
     undone: bool = False
     without: tuple[str, ...] = ()
     turned_down: tuple[str, ...] = ()
+    topics: tuple[str, ...] = ()
+    compared: tuple[int, ...] = ()
     listing: tuple[str, ...] = ()
     untold: str = ""
     many: int = 0
@@ -117,7 +138,7 @@ class Understanding:
 
 def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...]) -> Understanding:
     """Read one message in the light of what was shown."""
-    text = plain(message := message[:4000])
+    text = plain(message := message[:READ])
     named = tuple(name for name in named if not _mere_words(name, message))
     titled = _titled(named, shelf)
     meant = pointed(_IN_IT.sub(r"\1", text), state, titled)
@@ -142,17 +163,21 @@ def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...
         both = ("like", "skip") if meant.liked and not likened else ("skip",)
         acts = tuple(dict.fromkeys((*acts, *both)))
     superlative, extreme, about, describe, check = _questioned(text, state, shelf, meant, heard, acts, titled)
+    comparative, compared = _compared(text, state, shelf, meant) if heard.relative else ("", ())
+    superlative = comparative or superlative
     if likened or (text.endswith("?") and _WANTING.search(text)):
         acts = tuple(act for act in acts if act != "like")
     factless = bool(_asking(text) and meant.any and not heard.changes and not likened and "more" not in acts)
     answered = bool(about or describe or check or superlative or factless)
     left = scales.without_superlatives(heard.left, shelf.vocabulary) if superlative or extreme else heard.left
-    without, clauses = ({}, ()) if acts or meant.any else refused(left, told)
-    for clause in clauses:  # what is turned down is not looked for
+    no_scale = untold(left, shelf)
+    without, clauses = ({}, ()) if acts or meant.any or no_scale else refused(left, told)
+    about_what, said = ([], []) if answered or {"like", "skip"} & set(acts) else topics(left, told)
+    for clause in (*clauses, *said):  # what is turned down is not looked for
         left = left.replace(clause, "\0" * len(clause))
     if any(change.kind == "must_not" for change in heard.changes):  # the words of refusing are no things
         left = REFUSING.sub(lambda hit: "\0" * len(hit[0]), left)
-    no_scale = untold(left, shelf)
+    no_scale = no_scale or untold(left, shelf)
     heard = replace(heard, left="" if no_scale or "idle" in acts or heard.lets_go else left)
     missing = (*unknown, *absent(heard.left, shelf, told, terse=not acts))[:MOST]
     if apart or undone:
@@ -177,6 +202,8 @@ def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...
         undone,
         tuple(words | without)[:MOST],
         clauses,
+        tuple(about_what[:MOST]),
+        compared,
         listing,
         no_scale,
         0 if meant.any else _many(heard.left),
@@ -198,10 +225,19 @@ def _followed(text: str, state: State, listing: bool) -> tuple[str, bool]:
 
 
 def _carried(message: str, state: State, shelf: Shelf) -> str:
-    """A message with the noun of the number that was bounded last: "even fewer" as "fewer calories"."""
-    hit = _FEWER.match(message)
-    bounded = [c.clause.field for c in state.active if c.clause.cmp in ("le", "ge")]
-    return f"{hit[1]} {shelf.vocabulary.nouns[bounded[-1]][0]}" if hit and bounded else message
+    """A message with the noun of the number that was bounded last: "even fewer" as "fewer calories", and
+    "double that" with the number.
+    """
+    bounded = [c.clause for c in state.active if c.clause.cmp in ("le", "ge") and c.kind == "must"]
+    if not bounded:
+        return message
+    noun, value = shelf.vocabulary.nouns[bounded[-1].field][0], bounded[-1].value
+    if hit := _FEWER.match(message):
+        return f"{hit[1]} {noun}"
+    if (hit := _DOUBLED.match(message)) and isinstance(value, int | float):
+        end = "at most" if bounded[-1].cmp == "le" else "at least"
+        return f"{noun} {end} {value * (2 if hit[1] else 0.5):g}"
+    return message
 
 
 def _listing(text: str, shelf: Shelf, heard: Heard, one: bool) -> tuple[str, ...]:
@@ -311,25 +347,36 @@ def _questioned(
         and any(shelf.catalogue.creators)
     ):
         about = (CREATOR,)
+    by_title = titled and asking and not _PARTICULAR.match(text)
     describe = bool(
         meant.any
-        and (_ABOUT.search(text) or (titled and asking and not _PARTICULAR.match(text)))
+        and (_ABOUT.search(text) or _BARE.fullmatch(text) or by_title)
         and not about
         and not superlative
     )
+    numbers = [c for c in heard.changes if shelf.kinds.get(c.clause.field) == "number" and c.op == "add"]
     check = bool(
         asking
         and meant.any
-        and heard.values
-        and not about
-        and re.search(
-            r"^(?:(?:and|so|ok|but|wait)[ ,]+)*(?:(?:is|are|was|does|isn'?t)\b|(?:it|that|this)"
-            r" (?:is|was)\b.*\?$)",
-            text,
-            re.I,
-        )
+        and (numbers or (heard.values and not about))
+        and not heard.relative
+        and (_OF_ONE.search(text) or _OF_WHICH.match(text))
     )
     return superlative, extreme, about, describe, check
+
+
+def _compared(text: str, state: State, shelf: Shelf, meant: Pointed) -> tuple[str, tuple[int, ...]]:
+    """The comparative of "is the first faster than the second?", and the rows it is asked of: the first is
+    asked to be more so than each of the others.
+    """
+    words = "|".join(sorted(map(re.escape, shelf.vocabulary.comparatives), key=len, reverse=True))
+    hit = re.search(rf"\b({words})\b(?: than (.*))?\W*$", text, re.IGNORECASE)
+    if hit is None or not _OF_ONE.search(text) or _WANTING.search(text) or not state.shown:
+        return "", ()
+    than = pointed(hit[2], state, ()).rows if hit[2] else ()
+    subject = next((row for row in meant.rows if row not in than), state.focus)
+    others = tuple(row for row in than or meant.rows[1:] or state.shown if row != subject)
+    return ("", ()) if subject is None or not others else (hit[1].lower(), (subject, *others))
 
 
 SILENT = frozenset(english()["silent"].split())

@@ -9,8 +9,8 @@ from tastemaker.assist.parts import Part, Question, Text
 from tastemaker.assist.state import label
 from tastemaker.assist.understand import Understanding
 from tastemaker.converse.constraints import Clause, Constraint
+from tastemaker.converse.reading.standing import settle
 from tastemaker.converse.reading.together import distinct
-from tastemaker.converse.reading.wishes import settle
 
 
 def list_values(read: Understanding, desk: Desk) -> Iterator[Part]:
@@ -48,7 +48,16 @@ def answer_question(read: Understanding, desk: Desk) -> Iterator[Part]:
     if not rows:
         yield Question("Which one do you mean? Nothing was shown yet.", ())
         return
-    desk.gate.allow(rows)
+    desk.gate.allow((*rows, *read.compared))
+    if read.compared:
+        yield from _more_so(read, desk)
+        return
+    if read.check and len(rows) > 1 and "which" in state.messages[-1].casefold():
+        fits = [row for row in rows if (desk.shelf.match(_clauses(read, desk)) == 1)[row]]
+        names = sorted({clause.field for clause in _clauses(read, desk)})
+        told = "; ".join(f"{shelf.quoted(row)}: {desk.told(row, names)}" for row in fits)
+        yield Text(f"{told or 'None of these'}.")
+        return
     if read.superlative:
         yield from _end_of_scale(read, desk, rows if len(rows) > 1 else state.shown)
         return
@@ -84,15 +93,33 @@ def _checked(read: Understanding, desk: Desk, row: int) -> str:
     """Yes or no, with the fact."""
     shelf, title = desk.shelf, desk.shelf.quoted(row)
     answers = []
-    for name, value in read.heard.values:
-        clause = Clause(name, "contains" if shelf.kinds[name] == "words" else "eq", value)
+    for clause in _clauses(read, desk):
         hit = int(shelf.match([clause])[row])
-        known = "not known" if hit < 0 else said(shelf.fact(row, name))
-        noun = shelf.vocabulary.called(name)
+        known = "not known" if hit < 0 else said(shelf.fact(row, clause.field))
+        noun = shelf.vocabulary.called(clause.field)
         answers.append(
             f"{'Yes' if hit == 1 else 'No' if hit == 0 else 'I cannot say'}: {title}: {noun}: {known}."
         )
     return " ".join(answers)
+
+
+def _clauses(read: Understanding, desk: Desk) -> list[Clause]:
+    """What is asked of items, one by one: values, and numbers."""
+    kinds = desk.shelf.kinds
+    clauses = [Clause(n, "contains" if kinds[n] == "words" else "eq", v) for n, v in read.heard.values]
+    return clauses + [c.clause for c in read.heard.changes if kinds.get(c.clause.field) == "number"]
+
+
+def _more_so(read: Understanding, desk: Desk) -> Iterator[Part]:
+    """Whether the first of the compared rows is more so than each of the others."""
+    up, scale = desk.shelf.vocabulary.end_of(read.superlative)
+    places = [scale.place(desk.shelf.fact(each, scale.field)) if scale else None for each in read.compared]
+    if scale is None or places[0] is None or None in places:
+        yield Text("I have no such fact about these.")
+        return
+    holds = [place is not None and (place > places[0]) != up and place != places[0] for place in places[1:]]
+    told = "; ".join(f"{desk.shelf.quoted(row)}: {desk.told(row, [scale.field])}" for row in read.compared)
+    yield Text(f"{'Yes' if all(holds) else 'No'}. {told}.")
 
 
 def _end_of_scale(read: Understanding, desk: Desk, rows: tuple[int, ...]) -> Iterator[Part]:

@@ -141,6 +141,7 @@ class Numbers:
         if tail := _TOO_MUCH.match(text.whole, hit.end()):  # "more than 40 is too much"
             text.take(*tail.span())
         if tail or self._refused(text, hit.start(said)):
+            text.refused[hit.start()] = clause
             other = {"ge": "le", "le": "ge"}.get(clause.cmp)
             kind, clause = ("must", replace(clause, cmp=other)) if other else ("must_not", clause)
         text.add(hit.start(), Change("add", kind, clause))
@@ -311,16 +312,15 @@ class Numbers:
         for at, change in entries:
             last = runs[-1][-1] if runs else None
             between = text.whole[ends[last[0]] : at] if last else ""
-            alike = last and (last[1].op, last[1].kind) == (change.op, change.kind) and change.op != "drop"
             alike = (
-                alike and last and last[1].clause.field == change.clause.field and change.kind != "must_not"
+                last
+                and (last[1].op, last[1].kind) == (change.op, change.kind)
+                and change.op != "drop"
+                and change.kind != "must_not"
+                and (last[1].clause.field == change.clause.field or re.search(r"\bor\b", between, re.I))
             )
-            if (
-                alike
-                and between.strip()
-                and re.fullmatch(JOINED, between, re.I)
-                and not self._refused(text, at)
-            ):
+            near = between.strip() and re.fullmatch(JOINED, between, re.I) and not self._refused(text, at)
+            if alike and near:
                 runs[-1].append((at, change))
             else:
                 runs.append([(at, change)])
@@ -328,14 +328,15 @@ class Numbers:
             joins = [text.whole[ends[a[0]] : b[0]] for a, b in pairwise(run)]
             clauses = [change.clause for _, change in run]
             spans = [_ends(clause) for clause in clauses if _spanning(clause)]
-            apart = spans and max(low for low, _ in spans) > min(high for _, high in spans)
+            one = len({clause.field for clause in clauses}) == 1
+            apart = one and spans and max(low for low, _ in spans) > min(high for _, high in spans)
             if len(run) < 2 or not (apart or any(re.search(r"\bor\b", join, re.I) for join in joins)):
                 continue
             at, change = run[0]
             if len(spans) == len(run):
                 value = tuple(dict.fromkeys(f"{clause.field}={spanned(clause)}" for clause in clauses))
                 change = replace(change, clause=Clause(change.clause.field, "either", value))
-            elif not spans and all(clause.cmp in ("eq", "in") for clause in clauses):
+            elif one and not spans and all(clause.cmp in ("eq", "in") for clause in clauses):
                 words = [w for c in clauses for w in (c.value if isinstance(c.value, tuple) else (c.value,))]
                 change = replace(
                     change, clause=among(change.clause.field, tuple(map(str, dict.fromkeys(words)))).clause

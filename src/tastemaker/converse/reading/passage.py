@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 
-from tastemaker.converse.constraints import Change
+from tastemaker.converse.constraints import Change, Clause
 
 NEGATION = re.compile(
     r"\b(?:no|not(?! (?:exceed|exceeding|above|over|below|under|more|less)\b)|neither|nor|nothing|never|none"
@@ -118,6 +118,22 @@ INSTEAD = re.compile(
     r" second thoughts?|scratch that)\b",
     re.IGNORECASE,
 )
+_NONE = r"(?:none|nothing|no such things?|no ones?|no(?: [\w-]+){1,2}(?=,| then))"
+FALLBACK = re.compile(  # between what is wished first and what is wished where there is none
+    rf"[ ,.;:-]*(?:(?:and|but|or)[ ,]+)?\b(?:if (?:(?:there(?:'s| is| are)|you have|they have) {_NONE}"
+    r"|there (?:isn't|aren't|is not|are not)(?: any| one)?|none(?: (?:is|are|left|available|exists?|fits?))*"
+    r"|not(?: possible| available| there)*(?=,| then)"
+    r"|(?:you|they|we) (?:don't|do not|haven't)(?: have| got)*(?: (?:it|that|any|one|them|those|these|left))*"
+    r"|nothing fits|(?:it is |it's |that is |that's )?(?:unavailable|impossible|sold out))(?:,? then)?"
+    r"|otherwise|failing (?:that|which)|or else|as a (?:fallback|second choice))[ ,:]+(?:then )?"
+    r"(?:i(?:'ll| will| would|'d) (?:take|have|go for) |(?:i )?take |give me |show me |make it |go for )?",
+    re.IGNORECASE,
+)
+NONE_OF = re.compile(  # "if there is no red, then": red is wished first
+    r"^\W*if (?:there(?:'s| is| are)|you have|they have) (?:no|nothing)"
+    r" ((?:[\w-]+ ){0,3}?[\w-]+?)(?:,| then\b)+ ",
+    re.IGNORECASE,
+)
 RESTART = re.compile(
     r"\b(?:start(?:ing)? (?:over|afresh|again|from scratch)|from scratch|forget (?:everything(?!"
     r" (?:you|about|that|i)\b)|it all|all that|all of"
@@ -138,6 +154,7 @@ class Text:
     whole: str = ""
     changes: list[tuple[int, Change]] = field(default_factory=list)
     relative: set[str] = field(default_factory=set)  # fields that were compared with what was shown
+    refused: dict[int, Clause] = field(default_factory=dict)  # numbers that were refused, as they were said
 
     def __post_init__(self) -> None:
         """The words as they came are kept beside."""

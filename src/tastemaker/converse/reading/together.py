@@ -29,9 +29,17 @@ JOINED = re.compile(
     re.IGNORECASE,
 )
 LISTED = re.compile(r"s?\s*,\s*", re.IGNORECASE)  # joins only between parts that say the same fields
+_NOUN = r"(?:songs?|tunes?|ones?|pieces?|tracks?|music|things?|films?|movies?|books?|items?|recipes?|dishes)"
 ATTACHED = re.compile(
-    r"s?\s+(?:(?:(?:songs?|tunes?|ones?|pieces?|tracks?|music|things?|films?|movies?|books?)\s+)?"
-    r"(?:in|from|on|by|with|at|of)\s+(?:(?:an?|the)\s+)?(?:key of\s+)?)?",
+    rf"s?\s+(?:{_NOUN}\s+)?(?:(?:(?:that|which)\s+)?(?:is|are|was|were|made|released|set|priced|going|goes|go"
+    r"|costing|costs?|taking|takes?|lasting|running)\s+)*"
+    r"(?:(?:in|from|on|by|with|at|of)\s+(?:(?:an?|the)\s+)?(?:key of\s+)?)?",
+    re.IGNORECASE,
+)
+KINDS = re.compile(r"type|kind|categor|genre|attribute|topic|format|class", re.IGNORECASE)  # say what it is
+OR = re.compile(  # between values of two fields, of which either will do
+    r"s?\s*,?\s*\bor\s+(?:(?:maybe|also|else|even|just)\s+)*(?:(?:an?|some|any|the)\s+)?(?:(?:something|anything"
+    rf"|{_NOUN})\s+)?(?:(?:that|which)(?:'s| is| are)\s+)?(?:(?:in|from|on|by|with|of)\s+(?:the\s+)?)?",
     re.IGNORECASE,
 )
 OF_IT = re.compile(r"s?\s+(?:in|from|on|by|with|at|of)\b", re.IGNORECASE)
@@ -85,15 +93,52 @@ def read_together(text: Text, groups: Sequence[Group], fields: Mapping[str, Fiel
     return result
 
 
-def numbers_of(text: Text, fields: Mapping[str, Field]) -> list[Group]:
-    """The spans of numbers that were read, as groups of one value."""
+def read_apart(text: Text, groups: Sequence[Group]) -> list[Together]:
+    """Values of several fields of which any will do: "red or silk", "a red dress or anything in silk"; of "a
+    red dress or a silk one" both are dresses.
+    """
+    names, runs = list(map(_name, groups)), list[list[list[Group]]]()
+    for group in groups:
+        between = text.whole[runs[-1][-1][-1][-1][1] : group[0][0]] if runs else ""
+        alone = names.count(_name(group)) == 1 and not text.negated(group[0][0])
+        if not runs or not alone or names.count(_name(runs[-1][-1][-1])) > 1:
+            runs.append([[group]])
+        elif OR.fullmatch(between):
+            runs[-1].append([group])
+        elif between in (" ", "s ") and len(runs[-1]) == 1:
+            runs[-1][-1].append(group)
+        else:
+            runs.append([[group]])
+    result = []
+    for parts in (run for run in runs if len(run) > 1 and not text.negated(run[0][0][0][0])):
+        own = [group for group in parts[0] if not KINDS.search(_name(group))]
+        alike = re.match(r"\s*ones?\b", text.whole[parts[-1][-1][-1][1] :], re.IGNORECASE)
+        parts[0] = own if own and alike else parts[0]
+        ways = [tuple((s[2].field, s[2].value) for s in way) for part in parts for way in product(*part)]
+        starts = frozenset(group[0][0] for part in parts for group in part)
+        result.append(Together(parts[0][0][0][0], either_of(ways), starts))
+    return result
+
+
+def numbers_of(text: Text, fields: Mapping[str, Field], refused: bool = False) -> list[Group]:
+    """The spans of numbers that were read, as groups of one value; `refused`: as they were said before that,
+    with the decades that years were read as.
+    """
     groups: list[Group] = []
     for at, change in text.changes:
         clause = change.clause
+        if refused:
+            clause = text.refused.get(at, clause)
         number = clause.field in fields and fields[clause.field].kind == "number"
-        if number and (change.op, change.kind) == ("add", "must"):
+        said = (change.op, change.kind) == ("add", "must") or at in text.refused
+        if clause.cmp == "either" and len({way[0][0] for way in ways_of(clause)}) > 1:
+            continue  # "under 300 calories or under 20 minutes" is whole
+        if said and (number or (refused and clause.cmp in ("eq", "in"))):
             run = re.compile("\x00+").match(text.text, at)
-            ways = [w[0][1] for w in ways_of(clause)] if clause.cmp == "either" else [spanned(clause)]
+            if number:
+                ways = [w[0][1] for w in ways_of(clause)] if clause.cmp == "either" else [spanned(clause)]
+            else:  # decades
+                ways = list(values_of(clause))
             end = at if run is None else run.end()
             groups.append([(at, end, Surface(clause.field, way, re.compile(""), 0)) for way in ways])
     return groups
@@ -130,15 +175,14 @@ def refused_together(text: Text, groups: Sequence[Group], fields: Mapping[str, F
     chunks: list[list[Group]] = []
     for group in groups:
         kind = fields[_name(group)].kind
-        refused = text.negated(group[0][0]) and (
-            kind == "word" or (kind == "number" and chunks and chunks[-1])
-        )
+        thing = kind == "word" or (kind == "words" and KINDS.search(_name(group)) is not None)
+        refused = text.negated(group[0][0]) and (thing or (kind == "number" and chunks and chunks[-1]))
         if not refused:
             chunks.append([])
         elif chunks and chunks[-1] and _meets(text, chunks[-1], group):
             chunks[-1].append(group)
         else:
-            chunks.append([group] if kind == "word" else [])
+            chunks.append([group] if thing else [])
     chunks = [chunk for chunk in chunks if len(chunk) > 1]
     return [
         Together(
@@ -155,10 +199,13 @@ def _meets(text: Text, chunk: Sequence[Group], group: Group) -> bool:
     major" may be two words for one.
     """
     between = text.whole[chunk[-1][-1][1] : group[0][0]]
-    thing = re.search(r"\b(?:an?|any|the)\s+$", text.whole[: chunk[0][0][0]], re.IGNORECASE)
+    sort = any(KINDS.search(_name(part)) for part in chunk)
+    article = r"\b(?:an?|any|the|no|zero)\s+$" if sort else r"\b(?:an?|any|the)\s+$"
+    thing = re.search(article, text.whole[: chunk[0][0][0]], re.IGNORECASE)
     plural = re.search(r"s\b", text.whole[group[-1][1] - 1 : group[-1][1] + 2])
     start, end, last = chunk[-1][-1]
-    things = thing or (text.whole[end - 1] == "s" and end - start > len(last.value))
+    noun = re.match(rf"s?\s+{_NOUN}\b", between, re.IGNORECASE)
+    things = thing or noun or (text.whole[end - 1] == "s" and end - start > len(last.value))
     if group[0][2].value.startswith(SPAN) and not things:  # "not red under 50" refuses red alone
         return False
     return (
@@ -216,19 +263,20 @@ def _either(parts: Sequence[Sequence[Group]]) -> Change:
             for name in sorted(set(map(_name, part)), key=order.index)
         ]
         ways += list(product(*choices))
-    return _change(ways)
+    return either_of(ways)
 
 
-def _change(ways: Sequence[Way]) -> Change:
+def either_of(ways: Sequence[Way]) -> Change:
+    """The wish for any of some ways."""
     ways = tuple(dict.fromkeys(ways))
     value = tuple(EITHER.join(f"{name}={word}" for name, word in way) for way in ways)
-    head = next(name for name, _ in ways[0] if all(name in dict(way) for way in ways))
+    head = next((name for name, _ in ways[0] if all(name in dict(way) for way in ways)), ways[0][0][0])
     return Change("add", "must", Clause(head, "either", value))
 
 
 def at_once(name: str, values: Sequence[str]) -> Change:
     """The refusal of what has all of some values of one field."""
-    return replace(_change([tuple((name, value) for value in values)]), kind="must_not")
+    return replace(either_of([tuple((name, value) for value in values)]), kind="must_not")
 
 
 def ways_of(clause: Clause) -> list[Way]:
@@ -290,7 +338,7 @@ def _narrowed(active: Sequence[Constraint], either: Constraint) -> list[Constrai
             kept.append(way)
     if not kept or kept == ways:
         return others if not kept else list(active)
-    clause = _change(kept).clause
+    clause = either_of(kept).clause
     values_left = shared(clause)
     narrowed = [
         (
@@ -361,7 +409,7 @@ def widened(active: Sequence[Constraint], changes: Sequence[Change]) -> list[Cha
     )
     if not before or not added:
         return list(changes)
-    change = _change([*before, *added])
+    change = either_of([*before, *added])
     rest = [c for c in changes if c.clause.cmp != "either" and c.clause not in now.values()]
     of_all = shared(change.clause)
     several = sum(len(values) > 1 for values in of_all.values()) > 1 or len(of_all) < len(now)

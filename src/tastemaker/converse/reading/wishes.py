@@ -10,13 +10,15 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import tastemaker.converse.reading.years as years
-from tastemaker.converse.constraints import Change, Clause, Constraint, Strength, merge
-from tastemaker.converse.reading.lifts import ALONE, ONLY, allow, let_go, lift_fields, manner_of
-from tastemaker.converse.reading.numbers import ABOUT, LEAST, MOST, UNITS, Numbers, among, apart
+from tastemaker.converse.constraints import Change, Clause, Strength
+from tastemaker.converse.reading.lifts import ALONE, ONLY, lift_fields, manner_of
+from tastemaker.converse.reading.numbers import ABOUT, LEAST, MOST, UNITS, Numbers, among
 from tastemaker.converse.reading.passage import (
     CONTRAST,
     CORRECTION,
+    FALLBACK,
     NEGATION,
+    NONE_OF,
     REACH,
     RESTART,
     TOGETHER,
@@ -24,19 +26,18 @@ from tastemaker.converse.reading.passage import (
     joined,
 )
 from tastemaker.converse.reading.plain import plain
-from tastemaker.converse.reading.scales import adjectives, comparatives, narrowed, opposed_mood
+from tastemaker.converse.reading.scales import adjectives, comparatives, opposed_mood
 from tastemaker.converse.reading.together import (
     Spot,
     at_once,
-    backed,
+    clause_of,
     for_each,
-    lifted,
     numbers_of,
+    read_apart,
     read_together,
     refused_together,
     values_of,
     ways_of,
-    widened,
 )
 from tastemaker.converse.reading.vocabulary import LEAD, SHORT, Facts, Vocabulary, bounded
 
@@ -93,6 +94,7 @@ class Wishes:
         """What a message changes; `focus`: rows that "slower" or "that key" speak of."""
         vocabulary = self.vocabulary
         text = Text(_unwound(self._numbers.listed(vocabulary.mended(plain(message)))))
+        second = _second_choice(text)
         restart = text.each(RESTART.pattern)
         for hit in restart:
             text.ends(*hit.span())
@@ -106,7 +108,7 @@ class Wishes:
         years.ranges(text, vocabulary)
         self._numbers.ranges(text)
         strange = self._numbers.strange(text)
-        values, unclear, manner = self._values(text)
+        values, unclear, manner = self._values(text, second)
         years.alone(text, vocabulary)
         adjectives(text, vocabulary)
         strange = strange or years.absent_decades(text, vocabulary)
@@ -146,14 +148,18 @@ class Wishes:
                 )
                 text.add(hit.start(), Change("add", kind, clause))
 
-    def _values(self, text: Text) -> tuple[tuple[tuple[str, str], ...], str, dict[Clause, str]]:
+    def _values(
+        self, text: Text, second: int = 0
+    ) -> tuple[tuple[tuple[str, str], ...], str, dict[Clause, str]]:
         """Values by name or everyday word, longest first; "a or b" of one field is one constraint. And what
         is not clear of them, and the manner of clauses.
         """
         fields = self.vocabulary.fields
         numbers, groups = numbers_of(text, fields), self._groups(text)
         both = sorted([*groups, *numbers], key=lambda group: group[0][0])
-        together = [*read_together(text, both, fields), *refused_together(text, both, fields)]
+        refused = sorted([*groups, *numbers_of(text, fields, True)], key=lambda group: group[0][0])
+        together = [*read_together(text, both, fields), *refused_together(text, refused, fields)]
+        together += read_apart(text, both)
         spent = frozenset[int]().union(*(values_together.starts for values_together in together))
         text.changes = [entry for entry in text.changes if entry[0] not in spent]
         for values_together in together:
@@ -201,6 +207,8 @@ class Wishes:
                 wanted[surface.field] = at, group[-1][1], tuple(dict.fromkeys(values))
         for name, (at, _, values) in wanted.items():
             text.add(at, among(name, values))
+        if second:
+            _first_choices(text, groups, second)
         unclear = "" if together else for_each(text, both)
         named = sorted((spot for group in groups for spot in group), key=lambda spot: spot[0])
         return tuple((spot[2].field, spot[2].value) for spot in named), unclear, manners
@@ -301,6 +309,34 @@ def _unwound(message: str) -> str:
     return message
 
 
+def _second_choice(text: Text) -> int:
+    """Where what is wished if there is none of the first begins; "but if there is none then" becomes "or"."""
+    hit, first = NONE_OF.match(text.text), ""
+    if hit:  # "if there is no red, blue"
+        first = hit[1]
+    elif (hit := FALLBACK.search(text.text)) and not text.negated(hit.start()):
+        first = text.text[: hit.start()]
+    if hit is None or not first.strip():
+        return 0
+    text.text = text.whole = f"{first} or {text.text[hit.end() :]}"
+    return len(first) + 4
+
+
+def _first_choices(text: Text, groups: Sequence[Sequence[Spot]], second: int) -> None:
+    """Wish softly for what is said before the place `second`; behind it stands what is wished if there is
+    none.
+    """
+    before = {(s[2].field, s[2].value) for group in groups for s in group if s[0] < second}
+    for at, change in [entry for entry in text.changes if (entry[1].op, entry[1].kind) == ("add", "must")]:
+        clause, every = change.clause, values_of(change.clause)
+        values = [value for value in every if (clause.field, value) in before]
+        firsts = [among(clause.field, values).clause] if values and len(values) < len(every) else []
+        if clause.cmp == "either":
+            first, *_, last = ways_of(clause)
+            firsts = [clause_of(*pair) for pair in first if pair not in last]
+        text.changes += [(at, Change("add", "prefer", each)) for each in firsts]
+
+
 def _in_order(text: Text, spots: list[Spot]) -> None:
     """Sort by place; "no jigs please, reels" and "no comedies, dramas" wish for the second."""
     spots.sort(key=lambda spot: spot[0])
@@ -343,106 +379,3 @@ def _consistent(changes: Sequence[Change]) -> list[Change]:
         ]
         kept.append(change)
     return kept
-
-
-def _opposed(old: Constraint, change: Change) -> bool:
-    """Whether one refuses what the other asks for: the same, or one of the values that are wished now."""
-    refused = values_of(old.clause) if old.kind == "must_not" else ()
-    return old.clause == change.clause or bool(refused and set(refused) <= set(values_of(change.clause)))
-
-
-def _superseded(old: Constraint, change: Change) -> bool:
-    """Whether values that belong together take the place of a wish for a field of theirs."""
-    if change.clause.cmp != "either" or "must_not" in (old.kind, change.kind):
-        return False
-    names = {name for way in ways_of(change.clause) for name, _ in way}
-    return old.clause.cmp == "either" or old.clause.field in names
-
-
-def _same_time(old: Constraint, change: Change) -> bool:
-    """Whether a wish for a year speaks of what one for a decade did, or the other way round."""
-    return {old.clause.field, change.clause.field} == {"year", "decade"} and change.kind != "must_not"
-
-
-def joined_values(active: Sequence[Constraint], change: Change) -> Change:
-    """ "And the 90s too" beside the 80s: either, in a field of one value."""
-    before = [
-        v
-        for c in active
-        if (c.kind, c.clause.field) == ("must", change.clause.field)
-        for v in values_of(c.clause)
-    ]
-    now = values_of(change.clause)
-    return (
-        replace(change, clause=among(change.clause.field, tuple(dict.fromkeys((*before, *now)))).clause)
-        if before and now
-        else change
-    )
-
-
-def settle(active: Sequence[Constraint], heard: Heard, fields: Mapping[str, str]) -> tuple[Constraint, ...]:
-    """The constraints after a message: a second value of a field that holds one takes the first one's place.
-
-    fields: field -> kind. A wish for what was refused lifts the refusal, and a refusal of what was wished the
-    wish.
-    """
-    active = () if heard.restart else lifted(active, heard.changes)
-    replaced: set[str] = set()
-    for change in widened(active, heard.changes) if heard.further else heard.changes:
-        name, clause = change.clause.field, change.clause
-        if change.op == "drop":
-            active = merge(active, [change])
-            continue
-        manner, several = heard.manner.get(clause, ""), fields.get(name) == "words"
-        if manner == "allowed":
-            active = allow(active, change, several)
-            continue
-        if manner in ("let go", "not alone"):
-            left = let_go(active, clause, several)
-            if manner == "not alone" or left != tuple(active):
-                active = left
-                continue
-        if name in heard.relative:
-            active = merge(narrowed(active, change), [change])
-            continue
-        single = fields.get(name) == "word" and change.kind in ("must", "prefer")
-        if heard.further and single and name not in replaced and change.kind == "must":
-            change = joined_values(active, change)
-            clause = change.clause
-        number, now = fields.get(name) == "number", set(values_of(clause))
-        if change.kind == "must_not" and clause.cmp != "either":
-            active = let_go(active, clause, several, among_others=True)
-        kept = []
-        for old in active:
-            same = old.clause.field == name or _same_time(old, change)
-            opposite = same and old.kind != change.kind and _opposed(old, change)
-            overridden = _superseded(old, change) or (
-                same
-                and (
-                    old.clause.cmp != "either" or {n for way in ways_of(old.clause) for n, _ in way} == {name}
-                )
-                and old.kind != "must_not"
-                and change.kind != "must_not"
-                and name not in replaced
-                and (
-                    single
-                    or change.op == "replace"
-                    or old.clause.field != name
-                    or apart(old.clause, clause)
-                    or (number and old.clause.cmp in (clause.cmp, "between", "either"))
-                    or (number and clause.cmp in ("between", "either"))
-                    or (old.clause.cmp == "in" and now and now < set(values_of(old.clause)))
-                )
-            )
-            weaker = (
-                same
-                and change.kind == "must_not"
-                and old.kind == "prefer"
-                and old.clause.value == clause.value
-            )
-            if not (opposite or overridden or weaker):
-                kept.append(old)
-        if change.kind == "must":
-            replaced.add(name)
-        active = merge(kept, [replace(change, op="add")])
-    return backed(active)

@@ -173,6 +173,8 @@ def _count(word: str) -> int:
 def _add(text: Text, hit: re.Match[str], clause: Clause) -> None:
     """Keep years; a bound that is refused ("nothing after 1980") is the other one."""
     refused, kind = _against(text, hit.start()), "must"
+    if refused:
+        text.refused[hit.start()] = clause
     if refused and isinstance(clause.value, int | float):
         down = clause.cmp == "ge"
         clause = Clause(clause.field, "le" if down else "ge", clause.value + (-1 if down else 1))

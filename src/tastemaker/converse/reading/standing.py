@@ -1,0 +1,117 @@
+"""What stands after a message: wishes join, take each other's place, and are let go."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from tastemaker.converse.constraints import Change, Constraint, merge
+from tastemaker.converse.reading.lifts import allow, let_go
+from tastemaker.converse.reading.numbers import among, apart
+from tastemaker.converse.reading.scales import narrowed
+from tastemaker.converse.reading.together import backed, lifted, values_of, ways_of, widened
+from tastemaker.converse.reading.wishes import Heard
+
+
+def _opposed(old: Constraint, change: Change) -> bool:
+    """Whether one refuses what the other asks for: the same, or one of the values that are wished now."""
+    refused = values_of(old.clause) if old.kind == "must_not" else ()
+    return old.clause == change.clause or bool(refused and set(refused) <= set(values_of(change.clause)))
+
+
+def _superseded(old: Constraint, change: Change) -> bool:
+    """Whether values that belong together take the place of a wish for a field of theirs."""
+    if change.clause.cmp != "either" or "must_not" in (old.kind, change.kind):
+        return False
+    names = {name for way in ways_of(change.clause) for name, _ in way}
+    return old.clause.cmp == "either" or old.clause.field in names
+
+
+def _same_time(old: Constraint, change: Change) -> bool:
+    """Whether a wish for a year speaks of what one for a decade did, or the other way round."""
+    return {old.clause.field, change.clause.field} == {"year", "decade"} and change.kind != "must_not"
+
+
+def joined_values(active: Sequence[Constraint], change: Change) -> Change:
+    """ "And the 90s too" beside the 80s: either, in a field of one value."""
+    before = [
+        v
+        for c in active
+        if (c.kind, c.clause.field) == ("must", change.clause.field)
+        for v in values_of(c.clause)
+    ]
+    now = values_of(change.clause)
+    return (
+        replace(change, clause=among(change.clause.field, tuple(dict.fromkeys((*before, *now)))).clause)
+        if before and now
+        else change
+    )
+
+
+def settle(active: Sequence[Constraint], heard: Heard, fields: Mapping[str, str]) -> tuple[Constraint, ...]:
+    """The constraints after a message: a second value of a field that holds one takes the first one's place.
+
+    fields: field -> kind. A wish for what was refused lifts the refusal, and a refusal of what was wished the
+    wish.
+    """
+    active = () if heard.restart else lifted(active, heard.changes)
+    replaced: set[str] = set()
+    for change in widened(active, heard.changes) if heard.further else heard.changes:
+        name, clause = change.clause.field, change.clause
+        if change.op == "drop":
+            active = merge(active, [change])
+            continue
+        manner, several = heard.manner.get(clause, ""), fields.get(name) == "words"
+        if manner == "allowed":
+            active = allow(active, change, several)
+            continue
+        if manner in ("let go", "not alone"):
+            left = let_go(active, clause, several)
+            if manner == "not alone" or left != tuple(active):
+                active = left
+                continue
+        if name in heard.relative:
+            active = merge(narrowed(active, change), [change])
+            continue
+        single = fields.get(name) == "word" and change.kind in ("must", "prefer")
+        if heard.further and single and name not in replaced and change.kind == "must":
+            change = joined_values(active, change)
+            clause = change.clause
+        number, now = fields.get(name) == "number", set(values_of(clause))
+        if change.kind == "must_not" and clause.cmp != "either":
+            active = let_go(active, clause, several, among_others=True)
+        kept = []
+        for old in active:
+            same = old.clause.field == name or _same_time(old, change)
+            opposite = same and old.kind != change.kind and _opposed(old, change)
+            overridden = _superseded(old, change) or (
+                same
+                and (
+                    old.clause.cmp != "either" or {n for way in ways_of(old.clause) for n, _ in way} == {name}
+                )
+                and old.kind != "must_not"
+                and change.kind != "must_not"
+                and name not in replaced
+                and (
+                    single
+                    or change.op == "replace"
+                    or old.clause.field != name
+                    or apart(old.clause, clause)
+                    or (number and old.clause.cmp in (clause.cmp, "between", "either"))
+                    or (number and clause.cmp in ("between", "either"))
+                    or (old.clause.cmp == "in" and now and now < set(values_of(old.clause)))
+                    or (clause.cmp == "in" and set(values_of(old.clause)) <= now)  # "Ana or Bo" after both
+                )
+            )
+            weaker = (
+                same
+                and change.kind == "must_not"
+                and old.kind == "prefer"
+                and old.clause.value == clause.value
+            )
+            if not (opposite or overridden or weaker):
+                kept.append(old)
+        if change.kind == "must":
+            replaced.add(name)
+        active = merge(kept, [replace(change, op="add")])
+    return backed(active)

@@ -1,0 +1,180 @@
+"""Wishes that belong together, wishes in a second place, questions that compare what is shown, subjects, and
+messages that ask for nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from tests.assist.conftest import Talk
+from tests.assist.test_films import films  # noqa: F401
+from tests.assist.test_spoken import labels, said, shelves  # noqa: F401
+
+import tastemaker.assist.absent as absent
+from tastemaker.assist.desk import Desk
+from tastemaker.assist.gate import Gate
+from tastemaker.assist.shelf import Shelf
+from tastemaker.assist.state import State, dump, load
+from tastemaker.assist.tools import Toolbox
+from tastemaker.assist.understand import READ
+
+STANDS = {
+    # what is refused only where it meets
+    "tunes: can't stand fast ones over 110": {"not fast with tempo at least 110"},
+    "tunes: no reel over 120": {"not reel with tempo at least 120"},
+    "tunes: no jigs, under 100": {"not type jig", "tempo at most 100"},
+    "films: no comedies before 1990": {"not Comedy with year at most 1989"},
+    "films: no comedies made before 1990": {"not Comedy with year at most 1989"},
+    "films: not a comedy from the 80s": {"not Comedy with 1980s"},
+    "films: no comedies from the 80s or 90s": {"not Comedy with 1980s or Comedy with 1990s"},
+    "films: no comedies, from the 90s": {"not Comedy", "decade 1990s"},
+    "films: a comedy, nothing before 1980": {"Comedy", "year at least 1980"},
+    "shop: no dress over 60": {"not Dress with price at least 60"},
+    "shop: no leather under 60": {"not material leather", "price at most 60"},
+    "recipes: no beans under 20 minutes": {"not ingredients beans", "prep time at most 20"},
+    # what is wished where there is none of the first
+    "shop: a red dress, but if none then blue": {"color red or blue", "color red if possible", "Dress"},
+    "shop: a red dress. If you don't have it, a green one": {
+        "color red or green",
+        "color red if possible",
+        "Dress",
+    },
+    "shop: if there is no red, blue": {"color red or blue", "color red if possible"},
+    "shop: silk or else denim": {"material silk or denim", "material silk if possible"},
+    "shop: a red dress, if not then a silk one": {"red or silk", "color red if possible", "Dress"},
+    "shop: under 30, otherwise under 60": {
+        "price at most 30 or price at most 60",
+        "price at most 30 if possible",
+    },
+    "tunes: a jig in D, failing that a reel in G": {
+        "jig with D or reel with G",
+        "type jig if possible",
+        "key D if possible",
+    },
+    "shop: not a red dress, otherwise anything": {"not red with Dress"},
+    "shop: a red dress, but if none then blue >> actually green": {"Dress", "color green"},
+    # either of several fields
+    "recipes: not more than 300 calories or less than 20 minutes": {
+        "calories at most 300 or prep time at most 20"
+    },
+    "recipes: under 300 calories and under 20 minutes": {"calories at most 300", "prep time at most 20"},
+    "recipes: nothing over 300 calories or over 20 minutes": {
+        "calories at most 300",
+        "prep time at most 20",
+    },
+    "recipes: thai or under 20 minutes": {"Thai or prep time at most 20"},
+    "shop: a red or silk dress": {"red or silk", "Dress"},
+    "shop: a red dress or a silk one": {"red or silk", "Dress"},
+    "shop: a red dress or anything in silk": {"red with Dress or silk"},
+    "films: a comedy or something from the 70s": {"Comedy or 1970s"},
+    "tunes: jigs or anything in D": {"jig or D"},
+    "pods: Ana and Bo >> Ana or Bo": {"hosts Ana or Bo"},
+    "recipes: rice >> rice or beans": {"ingredients rice or beans"},
+    # numbers that are said by the one before
+    "shop: a dress under 40 >> double that": {"Dress", "price at most 80"},
+    "shop: a dress over 40 >> half that": {"Dress", "price at least 20"},
+    # words that items are to say, or not
+    "films: films about zombies": {"about ‘zombies’"},
+    "films: a movie about zombies or trains": {"about ‘zombies or trains’"},
+    "films: films about zombies >> nothing about shops": {"about ‘zombies’", "without ‘shops’"},
+    "films: a film about zombies >> a comedy >> undo": {"about ‘zombies’"},
+    "films: a film about zombies >> undo": set(),
+    "films: a film about zombies >> start over": set(),
+    "films: a comedy about dogs": {"Comedy"},
+}
+
+
+@pytest.mark.parametrize("line", STANDS)
+def test_what_stands(shelves: dict[str, Shelf], line: str) -> None:  # noqa: F811
+    assert labels(shelves, line) == STANDS[line]
+
+
+SAYS = {
+    "tunes: a jig >> is the first faster than the second?": "No. “The Star of Cork”: tempo: 78; ",
+    "tunes: a jig >> is the second faster than the first?": "Yes. “The Road of Sligo”: tempo: 126; ",
+    "tunes: a jig >> is it slower than the third?": "Yes. “The Star of Cork”: tempo: 78; ",
+    "shop: dresses >> is the second cheaper?": "No. “Dress 2”: price: 20; “Dress 0”: price: 10; ",
+    "shop: dresses >> is the first under 15?": "Yes: “Dress 0”: price: 10.",
+    "shop: dresses >> is the second under 15?": "No: “Dress 2”: price: 20.",
+    "shop: dresses >> which of them are under 25?": "“Dress 0”: price: 10; “Dress 2”: price: 20.",
+    "tunes: a jig >> which of these is in D?": "None of these.",
+    "shop: dresses >> the second": "“Dress 2”: attribute: Dress; ",
+    "shop: dresses >> double that": "did not catch",
+    "shop: dresses >> neither": "Left out from now on: “Dress 0”, “Dress 2”, “Dress 4”.",
+    "shop: dresses >> none of these": "Left out from now on: “Dress 0”, “Dress 2”, “Dress 4”.",
+    "tunes: undo": "There is nothing to take back.",
+    "tunes: a jig >> undo >> undo": "There is nothing to take back.",
+    "recipes: thai, not spicy, under 30 minutes": "No words here say ‘spicy’",
+    "shop: a red dress, not itchy": "No words here say ‘itchy’",
+    "films: a comedy, not with zombies": "Left out: 1 whose words say ‘zombies’.",
+    "films: a drama, not killer": "Left out: 2 whose words say ‘killer’.",
+    "films: films about dogs": "No words here say ‘dogs’",
+    "films: a musical about trains": "Nothing that fits says ‘trains’",
+}
+
+
+@pytest.mark.parametrize("line", SAYS)
+def test_what_is_said(shelves: dict[str, Shelf], line: str) -> None:  # noqa: F811
+    _, words = said(shelves, line)
+    assert SAYS[line] in words
+    if line.endswith(("?", "undo", "second", "that")):
+        assert "fit" not in words and "Some more" not in words
+
+
+def test_the_first_choice_comes_first(shelves: dict[str, Shelf]) -> None:  # noqa: F811
+    talk, _ = said(shelves, "shop: a red silk dress, failing that a blue one")
+    colours = [talk.shelf.fact(row, "color") for row in talk.state.shown]
+    assert colours == ["red", "blue", "blue"]
+
+
+def test_small_words_are_no_things_that_are_missing(shelves: dict[str, Shelf]) -> None:  # noqa: F811
+    for how in ("which is goes", "that goes", "which sounds", "that is going", "that comes", "that works"):
+        assert "There is no" not in said(shelves, f"tunes: a jig {how} in D")[1]
+        assert "There is no" not in said(shelves, f"tunes: find me something {how} well in D")[1]
+
+
+def test_words_of_a_conversation_outlive_the_process(shelves: dict[str, Shelf]) -> None:  # noqa: F811
+    talk, _ = said(shelves, "films: a film about zombies >> nothing with trains")
+    ids = talk.shelf.catalogue.item_ids
+    assert load(dump(talk.state, ids), "c", None, talk.shelf.catalogue).words == talk.state.words
+    older = dump(talk.state, ids).replace(
+        '"words": ["about:zombies", "without:trains"]', '"without": ["trains"]'
+    )
+    assert load(older, "c", None, talk.shelf.catalogue).words == ("without:trains",)
+
+
+def test_a_long_message_costs_what_its_beginning_costs(
+    talk: Callable[..., Talk], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+    negated = absent.negated
+    monkeypatch.setattr(absent, "negated", lambda text, at: calls.append(at) or negated(text, at))
+    counts = []
+    for letters in (READ, 4 * READ):
+        calls.clear()
+        words = talk().words(("no jig or reel in D and " * 400)[:letters])
+        counts.append(len(calls))
+        assert (f"I read the first {READ:,} letters" in words) == (letters > READ)
+    assert counts[0] == counts[1] < READ / 2
+
+
+def test_a_model_shows_as_many_as_were_asked_for(shelf: Shelf, talk: Callable[..., Talk]) -> None:
+    def shown(many: int, handles: int) -> int:
+        desk = Desk(shelf, talk().ranker, talk().crowd, state := State(), Gate(shelf, state))
+        box = Toolbox(desk, [], many=many)
+        found: list[Any] = box.call("search_items", {"words": "jig"})["items"]
+        if handles:
+            box.call("show", {"handles": [item["handle"] for item in found[:handles]]})
+        box.finish(wants=True)
+        return len(desk.state.shown)
+
+    assert [shown(0, 0), shown(7, 0), shown(7, 3), shown(0, 2), shown(2, 4), shown(50, 1)] == [
+        3,
+        7,
+        7,
+        2,
+        2,
+        10,
+    ]
