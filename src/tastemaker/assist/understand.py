@@ -141,19 +141,13 @@ def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...
     text = plain(message := message[:READ])
     named = tuple(name for name in named if not _mere_words(name, message))
     titled = _titled(named, shelf)
-    meant = pointed(_IN_IT.sub(r"\1", text), state, titled)
-    unlike = _titled(named, shelf, 0.4, 20) if UNLIKE.search(text) else ()
-    if unlike:
-        meant = Pointed(refused=unlike, any=True)
-    elif UNLIKE.search(text) and not meant.rows:
-        unlike = meant.refused
-    rows = meant.rows
+    meant, unlike = _meant(text, state, titled, _titled(named, shelf, 0.4, 20))
     likened = bool(_LIKE.search(text)) and not re.search(
         r"\b(?:i|we|would|i'd|really|don'?t|you) like (?:it|that|this|the)\b(?! (?:but|only))", text, re.I
     )
     apart, undone = bool(likened and not unlike and _LET_GO.search(text)), bool(_UNDONE.search(text))
     likened = likened and not apart and not unlike
-    focus = rows[-1:] or ((state.focus,) if state.focus is not None else ())
+    focus = meant.rows[-1:] or ((state.focus,) if state.focus is not None else ())
     told = tuple(message[n.start : n.end] for n in named if n.sure >= 0.4)
     words, rest = worded(_without(message, named, shelf))
     unknown, rest = unknown_titles(rest, told)
@@ -188,7 +182,7 @@ def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...
         heard,
         acts,
         meant,
-        (rows or focus or state.liked[-1:]) if likened else (),
+        (meant.rows or focus or state.liked[-1:]) if likened else (),
         about,
         named,
         superlative,
@@ -209,6 +203,16 @@ def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...
         0 if meant.any else _many(heard.left),
         *_followed(text, state, bool(listing and not heard.values)),
     )
+
+
+def _meant(
+    text: str, state: State, titled: tuple[int, ...], nearly: tuple[int, ...]
+) -> tuple[Pointed, tuple[int, ...]]:
+    """What is pointed at, and what nothing shall be like; `nearly`: rows of titles less surely meant."""
+    meant, unlike = pointed(_IN_IT.sub(r"\1", text), state, titled), UNLIKE.search(text)
+    if unlike and nearly:
+        return Pointed(refused=nearly, any=True), nearly
+    return meant, meant.refused if unlike and not meant.rows else ()
 
 
 def _many(left: str) -> int:

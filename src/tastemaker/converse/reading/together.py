@@ -364,33 +364,20 @@ def lifted(active: Sequence[Constraint], changes: Sequence[Change]) -> tuple[Con
     """The constraints without refusals of values together that a message asks for, and without wishes for
     exactly what it refuses.
     """
-    wished = {pair for c in changes if c.kind == "must" for way in _alone(c.clause) for pair in way}
+    wished = {way[0] for c in changes if c.kind == "must" for way in _alone(c.clause)}
     standing = {
-        pair for c in active if c.kind == "must" and c.clause.cmp == "eq" for (pair,) in _alone(c.clause)
+        c: way[0] for c in active if (c.kind, c.clause.cmp) == ("must", "eq") for way in _alone(c.clause)
     }
+    together = [c for c in active if (c.kind, c.clause.cmp) == ("must_not", "either")]
+    met = {c for c in together if {pair for way in ways_of(c.clause) for pair in way} <= wished}
     ways = [
         set(way)
         for c in changes
-        if c.kind == "must_not" and c.clause.cmp == "either"
+        if (c.kind, c.clause.cmp) == ("must_not", "either")
         for way in ways_of(c.clause)
     ]
-    gone = {pair for way in ways if way <= standing for pair in way}
-    return tuple(
-        c
-        for c in active
-        if not (
-            (
-                c.kind == "must_not"
-                and c.clause.cmp == "either"
-                and {p for way in ways_of(c.clause) for p in way} <= wished
-            )
-            or (
-                c.kind == "must"
-                and c.clause.cmp == "eq"
-                and set(_alone(c.clause)) & {(pair,) for pair in gone}
-            )
-        )
-    )
+    gone = {pair for way in ways if way <= set(standing.values()) for pair in way}
+    return tuple(c for c in active if c not in met and standing.get(c) not in gone)
 
 
 def _ordered(clause: Clause, values: Collection[str]) -> list[str]:
