@@ -14,7 +14,7 @@ from tastemaker.converse.agents import prompts
 from tastemaker.converse.agents.dialogue import World, converse
 from tastemaker.converse.agents.plan import Listeners, PlanSettings, make_plan
 from tastemaker.converse.audits.turns import Known, check
-from tastemaker.converse.candidates import CandidateSettings, Tools
+from tastemaker.converse.candidates import Tools
 from tastemaker.converse.catalogue import FAMILY, Catalogue
 from tastemaker.converse.goals import Sampler
 from tastemaker.converse.language.lexicon import build
@@ -82,7 +82,7 @@ class Small:
             attach=lambda kind, row: self.pictures[row] if kind == "image" else None,
             show=lambda row: (),
         )
-        settings = PlanSettings(seed=seed, turns=turns, candidates=CandidateSettings(pool=pool))
+        settings = PlanSettings(seed=seed, turns=turns, pool=pool)
         self.world = World(self.catalogue, self.lexicon, tools, settings)
         self.sampler = Sampler(
             self.catalogue, self.match, self.lexicon, seed, ("image",), lambda kind, row: kind == "image"

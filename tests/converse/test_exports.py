@@ -16,6 +16,7 @@ from recipes.converse.turns.scores import ceiling
 from tastemaker.converse.exports import crs, talkplay, training
 from tastemaker.converse.record import Conversation
 from tastemaker.errors import InputError
+from tastemaker.stats.ranking import ndcg_at
 
 if TYPE_CHECKING:
     from tests.converse.conftest import Small
@@ -61,9 +62,9 @@ def _targets(items: dict[tuple[str, int], str]) -> list[crs.Target]:
 
 
 def test_means_go_over_sessions_then_turns() -> None:
-    ranks = [(1, 1), (1, 2), (1, 12), (2, 3), (2, None)]
+    ranks = [(1, 1), (1, 2), (1, 12), (2, 3), (2, 0)]
     turns = [turn for turn, _ in ranks]
-    found = [round(crs.by_turn(turns, [crs.ndcg(rank, k) for _, rank in ranks]), 4) for k in (1, 10, 20)]
+    found = [round(crs.by_turn(turns, ndcg_at([rank for _, rank in ranks], k)), 4) for k in (1, 10, 20)]
     assert found == [0.1667, 0.3968, 0.4419]
 
 

@@ -62,9 +62,9 @@ class GivenRewards:
 
     table: np.ndarray
 
-    def at(self, actions: np.ndarray) -> np.ndarray:
-        """(n, m) predictions of m actions a row."""
-        return self.table[np.arange(len(actions))[:, None], actions]
+    def at(self, action: np.ndarray) -> np.ndarray:
+        """(n,) predictions of one action a row."""
+        return self.table[np.arange(len(action)), action]
 
     def block(self, rows: slice, actions: slice) -> np.ndarray:
         """(r, a)."""

@@ -12,7 +12,6 @@ import numpy as np
 
 from tastemaker.chat import Media
 from tastemaker.converse.constraints import Adherence, Constraint, Match, Rows, demands, granted
-from tastemaker.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -25,6 +24,8 @@ class Query:
 
 
 Search = Callable[[Query, int], Sequence[int]]
+MATCHING, EACH, RANDOM, NEAR_MISSES = 6, 4, 3, 5
+"""How many candidates each may add: matching items, every source of the tools, chance, near misses."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,28 +43,6 @@ class Tools:
     recognise: Callable[[Media], int | None]
     attach: Callable[[str, int], Media | None]
     show: Callable[[int], tuple[Media, ...]]
-
-
-@dataclass(frozen=True)
-class CandidateSettings:
-    """How many candidates each source may add. matching: items that match what was understood; pool:
-    "catalogue" or "session".
-    """
-
-    matching: int = 6
-    each: int = 4
-    random: int = 3
-    near_misses: int = 5
-    pool: str = "catalogue"
-
-    def __post_init__(self) -> None:
-        """Counts of at least zero, one of the two pools."""
-        if min(self.matching, self.each, self.random, self.near_misses) < 0 or self.matching < 1:
-            raise InputError("candidates: counts must be at least 0, and at least one matching item is shown")
-        if self.pool not in ("catalogue", "session"):
-            raise InputError(
-                f"pool '{self.pool}' is not known; choose catalogue, or session to rebuild the published leak"
-            )
 
 
 @dataclass(frozen=True)
@@ -105,9 +84,7 @@ class Sources:
     pool: Rows | None = None
 
 
-def compose(
-    query: Query, given: Sources, tools: Tools, settings: CandidateSettings, rng: np.random.Generator
-) -> tuple[Candidate, ...]:
+def compose(query: Query, given: Sources, tools: Tools, rng: np.random.Generator) -> tuple[Candidate, ...]:
     """The turn's candidates in keyed order, each row once with all its sources.
 
     Of the matching rows a uniform draw is shown, so that among those that fit nothing but words tells which
@@ -124,12 +101,12 @@ def compose(
     if given.pool is not None:
         add(given.pool, "session", len(given.pool))
     else:
-        add(rng.permutation(given.matching), "match", settings.matching)
+        add(rng.permutation(given.matching), "match", MATCHING)
         for name, source in tools.sources.items():
-            add(source(query, settings.each + len(blocked)), name, settings.each)
-        draws = rng.integers(given.n_items, size=4 * settings.random + len(blocked))
-        add(draws, "random", settings.random)
-        add(rng.permutation(np.array(sorted(given.misses), np.int64)), "near_miss", settings.near_misses)
+            add(source(query, EACH + len(blocked)), name, EACH)
+        draws = rng.integers(given.n_items, size=4 * RANDOM + len(blocked))
+        add(draws, "random", RANDOM)
+        add(rng.permutation(np.array(sorted(given.misses), np.int64)), "near_miss", NEAR_MISSES)
     rows = sorted(sources)
     order = [rows[int(place)] for place in rng.permutation(len(rows))]
     return tuple(Candidate(row, tuple(dict.fromkeys(sources[row])), given.misses.get(row)) for row in order)

@@ -94,6 +94,11 @@ class Catalogue:
         """Item id -> row."""
         return {item: row for row, item in enumerate(self.item_ids)}
 
+    def value(self, item: str, field: str) -> Value:
+        """What a field holds of an item; None for one that does not exist."""
+        column = self.columns.get(field)
+        return None if column is None or item not in self.row else column[self.row[item]]
+
     @cached_property
     def family_codes(self) -> npt.NDArray[np.int64]:
         """(N,) the family of each row as a number."""

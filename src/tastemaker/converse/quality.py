@@ -133,7 +133,7 @@ def _grams(words: Sequence[str], n: int) -> list[tuple[str, ...]]:
     return list(zip(*[words[start:] for start in range(n)], strict=False))
 
 
-def speech(texts: Sequence[str], catalogue: Catalogue, seed: int = 0) -> Speech:
+def speech(texts: Sequence[str], catalogue: Catalogue) -> Speech:
     """The figures of one side's texts, which must not be empty."""
     split = [tokens(text) for text in texts]
     distinct = []
@@ -141,7 +141,7 @@ def speech(texts: Sequence[str], catalogue: Catalogue, seed: int = 0) -> Speech:
         grams = [gram for words in split for gram in _grams(words, n)]
         distinct.append(len(set(grams)) / max(len(grams), 1))
     long = [words for words in split if len(words) >= 4]
-    sample = random.Random(seed).sample(long, min(SAMPLE, len(long)))
+    sample = random.Random(0).sample(long, min(SAMPLE, len(long)))
     values = sorted(
         {plain(value.replace("_", " ")) for field in catalogue.fields.values() for value in field.values},
         key=len,

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from dataclasses import asdict, dataclass
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from tastemaker.converse.constraints import Change, Clause, ClauseValue, Constraint
 
@@ -26,6 +29,10 @@ class Profile:
     culture: str | None = None
     top_creator: str | None = None
     top_genre: str | None = None
+
+
+SAID = ("age", "age_group", "country_code", "country_name", "gender", "preferred_language")
+"""What of a profile the data say; the rest is drawn."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +147,9 @@ class Conversation:
         return next((line.label for line in self.progress if line.item_turn == turn), None)
 
 
+_READER = TypeAdapter(Conversation)
+
+
 def set_hash(items: Sequence[str]) -> str:
     """Hash of a set of items, whatever their order."""
     return hashlib.sha256("\n".join(sorted(items)).encode()).hexdigest()[:32]
@@ -150,89 +160,38 @@ def value_json(value: ClauseValue) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def clause_of(row: dict[str, Any]) -> Clause:
-    """A stored clause as a value again."""
-    value = json.loads(row["value"])
-    return Clause(row["field"], row["cmp"], tuple(value) if isinstance(value, list) else value)
-
-
-def clause_row(clause: Clause) -> dict[str, str]:
-    """A clause as a row of strings."""
-    return {"field": clause.field, "cmp": clause.cmp, "value": value_json(clause.value)}
-
-
 def to_row(conversation: Conversation) -> dict[str, Any]:
-    """A conversation as the nested dictionary that Arrow and JSON take."""
-    row = {name: getattr(conversation, name) for name in Conversation.__dataclass_fields__}
-    return row | {
-        "profile": asdict(conversation.profile),
-        "goal": (
-            asdict(conversation.goal)
-            | {"demands": [_constraint_row(demand) for demand in conversation.goal.demands]}
-        ),
-        "turns": [_turn_row(turn) for turn in conversation.turns],
-        "progress": [asdict(line) for line in conversation.progress],
-        "checks": [asdict(line) for line in conversation.checks],
-    }
-
-
-def _constraint_row(constraint: Constraint) -> dict[str, Any]:
-    return {
-        "kind": constraint.kind,
-        "clause": clause_row(constraint.clause),
-        "reference": constraint.reference,
-        "medium": constraint.medium,
-    }
-
-
-def _turn_row(turn: Turn) -> dict[str, Any]:
-    row = {name: getattr(turn, name) for name in Turn.__dataclass_fields__}
-    tool = asdict(turn.tool) | {"handles": list(turn.tool.handles)}
-    del tool["constraints"]  # in a column that is called `wishes`
-    return row | {
-        "delta": [_constraint_row(change.constraint) | {"op": change.op} for change in turn.delta],
-        "media": [asdict(attachment) for attachment in turn.media],
-        "relaxations": [{"field": field, "n_fit": n} for field, n in turn.relaxations],
-        "candidates": [asdict(shown) | {"sources": list(shown.sources)} for shown in turn.candidates],
-        "tool": tool | {"wishes": [_constraint_row(constraint) for constraint in turn.tool.constraints]},
-    }
+    """A conversation as the nested dictionary that Arrow and JSON take: the fields by their names, a clause's
+    value as JSON, and a search's constraints in a column that is called `wishes`.
+    """
+    row = asdict(conversation)
+    for turn in row["turns"]:
+        turn["relaxations"] = [{"field": field, "n_fit": n} for field, n in turn["relaxations"]]
+        turn["tool"]["wishes"] = turn["tool"].pop("constraints")
+    for part in _constrained(row):
+        part["clause"]["value"] = value_json(part["clause"]["value"])
+    return row
 
 
 def from_row(row: dict[str, Any]) -> Conversation:
     """The conversation of a row made by `to_row` or read from the table."""
-    return Conversation(
-        **row
-        | {
-            "profile": Profile(**row["profile"]),
-            "goal": _goal(row["goal"]),
-            "turns": tuple(_turn(turn) for turn in row["turns"]),
-            "progress": tuple(Progress(**line) for line in row["progress"]),
-            "checks": tuple(Check(**line) for line in row["checks"]),
-        }
-    )
+    row = deepcopy(row)
+    row["goal"]["demands"] = row["goal"].get("demands") or ()
+    for part in _constrained(row):
+        value = json.loads(part["clause"]["value"])
+        value = tuple(value) if isinstance(value, list) else value
+        # Made here: a reader of types would turn whole numbers into others.
+        part["clause"] = Clause(part["clause"]["field"], part["clause"]["cmp"], value)
+    for turn in row["turns"]:
+        turn["relaxations"] = [(line["field"], line["n_fit"]) for line in turn["relaxations"]]
+        tool = turn["tool"]
+        tool["constraints"] = tool.pop("wishes")
+        tool["by"] = tool.get("by") or "code"  # data sets of version 0.1 do not say
+    return _READER.validate_python(row)
 
 
-def _goal(row: dict[str, Any]) -> Goal:
-    return Goal(**row | {"demands": tuple(map(_constraint, row.get("demands") or ()))})
-
-
-def _constraint(row: dict[str, Any]) -> Constraint:
-    return Constraint(row["kind"], clause_of(row["clause"]), row["medium"], row["reference"])
-
-
-def _turn(row: dict[str, Any]) -> Turn:
-    tool = dict(row["tool"])
-    tool |= {"by": tool.get("by") or "code"}  # data sets of version 0.1 do not say
-    constraints = tuple(map(_constraint, tool.pop("wishes")))
-    return Turn(
-        **row
-        | {
-            "delta": tuple(replace(_constraint(change).added, op=change["op"]) for change in row["delta"]),
-            "media": tuple(Attachment(**attachment) for attachment in row["media"]),
-            "relaxations": tuple((line["field"], line["n_fit"]) for line in row["relaxations"]),
-            "candidates": tuple(
-                Shown(**shown | {"sources": tuple(shown["sources"])}) for shown in row["candidates"]
-            ),
-            "tool": ToolCall(**tool | {"constraints": constraints, "handles": tuple(tool["handles"])}),
-        }
-    )
+def _constrained(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every demand, change and wish of a row."""
+    yield from row["goal"]["demands"]
+    for turn in row["turns"]:
+        yield from (*turn["delta"], *turn["tool"]["wishes"])

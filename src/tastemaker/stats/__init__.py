@@ -1,4 +1,4 @@
-"""Moments, intervals, ranking metrics and keyed random generators. numpy only, no I/O."""
+"""Moments, intervals, ranking metrics and keyed random generators. numpy and scipy only, no I/O."""
 
 from tastemaker.stats.intervals import Interval as Interval
 from tastemaker.stats.intervals import bootstrap as bootstrap

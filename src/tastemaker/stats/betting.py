@@ -9,7 +9,7 @@ depend on the rows, so every row may have a distribution of its own. Source: Wau
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -150,11 +150,19 @@ def lower(
         return low
     rows, zeros = _nonzero(array, size)
 
-    def excess(m: float) -> float:
+    def excess(distance: float) -> float:
+        """log(W delta), by the log of the distance from low."""
+        m = low + math.exp(distance)
         stakes = _stakes(m, low, bets, anchor)
         return float(_log_mean(_log_wealths(rows, zeros, m, stakes, size))) + math.log(delta)
 
-    return _root(excess, low, top)
+    least, most = math.log(1e-9 * (top - low)), math.log(top - low)
+    if excess(least) < 0:
+        return low
+    from scipy.optimize import brentq
+
+    # One tolerance below what was found: on the safe side of the root.
+    return low + math.exp(brentq(excess, least, most, xtol=4e-10, rtol=1e-15) - 5e-10)
 
 
 def lower_total(log_sums: npt.ArrayLike, stakes: npt.ArrayLike, delta: float) -> float:
@@ -175,32 +183,4 @@ def lower_total(log_sums: npt.ArrayLike, stakes: npt.ArrayLike, delta: float) ->
         middle = (left + right) / 2
         rich = float(_log_mean(sums - bets * middle)) + math.log(delta) >= 0
         left, right = (middle, right) if rich else (left, middle)
-    return left
-
-
-def _root(excess: Callable[[float], float], low: float, top: float) -> float:
-    """The left end of a tiny bracket around the root of a decreasing function on (low, top], `low` if it has
-    none.
-    """
-    left = low + 1e-9 * (top - low)
-    at_left = excess(left)
-    if at_left < 0:
-        return low
-    right, at_right = top, excess(top)
-    for step in range(200):
-        if right - left <= 1e-9 * (right - low):
-            break
-        # Three steps of false position, then one of bisection in the distance from low, so that the bracket
-        # always shrinks.
-        share = at_left / (at_left - at_right)
-        guess = (
-            left + (right - left) * min(max(share, 0.02), 0.98)
-            if step % 4
-            else low + math.sqrt((left - low) * (right - low))
-        )
-        value = excess(guess)
-        if value >= 0:
-            left, at_left = guess, value
-        else:
-            right, at_right = guess, value
     return left

@@ -95,8 +95,7 @@ class World:
     @cached_property
     def readers(self) -> Readers:
         """Who reads messages back."""
-        catalogue = self.catalogue
-        return Readers(self.lexicon, lambda item, field: catalogue.columns[field][catalogue.row[item]])
+        return Readers(self.lexicon, self.catalogue.value)
 
 
 @dataclass(frozen=True, eq=False)
@@ -336,7 +335,7 @@ def search(
     query = Query(" ".join(words), words[-1], state.rows)
     rng = plan.rng("candidates", len(state.turns) + 1)
     sources = Sources(matching, misses, barred, len(catalogue), plan.pool)
-    candidates = compose(query, sources, tools, world.settings.candidates, rng)
+    candidates = compose(query, sources, tools, rng)
     # Only the uniform draw counts as found: fits that came by co-occurrence or popularity would make targets
     # guessable without words.
     found = {candidate.row for candidate in candidates if "match" in candidate.sources}

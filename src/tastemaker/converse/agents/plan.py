@@ -5,11 +5,10 @@ conversation's number.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
-from tastemaker.converse.candidates import CandidateSettings
 from tastemaker.converse.constraints import Rows
 from tastemaker.converse.goals import Draft, Sampler
 from tastemaker.converse.record import Profile
@@ -17,32 +16,35 @@ from tastemaker.errors import InputError
 from tastemaker.stats.random import generator
 
 SHORTEST, LONGEST = 3, 12
+TRACKS, SESSION = 5, 24  # items of a listener: known beforehand, and in the pool of a session
 
 
 @dataclass(frozen=True)
 class PlanSettings:
     """Dials of a data set. turns: fewest and most (equal for exports of fixed length); nothing: share of
-    turns nothing fits; tools: the recommender searches by tool calls of its own; reads: a second model
-    reads what was said.
+    turns nothing fits; pool: what candidates are drawn from, "catalogue" or "session"; tools: the recommender
+    searches by tool calls of its own; reads: a second model reads what was said.
     """
 
     seed: int = 0
     turns: tuple[int, int] = (8, 8)
     nothing: float = 0.06
-    tracks: int = 5
-    session: int = 24
+    pool: str = "catalogue"
     tools: bool = False
     reads: bool = False
-    candidates: CandidateSettings = field(default_factory=CandidateSettings)
 
     def __post_init__(self) -> None:
-        """Lengths within 3-12, a share below a half, sessions of 16-32 items."""
+        """Lengths within 3-12, a share below a half, one of the two pools."""
         if not SHORTEST <= self.turns[0] <= self.turns[1] <= LONGEST:
             raise InputError(
                 f"turns {self.turns[0]}-{self.turns[1]}: choose from {SHORTEST} to {LONGEST}, as 8 or 3-12"
             )
-        if not 0 <= self.nothing < 0.5 or self.tracks < 0 or not 16 <= self.session <= 32:
-            raise InputError("plan: nothing must lie in [0, .5), tracks be at least 0 and session 16 to 32")
+        if not 0 <= self.nothing < 0.5:
+            raise InputError("plan: nothing must lie in [0, .5)")
+        if self.pool not in ("catalogue", "session"):
+            raise InputError(
+                f"pool '{self.pool}' is not known; choose catalogue, or session to rebuild the published leak"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,11 +95,11 @@ def make_plan(
     user = user_row(settings.seed, index, len(listeners.user_ids))
     history = listeners.histories[user]
     order = rng.permutation(len(history))
-    tracks = tuple(int(history[int(place)]) for place in order[: settings.tracks])
+    tracks = tuple(int(history[int(place)]) for place in order[:TRACKS])
     pool = None
-    if settings.candidates.pool == "session":
-        rest = np.unique(history[order[settings.tracks :]])
-        pool = rng.permutation(rest)[: settings.session]
+    if settings.pool == "session":
+        rest = np.unique(history[order[TRACKS:]])
+        pool = rng.permutation(rest)[:SESSION]
     first, last = settings.turns
     turns = int(rng.integers(first, last + 1))
     nothing = frozenset(

@@ -36,11 +36,12 @@ def names_item(text: str, names: Sequence[str]) -> str | None:
     return None
 
 
-def copies_goal(text: str, goal: str, run: int = GOAL_RUN) -> bool:
-    """Whether `run` or more consecutive words of the goal stand in the text."""
+def copies_goal(text: str, goal: str) -> bool:
+    """Whether GOAL_RUN or more consecutive words of the goal stand in the text."""
     words, said = _WORD.findall(goal.casefold()), " ".join(_WORD.findall(text.casefold()))
     said = f" {said} "
-    return any(f" {' '.join(words[start : start + run])} " in said for start in range(len(words) - run + 1))
+    runs = (words[start : start + GOAL_RUN] for start in range(len(words) - GOAL_RUN + 1))
+    return any(f" {' '.join(run)} " in said for run in runs)
 
 
 def message_faults(text: str, goal: str, item_ids: Sequence[str] = ()) -> list[str]:

@@ -31,7 +31,7 @@ from tastemaker.converse.constraints import (
 from tastemaker.converse.language.lexicon import Lexicon, plain
 from tastemaker.converse.language.readers import Mention, Readers, Utterance
 from tastemaker.converse.reading.names import Names
-from tastemaker.converse.record import MOVES, STAYS, Check, Conversation, Profile, Turn, set_hash
+from tastemaker.converse.record import MOVES, SAID, STAYS, Check, Conversation, Profile, Turn, set_hash
 
 FAULTS = {
     "violation": "an item was played that does not satisfy the request",
@@ -92,13 +92,7 @@ class Known:
     @cached_property
     def readers(self) -> Readers:
         """Who reads messages back."""
-        catalogue = self.catalogue
-
-        def value(item: str, name: str) -> object:
-            column = catalogue.columns.get(name)
-            return None if column is None or item not in catalogue.row else column[catalogue.row[item]]
-
-        return Readers(self.lexicon, value)
+        return Readers(self.lexicon, self.catalogue.value)
 
     @cached_property
     def claims(self) -> Claims:
@@ -174,15 +168,6 @@ def check(conversation: Conversation, known: Known) -> tuple[Check, ...]:
     return tuple(Check(name, float(counts[name]), counts[name] == 0) for name in FAULTS)
 
 
-def attached_items(turn: Turn) -> tuple[tuple[str, str], ...]:
-    """(medium, item id) of what this turn asks for by sound or picture."""
-    return tuple(
-        (change.medium, str(change.clause.value))
-        for change in turn.delta
-        if change.medium != "text" and change.reference is None and change.op != "drop"
-    )
-
-
 def _constraint_faults(facts: Facts, conversation: Conversation, known: Known) -> Iterator[str]:
     turn, catalogue = facts.turn, known.catalogue
     if facts.adheres is False:
@@ -213,7 +198,8 @@ def _message_faults(facts: Facts, conversation: Conversation, known: Known) -> I
     ahead = {catalogue.row[item] for item in later if item is not None} - before
     if ahead and ahead & named_rows(turn.message, catalogue, known.lexicon):
         yield "title"
-    if {medium for medium, _ in attached_items(turn)} - {attached.kind for attached in turn.media}:
+    attached = {media.kind for media in turn.media}
+    if {change.medium for change in turn.delta if change.attached} - attached:
         yield "media"
     missing, extra = known.readers.misread(Utterance(turn.message, facts.played), turn.delta, facts.before)
     yield from ["wording"] * (len(missing) + len(extra))
@@ -331,9 +317,6 @@ def _goal_faults(conversation: Conversation, known: Known) -> Iterator[str]:
         best = max(best, float(satisfied[row]))
 
 
-_SAID = ("age", "age_group", "country_code", "country_name", "gender", "preferred_language")
-
-
 def _stranger(conversation: Conversation, known: Known) -> bool:
     """Whether the profile differs from what the data say of the listener, or holds what no text may hold."""
     profile = conversation.profile
@@ -341,7 +324,7 @@ def _stranger(conversation: Conversation, known: Known) -> bool:
     if any("forbidden" in text_faults(text, None) for text in told if text):
         return True
     data = known.profiles.get(conversation.user_id)
-    return data is not None and any(getattr(profile, name) != getattr(data, name) for name in _SAID)
+    return data is not None and any(getattr(profile, name) != getattr(data, name) for name in SAID)
 
 
 def _label_faults(conversation: Conversation) -> int:

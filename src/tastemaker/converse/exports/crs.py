@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from tastemaker.arrays import Floats
 from tastemaker.converse.exports import pseudonym
 from tastemaker.converse.record import Conversation
 from tastemaker.errors import InputError
+from tastemaker.stats.ranking import ndcg_at
 
 MOST_ITEMS = 20
 CUTS = (1, 10, 20)
@@ -122,17 +124,12 @@ def _prediction(
     )
 
 
-def ndcg(rank: int | None, k: int) -> float:
-    """1 / log2(1 + rank) when the target is among the first k, else 0."""
-    return float(1.0 / np.log2(1.0 + rank)) if rank is not None and rank <= k else 0.0
+def rank_in(items: Sequence[str], target: str) -> int:
+    """Rank of the target from 1; 0 when it is not there."""
+    return items.index(target) + 1 if target in items else 0
 
 
-def rank_in(items: Sequence[str], target: str) -> int | None:
-    """Rank of the target from 1; None when it is not there."""
-    return items.index(target) + 1 if target in items else None
-
-
-def by_turn(turns: Sequence[int], values: Sequence[float]) -> float:
+def by_turn(turns: Sequence[int], values: Floats | Sequence[float]) -> float:
     """Mean over sessions within a turn number, then over turn numbers."""
     groups: dict[int, list[float]] = {}
     for turn, value in zip(turns, values, strict=True):
@@ -165,7 +162,7 @@ def evaluate(wanted: Sequence[Target], predictions: Sequence[Prediction], n_item
         for answer, target in zip(predictions, wanted, strict=True)
     ]
     turns = [target.turn_number for target in wanted]
-    result = {f"ndcg@{k}": by_turn(turns, [ndcg(rank, k) for rank in ranks]) for k in CUTS}
+    result = {f"ndcg@{k}": by_turn(turns, ndcg_at(ranks, k)) for k in CUTS}
     result["catalogue_diversity"] = catalogue_diversity(
         (answer.predicted_track_ids for answer in predictions), n_items
     )

@@ -7,10 +7,9 @@ from __future__ import annotations
 from typing import Any
 
 from tastemaker.converse.exports import pseudonym
-from tastemaker.converse.record import Conversation
+from tastemaker.converse.record import SAID, Conversation
 
 ROLES = ("user", "music", "assistant")
-PROFILE = ("age", "age_group", "country_code", "country_name", "gender", "preferred_language")
 
 
 def fits(conversation: Conversation) -> bool:
@@ -33,7 +32,7 @@ def to_row(conversation: Conversation, key: str) -> dict[str, Any]:
             {"role": role, "content": content, "thought": thought, "turn_number": turn.turn}
             for role, content, thought in zip(ROLES, contents, thoughts, strict=True)
         ]
-    profile = {name: getattr(conversation.profile, name) for name in PROFILE}
+    profile = {name: getattr(conversation.profile, name) for name in SAID}
     return {
         "session_id": pseudonym("session", conversation.conversation_id, key),
         "user_id": user,

@@ -27,24 +27,6 @@ _TRIES = 6
 _RULE = re.compile(r"<(\w+)>")
 _SHOWN = 3
 Persona = Mapping[str, str]
-LISTS = (
-    "adj",
-    "thing",
-    "name",
-    "kin",
-    "town",
-    "does",
-    "did",
-    "surname",
-    "padj",
-    "job",
-    "doing",
-    "wadj",
-    "day",
-    "fadj",
-    "dish",
-)
-"""Rules whose texts are single words, in one string."""
 MORE = 0.3  # how often a reply tells a fact that was not asked about
 STYLES = ("terse", "plain", "chatty", "chatty")
 """How much a listener says beside its wishes."""
@@ -52,10 +34,10 @@ STYLES = ("terse", "plain", "chatty", "chatty")
 
 @lru_cache(maxsize=1)
 def grammar() -> dict[str, list[str]]:
-    """The rules of the data file, by name."""
+    """The rules of the data file, by name; single words stand there in one string."""
     text = files("tastemaker.converse.language").joinpath("speech.json").read_text("utf-8")
-    rules: dict[str, list[str]] = json.loads(text)
-    return {name: texts[0].split() if name in LISTS else texts for name, texts in rules.items()}
+    rules: dict[str, str | list[str]] = json.loads(text)
+    return {name: texts.split() if isinstance(texts, str) else texts for name, texts in rules.items()}
 
 
 def say(

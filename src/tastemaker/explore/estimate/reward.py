@@ -17,8 +17,8 @@ from tastemaker.stats.random import generator
 class RewardModel(Protocol):
     """qhat for the rows of one log."""
 
-    def at(self, actions: Ints) -> Floats:
-        """(n, m) predictions of m actions a row."""
+    def at(self, action: Ints) -> Floats:
+        """(n,) predictions of one action a row."""
         ...
 
     def block(self, rows: slice, actions: slice) -> Floats:
@@ -27,72 +27,47 @@ class RewardModel(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class _Linear:
-    """link(b + x.u + phi.v + (x*m).phi): all actions of a row in one matrix product; top: r_max of a logistic
-    link, else None.
+class FittedRewards:
+    """link(b + x.u + phi.v + (x*m).phi); row i has the coefficients fitted without its fold, `fold` (n,).
+
+    constant (folds,), by_context (folds, d), by_vector and by_product (folds, k), context (n, d), vectors
+    (A, k); the link is the identity, or r_max times the logistic function.
     """
 
-    vectors: Floats
-    constant: float
+    constant: Floats
     by_context: Floats
     by_vector: Floats
     by_product: Floats | None
-    top: float | None
-
-    def block(self, context: Floats, actions: slice) -> Floats:
-        phi = self.vectors[actions]
-        score = self.constant + (context @ self.by_context)[:, None] + (phi @ self.by_vector)[None, :]
-        if self.by_product is not None:
-            score = score + (context * self.by_product) @ phi.T
-        return self._link(score)
-
-    def at(self, context: Floats, actions: Ints) -> Floats:
-        score = (
-            self.constant + (context @ self.by_context)[:, None] + (self.vectors @ self.by_vector)[actions]
-        )
-        if self.by_product is not None:
-            query = context * self.by_product
-            score = score + np.stack(
-                [np.einsum("nk,nk->n", query, self.vectors[column]) for column in actions.T], axis=1
-            )
-        return self._link(score)
-
-    def _link(self, score: Floats) -> Floats:
-        return (
-            score if self.top is None else np.asarray(self.top / (1.0 + np.exp(-np.clip(score, -700, 700))))
-        )
-
-
-@dataclass(frozen=True, eq=False)
-class FittedRewards:
-    """One model a fold; row i is predicted by the model that was fitted without its fold, `fold` (n,)."""
-
-    models: tuple[_Linear, ...]
     fold: Ints
     context: Floats
+    vectors: Floats
     r_max: float
+    logistic: bool
 
-    def at(self, actions: Ints) -> Floats:
-        """(n, m) predictions, within [0, r_max]."""
-        predictions = np.empty(actions.shape)
-        for fold, model in enumerate(self.models):
-            inside = self.fold == fold
-            predictions[inside] = model.at(self.context[inside], actions[inside])
-        return np.clip(predictions, 0.0, self.r_max)
+    def at(self, action: Ints) -> Floats:
+        """(n,) predictions, within [0, r_max]."""
+        base, query = self._linear(slice(None))
+        return self._link(base + np.einsum("nk,nk->n", query, self.vectors[action]))
 
     def block(self, rows: slice, actions: slice) -> Floats:
         """(r, a) predictions, within [0, r_max]."""
-        folds, context = self.fold[rows], self.context[rows]
-        predictions = np.empty((len(folds), actions.stop - actions.start))
-        for fold, model in enumerate(self.models):
-            inside = folds == fold
-            predictions[inside] = model.block(context[inside], actions)
-        return np.clip(predictions, 0.0, self.r_max)
+        base, query = self._linear(rows)
+        return self._link(base[:, None] + query @ self.vectors[actions].T)
+
+    def _linear(self, rows: slice) -> tuple[Floats, Floats]:
+        """(r,) and (r, k): the score of an action is the first plus the second times its vector."""
+        fold, context = self.fold[rows], self.context[rows]
+        query = self.by_vector[fold]
+        if self.by_product is not None:
+            query += context * self.by_product[fold]
+        return self.constant[fold] + np.einsum("nd,nd->n", context, self.by_context[fold]), query
+
+    def _link(self, score: Floats) -> Floats:
+        value = self.r_max / (1.0 + np.exp(-np.clip(score, -700, 700))) if self.logistic else score
+        return np.clip(value, 0.0, self.r_max)
 
 
-def fit_reward_model(
-    log: Log, vectors: npt.NDArray[Any] | None = None, *, folds: int = 3, key: str | int = 0
-) -> FittedRewards:
+def fit_reward_model(log: Log, vectors: npt.NDArray[Any] | None = None, *, folds: int = 3) -> FittedRewards:
     """qhat(x, a) from context and action vectors (A, k), cross-fitted over `folds` parts by user (row, where
     none is known).
 
@@ -117,21 +92,22 @@ def fit_reward_model(
             " those"
         )
     logistic = bool(np.isin(log.reward, (0.0, log.r_max)).all())
-    part = generator(key, "folds").permutation(units.max() + 1) % folds
+    part = generator(0, "folds").permutation(units.max() + 1) % folds
     fold, context = part[units], np.asarray(log.context, dtype=np.float64)
-    models = tuple(
-        _fit(context[fold != left_out], log.take(fold != left_out), phi, logistic)
-        for left_out in range(folds)
-    )
-    return FittedRewards(models, fold, context, log.r_max)
+    fits = [_fit(context[fold != out], log.take(fold != out), phi, logistic) for out in range(folds)]
+    constant, weight = np.array([each[0] for each in fits]), np.stack([each[1] for each in fits])
+    by_context, by_vector, by_product = np.split(weight, np.cumsum([context.shape[1], phi.shape[1]]), axis=1)
+    product = by_product if by_product.size else None
+    return FittedRewards(constant, by_context, by_vector, product, fold, context, phi, log.r_max, logistic)
 
 
-def _fit(context: Floats, log: Log, phi: Floats, logistic: bool) -> _Linear:
+def _fit(context: Floats, log: Log, phi: Floats, logistic: bool) -> tuple[float, Floats]:
+    """The constant and the weights of context, vector and (equally long) their product."""
     from sklearn.linear_model import LogisticRegression, Ridge
 
-    width, size = context.shape[1], phi.shape[1]
     own = phi[log.action]
-    pairs = np.concatenate([context, own, context * own] if width == size else [context, own], axis=1)
+    products = [context * own] if context.shape == own.shape else []
+    pairs = np.concatenate([context, own, *products], axis=1)
     weight, constant = np.zeros(pairs.shape[1]), float(log.reward.mean())
     centre, spread = pairs.mean(axis=0), pairs.std(axis=0)
     spread[spread < 1e-12] = 1.0
@@ -146,7 +122,4 @@ def _fit(context: Floats, log: Log, phi: Floats, logistic: bool) -> _Linear:
         constant = -np.inf if log.rewarded == 0 else np.inf
     if np.isfinite(constant):
         constant -= float(centre @ weight) if np.any(weight) else 0.0
-    product = weight[width + size :] if width == size else None
-    return _Linear(
-        phi, constant, weight[:width], weight[width : width + size], product, log.r_max if logistic else None
-    )
+    return constant, weight

@@ -246,7 +246,7 @@ def _weighted(
 
 def corrected(log: Log, policy: Policy, model: RewardModel, weight: Floats) -> Floats:
     """(n,) E_pi qhat + weight_i (r_i - qhat(x_i, a_i)), the form of every doubly robust estimate."""
-    own = model.at(log.action[:, None])[:, 0]
+    own = model.at(log.action)
     return bound(log, policy).expect(log.context, model.block) + weight * (log.reward - own)
 
 

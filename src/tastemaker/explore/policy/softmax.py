@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,6 @@ import numpy.typing as npt
 from tastemaker.arrays import Bools, Floats, Ints
 from tastemaker.errors import InputError
 from tastemaker.explore.policy.base import BLOCK, Block, Context, Policy, Pools, check_actions
-from tastemaker.stats.random import generator
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,13 +112,6 @@ class Mixture(Policy):
         share = self.shares(ctx)
         return (1 - share) * self.first.in_pool(ctx, pools) + share * self.second.in_pool(ctx, pools)
 
-    def sample(self, ctx: Context, m: int, key: str | int) -> Ints:
-        """(n, m) draws: which part first, then that part's draw."""
-        second = generator(key, "mixture").random((len(ctx), m)) < self.shares(ctx)[:, None]
-        return np.where(
-            second, self.second.sample(ctx, m, f"{key}/second"), self.first.sample(ctx, m, f"{key}/first")
-        )
-
 
 def _logs(share: Floats) -> tuple[Floats, Floats]:
     with np.errstate(divide="ignore"):
@@ -143,10 +135,11 @@ class Scored(Policy):
             part = ctx[rows]
             if self.n_actions <= BLOCK:
                 only = self.scores(part, slice(0, self.n_actions))
-                log_sum = _Normaliser(len(part)).add(only).log_sum()
+                log_sum = _possible(_log_sum(only))
                 yield rows, slice(0, self.n_actions), only - log_sum[:, None].astype(only.dtype)
                 continue
-            log_sum = self._log_sum(part)
+            blocks = (self.scores(part, actions) for actions in _slices(self.n_actions))
+            log_sum = _possible(reduce(np.logaddexp, map(_log_sum, blocks)))
             for actions in _slices(self.n_actions):
                 block = self.scores(part, actions)
                 block -= log_sum[:, None].astype(block.dtype)
@@ -160,22 +153,16 @@ class Scored(Policy):
     def _log_prob(self, ctx: Context, action: Ints) -> Floats:
         result = np.empty(len(ctx))
         for rows in _slices(len(ctx)):
-            part, wanted, sums = ctx[rows], action[rows], _Normaliser(rows.stop - rows.start)
-            own = np.full(len(part), -np.inf)
+            part, wanted = ctx[rows], action[rows]
+            own, total = np.full((2, len(part)), -np.inf)
             for actions in _slices(self.n_actions):
                 block = self.scores(part, actions)
                 here = np.flatnonzero((wanted >= actions.start) & (wanted < actions.stop))
                 own[here] = block[here, wanted[here] - actions.start]
-                sums.add(block)
+                total = np.logaddexp(total, _log_sum(block))
             # Rounding of float32 scores must not make a log-probability positive.
-            result[rows] = np.minimum(own - sums.log_sum(), 0.0)
+            result[rows] = np.minimum(own - _possible(total), 0.0)
         return result
-
-    def _log_sum(self, ctx: Context) -> Floats:
-        sums = _Normaliser(len(ctx))
-        for actions in _slices(self.n_actions):
-            sums.add(self.scores(ctx, actions))
-        return sums.log_sum()
 
 
 @dataclass(frozen=True, eq=False)
@@ -336,31 +323,22 @@ def uniform_policy(n_actions: int, allowed: Bools | None = None, prefixes: Ints 
     return TablePolicy((mask / mask.sum())[None, :], prefixes)
 
 
-class _Normaliser:
-    """Running log sum exp of the rows of successive blocks, in float64."""
+def _log_sum(block: Block) -> Floats:
+    """(r,) log of the summed exp of a block's rows, added up in float64; -inf for a row of nothing else."""
+    peak = block.max(axis=1)
+    peak[~np.isfinite(peak)] = 0.0  # keeps inf - inf out of it
+    shifted = block - peak[:, None]
+    np.exp(shifted, out=shifted)
+    with np.errstate(divide="ignore"):
+        return np.asarray(peak + np.log(shifted.sum(axis=1, dtype=np.float64)))
 
-    def __init__(self, rows: int) -> None:
-        self.peak = np.full(rows, -np.inf)
-        self.total = np.zeros(rows)
 
-    def add(self, block: Block) -> _Normaliser:
-        peak = np.maximum(self.peak, block.max(axis=1))
-        # A row without any possible action so far has peak -inf; 0 keeps inf - inf out of it.
-        base = np.where(np.isfinite(peak), peak, 0.0)
-        shifted = np.subtract(block, base[:, None].astype(block.dtype))
-        np.exp(shifted, out=shifted)
-        self.total = self.total * np.exp(
-            np.where(np.isfinite(self.peak), self.peak - base, -np.inf)
-        ) + shifted.sum(axis=1, dtype=np.float64)
-        self.peak = peak
-        return self
-
-    def log_sum(self) -> Floats:
-        if not np.all(self.total > 0):
-            raise InputError(
-                f"row {int(np.argmin(self.total > 0)) + 1}: no action has a positive probability"
-            )
-        return np.asarray(self.peak + np.log(self.total))
+def _possible(log_sum: Floats) -> Floats:
+    """The same; raises InputError naming the first row where it is not finite."""
+    if not np.isfinite(log_sum).all():
+        row = int(np.argmin(np.isfinite(log_sum))) + 1
+        raise InputError(f"row {row}: no action has a positive probability")
+    return log_sum
 
 
 def _slices(size: int) -> list[slice]:

@@ -17,7 +17,7 @@ import tastemaker.plugins as plugins
 from tastemaker.chat import Chat, Media, Reply, Request
 from tastemaker.converse.agents.dialogue import World
 from tastemaker.converse.agents.plan import Listeners, Plan, make_plan
-from tastemaker.converse.audits.turns import Known, attached_items
+from tastemaker.converse.audits.turns import Known
 from tastemaker.converse.candidates import Query, Search, Tools
 from tastemaker.converse.goals import Sampler
 from tastemaker.converse.language.lexicon import Lexicon, build
@@ -75,8 +75,9 @@ class ConversationEnv:
         row = self.world.catalogue.row
         if not self.settings.kinds or turn.item_id not in row:
             return ()
-        kinds = [(kind, row[item]) for kind, item in attached_items(turn) if item in row]
-        given = [media for kind, item in kinds if (media := self.artefacts.attach(kind, item)) is not None]
+        asked = [(each.medium, row.get(str(each.clause.value))) for each in turn.delta if each.attached]
+        found = [self.artefacts.attach(kind, item) for kind, item in asked if item is not None]
+        given = [media for media in found if media is not None]
         heard = [
             media
             for media in self.artefacts.show(row[str(turn.item_id)])

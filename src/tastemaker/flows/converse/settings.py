@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from tastemaker.converse.agents.plan import PlanSettings
-from tastemaker.converse.candidates import CandidateSettings
 from tastemaker.errors import InputError
 from tastemaker.store import Workspace
 
@@ -62,7 +61,7 @@ class RunSettings:
             nothing=self.nothing,
             tools=self.tools,
             reads=any(part.strip().startswith("reader=") for part in self.model.split(",")),
-            candidates=CandidateSettings(pool=self.pool),
+            pool=self.pool,
         )
 
     def identity(self, tables: str, vectors: str) -> dict[str, Any]:
@@ -73,11 +72,21 @@ class RunSettings:
         return {**own, "n": None, "tables": tables, "vectors": vectors, "version": 1}
 
 
-@dataclass(frozen=True)
 class RunFolder:
     """Where one data set lies: conversations/<name> in the workspace."""
 
-    root: Path
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.settings = root / "settings.json"  # what the run was begun with
+        self.journal = root / "journal.jsonl"  # every attempt and every finished conversation
+        self.cache = root / "cache"  # validated answers
+        self.table = root / "conversations.parquet"
+        self.media = root / "media"  # attachments by content hash
+        self.audit = root / "audit.json"  # the last audit
+        self.judgements = root / "judgements.json"  # the last judging
+        self.judging = root / "judging"  # journals and answers of judges that are paid for
+        self.page = root / "report.html"  # the page that earlier versions wrote
+        self.exports = root / "exports"  # one file an export
 
     @classmethod
     def of(cls, workspace: Workspace, name: str) -> RunFolder:
@@ -86,56 +95,6 @@ class RunFolder:
             raise InputError(f"data set name '{name}': use letters, digits, dots, dashes")
         return cls(workspace.root / "conversations" / name)
 
-    @property
-    def settings(self) -> Path:
-        """What the run was begun with."""
-        return self.root / "settings.json"
-
-    @property
-    def journal(self) -> Path:
-        """Every attempt and every finished conversation."""
-        return self.root / "journal.jsonl"
-
-    @property
-    def cache(self) -> Path:
-        """Validated answers."""
-        return self.root / "cache"
-
-    @property
-    def table(self) -> Path:
-        """The conversations."""
-        return self.root / "conversations.parquet"
-
-    @property
-    def media(self) -> Path:
-        """Attachments by content hash."""
-        return self.root / "media"
-
     def attachment(self, kind: str, sha256: str) -> Path:
         """One attachment's file."""
         return self.media / f"{sha256}.{ATTACHED[kind][0]}"
-
-    @property
-    def audit(self) -> Path:
-        """The last audit."""
-        return self.root / "audit.json"
-
-    @property
-    def judgements(self) -> Path:
-        """The last judging."""
-        return self.root / "judgements.json"
-
-    @property
-    def judging(self) -> Path:
-        """Journals and answers of judges that are paid for."""
-        return self.root / "judging"
-
-    @property
-    def page(self) -> Path:
-        """The page that earlier versions wrote."""
-        return self.root / "report.html"
-
-    @property
-    def exports(self) -> Path:
-        """One file an export."""
-        return self.root / "exports"
