@@ -80,7 +80,7 @@ class Workspace:
         **reading: Unpack[Reading],
     ) -> Workspace:
         """Read items and interactions: files, or tables in memory (pandas, polars, Arrow, a mapping of
-        columns, a list of rows).
+        columns, a list of rows). Interactions alone make the catalogue, too.
 
         dataset: instead of both, one that a package carries. columns: part -> column, instead of a guess.
         reading: see `Reading`; the options of the command by the same names.

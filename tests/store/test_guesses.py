@@ -234,18 +234,6 @@ def test_python_text_is_read_as_json_is(tmp_path: Path) -> None:
     assert json.loads(result.stdout)["interactions"]["refused"] == 4
 
 
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        ("user," + ",".join(f"i{n}" for n in range(N)) + "\nu1" + ",1" * N + "\n", "matrix"),
-        ("user_id,history\nu1,i1 i2 i3\nu2,i4 i5\n", "many items in a cell"),
-    ],
-)
-def test_tables_of_another_shape_are_told_what_to_do(tmp_path: Path, text: str, says: str) -> None:
-    message = refusal(ingest(tmp_path, text))
-    assert says in message and "a row for each person and item" in message
-
-
 def test_bytes_that_are_no_table_are_refused(tmp_path: Path) -> None:
     (tmp_path / "items.csv").write_text(ITEMS)
     CliRunner().invoke(app, ["init", str(tmp_path / "w")])

@@ -534,7 +534,7 @@ def test_ingest_twice_changes_nothing(workspace: Workspace, tmp_path: Path) -> N
 def test_one_table_alone_keeps_the_other(workspace: Workspace, tmp_path: Path) -> None:
     events = _csv(tmp_path / "events.csv", "user,item,ts\nu,a,1\nu,b,2\n")
     with pytest.raises(InputError, match="no items: give the file of your items"):
-        ingest_files(workspace, interactions=events)
+        ingest_files(workspace)
     ingest_files(workspace, _csv(tmp_path / "items.csv", "id\na\nb\n"))
     assert workspace.table("interactions").num_rows == 0
     ingest_files(workspace, interactions=events)

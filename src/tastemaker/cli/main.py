@@ -119,7 +119,10 @@ def ingest(
     ] = None,
     interactions: Annotated[
         str | None,
-        typer.Option(metavar="<path>", help="Interactions: user_id, item_id and position or timestamp."),
+        typer.Option(
+            metavar="<path>",
+            help="Interactions: user_id, item_id and position or timestamp. Alone, its items are the catalogue.",
+        ),
     ] = None,
     dataset: Annotated[
         str | None,

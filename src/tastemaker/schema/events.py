@@ -73,12 +73,23 @@ def _squeezed(text: str) -> str:
     return re.sub(r"[\s\-_./'’!+:]+", "", text).casefold()
 
 
+# What something is done to, in the names of kinds.
+_THINGS = {*("product", "item", "video", "song", "track", "movie", "film", "article", "content", "media")}
+_THINGS |= {*("list", "event", "page")}
 _SPELLINGS = {_squeezed(name): kind for kind in KINDS.values() for name in (kind.name, *kind.synonyms)}
 
 
 def kind_named(text: str) -> EventKind | None:
-    """The kind that `text` spells, whatever its case, spaces and hyphens; None for one that nobody knows."""
-    return _SPELLINGS.get(_squeezed(text))
+    """The kind that `text` spells, whatever its case, spaces and hyphens, in the plural (`clicks`) or beside
+    the word for what it is done to (`Product Viewed`, `select_item`); None for one that nobody knows.
+    """
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text).replace("_", " ").replace("-", " ").split()
+    bare = "".join(word for word in words if word.casefold() not in _THINGS)
+    for written in (_squeezed(text), _squeezed(bare)):
+        known = _SPELLINGS.get(written) or _SPELLINGS.get(written.removesuffix("s"))
+        if known is not None:
+            return known
+    return None
 
 
 def kind_of(text: str) -> EventKind:

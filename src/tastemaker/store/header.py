@@ -110,6 +110,22 @@ def without_preamble(data: bytes) -> tuple[bytes, int]:
     return data[sum(map(len, lines[:count])) :], count
 
 
+def sequences(data: bytes) -> bytes | None:
+    """A text whose lines are a person and then the items of that person, as many as there are, with their
+    items as one cell; None for others. Every word holds a digit, as ids do, and persons stand once.
+    """
+    head = data[:_LONGEST_HEADER].splitlines()[:200]
+    for mark in (b" ", b"\t", b","):
+        words = [line.strip().split(mark) for line in head[: len(head) - (len(data) > _LONGEST_HEADER)]]
+        counts = {len(one) for one in words}
+        people = {one[0] for one in words}
+        alike = all(re.fullmatch(rb"[\w-]*\d[\w-]*", word) for one in words for word in one)
+        if len(counts) > 2 and max(counts) > 2 and len(people) == len(words) and alike:
+            lines = (line.strip().partition(mark) for line in data.splitlines() if line.strip())
+            return b"\n".join(one + b"\t" + rest.replace(mark, b" ") for one, _, rest in lines) + b"\n"
+    return None
+
+
 def double_colons(data: bytes) -> tuple[bytes, bool]:
     """The text with one character for each `::`, where that is what parts its header, or all of its first
     lines into as many cells; and whether it is.

@@ -32,6 +32,7 @@ from tastemaker.store.header import (
     headless,
     is_data,
     is_frame,
+    sequences,
     without_preamble,
 )
 from tastemaker.store.quotes import LONGEST, Rows, mended, survey
@@ -72,12 +73,16 @@ def read_csv(
     """
     data, about = _bytes(path)
     data, notes = _as_utf8(data, path, encoding, about)
-    data, double = double_colons(data)
+    listed = sequences(data) if legal else None
+    data, double = double_colons(data if listed is None else listed)
     data, skipped = without_preamble(data)
     if skipped:
         notes.append(f"what stands before the header was left out ({skipped} line{'s' * (skipped > 1)})")
     names, delimiter, start = header(data, path)
-    if numbers and not is_frame(names):
+    if listed is not None:
+        names, start = ["user_id", "items"], 0
+        notes.append("each line was read as a person and the items of that person, in their order")
+    elif numbers and not is_frame(names):
         names, start = [str(place) for place in range(1, len(names) + 1)], 0
         notes.append("the first line was read as data, as columns were given by number")
     elif legal and is_data(names, data[start : start + _SAMPLE], delimiter, legal):
@@ -181,7 +186,7 @@ def read_json(path: Path, encoding: str | None = None) -> Text:
             f"{path}: row 1 is {refused[0][2]}, nor is any other; give objects one a line, or one array of"
             " them, whole"
         )
-    columns = {name: _column([record.get(name) for record in records]) for name in names}
+    columns = {name: as_column([record.get(name) for record in records]) for name in names}
     table = pa.table(columns) if columns else pa.table({"(none)": pa.nulls(len(records))})
     return Text(table, np.array(rows, dtype=np.int64), refused, about, notes)
 
@@ -414,7 +419,7 @@ def _record(line: str) -> Any:
             raise ValueError(str(error)) from None
 
 
-def _column(values: list[Any]) -> pa.Array:
+def as_column(values: list[Any]) -> pa.Array:
     """One Arrow column; values of mixed types become text, anything nested but a list of words JSON. Where a
     text is not UTF-8, all are bytes.
     """

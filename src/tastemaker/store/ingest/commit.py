@@ -14,10 +14,12 @@ import polars as pl
 
 import tastemaker.schema as schema
 import tastemaker.store.ingest.layout as layout
+import tastemaker.store.ingest.shapes as shapes
 from tastemaker.errors import ArtifactError, InputError
 from tastemaker.store.artifacts import fingerprint
 from tastemaker.store.files import sha256_file, write_bytes, write_json
 from tastemaker.store.folders import read_file, read_manifest, verify_folder, write_folder
+from tastemaker.store.ingest.catalogue import catalogue_of
 from tastemaker.store.ingest.columns import INTERACTION_NAMES, ITEM_NAMES, PEOPLE, candidates, squeezed
 from tastemaker.store.ingest.facts import without_people
 from tastemaker.store.ingest.guesses import ids_of
@@ -29,7 +31,7 @@ from tastemaker.store.tables import Source, as_source, read_source, write_table
 from tastemaker.store.tombstones import Tombstones
 from tastemaker.store.workspace import Workspace
 
-VERSION = 4  # of the rules for rows; a new one makes a re-ingest of the same files count as new
+VERSION = 5  # of the rules for rows; a new one makes a re-ingest of the same files count as new
 
 _LEGAL = {  # names of which a header bears one
     "items": [squeezed(name) for part, names in ITEM_NAMES.items() for name in (part, *names)],
@@ -97,10 +99,13 @@ def ingest_files(
         when the disk is full or the tables in use are damaged; the tables in use stay what they were.
     """
     settings = settings or IngestSettings()
-    if items is None and (interactions is None or not workspace.has_tables()):
-        raise InputError("no items: give the file of your items, with or before that of the interactions")
+    if items is None and interactions is None:
+        raise InputError(
+            "no items: give the file of your items, with or before that of the interactions, or that of the"
+            " interactions alone, whose items then are the catalogue"
+        )
     paths = {
-        "items": _given(workspace, "items", items),
+        "items": None if _derived(workspace, items) else _given(workspace, "items", items),
         "interactions": _given(workspace, "interactions", interactions),
     }
     kept = workspace.event_rules() if _own(workspace, paths["interactions"]) else None
@@ -160,7 +165,7 @@ def _tables(
         for name, path in paths.items()
         if path is not None
     }
-    _check_columns(sources, own, settings)
+    sources, settings = _in_rows(sources, own, settings)
     sources, settings = _without_header(sources, settings)
     try:
         _write_tables(folder, sources, own, inputs, settings, forgotten)
@@ -169,6 +174,38 @@ def _tables(
             raise
         verify_folder(folder)
     return folder, False
+
+
+def _in_rows(
+    sources: Mapping[str, Source], own: set[str], settings: IngestSettings
+) -> tuple[dict[str, Source], IngestSettings]:
+    """The sources with a row an item and a row an event, whatever their shape was; without a file of items,
+    these are made of the events.
+    """
+    result, known = dict(sources), None
+    if "items" in sources:
+        if "items" not in own:
+            result["items"] = shapes.items_in_rows(sources["items"], settings)
+        known = _known(result["items"], settings)
+    if "interactions" in sources and "interactions" not in own:
+        result["interactions"] = shapes.events_in_rows(sources["interactions"], settings, known)
+        if settings.column("interactions", "user_id") == "":
+            named_columns = {k: v for k, v in settings.columns.items() if k.rpartition(".")[2] != "user_id"}
+            settings = replace(settings, columns=named_columns)
+    derived = "items" not in sources
+    _check_columns(result | ({"items": result["interactions"]} if derived else {}), own, settings)
+    if derived:
+        result["items"], result["interactions"], settings = catalogue_of(result["interactions"], settings)
+    return result, settings
+
+
+def _known(items: Source, settings: IngestSettings) -> pl.Series | None:
+    """The ids in a table of items; None where no column can be told to hold them."""
+    present = items.table.column_names
+    column = settings.column("items", "item_id") or candidates(present, ITEM_NAMES).get("item_id", [""])[0]
+    if not column and items.about.get("header") is False:
+        column = layout.items_by_content(items).get("item_id", [""])[0]
+    return ids_of(items, column).drop_nulls() if column in present else None
 
 
 def _without_header(
@@ -184,12 +221,8 @@ def _without_header(
         if name == "items":
             parts = layout.items_by_content(source)
         else:
-            column = columns.get("items.item_id", columns.get("item_id"))
-            items = (
-                column or candidates(sources["items"].table.column_names, ITEM_NAMES).get("item_id", [""])[0]
-            )
-            known = ids_of(sources["items"], items) if items in sources["items"].table.column_names else None
-            parts = {} if known is None else layout.events_by_content(source, known.drop_nulls())
+            known = _known(sources["items"], settings)
+            parts = {} if known is None else layout.events_by_content(source, known)
         for part, fit in parts.items():
             if settings.column(name, part) is None:
                 columns[f"{name}.{part}"] = fit[0]
@@ -273,6 +306,14 @@ def _check_columns(sources: Mapping[str, Source], own: set[str], settings: Inges
             raise InputError(
                 f"--column {part}={column}: no file has that column; {have or 'no file was given'}"
             )
+
+
+def _derived(workspace: Workspace, items: Path | None) -> bool:
+    """Whether the items are to be made of the events: none were ever given."""
+    if items is not None or not workspace.has_tables():
+        return items is None
+    inputs = read_manifest(workspace.tables_folder())["about"]["inputs"]
+    return "items" not in inputs and "interactions" in inputs
 
 
 def _given(workspace: Workspace, name: str, path: Path | None) -> Path | None:

@@ -74,6 +74,7 @@ _DATE = (  # days, and their year: 2020-01-31, 31/1/2020, 31 Jan 2020, Jan 31, 2
     r" ]+(\d{4})"
     r"|[a-z]{3,9}\.? \d{1,2}(?:st|nd|rd|th)?,? (\d{4})|\d{1,2}[-/.]\d{1,2}[-/.]\d{2})$"
 )
+_UNKNOWN = frozenset(("-", "--", "–", "—", "?", "unknown", "unspecified", "not specified", "tba", "tbd"))
 _TRUE, _FALSE = (
     frozenset(("1", "1.0", "true", "yes", "y", "t")),
     frozenset(("0", "0.0", "false", "no", "n", "f")),
@@ -241,7 +242,8 @@ def _read(cells: pa.ChunkedArray, column: str, name: str) -> _Fact | None:
 def _text(cells: pa.ChunkedArray, column: str) -> pl.Series:
     """Text; words that stand for nothing are null."""
     text = values.as_text(cells, column)
-    return text.set(text.is_in(list(values.NULL_WORDS)), None)
+    nothing = text.is_in(list(values.NULL_WORDS)) | text.str.to_lowercase().is_in(list(_UNKNOWN))
+    return text.set(nothing.fill_null(False), None)
 
 
 def _hopeless(sample: pl.Series, name: str) -> bool:

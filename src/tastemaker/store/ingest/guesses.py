@@ -16,6 +16,7 @@ from tastemaker.store.tables import Source
 
 _HEAD = 10_000  # rows that a guess is made from
 _FEW = 8  # columns of a table that is no matrix
+_WIDE = 20  # columns of one that can be
 _ID_ENDS = ("id", "isbn", "sku", "code", "key", "uri", "url")
 _ANSWERS = ("label", "target", "feedback")  # columns of yes and no that do not say to what
 _YES, _NO = ("1", "1.0", "true", "yes", "y", "t"), ("0", "0.0", "false", "no", "n", "f")
@@ -112,25 +113,28 @@ def likely_items(source: Source, known: pl.Series | None) -> tuple[str, float] |
     return ranked[0], shares[ranked[0]]
 
 
-def shape(source: Source, known: pl.Series | None) -> str:
+def nameless_matrix(source: Source) -> bool:
+    """Whether a table without a header is a matrix of numbers, as of people by items."""
+    names = source.table.column_names
+    if source.about.get("header", True) or len(names) < _WIDE:
+        return False
+    numbers = [ids_of(source, name, 100).drop_nulls().cast(pl.Float64, strict=False) for name in names]
+    return sum(not cells.null_count() for cells in numbers) > 0.9 * len(names)
+
+
+def shape(source: Source) -> str:
     """What to say of a table without a column that is needed, by how it is laid out."""
     names = source.table.column_names
+    if nameless_matrix(source):
+        return (
+            "; it looks like a matrix that names neither people nor items: put the ids of the items in its"
+            " first line, and people in its first column"
+        )
     numbered = names == [str(place) for place in range(1, len(names) + 1)]
     if len(names) < _FEW and headless(names) and not numbered:
         return headless(names)
     if len(names) == 1 and any(mark in names[0] for mark in ",;\t|"):
         return "; each of its lines is one quoted cell: write it again without quotes around whole lines"
-    if known is not None:
-        items = sum(pl.Series(names, dtype=pl.String).is_in(known.implode()))
-        if items >= max(2, len(names) / 2):
-            return (
-                f"; {items:,} of its columns are items: it is a matrix; write a row for each person and item"
-            )
-        for column in names:
-            cells = ids_of(source, column, 100).drop_nulls()
-            split = cells.str.replace_all(r"[\s,;|\[\]'\"]+", " ").str.strip_chars().str.split(" ").explode()
-            if len(split) > 1.5 * max(1, len(cells)) and share(split.is_in(known.implode())) > 0.5:
-                return f"; column '{column}' holds many items in a cell: write a row for each person and item"
     return headless(names)
 
 

@@ -56,7 +56,7 @@ def items_by_content(source: Source) -> Parts:
         ids = text.null_count() == 0 and _once(text)
         if "item_id" not in parts and ids:
             parts["item_id"] = [column]
-        elif _moments(source, column) is not None:
+        elif moments_of(source, column) is not None:
             parts.setdefault("created_at", []).append(column)
         elif not _numbers(filled):
             parts.setdefault(_part_of(filled, "title" in parts), []).append(column)
@@ -79,7 +79,9 @@ def events_by_content(source: Source, known: pl.Series) -> Parts:
     one of the two is not found, also when numbers that could be times are not taken for times.
     """
     columns = source.table.column_names
-    times = {column: moments for column in columns if (moments := _moments(source, column)) is not None}
+    if guesses.nameless_matrix(source):
+        return {}
+    times = {column: moments for column in columns if (moments := moments_of(source, column)) is not None}
     numbers = [column for column in times if _numbers(guesses.ids_of(source, column, _HEAD).drop_nulls())]
     for left_out in ([], *([column] for column in numbers), numbers):
         parts = _events(source, known, {name: times[name] for name in times if name not in left_out})
@@ -179,7 +181,7 @@ def _says(column: str, words: tuple[str, ...]) -> bool:
 
 def _filled_moments(source: Source, column: str) -> float:
     """The share of cells that hold something, where (nearly) all are moments; else 0."""
-    moments = _moments(source, column)
+    moments = moments_of(source, column)
     return 0.0 if moments is None else 1 - moments.null_count() / len(moments)
 
 
@@ -207,7 +209,7 @@ def _grouping(source: Source, column: str) -> float:
     return 1 / unique if few and not _numbers(filled) and _length(filled) <= _SHORT else 0.0
 
 
-def _moments(source: Source, column: str) -> pl.Series | None:
+def moments_of(source: Source, column: str) -> pl.Series | None:
     """The moments in a column that holds nothing else, of the years 1980 to 2100; None for others."""
     try:
         moments, wrong = as_time(source.table.column(column).slice(0, _HEAD), column)

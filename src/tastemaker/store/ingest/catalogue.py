@@ -1,0 +1,152 @@
+"""A catalogue from the events themselves, where there is no file of items: their ids, and what the columns
+say of each item wherever it stands (its title, who made it, facts).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+import tastemaker.store.ingest.columns as cols
+import tastemaker.store.ingest.guesses as guesses
+from tastemaker.errors import InputError
+from tastemaker.store.ingest.rows import IngestSettings
+from tastemaker.store.tables import Source
+
+_SAME = 0.95  # share of the items that several people had, of which a column says one thing
+_TOLD = ("title", "creator", "description", "attributes")
+_ID_ENDS = ("id", "uri", "url", "isbn", "sku", "asin", "code", "key")
+_SHOWN = 5  # cells of a first row that a message shows
+
+
+def catalogue_of(events: Source, settings: IngestSettings) -> tuple[Source, Source, IngestSettings]:
+    """The items of a table of events, the events, and the settings that name the column of ids in both.
+
+    Raises InputError where no column can be told to be the item's.
+    """
+    ids, events = _identity(events, settings)
+    cells = guesses.ids_of(events, ids)
+    fit = cols.candidates(events.table.column_names, cols.ITEM_NAMES)
+    known = [
+        column for part in ("title", "creator", "description", "attributes") for column in fit.get(part, ())
+    ]
+    chosen = {settings.column("items", part) for part in cols.ITEM_NAMES} - {None, ids}
+    kept = [
+        column
+        for column in events.table.column_names
+        if column != ids and (column in chosen or _of_item(events, cells, column, column in known, settings))
+    ]
+    rows = cells.is_first_distinct().set(cells.is_null(), False).arg_true().to_numpy()
+    table = events.table.select([ids, *kept]).take(pa.array(rows))
+    fit = cols.candidates(kept, cols.ITEM_NAMES)
+    if "title" not in fit and "title" not in kept and _words(cells):
+        table = table.append_column("title", cells.gather(rows).to_arrow())
+    note = f"no file of items was given: they are the {len(rows):,} of '{ids}'"
+    note += f", with what {', '.join(map(repr, kept))} say of each" if kept else ""
+    items = replace(
+        events,
+        table=table,
+        file_of=events.file_of[rows],
+        rows=events.rows[rows],
+        damaged={name: mask[rows] for name, mask in events.damaged.items() if name in table.column_names},
+        unreadable=(),
+        notes=(note,),
+    )
+    columns = dict(settings.columns) | {"items.item_id": ids, "interactions.item_id": ids}
+    columns.pop("item_id", None)
+    return items, events, replace(settings, columns=columns)
+
+
+def _identity(events: Source, settings: IngestSettings) -> tuple[str, Source]:
+    """The column of item ids: the one that was named or bears a known name, else the most varied whose name
+    ends as those of ids do, else the title with who made it, in a column that is added.
+    """
+    present = events.table.column_names
+    if events.about.get("header") is False:
+        first = ", ".join(f"{name}: {str(events.table[name][0])[:30]}" for name in present[:_SHOWN])
+        raise InputError(
+            f"{events.name}: there is no file of items, and the first line names no column; say which are"
+            f" people and items, as in --column user_id=1 --column item_id=2 (the first row has {first})"
+        )
+    named = settings.column("interactions", "item_id") or settings.column("items", "item_id")
+    fit = [named] if named else cols.candidates(present, cols.INTERACTION_NAMES).get("item_id", [])
+    if fit:
+        return fit[0], events
+    people = _people(events, settings)
+    free = [column for column in present if column != people]
+    ends = [column for column in free if cols.squeezed(column).endswith(_ID_ENDS)]
+    varied = {column: guesses.ids_of(events, column).n_unique() for column in ends}
+    titles = cols.candidates(present, cols.ITEM_NAMES | {"title": ("name", *cols.ITEM_NAMES["title"])})
+    title, creator = (next(iter(titles.get(part, ())), None) for part in ("title", "creator"))
+    several = {column: n for column, n in varied.items() if n > 1 and not _leads(events, column, people)}
+    best = max(several, key=lambda column: several[column], default=None)
+    if title is not None and _leads(events, title, people):
+        title = None
+    if best is not None and (title is None or guesses.ids_of(events, title).n_unique() < 1.2 * several[best]):
+        return best, events
+    if title is None:
+        raise InputError(
+            f"{events.name}: no items: give the file of your items, or say which column here holds them with"
+            f" --column item_id=COLUMN; the table has {', '.join(present[:40])}"
+        )
+    cells = guesses.ids_of(events, title)
+    if creator is not None:
+        makers = guesses.ids_of(events, creator)
+        cells = (makers + " - " + cells).fill_null(cells)
+    return "item_id", replace(events, table=events.table.append_column("item_id", cells.to_arrow()))
+
+
+def _people(events: Source, settings: IngestSettings) -> str | None:
+    """The column of people."""
+    named = settings.column("interactions", "user_id")
+    fit = cols.candidates(events.table.column_names, cols.INTERACTION_NAMES).get("user_id", [])
+    return named or (fit[0] if fit else guesses.likely_people(events))
+
+
+def _leads(events: Source, column: str, people: str | None) -> bool:
+    """Whether a column counts the rows, or says of each person one thing: no item."""
+    cells = guesses.ids_of(events, column)
+    if cells.n_unique() >= len(cells):
+        return True
+    if people is None or people not in events.table.column_names:
+        return False
+    pairs = pl.DataFrame({"person": guesses.ids_of(events, people), "cell": cells}).unique()
+    return pairs.height == pairs["person"].n_unique()
+
+
+def _of_item(events: Source, ids: pl.Series, column: str, known: bool, settings: IngestSettings) -> bool:
+    """Whether a column tells of the item and not of the event: it says the same wherever an item stands that
+    several people had, and not the same of all items. known: by its name.
+    """
+    parts = cols.candidates(events.table.column_names, cols.INTERACTION_NAMES)
+    theirs = {fit[0] for part, fit in parts.items() if part != "item_id"}
+    named = {settings.column("interactions", part) for part in cols.INTERACTION_NAMES}
+    people = _people(events, settings)
+    if column in theirs | named | {people}:
+        return False
+    cells = guesses.ids_of(events, column)
+    if cells.is_null().all():
+        return known
+    if cells.drop_nulls().n_unique() < 2:
+        return False
+    who = pl.Series(np.arange(len(ids)))  # without people, or of one person, each event counts
+    if people is not None and people in events.table.column_names:
+        named_people = guesses.ids_of(events, people)
+        who = named_people if named_people.n_unique() > 1 else who
+    frame = pl.DataFrame({"id": ids, "cell": cells, "who": who}).drop_nulls("id")
+    by = frame.group_by("id").agg(
+        pl.col("cell").drop_nulls().n_unique().alias("said"), pl.col("who").n_unique().alias("times")
+    )
+    often = by.filter(pl.col("times") > 1)
+    if often.height < max(2, by.height / 20):
+        return known
+    return guesses.share(often["said"] <= 1) >= _SAME
+
+
+def _words(ids: pl.Series) -> bool:
+    """Whether ids are titles: words with blanks between them."""
+    filled = ids.drop_nulls()
+    return guesses.share(filled.str.contains(r"\p{L}\p{L}+[ -]")) > 0.5
