@@ -29,6 +29,21 @@ def python(code: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "None")],
+)
+def test_threads_that_wait_for_each_other_do_not_hold_a_busy_machine(said: dict[str, str], kept: str) -> None:
+    code = "import os, sys, tastemaker; print('torch' in sys.modules, os.environ.get('GOMP_SPINCOUNT'))"
+    clean = {
+        name: own for name, own in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+    }
+    run = subprocess.run(
+        [sys.executable, "-c", code], env=clean | said, capture_output=True, text=True, check=True
+    )
+    assert run.stdout.split() == ["False", kept]
+
+
 def test_importing_loads_nothing_heavy() -> None:
     heavy = "{'torch', 'transformers', 'numpy', 'polars', 'pyarrow', 'scipy', 'sklearn', 'pydantic', 'rich'}"
     assert python(f"import sys, tastemaker as tm; dir(tm); print(sorted({heavy} & set(sys.modules)))") == "[]"

@@ -10,10 +10,17 @@ Names are looked up when they are first asked for, so that importing the package
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 __version__ = "0.2.0"
+
+# Threads of GNU OpenMP, torch's on Linux, wait for each other in a loop, by default for milliseconds: beside
+# other work they take the processor from the one they wait for, and a step of training takes five times as
+# long. It must be said before the library loads.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 if TYPE_CHECKING:
     from tastemaker.api import Workspace

@@ -121,7 +121,7 @@ def ingest(
         str | None,
         typer.Option(
             metavar="<path>",
-            help="Interactions: user_id, item_id and position or timestamp. Alone, its items are the catalogue.",
+            help="Interactions: user_id, item_id and position or timestamp. Alone, they make the catalogue.",
         ),
     ] = None,
     dataset: Annotated[
