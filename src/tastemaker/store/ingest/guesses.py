@@ -122,8 +122,8 @@ def nameless_matrix(source: Source) -> bool:
     return sum(not cells.null_count() for cells in numbers) > 0.9 * len(names)
 
 
-def shape(source: Source) -> str:
-    """What to say of a table without a column that is needed, by how it is laid out."""
+def shape(source: Source, part: str) -> str:
+    """What to say of a table without a column for a `part` that is needed, by how it is laid out."""
     names = source.table.column_names
     if nameless_matrix(source):
         return (
@@ -135,7 +135,8 @@ def shape(source: Source) -> str:
         return headless(names)
     if len(names) == 1 and any(mark in names[0] for mark in ",;\t|"):
         return "; each of its lines is one quoted cell: write it again without quotes around whole lines"
-    return headless(names)
+    alone = "; where all rows are of one person, --column user_id=" if part == "user_id" else ""
+    return headless(names) or alone
 
 
 def flags(columns: Mapping[str, pl.Series]) -> tuple[dict[str, str | None], pl.Series, list[str]] | None:

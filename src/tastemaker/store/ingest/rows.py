@@ -24,7 +24,6 @@ from tastemaker.store.ingest.words import as_prose, as_words, unescaped
 from tastemaker.store.tables import NOT_UTF8, Refusal, Source
 
 _SAMPLE = 20_000  # rows that tell whether a column can be read as a part
-_ALONE = "; where all rows are of one person, --column user_id="
 _NOBODY = "a word that stands for nothing (such as NULL, \\N, None, nan), not an id; rename it if it is one"
 
 
@@ -175,7 +174,7 @@ class Rows:
                 raise InputError(
                     f"{source.name}: no column for '{name}' (any of {accepted}, ... would do, or say which"
                     f" with --column {name}=COLUMN); the table has {have}"
-                    f"{guesses.shape(source)}{_ALONE if name == 'user_id' else ''}"
+                    f"{guesses.shape(source, name)}"
                 )
 
     def _guess(self, part: str, known: pl.Series | None) -> None:
