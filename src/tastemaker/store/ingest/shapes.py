@@ -46,7 +46,7 @@ def items_in_rows(source: Source, settings: IngestSettings) -> Source:
     ids = named if named is not None else next(iter(fit.get("item_id", ())), None)
     by_name = {cols.squeezed(name): name for name in reversed(present)}
     what, value = (next((by_name[n] for n in names if n in by_name), None) for names in (_PROPERTY, _VALUE))
-    if what is None or value is None or ids not in present:
+    if what is None or value is None or ids is None or ids not in present:
         return source
     return _side_by_side(source, ids, what, value)
 
