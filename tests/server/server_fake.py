@@ -19,7 +19,10 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
+import numpy as np
+
 from tastemaker.errors import InputError, TastemakerError
+from tastemaker.flows.data import numbers_of, passing
 from tastemaker.retrieve.typeahead import TypeAhead
 from tastemaker.schema import KINDS, EventRules
 from tastemaker.serving.query import Evidence, Happened, Measures, Move, Query, Row, Slate, Standing, Unknown
@@ -55,7 +58,7 @@ NAMES = (
 FURTHER = {
     "mode": ("major", "minor", "dorian"),
     "metre": ("4/4", "6/8", "9/8", "3/4"),
-    "tempo_bpm": ("90 to 110", "110 to 130"),
+    "tempo_bpm": tuple(f"{tempo}" for tempo in range(84, 124, 4)),
     "length_bars": ("16", "24", "32"),
     "cover_background": ("a warm and sandy paper", "grey and green"),
     "cover_pattern": ("rings", "bands", "rings and bands"),
@@ -254,6 +257,11 @@ class FakeService:
                 "label": None,
                 "values": [{"value": v, "count": c} for v, c in sorted(values.items())],
             }
+            | (
+                {"low": min(numbers), "high": max(numbers)}
+                if (numbers := numbers_of(values).values())
+                else {}
+            )
             for name, values in counts.items()
         ]
 
@@ -385,7 +393,8 @@ class FakeService:
         for one in self.catalogue:
             values = dict(pair.split("=", 1) for pair in one["attributes"])
             if one["item_id"] not in seen and all(
-                values.get(name) in wanted for name, wanted in request.filters.items()
+                any(len(passing({values.get(name, ""): np.zeros(1, np.int64)}, one)) for one in wanted)
+                for name, wanted in request.filters.items()
             ):
                 rows.append((sum(taste[pair] for pair in one["attributes"]), one))
         rows.sort(key=lambda row: (-row[0], row[1]["item_id"]))

@@ -38,6 +38,7 @@ IDS = "[...document.querySelectorAll('.card[data-item]')].map(card => card.datas
 SAID = "document.querySelector('#changes').textContent"
 PAST = "[...document.querySelectorAll('.past-item')].map(item => item.title)"
 WIDTHS = {390: 844, 768: 1024, 1280: 900}
+AXE = find_spec("axe_playwright_python")
 
 
 @contextmanager
@@ -346,6 +347,72 @@ def test_every_filter_menu_opens_inside_the_window(
             page.until(f"!{options}.matches('.placed')")
 
 
+TEMPO = "[...document.querySelectorAll('.menu')].find(menu => menu.querySelector('.range'))"
+
+
+def typed(page: chromium.Browser, end: int, number: str) -> None:
+    """A number in the place of what stands in From (0) or To (1), by the keyboard."""
+    page.run(f"{TEMPO}.querySelectorAll('input')[{end}].select()")
+    for key in (*number, "Enter"):
+        page.press(key)
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_numbers_are_narrowed_from_and_to(page: chromium.Browser, service: FakeService, width: int) -> None:
+    def tempos() -> list[int]:
+        pairs = (pair for one in page.run(IDS) for pair in service.by_id[one]["attributes"])
+        return sorted(
+            {int(value) for name, _, value in (p.partition("=") for p in pairs) if name == "tempo_bpm"}
+        )
+
+    start_view(page, page.run("location.href"), width=width, height=WIDTHS[width])
+    pick(page)
+    if width < 600:
+        click(page, "#filters .more")
+    said, wrong = f"{TEMPO}.querySelector('.menu-name').textContent", f"{TEMPO}.querySelector('.wrong')"
+    assert page.run(f"{TEMPO}.querySelectorAll('input[type=checkbox]').length") == 0
+    page.run(f"{TEMPO}.querySelector('summary').focus()")
+    page.press("Enter")
+    page.until(f"{TEMPO}.querySelector('.options').matches('.placed')")
+    page.press("Tab")
+    assert page.run("document.activeElement.parentElement.textContent") == "From"
+    assert page.run(f"{TEMPO}.querySelector('.hint').textContent") == "84 to 120"
+    typed(page, 0, "100")
+    page.until(f"{said} === 'Tempo bpm: from 100'")
+    typed(page, 1, "104")
+    page.until(f"{said} === 'Tempo bpm: 100 to 104' && {IDS}.length && {IDS}.length < 12")
+    assert tempos() == [100, 104]
+    click(page, ".menu input[value=reel]")  # beside another filter, which does not undo it
+    page.until(
+        "[...document.querySelectorAll('.card .facts')].every(one => one.textContent.startsWith('Reel'))"
+    )
+    assert set(tempos()) <= {100, 104} and page.run(IDS)
+    before = page.run(IDS)
+    page.run(f"{TEMPO}.open = true")
+    page.until(f"{TEMPO}.querySelector('.options').matches('.placed')")
+    typed(page, 0, "110")
+    page.until(f"{wrong}.textContent.includes('“from” is above “to”')")
+    assert page.run(f"[...{TEMPO}.querySelectorAll('[aria-invalid=true]')].length") == 2
+    assert page.run(said) == "Tempo bpm: 100 to 104" and page.run(IDS) == before
+    box = page.run(
+        f"(({{left, right}}) => [left, right])({TEMPO}.querySelector('.options').getBoundingClientRect())"
+    )
+    assert 0 <= box[0] < box[1] <= width and page.run(WIDE) == width  # though its button has moved
+    assert page.run(f"{TEMPO}.querySelector('input') === document.activeElement")
+    if AXE is not None and AXE.origin is not None:
+        page.run(f"{(Path(AXE.origin).parent / 'axe.min.js').read_text()}; null")
+        assert page.run(FAULTS) == []
+    typed(page, 0, "-e")
+    page.until(f"{wrong}.textContent.startsWith('That is no number')")
+    typed(page, 0, "104")
+    page.until(f"{said} === 'Tempo bpm: 104 to 104' && !{wrong}.textContent")
+    page.press("Escape")
+    assert page.run(f"!{TEMPO}.open && document.activeElement === {TEMPO}.querySelector('summary')")
+    click(page, "#filters .clear")
+    page.until(f"{IDS}.length === 12")
+    assert page.run(f"[...{TEMPO}.querySelectorAll('input')].map(input => input.value).join()") == ","
+
+
 def visit(page: chromium.Browser, likes: int = 1) -> None:
     """Begin as a visitor and like the first item of the list, some times."""
     click(page, "#begin")
@@ -550,7 +617,6 @@ def test_endless_words_do_not_widen_the_page(browser: chromium.Browser, width: i
         browser.open("about:blank")
 
 
-AXE = find_spec("axe_playwright_python")
 FAULTS = """axe.run(document, {resultTypes: ['violations']}).then(found => found.violations.map(
 rule => [rule.id, rule.nodes.length, rule.nodes[0].html.slice(0, 200), rule.nodes[0].failureSummary]))"""
 
