@@ -196,4 +196,5 @@ def _reason(base: Mask | None, excluded: int, included: int | None) -> str:
         else "the whole catalogue was asked for"
     )
     masked = "" if base is None else f", '{base.name}' allows {int(base.prefix[-1])} items"
-    return f"nothing can be shown: {asked}{masked}, {excluded} are excluded"
+    why = " (what a person had before is, unless remove_seen = false)" if excluded else ""
+    return f"nothing can be shown: {asked}{masked}, {excluded} are excluded{why}"

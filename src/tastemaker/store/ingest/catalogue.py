@@ -19,6 +19,7 @@ from tastemaker.store.tables import Source
 _SAME = 0.95  # share of the items that several people had, of which a column says one thing
 _TOLD = ("title", "creator", "description", "attributes")
 _ID_ENDS = ("id", "uri", "url", "isbn", "sku", "asin", "code", "key")
+_LOOKED_AT = 200_000  # events that tell which columns are of items
 _SHOWN = 5  # cells of a first row that a message shows
 
 
@@ -29,16 +30,7 @@ def catalogue_of(events: Source, settings: IngestSettings) -> tuple[Source, Sour
     """
     ids, events = _identity(events, settings)
     cells = guesses.ids_of(events, ids)
-    fit = cols.candidates(events.table.column_names, cols.ITEM_NAMES)
-    known = [
-        column for part in ("title", "creator", "description", "attributes") for column in fit.get(part, ())
-    ]
-    chosen = {settings.column("items", part) for part in cols.ITEM_NAMES} - {None, ids}
-    kept = [
-        column
-        for column in events.table.column_names
-        if column != ids and (column in chosen or _of_item(events, cells, column, column in known, settings))
-    ]
+    kept = _of_items(events, cells, ids, settings)
     rows = cells.is_first_distinct().set(cells.is_null(), False).arg_true().to_numpy()
     table = events.table.select([ids, *kept]).take(pa.array(rows))
     fit = cols.candidates(kept, cols.ITEM_NAMES)
@@ -117,33 +109,39 @@ def _leads(events: Source, column: str, people: str | None) -> bool:
     return pairs.height == pairs["person"].n_unique()
 
 
-def _of_item(events: Source, ids: pl.Series, column: str, known: bool, settings: IngestSettings) -> bool:
-    """Whether a column tells of the item and not of the event: it says the same wherever an item stands that
-    several people had, and not the same of all items. known: by its name.
+def _of_items(events: Source, ids: pl.Series, column: str, settings: IngestSettings) -> list[str]:
+    """The columns that tell of the item and not of the event or the person: those that were named, and those
+    that say one thing of (nearly) every item that several people had, or, where hardly any was, bear a name
+    of such a part. ids: those in `column`.
     """
     parts = cols.candidates(events.table.column_names, cols.INTERACTION_NAMES)
     theirs = {fit[0] for part, fit in parts.items() if part != "item_id"}
-    named = {settings.column("interactions", part) for part in cols.INTERACTION_NAMES}
+    theirs |= {settings.column("interactions", part) or "" for part in cols.INTERACTION_NAMES} | {column}
+    chosen = {settings.column("items", part) for part in cols.ITEM_NAMES}
+    names = cols.candidates(events.table.column_names, cols.ITEM_NAMES)
+    told = {name for part in _TOLD for name in names.get(part, ())}
     people = _people(events, settings)
-    if column in theirs | named | {people}:
-        return False
-    cells = guesses.ids_of(events, column)
-    if cells.is_null().all():
-        return known
-    if cells.drop_nulls().n_unique() < 2:
-        return False
     who = pl.Series(np.arange(len(ids)))  # without people, or of one person, each event counts
     if people is not None and people in events.table.column_names:
-        named_people = guesses.ids_of(events, people)
-        who = named_people if named_people.n_unique() > 1 else who
-    frame = pl.DataFrame({"id": ids, "cell": cells, "who": who}).drop_nulls("id")
-    by = frame.group_by("id").agg(
-        pl.col("cell").drop_nulls().n_unique().alias("said"), pl.col("who").n_unique().alias("times")
-    )
-    often = by.filter(pl.col("times") > 1)
-    if often.height < max(2, by.height / 20):
-        return known
-    return guesses.share(often["said"] <= 1) >= _SAME
+        named = guesses.ids_of(events, people)
+        who = named if named.n_unique() > 1 else who
+    had = pl.DataFrame({"id": ids, "who": who}).head(_LOOKED_AT)
+    result = []
+    for name in events.table.column_names:
+        if name in chosen - theirs:
+            result.append(name)
+        if name in chosen | theirs | {people}:
+            continue
+        cells = guesses.ids_of(events, name, _LOOKED_AT)
+        if cells.drop_nulls().n_unique() < 2:
+            continue
+        by = had.with_columns(cell=cells).drop_nulls("id").group_by("id")
+        counts = by.agg(pl.col("cell").drop_nulls().n_unique(), pl.col("who").n_unique())
+        often = counts.filter(pl.col("who") > 1)
+        few = often.height < max(2, counts.height / 20)
+        if name in told if few else guesses.share(often["cell"] <= 1) >= _SAME:
+            result.append(name)
+    return result
 
 
 def _words(ids: pl.Series) -> bool:

@@ -27,7 +27,7 @@ FEWEST = 0.05  # share of items that a fact must be known of; of cells that must
 NUMBERING = 20, 1.2  # numbers that all differ, and the span they fill, an item, from which they count rows
 # Names of columns that say nothing about an item, whatever they hold.
 _NO_FACT = re.compile(
-    r"(?:^|_)(?:id|ids|uid|uuid|guid|asin|isbn\d*|ean|upc|gtin|sku|hash|slug|index|row|row_?num(?:ber)?"
+    r"(?:^|_)(?:id|ids|uri|uid|uuid|guid|asin|isbn\d*|ean|upc|gtin|sku|hash|slug|index|row|row_?num(?:ber)?"
     r"|updated|modified|updated_at|unnamed|lat|latitude|lon|lng|longitude"
     r"|(?:api|auth|access|public|private|primary|foreign|licen[cs]e)_?key)(?:_\d+)?$"
 )
