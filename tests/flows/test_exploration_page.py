@@ -58,7 +58,7 @@ def test_every_command_of_the_page_ends_well(walked: tuple[Path, list[tuple[str,
     assert "passed" in printed[3][2] and "deployed candidate" in printed[4][2]
     assert "no alarm" in printed[6][2] and "0 planned rounds not banked" in printed[7][2]
     page = (folder / "certificate" / "certificate.html").read_text()
-    assert "May go live" in page and "What has to be true" in page and "<script" not in page
+    assert "May go live" in page and "What must hold" in page and "<script" not in page
     values = json.loads((folder / "certificate" / "certificates.json").read_text())
     rungs = [item["novelty"] for item in values]  # a ladder: seven shares of new items from each point
     assert all(

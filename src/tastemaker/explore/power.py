@@ -39,9 +39,7 @@ class Effect:
             )
 
 
-def persons_needed(
-    effect: Effect, delta: float, c: float = 0.95, power: float = 0.8, key: str | int = 0
-) -> int | None:
+def persons_needed(effect: Effect, delta: float, c: float = 0.95, power: float = 0.8) -> int | None:
     """Persons in the part that certifies, so that the paired bet at `delta` passes with probability `power`;
     None where no number of them would do.
 
@@ -50,7 +48,7 @@ def persons_needed(
     """
     if not 0 < delta < 1 or not 0 < c <= 1 or not 0.5 <= power < 1:
         raise InputError(f"delta {delta} and c {c} are shares, and power {power} lies from .5 to below 1")
-    draws, m = generator(key, "power"), effect.rows_each
+    draws, m = generator(0, "power"), effect.rows_each
     ever = -math.expm1(m * math.log1p(-effect.click_rate)) if effect.click_rate < 1 else 1.0
     clicks = draws.binomial(m, effect.click_rate, size=max(DRAWS, int(DRAWS / ever)) if m > 1 else 0)
     clicks = clicks[clicks > 0] if m > 1 else np.ones(DRAWS, dtype=np.int64)

@@ -6,10 +6,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import tastemaker.reports.templating as templating
+import tastemaker.reports.claim as claims
 
 SUPPORTS = {
     "logged": (
@@ -22,76 +21,62 @@ SUPPORTS = {
 }
 
 
-@dataclass(frozen=True)
-class Section:
-    """A heading with paragraphs, a list, and a table of `columns`, whichever there are."""
-
-    heading: str
-    paragraphs: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    columns: tuple[str, ...] = ()
-    rows: tuple[tuple[str, ...], ...] = ()
-
-
 def markdown(certificates: Sequence[Mapping[str, Any]], chosen: int) -> str:
     """The certificate `certificates[chosen]` (as `Certificate.values` gives it) as Markdown, with every
     candidate of its gate.
     """
-    return _render("certificate.md", certificates, chosen)
+    return claims.markdown(_report(certificates, chosen), {})
 
 
 def page(certificates: Sequence[Mapping[str, Any]], chosen: int) -> str:
     """The same as one HTML page; all text is escaped."""
-    return _render("certificate.html", certificates, chosen)
+    return claims.render(_report(certificates, chosen), {})
 
 
-def _render(template: str, certificates: Sequence[Mapping[str, Any]], chosen: int) -> str:
+def _report(certificates: Sequence[Mapping[str, Any]], chosen: int) -> dict[str, Any]:
+    """The certificate in the form of every other claim."""
     certificate = certificates[chosen]
-    return templating.render(
-        template,
-        title="May go live" if certificate["passed"] else "Must not go live",
-        summary=f"Candidate {chosen + 1} of {len(certificates)}. {certificate['reason']}",
-        sections=_sections(certificates, chosen),
-    )
-
-
-def _sections(certificates: Sequence[Mapping[str, Any]], chosen: int) -> list[Section]:
-    certificate = certificates[chosen]
-    candidates = tuple(
+    candidates = [
         (str(place), f"{each['novelty']:.2%}", number(each["lcb"]), _outcome(each))
         for place, each in enumerate(certificates, start=1)
-    )
-    notes = list(certificate["assumptions"])
-    if certificate.get("halves"):
-        early, late = (number(half) for half in certificate["halves"])
-        notes.append(f"estimate of V(pi)/V0 on the first half of the time {early}, on the second {late}")
-    sections = [
-        Section("The claim", (claim(certificate), SUPPORTS[certificate["support"]])),
-        Section("The figures", columns=("figure", "value"), rows=_figures(certificate)),
-        Section("What has to be true", notes=tuple(notes) or ("nothing was tested",)),
-        *_checks(certificate),
-        Section(
-            "Every candidate", columns=("candidate", "novelty", "lower bound", "outcome"), rows=candidates
-        ),
     ]
+    tables = [
+        _table("The figures", ("figure", "value"), _figures(certificate)),
+        _table("Every candidate", ("candidate", "novelty", "lower bound", "outcome"), candidates),
+    ]
+    if certificate.get("checks"):  # those of the first release have none
+        accepted = ", ".join(certificate.get("accepted") or ())
+        said = f"Accepted although it failed: {accepted}." if accepted else "Every check passed."
+        lines = [(line,) for line in certificate["checks"]]
+        tables.append(_table("What was checked of the log", ("check",), lines, said))
     if certificate["beside"]:
-        others = []
-        for other in certificate["beside"]:
-            outcome = "would pass" if other["passed"] else "would refuse"
-            others.append((other["test"], number(other["lcb"]), outcome, other["note"]))
+        others = [
+            (
+                each["test"],
+                number(each["lcb"]),
+                f"would {'pass' if each['passed'] else 'refuse'}",
+                each["note"],
+            )
+            for each in certificate["beside"]
+        ]
         columns, note = ("test", "lower bound", "outcome", "note"), "For comparison; they decide nothing."
-        title = "Other tests of the same claim"
-        sections.append(Section(title, (note,), columns=columns, rows=tuple(others)))
-    return sections
+        tables.append(_table("Other tests of the same claim", columns, others, note))
+    return {
+        "claim": "May go live" if certificate["passed"] else "Must not go live",
+        "verdict": "passed" if certificate["passed"] else "refused",
+        "because": (
+            f"{claim(certificate)} Candidate {chosen + 1} of {len(certificates)}. {certificate['reason']}"
+        ),
+        "tables": tables,
+        "assumptions": certificate["assumptions"] or ["nothing was tested"],
+        "limits": [SUPPORTS[certificate["support"]]],
+    }
 
 
-def _checks(certificate: Mapping[str, Any]) -> list[Section]:
-    """What was checked of the log before; those of the first release have nothing here."""
-    if not certificate.get("checks"):
-        return []
-    accepted = certificate.get("accepted") or ()
-    said = f"Accepted although it failed: {', '.join(accepted)}." if accepted else "Every check passed."
-    return [Section("What was checked of the log", (said,), notes=tuple(certificate["checks"]))]
+def _table(
+    title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], note: str = ""
+) -> dict[str, Any]:
+    return {"title": title, "columns": columns, "rows": rows, "note": note}
 
 
 def claim(certificate: Mapping[str, Any]) -> str:
@@ -132,10 +117,19 @@ def _figures(certificate: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
         ("Rows, of them rewarded", f"{certificate['n']:,}, {certificate['n_rewarded']:,}"),
         *_counted(certificate),
         ("Largest weight; rows worth", weights),
+        *_halves(certificate),
         ("Test", str(certificate["test"])),
         ("Digest of the policy", certificate["policy_hash"][:12]),
         ("Digests of rows and split", f"{log_hash}, {split_hash}"),
     )
+
+
+def _halves(certificate: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The estimate before and after the middle of the time, where the log has times."""
+    if not certificate.get("halves"):
+        return []
+    early, late = (number(half) for half in certificate["halves"])
+    return [("Estimate on the first half of the time; on the second", f"{early}; {late}")]
 
 
 def _counted(certificate: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -14,7 +14,13 @@ from tastemaker.errors import InputError
 from tastemaker.reports.figures import Drawing, Row, Series
 
 LISTS = (("assumptions", "What must hold"), ("limits", "What this cannot show"))
-COLOURS = {"supported": "up", "not supported": "down", "cannot tell": "muted"}
+COLOURS = {
+    "supported": "up",
+    "passed": "up",
+    "not supported": "down",
+    "refused": "down",
+    "cannot tell": "muted",
+}
 
 
 def drawings(claim: Mapping[str, Any]) -> dict[str, Drawing]:
@@ -34,7 +40,7 @@ def _draw(item: Mapping[str, Any]) -> Drawing:
         return figures.forest(rows, title, item["label"], reference=item["reference"])
     if kind == "lines":
         series = [Series(*line) for line in item["series"]]
-        return figures.curves(series, title, item["x_label"], item["y_label"], log_x=item["log_x"])
+        return figures.curves(series, title, item["x_label"], item["y_label"])
     if kind == "groups":
         groups = {n: [None if v is None else Row(n, *v) for v in values] for n, values in item["groups"]}
         return figures.dots(item["labels"], groups, title, item["x_label"], item["y_label"])

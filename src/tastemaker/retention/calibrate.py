@@ -18,7 +18,7 @@ from scipy.stats import norm
 from tastemaker.arrays import Bools, Floats, Ints
 from tastemaker.errors import InputError
 from tastemaker.stats.intervals import Interval
-from tastemaker.stats.random import generator
+from tastemaker.stats.resample import by_unit, of_totals
 
 Method = Literal["none", "platt", "temperature", "beta", "isotonic"]
 METHODS: tuple[Method, ...] = ("none", "platt", "temperature", "beta", "isotonic")
@@ -322,15 +322,13 @@ def expected_observed(p: Floats, y: Floats, w: Floats, who: Ints, key: tuple[int
     """Sum of predictions over sum of outcomes, with a percentile interval from drawing users with
     replacement.
     """
-    owner = np.unique(who, return_inverse=True)[1]
-    people = int(owner.max()) + 1
     kind = "expected over observed, bootstrap of users"
-    sums = np.column_stack([np.bincount(owner, w * part, people) for part in (p, y)])
+    sums = by_unit(w[:, None] * np.column_stack([p, y]), who)
     if sums[:, 1].sum() <= 0:
-        return Interval.unknown(people, kind, "no positive outcome in this cohort")
-    rng = generator(*key, "expected over observed")
-    drawn = np.array([rng.multinomial(people, np.full(people, 1 / people)) @ sums for _ in range(RESAMPLES)])
-    ratio = drawn[:, 0] / np.where(drawn[:, 1] > 0, drawn[:, 1], np.nan)
-    low, high = np.nanquantile(ratio, [0.025, 0.975]).tolist()
-    value = float(sums[:, 0].sum() / sums[:, 1].sum())
-    return Interval(value, low, high, people, kind, ("users are independent",))
+        return Interval.unknown(len(sums), kind, "no positive outcome in this cohort")
+
+    def ratio(totals: Floats) -> Floats:
+        return totals[:, 0] / np.where(totals[:, 1] > 0, totals[:, 1], np.nan)
+
+    rests = ("users are independent",)
+    return of_totals(sums, ratio, (*key, "expected over observed"), RESAMPLES, kind, rests)

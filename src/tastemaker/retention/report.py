@@ -78,8 +78,6 @@ class Lines:
     x_label: str
     y_label: str
     series: tuple[tuple[str, tuple[float, ...], tuple[float, ...]], ...]
-    log_x: bool = False
-    caption: str = ""
     kind: Literal["lines"] = "lines"
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from tastemaker.stats.intervals import Interval
-from tastemaker.stats.random import generator
+from tastemaker.stats.resample import by_unit, of_totals
 
 LEAST_VALID = 0.95
 GRADES = 4
@@ -79,26 +79,6 @@ def _kappas(tables: Floats) -> npt.NDArray[np.float64]:
         return np.asarray(np.where(chance > 0, 1.0 - seen / chance, np.nan))
 
 
-def resampled(rows: Sequence[tuple[str, npt.ArrayLike]], *key: str | int) -> tuple[Floats, Floats]:
-    """Sums of the rows' values (K,), and the same over resampled conversations (RESAMPLES, K).
-
-    rows: (conversation, values (K,)); a conversation's rows are drawn together.
-    """
-    names, places = np.unique([name for name, _ in rows], return_inverse=True)
-    values = np.array([value for _, value in rows], np.float64)
-    sums = np.zeros((len(names), values.shape[1]))
-    np.add.at(sums, places, values)
-    even = np.full(len(names), 1 / len(names))
-    return sums.sum(axis=0), generator(*key).multinomial(len(names), even, size=RESAMPLES) @ sums
-
-
-def interval(values: Floats) -> tuple[float, float]:
-    """The middle 95 % of the values that are numbers; NaN without any."""
-    known = values[~np.isnan(values)]
-    low, high = np.quantile(known, [0.025, 0.975]) if len(known) else (np.nan, np.nan)
-    return float(low), float(high)
-
-
 def agreement(ratings: Sequence[Rated], first: str, second: str, aspect: str, seed: int = 0) -> Interval:
     """Weighted kappa of two judges on what both answered, with a percentile bootstrap over conversations.
 
@@ -107,17 +87,21 @@ def agreement(ratings: Sequence[Rated], first: str, second: str, aspect: str, se
     """
     pairs = _pairs(ratings, first, second, aspect)
     cells = np.eye(GRADES * GRADES)
-    rows = [(name, cells[(a - 1) * GRADES + b - 1]) for name, a, b in pairs]
-    nan = float("nan")
-    if not rows:
-        return Interval(nan, nan, nan, 0, "weighted kappa", reason="no answer of both judges")
-    total, drawn = resampled(rows, seed, "kappa", first, second, aspect)
-    value = float(_kappas(total.reshape(1, GRADES, GRADES))[0])
-    if np.isnan(value):
+    if not pairs:
+        return Interval.unknown(0, "weighted kappa", "no answer of both judges")
+    counts = np.array([cells[(a - 1) * GRADES + b - 1] for _, a, b in pairs])
+    found = of_totals(
+        by_unit(counts, [name for name, *_ in pairs]),
+        lambda totals: _kappas(totals.reshape(-1, GRADES, GRADES)),
+        (seed, "kappa", first, second, aspect),
+        RESAMPLES,
+        "weighted kappa",
+        ("conversations are independent",),
+    )
+    if np.isnan(found.value):
         reason = "a judge gives one grade throughout: chance leaves no disagreement"
-        return Interval(nan, nan, nan, len(pairs), "weighted kappa", reason=reason)
-    low, high = interval(_kappas(drawn.reshape(-1, GRADES, GRADES)))
-    return Interval(value, low, high, len(pairs), "weighted kappa", ("conversations are independent",))
+        return Interval.unknown(len(pairs), "weighted kappa", reason)
+    return replace(found, n=len(pairs))
 
 
 def _pairs(ratings: Sequence[Rated], first: str, second: str, aspect: str) -> list[tuple[str, int, int]]:

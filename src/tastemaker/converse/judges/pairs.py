@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from tastemaker.chat import Message, system, user
@@ -16,10 +17,11 @@ from tastemaker.converse.agents.prompts import quoted
 from tastemaker.converse.audits.turns import Known, replay
 from tastemaker.converse.catalogue import Value
 from tastemaker.converse.constraints import Constraint
-from tastemaker.converse.judges.agreement import interval, resampled
+from tastemaker.converse.judges.agreement import RESAMPLES
 from tastemaker.converse.judges.rubric import dialogue_before
 from tastemaker.converse.record import MOVES, Conversation
 from tastemaker.converse.views import Exchange, exchanges
+from tastemaker.stats.resample import by_unit, of_totals
 
 LEAST_CONSISTENT = 0.5
 Choice = Literal["first", "second", "equal"]
@@ -152,9 +154,13 @@ def consistency(chosen: Sequence[Chosen], judge: str, seed: int = 0) -> Consiste
         nan = float("nan")
         return Consistency(judge, len(asked), 0, nan, nan, nan, nan, None)
     same = [SWAPPED[str(choice.swapped)] == choice.straight for choice in valid]
-    rows = [(choice.conversation, (1.0, float(equal))) for choice, equal in zip(valid, same, strict=True)]
-    (n, agreed), drawn = resampled(rows, seed, "pairs", judge)
-    low, high = interval(drawn[:, 1] / drawn[:, 0])
+    found = of_totals(
+        by_unit(np.array([(1.0, float(equal)) for equal in same]), [each.conversation for each in valid]),
+        lambda totals: totals[:, 1] / totals[:, 0],
+        (seed, "pairs", judge),
+        RESAMPLES,
+        "share of pairs",
+    )
     places = Counter(place for choice in valid for place in (choice.straight, choice.swapped))
     either = places["first"] + places["second"]
     decided = [
@@ -164,4 +170,4 @@ def consistency(chosen: Sequence[Chosen], judge: str, seed: int = 0) -> Consiste
     ]
     right = sum(decided) / len(decided) if decided else None
     first = places["first"] / either if either else 0.5
-    return Consistency(judge, len(asked), len(valid), float(agreed / n), low, high, first, right)
+    return Consistency(judge, len(asked), len(valid), found.value, found.low, found.high, first, right)

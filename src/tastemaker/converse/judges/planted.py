@@ -9,10 +9,11 @@ import numpy as np
 
 from tastemaker.converse.audits.turns import Known, replay
 from tastemaker.converse.constraints import adhere
-from tastemaker.converse.judges.agreement import Rated, interval, resampled
+from tastemaker.converse.judges.agreement import RESAMPLES, Rated
 from tastemaker.converse.reading.plain import spoken
 from tastemaker.converse.record import MOVES, STAYS, Conversation
 from tastemaker.stats.random import generator
+from tastemaker.stats.resample import by_unit, of_totals
 
 ASPECT_OF = {
     "swapped_item": "item_fits",
@@ -125,6 +126,13 @@ def detection(
     if not rows:
         nan = float("nan")
         return Detection(judge, defect, aspect, nan, nan, nan, nan, 0)
-    (n, hits, alarms), drawn = resampled(rows, seed, "planted", judge, defect)
-    low, high = interval((drawn[:, 1] - drawn[:, 2]) / drawn[:, 0])
-    return Detection(judge, defect, aspect, float(hits / n), float(alarms / n), low, high, int(n))
+    sums = by_unit(np.array([values for _, values in rows]), [name for name, _ in rows])
+    n, hits, alarms = sums.sum(axis=0)
+    found = of_totals(
+        sums,
+        lambda totals: (totals[:, 1] - totals[:, 2]) / totals[:, 0],
+        (seed, "planted", judge, defect),
+        RESAMPLES,
+        "hits minus false alarms",
+    )
+    return Detection(judge, defect, aspect, float(hits / n), float(alarms / n), found.low, found.high, int(n))

@@ -319,14 +319,13 @@ def paired(log: Log, policy: Policy | Floats, c: float = 0.95, *, cap: float = 1
 MOST_ACTIONS = 1_000
 
 
-def fitted_propensities(log: Log, folds: int = 3) -> Floats:
+def fitted_propensities(log: Log) -> Floats:
     """(n,) probability of each row's action given its context, by multinomial logistic regression fitted on
     other rows.
 
     Cross-fitting (every third row, in turn, is left out) keeps a row from raising its own propensity. An
     action that the other folds do not know gets the smallest probability they give to any. Raises InputError
-    where more than 1,000 actions were
-    logged: a fit of that size would be noise.
+    where more than 1,000 actions were logged: a fit of that size would be noise.
     """
     logged, label = np.unique(log.action, return_inverse=True)
     if len(logged) > MOST_ACTIONS:
@@ -334,9 +333,9 @@ def fitted_propensities(log: Log, folds: int = 3) -> Floats:
             f"{len(logged)} logged actions are too many for a fitted logger (at most {MOST_ACTIONS}); log"
             " propensities"
         )
-    fold = np.arange(len(log)) % folds
+    fold = np.arange(len(log)) % 3
     propensity = np.empty(len(log))
-    for left_out in range(min(folds, len(log))):
+    for left_out in range(min(3, len(log))):
         inside = fold == left_out
         propensity[inside] = _predict(log.context, label, ~inside, inside)
     return propensity

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -11,55 +11,7 @@ from scipy.special import ndtr
 from tastemaker.arrays import Floats, Ints
 from tastemaker.errors import InputError
 from tastemaker.stats.intervals import Interval
-from tastemaker.stats.random import generator
-
-_HELD = 4_000_000  # numbers held at once
-
-
-def by_user(values: Floats, users: npt.ArrayLike | None) -> Floats:
-    """(U, k) sums by user of values (n, k); each row is a user of its own when `users` (n,) is not given."""
-    if users is None:
-        return values
-    owner = np.unique(np.asarray(users), return_inverse=True)[1]
-    if len(owner) != len(values):
-        raise InputError(f"users has {len(owner)} entries for {len(values)} rows; give the user of each row")
-    return np.column_stack([np.bincount(owner, column) for column in values.T])
-
-
-def resampled(sums: Floats, key: Sequence[str | int], resamples: int) -> Floats:
-    """(resamples, k) totals of as many users drawn with replacement; sums (U, k)."""
-    if resamples < 1:
-        raise InputError(f"resamples is {resamples}; a bootstrap needs at least 1")
-    rng = generator(*key, "bootstrap of users")
-    n = len(sums)
-    out = np.empty((resamples, sums.shape[1]))
-    step = max(1, _HELD // n)
-    for start in range(0, resamples, step):
-        size = min(step, resamples - start)
-        drawn = (
-            rng.integers(0, n, size=(size, n), dtype=np.int32)
-            + (np.arange(size, dtype=np.int64) * n)[:, None]
-        )
-        counts = np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n)
-        out[start : start + size] = counts @ sums
-    return out
-
-
-def bounds(
-    sums: Floats,
-    statistic: Callable[[Floats], Floats],
-    key: Sequence[str | int],
-    resamples: int,
-) -> tuple[float, float]:
-    """95 % percentile interval of `statistic`, which maps totals (r, k) to values (r,); resamples without a
-    value are left out.
-    """
-    values = statistic(resampled(sums, key, resamples))
-    values = values[np.isfinite(values)]
-    if not len(values):
-        return float("nan"), float("nan")
-    low, high = np.quantile(values, [0.025, 0.975])
-    return float(low), float(high)
+from tastemaker.stats.resample import by_unit, of_totals
 
 
 def checked(
@@ -111,10 +63,8 @@ def pearson(
         reason = CONSTANT if len(x) >= 3 else f"{len(x)} complete rows: a correlation needs at least 3"
         return Interval.unknown(len(x), kind, reason, (USERS,))
     x, y = x - w @ x / w.sum(), y - w @ y / w.sum()
-    sums = by_user(w[:, None] * np.column_stack([np.ones(len(x)), x, y, x * x, y * y, x * y]), owners)
-    value = float(_from_sums(sums.sum(axis=0)[None])[0])
-    low, high = bounds(sums, _from_sums, key, resamples)
-    return Interval(value, low, high, len(sums), kind, (USERS,))
+    sums = by_unit(w[:, None] * np.column_stack([np.ones(len(x)), x, y, x * x, y * y, x * y]), owners)
+    return of_totals(sums, _from_sums, key, resamples, kind, (USERS,))
 
 
 def _from_sums(s: Floats) -> Floats:
@@ -199,6 +149,4 @@ def difference_by_user(
     def gap(s: Floats) -> Floats:
         return _from_sums(s[:, :6]) - _from_sums(s[:, 6:])
 
-    low, high = bounds(sums, gap, key, resamples)
-    value = float(gap(sums.sum(axis=0)[None])[0])
-    return Interval(value, low, high, len(sums), "difference of correlations", (USERS,))
+    return of_totals(sums, gap, key, resamples, "difference of correlations", (USERS,))

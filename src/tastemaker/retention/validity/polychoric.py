@@ -10,8 +10,9 @@ from scipy.special import ndtr, ndtri, owens_t
 
 from tastemaker.arrays import Floats
 from tastemaker.errors import InputError
-from tastemaker.retention.validity.correlation import CONSTANT, USERS, bounds, by_user, checked
+from tastemaker.retention.validity.correlation import CONSTANT, USERS, checked
 from tastemaker.stats.intervals import Interval
+from tastemaker.stats.resample import by_unit, of_totals
 
 _END = 0.99999  # of rho
 _FAR = 9.0  # a threshold beyond which a normal variable is never
@@ -49,10 +50,9 @@ def polychoric(
     shape = (len(rows), len(columns))
     indicator = np.zeros((len(x), shape[0] * shape[1]))
     indicator[np.arange(len(x)), i * shape[1] + j] = w
-    sums = by_user(indicator, None if users is None else np.asarray(users)[selected])
-    value = float(fit_polychoric(sums.sum(axis=0).reshape(shape)))
-    low, high = bounds(sums, lambda s: fit_polychoric(s.reshape(-1, *shape)), key, resamples)
-    return Interval(value, low, high, len(sums), kind, (USERS, "the answers are cut from normal variables"))
+    sums = by_unit(indicator, None if users is None else np.asarray(users)[selected])
+    rests = (USERS, "the answers are cut from normal variables")
+    return of_totals(sums, lambda s: fit_polychoric(s.reshape(-1, *shape)), key, resamples, kind, rests)
 
 
 def fit_polychoric(counts: npt.ArrayLike) -> Floats:

@@ -16,8 +16,6 @@ import pyarrow as pa
 from tastemaker.arrays import Bools, Floats, Ints
 from tastemaker.errors import InputError
 from tastemaker.retention.validity.correlation import (
-    bounds,
-    by_user,
     checked,
     compare_dependent,
     compare_independent,
@@ -28,6 +26,7 @@ from tastemaker.retention.validity.polychoric import polychoric
 from tastemaker.schema.columns import codes, groups, numbers, present
 from tastemaker.stats.intervals import Interval, effective_size
 from tastemaker.stats.random import generator
+from tastemaker.stats.resample import by_unit, of_totals
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ def mutual_information(
     shape, n = (len(rows), len(columns)), effective_size(w)
     indicator = np.zeros((len(x), shape[0] * shape[1]))
     indicator[np.arange(len(x)), i * shape[1] + j] = w
-    sums = by_user(indicator, None if users is None else np.asarray(users)[selected])
+    sums = by_unit(indicator, None if users is None else np.asarray(users)[selected])
     total = sums.sum(axis=0)[None]
     nats, least = (float(f(total.reshape(1, *shape))[0]) for f in (_nats, _least_entropy))
     rests = ("users are independent of each other",)
@@ -93,7 +92,7 @@ def mutual_information(
 
     null = _permuted(i, j, w, shape, generator(*key, "permutations"), permutations)
     in_nats, as_share = (
-        Interval(float(f(total)[0]), *bounds(sums, f, key, resamples), len(sums), kind, rests)
+        of_totals(sums, f, key, resamples, kind, rests)
         for f, kind in (
             (corrected, "Miller-Madow, nats"),
             (normalised, "Miller-Madow over the smaller entropy"),

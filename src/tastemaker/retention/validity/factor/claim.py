@@ -14,13 +14,13 @@ from tastemaker.arrays import Floats
 from tastemaker.errors import InputError
 from tastemaker.retention.report import Cell, ClaimReport, Intervals, Table, Verdict
 from tastemaker.retention.validity.claim import alpha
-from tastemaker.retention.validity.correlation import resampled
 from tastemaker.retention.validity.factor.cfa import CUTOFFS, CfaFit, fit_cfa
 from tastemaker.retention.validity.factor.invariance import Invariance, invariance
 from tastemaker.retention.validity.factor.ordinal import fit_ordinal_cfa, is_ordinal
 from tastemaker.schema.columns import codes, numbers
 from tastemaker.schema.columns import groups as grouped
 from tastemaker.stats.intervals import Interval
+from tastemaker.stats.resample import resampled
 
 
 def htmt(covariance: npt.ArrayLike, blocks: Mapping[str, Sequence[int]]) -> dict[tuple[str, str], float]:
