@@ -25,6 +25,7 @@ from tastemaker.retention.weights.aipw import aipw_mean, answered_mean, weighted
 from tastemaker.retention.weights.claim import weights_claim
 from tastemaker.retention.weights.weigh import ResponseWeights
 from tastemaker.simulate.retention import ListenerWorld, ask, draw_listeners, draw_pairs
+from tastemaker.stats.intervals import Interval
 from tastemaker.stats.random import generator
 
 QUESTIONS = ("return", "worth", "interest")
@@ -117,23 +118,23 @@ def validate(
     )
     write_claim(report, arguments.out / "validity")
     rows = []
-    for row in result.pairs.to_pylist():
+    for row in result.pairs:
         pair = f"{row['a']}, {row['b']}"
         published = f"{PUBLISHED[pair]:.2f}" if row["group"] == "all" and pair in PUBLISHED else ""
         cells = {
             "what": f"{pair} ({row['group']})",
             "published": published,
-            "as published": interval(row, "pearson"),
+            "as published": interval(row["pearson"]),
         }
-        rows.append(cells | {"here": interval(row, "polychoric")})
-    for row in result.events.to_pylist():
+        rows.append(cells | {"here": interval(row["polychoric"])})
+    for row in result.events:
         cells = {
             "what": f"information with {row['event']}",
             "published": f"{PUBLISHED_NATS[row['event']]:.3f}",
         }
         cells |= {
             "as published": f"{row['nats']:.4f} nats",
-            "here": f"{interval(row, 'normalised')} of {row['least_entropy']:.3f}",
+            "here": f"{interval(row['normalised'])} of {row['least_entropy']:.3f}",
         }
         rows.append(cells)
     rows.append({"what": "verdict", "published": "valid", "as published": "", "here": report.verdict})
@@ -169,8 +170,8 @@ def text(estimate: object) -> str:
     return f"{value:.3f} [{low:.3f}, {high:.3f}]"
 
 
-def interval(row: dict[str, float], column: str) -> str:
-    return f"{row[column]:.3f} [{row[f'{column}_low']:.3f}, {row[f'{column}_high']:.3f}]"
+def interval(found: Interval) -> str:
+    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
 
 
 def draw(weights: ResponseWeights, associations: Associations) -> Figure:
@@ -189,7 +190,7 @@ def draw(weights: ResponseWeights, associations: Associations) -> Figure:
     balance.set_yticks(range(len(rows)), [row["covariate"] for row in rows])
     balance.set(title="Balance of who answered", xlabel="|SMD| from everyone asked (dashed: .1)")
     balance.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, fontsize=9)
-    overall = [row for row in associations.pairs.to_pylist() if row["a"] == "return"]
+    overall = [row for row in associations.pairs if row["a"] == "return"]
     for place, row in enumerate(overall):
         for shift, kind, colour in ((-0.14, "pearson", "#d55e00"), (0.14, "polychoric", "#0072b2")):
             label = (
@@ -197,15 +198,16 @@ def draw(weights: ResponseWeights, associations: Associations) -> Figure:
                 if not place
                 else None
             )
-            spread = [[row[kind] - row[f"{kind}_low"]], [row[f"{kind}_high"] - row[kind]]]
+            r = row[kind]
+            spread = [[r.value - r.low], [r.high - r.value]]
             agreement.errorbar(
-                row[kind], place + shift, xerr=spread, fmt="o", color=colour, label=label, markersize=4
+                r.value, place + shift, xerr=spread, fmt="o", color=colour, label=label, markersize=4
             )
     agreement.axvline(0.85, linestyle="--", color="black", linewidth=1)
     names = {
         "all": "all content",
-        "practical=True": "practical content",
-        "practical=False": "interest content",
+        "practical=true": "practical content",
+        "practical=false": "interest content",
     }
     agreement.set_yticks(range(len(overall)), [f"{row['b']}\n{names[row['group']]}" for row in overall])
     agreement.invert_yaxis()
@@ -213,11 +215,11 @@ def draw(weights: ResponseWeights, associations: Associations) -> Figure:
         title="Agreement with 'return'", xlabel="correlation, 95 % interval (dashed: .85)", xlim=(0.45, 0.95)
     )
     agreement.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, fontsize=9)
-    for place, row in enumerate(associations.events.to_pylist()):
+    for place, row in enumerate(associations.events):
         share = row["normalised"]
-        spread = [[share - row["normalised_low"]], [row["normalised_high"] - share]]
+        spread = [[share.value - share.low], [share.high - share.value]]
         events.errorbar(
-            share,
+            share.value,
             place,
             xerr=spread,
             fmt="o",
@@ -228,8 +230,8 @@ def draw(weights: ResponseWeights, associations: Associations) -> Figure:
             row["nats"], place, "x", color="#d55e00", label="as published: nats" if not place else None
         )
     events.axvline(0.15, linestyle="--", color="black", linewidth=1)
-    events.set_yticks(range(associations.events.num_rows), associations.events["event"].to_pylist())
-    events.set_ylim(associations.events.num_rows - 0.5, -0.5)
+    events.set_yticks(range(len(associations.events)), [row["event"] for row in associations.events])
+    events.set_ylim(len(associations.events) - 0.5, -0.5)
     events.set(title="What events tell about 'return'", xlabel="mutual information (dashed: .15)")
     events.xaxis.set_major_locator(MaxNLocator(4))
     events.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, fontsize=9)

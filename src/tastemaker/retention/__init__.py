@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from tastemaker.retention.validity.table import ValiditySettings as ValiditySettings
     from tastemaker.retention.weights.aipw import aipw_mean as aipw_mean
     from tastemaker.retention.weights.claim import weights_claim as weights_claim
-    from tastemaker.retention.weights.weigh import WeightSettings as WeightSettings
     from tastemaker.retention.weights.weigh import response_weights as response_weights
 
 __getattr__, __dir__, __all__ = on_demand(__name__, __file__)

@@ -15,7 +15,7 @@ from scipy.optimize import minimize
 from tastemaker.errors import InputError
 from tastemaker.retention.weights.claim import rake, raked_mean, weights_claim
 from tastemaker.retention.weights.design import far_values
-from tastemaker.retention.weights.weigh import WeightSettings, asked_of_shown, response_weights, stages_table
+from tastemaker.retention.weights.weigh import asked_of_shown, response_weights, stages_table
 
 
 def survey(
@@ -184,8 +184,9 @@ def test_text_and_switches_become_indicators() -> None:
         assert found.weight[country == value].sum() == pytest.approx(2.0 * (country == value).sum())
     kinds = {(row["covariate"], row["kind"]) for row in found.balance.to_pylist()}
     assert ("country=SE × country=IE", "product") not in kinds and ("flag=true²", "square") not in kinds
-    with pytest.raises(InputError, match="column 'country' has 3 categories, more than 2"):
-        response_weights(data, ["country"], WeightSettings(most_categories=2))
+    towns = data.append_column("town", pa.array([f"t{row % 51}" for row in range(len(data))]))
+    with pytest.raises(InputError, match="column 'town' has 51 categories, more than 50"):
+        response_weights(towns, ["town"])
 
 
 def test_squares_and_products_of_the_balance_table() -> None:
@@ -204,14 +205,12 @@ def test_squares_and_products_of_the_balance_table() -> None:
 
 def test_trimming_caps_the_weights_and_keeps_their_sum() -> None:
     x, answered = drawn(2_000, 2, 14, strength=1.5)
-    free, cut = (
-        response_weights(survey(x, answered), names(2), WeightSettings(trim)) for trim in (None, 3.0)
-    )
+    free, cut = (response_weights(survey(x, answered), names(2), trim=trim) for trim in (None, 3.0))
     assert cut.trimmed > 0 and cut.largest < free.largest and cut.deff < free.deff
     assert cut.weight.sum() == pytest.approx(free.weight.sum())
     assert cut.worst() > 1e-3  # and that the balance is no longer exact is shown
     with pytest.raises(InputError, match="trim is 1"):
-        WeightSettings(1.0)
+        response_weights(survey(x, answered), names(2), trim=1.0)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from tastemaker.flows.retention.tables import in_file, warn_of_slips, write_clai
 from tastemaker.retention.increment.rows import IncrementSettings
 from tastemaker.retention.surveys import check_surveys, of_question, turned, with_covariates
 from tastemaker.retention.validity.table import ValiditySettings
-from tastemaker.retention.weights.weigh import WeightSettings, stages_table
+from tastemaker.retention.weights.weigh import stages_table
 from tastemaker.store import Database, Workspace, write_table
 from tastemaker.store.tables import IDS, read_typed
 
@@ -23,8 +23,8 @@ from tastemaker.store.tables import IDS, read_typed
 class Weighing:
     """How surveys are weighed. users: a table of one row a user whose columns may be covariates; impressions:
     user_id and item_id of what was shown, against which answers are checked; columns: our name of a column ->
-    the table's; trim: of `WeightSettings`; threshold: a mean answer that would change a decision; margins: a
-    table of the population's covariate, value, share.
+    the table's; trim: of `response_weights`; threshold: a mean answer that would change a decision;
+    margins: a table of the population's covariate, value, share.
     """
 
     users: Path | None = None
@@ -63,7 +63,7 @@ def weigh_surveys(
     result, claim = weights_claim(
         table,
         covariates,
-        WeightSettings(settings.trim),
+        trim=settings.trim,
         threshold=settings.threshold,
         margins=margins,
         key=(settings.seed, "weigh"),
@@ -121,7 +121,7 @@ def validate_answers(
     remedy.
     """
     from tastemaker.retention.validity.claim import retest, validity_claim
-    from tastemaker.retention.validity.table import widen
+    from tastemaker.retention.validity.table import flat, widen
 
     report("survey validity", 0, 2, "reading")
     table, name = read_typed(answers), str(answers)
@@ -140,8 +140,8 @@ def validate_answers(
     asked_twice = {question: pairs for question, pairs in retests.items() if pairs.pairs}
     result, claim = validity_claim(table, settings, asked_twice, name)
     for title, part in (("pairs", result.pairs), ("contrasts", result.contrasts), ("events", result.events)):
-        if part.num_rows:
-            write_table(out / f"{title}.parquet", part)
+        if part:
+            write_table(out / f"{title}.parquet", flat(part))
     written = write_claim(claim, out)
     report("survey validity", 2, 2, "")
     return written

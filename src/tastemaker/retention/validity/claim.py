@@ -127,7 +127,7 @@ def validity_claim(
     """
     questions = settings.questions
     table = association_table(answers, settings, name)
-    if not table.pairs["n"].to_numpy().any():
+    if not any(row["n"] for row in table.pairs):
         raise InputError(
             f"{name}: no row has answers to two of {', '.join(questions)}; associations need people who"
             " answered both"
@@ -164,27 +164,24 @@ def validity_claim(
 
 
 def _verdict(associations: Associations, first: str) -> tuple[Verdict, str]:
-    kind = "polychoric"
-    overall = [row for row in associations.pairs.to_pylist() if row["group"] == "all" and row["a"] == first]
+    overall = [row for row in associations.pairs if row["group"] == "all" and row["a"] == first]
     judged: list[tuple[bool, bool, str]] = []  # holds, is refuted, in words
     for row in overall:
-        r, low, high = (row[f"{kind}{end}"] for end in ("", "_low", "_high"))
-        label = f"r({row['a']}, {row['b']})"
-        if r is None:
-            judged.append((False, False, f"{label}: {row[f'{kind}_reason']}"))
+        r, label = row["polychoric"], f"r({row['a']}, {row['b']})"
+        if r.reason:
+            judged.append((False, False, f"{label}: {r.reason}"))
             continue
-        text = f"{label} = {r:.2f} [{low:.2f}, {high:.2f}]"
-        judged.append((low > 0 and high < CEILING, high < 0 or low > CEILING, text))
-    for row in associations.events.to_pylist():
-        value, low, high = (row[f"normalised{end}"] for end in ("", "_low", "_high"))
-        if value is None or low is None or high is None:
-            judged.append((False, False, f"{row['event']}: {row['normalised_reason']}"))
+        text = f"{label} = {r.value:.2f} [{r.low:.2f}, {r.high:.2f}]"
+        judged.append((r.low > 0 and r.high < CEILING, r.high < 0 or r.low > CEILING, text))
+    for row in associations.events:
+        share = row["normalised"]
+        if not np.isfinite([share.value, share.low, share.high]).all():
+            judged.append((False, False, f"{row['event']}: {share.reason}"))
             continue
-        judged.append(
-            (high < LIMIT, low > LIMIT, f"information with {row['event']} = {value:.3f} of its entropy")
-        )
+        text = f"information with {row['event']} = {share.value:.3f} of its entropy"
+        judged.append((share.high < LIMIT, share.low > LIMIT, text))
     words = "; ".join(text for *_, text in judged)
-    against = [str(row["b"]) for row in overall if row[kind] is not None and row[f"{kind}_high"] < 0]
+    against = [str(row["b"]) for row in overall if row["polychoric"].high < 0]
     if against:
         turned = ", ".join(f"'{name}'" for name in against)
         words += f". {turned} runs against '{first}': where one is worded the other way round, give --reverse"
@@ -193,39 +190,33 @@ def _verdict(associations: Associations, first: str) -> tuple[Verdict, str]:
     return ("supported" if judged and all(holds for holds, *_ in judged) else "cannot tell"), words + "."
 
 
-def _estimate(row: Mapping[str, Any], column: str, n: str = "n") -> Interval:
-    value, low, high = (
-        np.nan if row[f"{column}{end}"] is None else row[f"{column}{end}"] for end in ("", "_low", "_high")
-    )
-    return Interval(value, low, high, int(row[n]), column, reason=row[f"{column}_reason"])
-
-
 def _tables(associations: Associations, first: str, retests: Mapping[str, Retest]) -> tuple[Table, ...]:
-    rows = associations.pairs.to_pylist()
+    rows = associations.pairs
     columns = ("content", "questions", "polychoric", "effective n", "users")
     cells = tuple(
         (
             row["group"],
             f"{row['a']}, {row['b']}",
-            _estimate(row, "polychoric"),
+            row["polychoric"],
             round(row["ess"]),
             row["users"],
         )
         for row in rows
     )
     tables = [Table("Correlations (polychoric)", columns, cells, "Intervals from resampling users.")]
-    contrasts = associations.contrasts.to_pylist()
-    if contrasts:
+    if associations.contrasts:
         note = (
             "The published row can mean either reading. Intervals from resampling users; z of the same"
             " respondents by "
         )
         note += "Hittner, May and Silver, of different people by Fisher, as published."
-        tables.append(Table.of("By content, both readings", [_contrast(row) for row in contrasts], note))
-    if associations.events.num_rows:
-        tables.append(Table.of("Engagement", [_event(row) for row in associations.events.to_pylist()]))
+        tables.append(
+            Table.of("By content, both readings", [_contrast(row) for row in associations.contrasts], note)
+        )
+    if associations.events:
+        tables.append(Table.of("Engagement", [_event(row) for row in associations.events]))
     overall = [
-        row for row in rows if row["group"] == "all" and row["a"] == first and row["pearson"] is not None
+        row for row in rows if row["group"] == "all" and row["a"] == first and not row["pearson"].reason
     ]
     tables.append(_reliability(overall))
     if retests:
@@ -237,16 +228,15 @@ def _tables(associations: Associations, first: str, retests: Mapping[str, Retest
 
 
 def _contrast(row: Mapping[str, Any]) -> dict[str, Cell]:
-    about: dict[str, Cell] = {"content": row["group"], "reading": row["reading"], "contrast": row["contrast"]}
-    about["difference"] = _estimate(row, "difference")
-    return about | {name: row[name] for name in ("z", "p", "test")}
+    names = ("reading", "contrast", "difference", "z", "p", "test")
+    return {"content": row["group"]} | {name: row[name] for name in names}
 
 
 def _event(row: Mapping[str, Any]) -> dict[str, Cell]:
     about: dict[str, Cell] = {"event": row["event"], "entropy bound, nats": row["least_entropy"]}
     about |= {
-        "corrected, nats": _estimate(row, "corrected"),
-        "share of the bound": _estimate(row, "normalised"),
+        "corrected, nats": row["corrected"],
+        "share of the bound": row["normalised"],
     }
     return about | {"shuffled, nats": row["null"], "p": row["p"]}
 
@@ -259,8 +249,8 @@ def _reliability(rows: Sequence[Mapping[str, Any]]) -> Table:
     for reliability in GRID if rows else ():
         line: dict[str, Cell] = {"if both reliabilities were": reliability}
         for row in rows:
-            possible = abs(row["pearson"]) <= reliability
-            value = row["pearson"] / reliability if possible else "impossible: above 1"
+            r = row["pearson"].value
+            value = r / reliability if abs(r) <= reliability else "impossible: above 1"
             line[f"{row['a']}, {row['b']}"] = value
         cells.append(line)
     none: list[dict[str, Cell]] = [{"if both reliabilities were": "no correlation to correct"}]
@@ -268,13 +258,10 @@ def _reliability(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _figures(associations: Associations) -> tuple[Intervals, ...]:
-    estimates = {
-        f"{row['a']}, {row['b']} ({row['group']})": _estimate(row, "polychoric")
-        for row in associations.pairs.to_pylist()
-    }
+    estimates = {f"{row['a']}, {row['b']} ({row['group']})": row["polychoric"] for row in associations.pairs}
     label = "polychoric correlation, 95 % interval; dashed: ceiling"
     figures = [Intervals.of("Agreement of questions", label, estimates, reference=CEILING)]
-    shares = {row["event"]: _estimate(row, "normalised") for row in associations.events.to_pylist()}
+    shares = {row["event"]: row["normalised"] for row in associations.events}
     if shares:
         label = "share of the smaller entropy, 95 % interval"
         figures.append(Intervals.of("What events tell about the answer", label, shares, reference=LIMIT))

@@ -4,9 +4,10 @@ answer away.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -164,12 +165,29 @@ class ValiditySettings:
 @dataclass(frozen=True, eq=False)
 class Associations:
     """pairs: group, a, b, n, pearson and polychoric. contrasts: by content, two readings of each. events:
-    question, event, rate, information. Estimates stand as columns x, x_low, x_high.
+    question, event, rate, information. Estimates are intervals.
     """
 
-    pairs: pa.Table
-    contrasts: pa.Table
-    events: pa.Table
+    pairs: list[dict[str, Any]]
+    contrasts: list[dict[str, Any]]
+    events: list[dict[str, Any]]
+
+
+def flat(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """The rows as a table to keep: an estimate x stands as x, x_low, x_high (null without a number) and
+    x_reason.
+    """
+
+    def cells(name: str, cell: Any) -> dict[str, Any]:
+        if not isinstance(cell, Interval):
+            return {name: cell}
+        ends = {name: cell.value, f"{name}_low": cell.low, f"{name}_high": cell.high}
+        known = {key: end if np.isfinite(end) else None for key, end in ends.items()}
+        return known | {f"{name}_reason": cell.reason}
+
+    return pa.Table.from_pylist(
+        [{key: end for name, cell in row.items() for key, end in cells(name, cell).items()} for row in rows]
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,22 +253,22 @@ def association_table(
     )
     pairs = [_pair(data, group, a, b) for group in parts for a, b in combinations(questions, 2)]
     results = [_event(data, questions[0], event, _binary(answers, event, name)) for event in settings.events]
-    return Associations(_arrow(pairs), _arrow(_contrasts(data, questions)), _arrow(results))
+    return Associations(pairs, _contrasts(data, questions), results)
 
 
-def _pair(data: _Data, group: str, a: str, b: str) -> dict[str, object]:
+def _pair(data: _Data, group: str, a: str, b: str) -> dict[str, Any]:
     w, x, y = np.where(data.groups[group], data.weight, 0.0), data.answers[a], data.answers[b]
     both = ~np.isnan(x) & ~np.isnan(y) & (w > 0)
     linear, ordered = (
         f(x, y, w, users=data.users, key=(*data.key, group, a, b), resamples=data.resamples)
         for f in (pearson, polychoric)
     )
-    size = {"group": group, "a": a, "b": b, "n": int(both.sum())}
+    size: dict[str, Any] = {"group": group, "a": a, "b": b, "n": int(both.sum())}
     size |= {"ess": effective_size(w[both]), "users": linear.n}
-    return size | _columns("pearson", linear) | _columns("polychoric", ordered)
+    return size | {"pearson": linear, "polychoric": ordered}
 
 
-def _contrasts(data: _Data, questions: Sequence[str]) -> list[dict[str, object]]:
+def _contrasts(data: _Data, questions: Sequence[str]) -> list[dict[str, Any]]:
     """For each group of content: r(first, b) against r(first, c) inside it, and r(first, b) inside it against
     outside.
     """
@@ -265,7 +283,7 @@ def _contrasts(data: _Data, questions: Sequence[str]) -> list[dict[str, object]]
     return rows
 
 
-def _other_question(data: _Data, group: str, first: str, b: str, c: str) -> dict[str, object]:
+def _other_question(data: _Data, group: str, first: str, b: str, c: str) -> dict[str, Any]:
     complete = (
         np.all([~np.isnan(data.answers[part]) for part in (first, b, c)], axis=0)
         & data.groups[group]
@@ -277,7 +295,7 @@ def _other_question(data: _Data, group: str, first: str, b: str, c: str) -> dict
     gap = difference_by_user(one, other, rows, w, users=data.users, key=key, resamples=data.resamples)
     label = f"r({first}, {b}) − r({first}, {c})"
     row = {"group": group, "reading": "other question", "contrast": label, "n": int(complete.sum())}
-    row |= _columns("difference", gap)
+    row |= {"difference": gap}
     n = effective_size(w[complete])
     if not np.isfinite(gap.value) or n <= 3:
         return row | {"z": None, "p": None, "test": gap.reason or "too few complete rows"}
@@ -294,7 +312,7 @@ def _weighted(x: dict[str, Floats], names: Sequence[str], w: Floats) -> Floats:
     return np.asarray(cov / np.outer(sd, sd), dtype=np.float64)
 
 
-def _other_content(data: _Data, group: str, inside: Bools, first: str, b: str) -> dict[str, object]:
+def _other_content(data: _Data, group: str, inside: Bools, first: str, b: str) -> dict[str, Any]:
     x, on = data.answers, ~np.isnan(data.answers[first]) & ~np.isnan(data.answers[b]) & (data.weight > 0)
     pair, masks = (x[first], x[b]), (inside & on, ~inside & on)
     gap = difference_by_user(
@@ -302,7 +320,7 @@ def _other_content(data: _Data, group: str, inside: Bools, first: str, b: str) -
     )
     label = f"r({first}, {b}), inside − outside"
     row = {"group": group, "reading": "other content", "contrast": label, "n": int(on.sum())}
-    row |= _columns("difference", gap)
+    row |= {"difference": gap}
     sizes = [effective_size(data.weight[mask]) for mask in masks]
     if not np.isfinite(gap.value) or min(sizes) <= 3:
         return row | {"z": None, "p": None, "test": gap.reason or "too few complete rows"}
@@ -311,7 +329,7 @@ def _other_content(data: _Data, group: str, inside: Bools, first: str, b: str) -
     return row | {"z": z, "p": p, "test": "as of different people"}
 
 
-def _event(data: _Data, question: str, event: str, values: Floats) -> dict[str, object]:
+def _event(data: _Data, question: str, event: str, values: Floats) -> dict[str, Any]:
     answers, key = data.answers[question], (*data.key, event)
     information = mutual_information(
         answers, values, data.weight, users=data.users, key=key, resamples=data.resamples
@@ -320,9 +338,7 @@ def _event(data: _Data, question: str, event: str, values: Floats) -> dict[str, 
     rate = float(data.weight[on] @ values[on] / data.weight[on].sum())
     about = {"question": question, "event": event, "rate": rate, "n": int(on.sum()), "nats": information.nats}
     about |= {"least_entropy": information.least_entropy, "null": information.null, "p": information.p}
-    return (
-        about | _columns("corrected", information.corrected) | _columns("normalised", information.normalised)
-    )
+    return about | {"corrected": information.corrected, "normalised": information.normalised}
 
 
 def _binary(answers: pa.Table, event: str, name: str) -> Floats:
@@ -334,15 +350,3 @@ def _binary(answers: pa.Table, event: str, name: str) -> Floats:
             f"{name}: row {row + 1}, column '{event}' is {values[row]:g}; an event is 0 or 1 on each row"
         )
     return values
-
-
-def _columns(name: str, estimate: Interval) -> dict[str, object]:
-    values = (estimate.value, estimate.low, estimate.high)
-    results = [item if np.isfinite(item) else None for item in values]
-    return dict(zip((name, f"{name}_low", f"{name}_high"), results, strict=True)) | {
-        f"{name}_reason": estimate.reason
-    }
-
-
-def _arrow(rows: Sequence[dict[str, object]]) -> pa.Table:
-    return pa.Table.from_pylist(list(rows))

@@ -16,7 +16,6 @@ from tastemaker.errors import InputError
 from tastemaker.retention.weights.design import gram
 from tastemaker.retention.weights.weigh import (
     Prepared,
-    WeightSettings,
     prepare,
     read_answers,
     thin_categories,
@@ -44,8 +43,7 @@ def answered_mean(shown: pa.Table, *, name: str = "surveys") -> Interval:
     mean = float(weight @ filled / weight.sum())
     rests = ("those who did not answer would have answered like those who did",)
     influence = weight * (filled - mean) / weight.sum()
-    about = Interval(mean, 0, 0, 0, "mean of the answers", rests)
-    return _interval(mean, influence, owner, values, about)
+    return _interval(mean, influence, owner, values, "mean of the answers", rests)
 
 
 def weighted_mean(
@@ -63,13 +61,13 @@ def weighted_mean(
     """
 
     def main(rows: pa.Table) -> Interval:
-        given = prepare(rows, covariates, WeightSettings(), name, allow_constant=True)
+        given = prepare(rows, covariates, name, allow_constant=True)
         filled = np.where(given.answered, given.values, 0.0)
         weight = np.where(given.answered, given.d / given.fit.probability, 0.0)
         mean = float(weight @ filled / weight.sum())
-        about = Interval(mean, 0, 0, 0, "weighted mean", (MISSING_AT_RANDOM, POSITIVE))
-        influence = weight * (filled - mean) / weight.sum()
-        return _interval(mean, influence, codes(rows, "user_id", name)[0], given.values, about)
+        influence, owner = weight * (filled - mean) / weight.sum(), codes(rows, "user_id", name)[0]
+        rests = (MISSING_AT_RANDOM, POSITIVE)
+        return _interval(mean, influence, owner, given.values, "weighted mean", rests)
 
     return _with_thin(shown, covariates, main, scale, name)
 
@@ -112,10 +110,10 @@ def aipw_mean(
     )
 
     def main(rows: pa.Table) -> Interval:
-        given = prepare(rows, covariates, WeightSettings(), name, allow_constant=True)
+        given = prepare(rows, covariates, name, allow_constant=True)
         owner = codes(rows, "user_id", name)[0]
         value, influence = _influence(given, _cross_fit(given, owner, folds, key, name))
-        return _interval(value, influence, owner, given.values, Interval(value, 0, 0, 0, "AIPW", rests))
+        return _interval(value, influence, owner, given.values, "AIPW", rests)
 
     return _with_thin(shown, covariates, main, scale, name)
 
@@ -200,7 +198,9 @@ def _influence(given: Prepared, predicted: Floats) -> tuple[float, Floats]:
     return value, given.d * (predicted + ratio * residual - value - (ratio - 1) * fitted) / total
 
 
-def _interval(value: float, influence: Floats, owner: Ints, values: Floats, about: Interval) -> Interval:
+def _interval(
+    value: float, influence: Floats, owner: Ints, values: Floats, kind: str, rests: tuple[str, ...]
+) -> Interval:
     users = int(owner.max()) + 1
     answers = values[~np.isnan(values)]
     if answers.min() == answers.max():
@@ -208,12 +208,12 @@ def _interval(value: float, influence: Floats, owner: Ints, values: Floats, abou
             f"everyone gave the same answer ({answers[0]:g}): its spread among those who did not answer"
             " cannot be told"
         )
-        return Interval.unknown(users, about.kind, reason, about.assumptions)
+        return Interval.unknown(users, kind, reason, rests)
     squares = np.bincount(owner, influence, minlength=users) ** 2
     variance = float(squares.sum()) * users / max(users - 1, 1)
     df = float(squares.sum() ** 2 / (squares**2).sum())  # Satterthwaite: a few large terms leave little
     half = stats.t.ppf(0.975, df) * variance**0.5
-    return Interval.around(value, half, users, about.kind, about.assumptions)
+    return Interval.around(value, half, users, kind, rests)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from tastemaker.retention.report import Cell, ClaimReport, Intervals, Table, Ver
 from tastemaker.retention.surveys import SCALE
 from tastemaker.retention.weights.aipw import NOTHING, aipw_mean, answered_mean, tipping_point, weighted_mean
 from tastemaker.retention.weights.design import far_values, pooled
-from tastemaker.retention.weights.weigh import LEAST, LIMIT, ResponseWeights, WeightSettings, response_weights
+from tastemaker.retention.weights.weigh import LEAST, LIMIT, ResponseWeights, response_weights
 from tastemaker.schema.columns import codes, groups, numbers, one_spelling, texts
 from tastemaker.stats.intervals import Interval, effective_size
 
@@ -116,8 +116,8 @@ _MOST = 15  # rows of a figure or a table of worst moments
 def weights_claim(
     surveys: pa.Table,
     covariates: Sequence[str],
-    settings: WeightSettings = WeightSettings(),
     *,
+    trim: float | None = None,
     threshold: float | None = None,
     margins: pa.Table | None = None,
     key: Sequence[str | int] = (0,),
@@ -142,7 +142,7 @@ def weights_claim(
         raise InputError(f"the threshold is {threshold:g}; answers lie between {SCALE[0]} and {SCALE[1]}")
     surveys, pools = pooled(surveys, covariates, LEAST, name)
     far = far_values(surveys, covariates, name)
-    weights = response_weights(surveys, covariates, settings, name=name)
+    weights = response_weights(surveys, covariates, trim=trim, name=name)
     means = {
         "as they came": answered_mean(surveys, name=name),
         "weighted": weighted_mean(surveys, covariates, scale=SCALE, name=name),
@@ -174,7 +174,7 @@ def weights_claim(
         limits=(_LIMIT,),
         settings={
             "covariates": list(covariates),
-            "trim": settings.trim,
+            "trim": trim,
             "limit of |SMD|": LIMIT,
             "threshold": threshold,
             "people": means["as they came"].n,

@@ -134,6 +134,7 @@ def _separated(names: list[str]) -> str:
     )
 
 
+MOST_CATEGORIES = 50  # of a covariate of words
 _MANY = 1000  # categories
 OLDEST = 120  # years
 _FEW = 0.02  # share of rows below 0 that are taken for slips
@@ -159,7 +160,6 @@ def design(
     table: pa.Table,
     covariates: Sequence[str],
     d: Floats,
-    most: int,
     name: str,
     allow_constant: bool = False,
 ) -> Design:
@@ -180,7 +180,7 @@ def design(
     columns: list[Floats] = []
     names: list[str] = []
     for covariate in covariates:
-        for label, values in _columns(table, covariate, most, name):
+        for label, values in _columns(table, covariate, name):
             names.append(label)
             columns.append(values)
     x = np.column_stack(columns) if columns else np.empty((table.num_rows, 0))
@@ -221,15 +221,15 @@ def categories(table: pa.Table, covariates: Sequence[str], name: str) -> list[tu
     return parted
 
 
-def _columns(table: pa.Table, covariate: str, most: int, name: str) -> list[tuple[str, Floats]]:
+def _columns(table: pa.Table, covariate: str, name: str) -> list[tuple[str, Floats]]:
     """A numeric column as it is; any other as one indicator a category, all but the commonest."""
     if covariate in table.column_names and is_number(table.schema.field(covariate).type):
         return [(covariate, numbers(table, covariate, name, remedy="fill it in, or leave the covariate out"))]
     numbered, labels = groups(table, covariate, name)
-    if len(labels) > most:
+    if len(labels) > MOST_CATEGORIES:
         raise InputError(
-            f"{name}: column '{covariate}' has {len(labels):,} categories, more than {most}; merge rare ones,"
-            " or give it as a number"
+            f"{name}: column '{covariate}' has {len(labels):,} categories, more than {MOST_CATEGORIES}; merge"
+            " rare ones, or give it as a number"
         )
     commonest = int(np.argmax(np.bincount(numbered, minlength=len(labels))))
     return [

@@ -85,24 +85,6 @@ LIMIT = 0.1  # of |SMD|: the published acceptance
 LEAST = 10  # people who answered in a category; below, one answer stands for too many to be modelled
 
 
-@dataclass(frozen=True)
-class WeightSettings:
-    """trim: weights above this multiple of their mean are cut to it (None keeps exact balance);
-    most_categories: refuse a text covariate of more.
-    """
-
-    trim: float | None = None
-    most_categories: int = 50
-
-    def __post_init__(self) -> None:
-        if self.trim is not None and not self.trim > 1:
-            raise InputError(f"trim is {self.trim}; give a multiple of the mean weight above 1, or none")
-        if self.most_categories < 2:
-            raise InputError(
-                f"most_categories is {self.most_categories}; a covariate has at least 2 categories"
-            )
-
-
 @dataclass(frozen=True, eq=False)
 class ResponseWeights:
     """weight (n,): d / pi where answered, else 0; they sum to the design weights of everyone shown.
@@ -233,7 +215,6 @@ def thin_categories(
 def prepare(
     shown: pa.Table,
     covariates: Sequence[str],
-    settings: WeightSettings,
     name: str,
     *,
     allow_constant: bool = False,
@@ -244,7 +225,7 @@ def prepare(
     """
     values, d = read_answers(shown, name)
     answered = ~np.isnan(values)
-    matrix = design(shown, covariates, d, settings.most_categories, name, allow_constant)
+    matrix = design(shown, covariates, d, name, allow_constant)
     fit = balance(matrix.x, answered, d, list(matrix.names))
     return Prepared(answered, values, d, matrix, fit, categories(shown, covariates, name))
 
@@ -252,15 +233,16 @@ def prepare(
 def response_weights(
     shown: pa.Table,
     covariates: Sequence[str],
-    settings: WeightSettings = WeightSettings(),
     *,
+    trim: float | None = None,
     name: str = "surveys",
 ) -> ResponseWeights:
     """Weights d / pi that make those who answered match everyone shown in the mean of each covariate,
     exactly.
 
     shown: one row a question shown (n rows), with `answer` (null where not answered), `asked_probability`,
-    and the columns `covariates`: numbers as they are, text as indicators. pi = expit(x'b) solves sum d (R /
+    and the columns `covariates`: numbers as they are, text as indicators. trim: weights above this multiple
+    of their mean are cut to it (None keeps exact balance). pi = expit(x'b) solves sum d (R /
     pi - 1) x = 0, d = 1 / asked probability. Exact balance makes mean SMDs zero by construction: judge by the
     squares and products of `balance`.
 
@@ -273,11 +255,13 @@ def response_weights(
     Source: arXiv 2510.07621 (covariate balancing propensity score); Imai and Ratkovic, JRSS B 2014;
     exactness, ours.
     """
-    design(shown, covariates, read_answers(shown, name)[1], settings.most_categories, name)
+    if trim is not None and not trim > 1:
+        raise InputError(f"trim is {trim}; give a multiple of the mean weight above 1, or none")
+    design(shown, covariates, read_answers(shown, name)[1], name)
     thin = thin_categories(shown, covariates, name)[0]
-    given = prepare(shown, covariates, settings, name)
+    given = prepare(shown, covariates, name)
     weight = np.where(given.answered, given.d / given.fit.probability, 0.0)
-    used, trimmed = _trim(weight, given, settings.trim)
+    used, trimmed = _trim(weight, given, trim)
     total, squares, answered = used.sum(), (used**2).sum(), int(given.answered.sum())
     slopes = given.fit.coefficients[1:] / given.design.scale
     intercept = float(given.fit.coefficients[0] - slopes @ given.design.mean)
@@ -311,9 +295,7 @@ def _trim(weight: Floats, given: Prepared, trim: float | None) -> tuple[Floats, 
 STAGES = ("shown", "played", "asked", "answered")
 
 
-def asked_of_shown(
-    shown: pa.Table, covariates: Sequence[str], settings: WeightSettings = WeightSettings(), name: str = "log"
-) -> pa.Table:
+def asked_of_shown(shown: pa.Table, covariates: Sequence[str], name: str = "log") -> pa.Table:
     """The rows of `shown` that were asked, with `asked_probability`: how likely a shown row with these
     covariates was to be played, to be free of the limits of asking, and to be drawn, fitted so that those
     asked match everything shown in the mean of each covariate.
@@ -326,7 +308,7 @@ def asked_of_shown(
     stage = pa.table({name: shown[name] for name in ("user_id", *covariates)})
     stage = stage.append_column("answer", pa.array(np.where(asked, 1.0, np.nan), from_pandas=True))
     stage = stage.append_column("asked_probability", pa.array(np.ones(len(asked))))
-    chance = 1 / response_weights(stage, covariates, settings, name=name).weight[asked]
+    chance = 1 / response_weights(stage, covariates, name=name).weight[asked]
     rows = shown.filter(pa.array(asked))
     if "asked_probability" in rows.column_names:
         rows = rows.drop_columns(["asked_probability"])
@@ -338,7 +320,7 @@ def stages_table(shown: pa.Table, covariates: Sequence[str], name: str = "log") 
     everything shown, in its standard deviations. shown: as for `asked_of_shown`, with played (0 or 1) and
     answer.
     """
-    x = design(shown, covariates, np.ones(shown.num_rows), 50, name, allow_constant=True)
+    x = design(shown, covariates, np.ones(shown.num_rows), name, allow_constant=True)
     owner = codes(shown, "user_id", name)[0]
     within = {
         "shown": np.ones(shown.num_rows, bool),
