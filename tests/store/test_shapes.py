@@ -193,6 +193,14 @@ def test_the_finer_of_two_times_is_taken(tmp_path: Path) -> None:
     assert json.loads(result.stdout)["interactions"]["columns"]["timestamp"] == "time_ms"
 
 
+def test_an_id_is_called_after_what_it_is_the_id_of(tmp_path: Path) -> None:
+    rows = [
+        {"user": {"id": user}, "item": {"id": item, "name": "x"}, "ts": time} for user, item, time in EVENTS
+    ]
+    result = ingest(tmp_path, "\n".join(json.dumps(row) for row in rows), name="e.jsonl")
+    assert taken(tmp_path, result) == [(user, item) for user, item, _ in EVENTS]
+
+
 # ---- no file of items
 
 
@@ -223,6 +231,16 @@ def test_a_log_alone_makes_the_catalogue(tmp_path: Path) -> None:
     assert "no file of items was given: they are the 12 of 'track_id'" in report["notes"][0]
     again = ingest(tmp_path, content.replace("i3,Song 3", "new,Song new"), items=None)
     assert "new" in Workspace.open(tmp_path / "w").table("items")["item_id"].to_pylist(), again.output
+
+
+@pytest.mark.parametrize("form", ["lines", "json"])
+def test_sequences_alone_make_the_catalogue(tmp_path: Path, form: str) -> None:
+    own = {user: [item for item, _ in items][: 3 + int(user[1:]) % 3] for user, items in by_person().items()}
+    lines = "".join(" ".join([u, *i]) + "\n" for u, i in own.items())
+    rows = "\n".join(json.dumps({"user_id": u, "item_ids": i}) for u, i in own.items())
+    text, name = (lines, "train.txt") if form == "lines" else (rows, "e.jsonl")
+    expected = [(user, item) for user, items in own.items() for item in items]
+    assert taken(tmp_path, ingest(tmp_path, text, name=name, items=None)) == expected
 
 
 def test_without_ids_the_title_and_its_maker_are_the_item(tmp_path: Path) -> None:

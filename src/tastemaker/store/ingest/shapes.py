@@ -30,6 +30,28 @@ _BETWEEN = r"[\s,;|\[\](){}'\"]+"  # what stands between the items of a cell
 _LABEL = r"^(.+)-([01])$"  # an item that was shown, and whether it was clicked (the news of MIND)
 _PROPERTY = ("property", "propertyname", "attribute", "attributename", "key", "field", "feature")
 _VALUE = ("value", "val", "propertyvalue", "attributevalue")
+_BARE = {"id", "name", "key", "type", "value", "title"}  # what they name is told by what holds them
+_LISTS = frozenset(  # names of columns of several items
+    [
+        "items",
+        "itemids",
+        "itemid",
+        "history",
+        "sequence",
+        "itemsequence",
+        "interactions",
+        "clicks",
+        "plays",
+        "products",
+        "tracks",
+        "songs",
+        "movies",
+        "books",
+        "articles",
+        "videos",
+        "basket",
+    ]
+)
 _MOST = 256  # properties that become columns, the commonest
 ME = "me"  # the one person of a table that is about nobody else
 
@@ -54,16 +76,17 @@ def items_in_rows(source: Source, settings: IngestSettings) -> Source:
 def events_in_rows(source: Source, settings: IngestSettings, known: pl.Series | None) -> Source:
     """A table of events with one row a person and item. known: the ids of the items, where they are given."""
     if settings.column("interactions", "user_id") == "":
-        table = source.table.append_column("user_id", pa.array([ME] * source.table.num_rows, pa.string()))
-        if "user_id" not in source.table.column_names:
-            note = f"all rows were taken for those of one person, '{ME}'"
-            source = replace(source, table=table, notes=(*source.notes, note))
+        rest = [column for column in source.table.column_names if column != "user_id"]
+        nobody = pa.array([ME] * source.table.num_rows, pa.string())
+        note = f"all rows were taken for those of one person, '{ME}'"
+        table = source.table.select(rest).append_column("user_id", nobody)
+        source = replace(source, table=table, notes=(*source.notes, note))
     item = settings.column("interactions", "item_id")
     if not _has_items(source, item, known):
         source = _of_records(source)
-    if known is None or _has_items(source, item, known, least=0.5):
+    if known is not None and _has_items(source, item, known, least=0.5):
         return source
-    return _of_lists(source, known) or _of_matrix(source, known) or source
+    return _of_lists(source, known) or (known is not None and _of_matrix(source, known)) or source
 
 
 def _has_items(source: Source, named: str | None, known: pl.Series | None, least: float = 0.0) -> bool:
@@ -117,14 +140,17 @@ def _listed(value: Any) -> type | None:
 
 
 def _columns(records: list[Mapping[str, Any]], parent: str, taken: set[str]) -> dict[str, pa.Array]:
-    """The fields of structures as columns, called as they are or, where that name is taken, after the
-    parent.
+    """The fields of structures as columns, called as they are or, where that name is taken or says
+    nothing by itself, after the parent: the `id` of an `item` is its `item_id`.
     """
     names = dict.fromkeys(str(name) for record in records for name in record)
     if len(names) + len(taken) > MOST_COLUMNS:
         raise InputError(f"column '{parent}' holds {len(names):,} fields; drop some")
+    one = parent[:-3] + "y" if parent.endswith("ies") else parent.removesuffix("s")
     return {
-        f"{parent}.{name}" if name in taken else name: as_column([record.get(name) for record in records])
+        f"{one}_{name}" if name in taken | _BARE else name: as_column(
+            [record.get(name) for record in records]
+        )
         for name in names
     }
 
@@ -184,19 +210,25 @@ def _taken(source: Source, rows: npt.NDArray[np.int64], column: str, note: str) 
 # ---- several items in a cell
 
 
-def _of_lists(source: Source, known: pl.Series) -> Source | None:
+def _of_lists(source: Source, known: pl.Series | None) -> Source | None:
     """A row for each item where a column holds several in a cell, in their order; columns with as many
-    entries in each cell are taken apart too. Items with -0 or -1 behind them were shown, or clicked.
+    entries in each cell are taken apart too. Items with -0 or -1 behind them were shown, or clicked. Without
+    `known` ids, a column of several words that come back is one of items where its name says so.
     """
-    shares, labelled = {}, set()
+    shares, labelled = dict[str, float](), set[str]()
     for column in source.table.column_names:
         cells = _pieces(guesses.ids_of(source, column, _HEAD).drop_nulls())
         words = cells.explode().drop_nulls()
+        if len(words) <= 1.5 * max(1, len(cells)):
+            continue
+        if known is None:
+            named = cols.squeezed(column) in _LISTS
+            shares[column] = guesses.share(words.is_duplicated()) if named else 0.0
+            continue
         bare = words.str.replace(_LABEL, "$1")
-        if len(words) > 1.5 * max(1, len(cells)):
-            shares[column] = max(_share(words, known), _share(bare, known))
-            if shares[column] > 2 * _share(words, known):
-                labelled.add(column)
+        shares[column] = max(_share(words, known), _share(bare, known))
+        if shares[column] > 2 * _share(words, known):
+            labelled.add(column)
     fit = [column for column, part in shares.items() if part > 0.5]
     if not fit:
         return None
@@ -224,6 +256,8 @@ def _of_lists(source: Source, known: pl.Series) -> Source | None:
             if "kind" not in table.column_names:
                 table = table.append_column("kind", told.to_arrow())
         table = table.set_column(table.column_names.index(column), column, words.to_arrow())
+    if known is None and "item_id" not in table.column_names:
+        table = table.rename_columns(["item_id" if name == chosen else name for name in table.column_names])
     return replace(source, table=table)
 
 
