@@ -27,7 +27,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from recipes.common import Journal, command, options, save_figure, show_table
 
-OPERATIONS = ("propensities", "novelty", "top 10", "4 draws")
+OPERATIONS = ("propensities", "novelty", "4 draws")
 DRAWN = "draw and propensities"
 PEER = "sb-obp, data and IPS"
 Line = dict[str, Any]
@@ -47,8 +47,6 @@ def measure(operation: str, rows: int, actions: int) -> dict[str, float]:
     before, start, wall = _resident(), time.process_time(), time.perf_counter()
     if operation == "novelty":
         policy.mass(context, novel)
-    elif operation == "top 10":
-        policy.top_k(context, 10)
     elif operation == "4 draws":
         policy.sample(context, 4, 0)
     else:

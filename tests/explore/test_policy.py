@@ -35,9 +35,6 @@ def test_blocks_agree_with_the_dense_softmax(precision: str, tolerance: float) -
             np.testing.assert_allclose(policy.mass(context, subset), dense[:, subset].sum(1), atol=tolerance)
         expected = policy.expect(context, lambda r, a: world.q[r, a])
         np.testing.assert_allclose(expected, (dense * world.q).sum(1), atol=5 * tolerance)
-        ids, probability = policy.top_k(context, 4)
-        np.testing.assert_array_equal(ids, np.argsort(-dense, axis=1)[:, :4])
-        np.testing.assert_allclose(probability, -np.sort(-dense, axis=1)[:, :4], atol=tolerance)
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -128,8 +125,6 @@ def test_bad_policies_are_refused() -> None:
         Mixture(world.policy, world.logger, cap=0.5)
     with pytest.raises(InputError, match="one catalogue"):
         Mixture(world.policy, uniform_policy(3))
-    with pytest.raises(InputError, match="top 11 of 10"):
-        world.policy.top_k(world.log.context, 11)
     with pytest.raises(InputError, match="knows no prefixes"):
         uniform_policy(3).prefix_log_prob(np.zeros((1, 0)), np.array([0]))
     with pytest.raises(InputError, match="one action from 0 to 9"):

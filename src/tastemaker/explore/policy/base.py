@@ -153,9 +153,12 @@ class Policy:
         """(n, m) independent draws a row, by inverting the distribution function block by block."""
         uniform = generator(key, "sample").random((len(ctx), m))
         drawn = np.full((len(ctx), m), -1, dtype=np.int64)
-        below = np.zeros(len(ctx))
+        below, likeliest, most = np.zeros(len(ctx)), np.zeros(len(ctx), dtype=np.int64), np.zeros(len(ctx))
         for rows, actions, block in self.blocks(ctx):
             probability = np.exp(block)
+            top, here = actions.start + probability.argmax(axis=1), probability.max(axis=1)
+            likeliest[rows] = np.where(here > most[rows], top, likeliest[rows])
+            most[rows] = np.maximum(here, most[rows])
             start = below[rows].copy()
             below[rows] += probability.sum(axis=1, dtype=np.float64)
             wanted = (drawn[rows] < 0) & (uniform[rows] < below[rows][:, None])
@@ -164,30 +167,7 @@ class Policy:
                 place = _invert(probability[hit], start[hit], uniform[rows][hit])
                 drawn[rows.start + hit] = np.where(wanted[hit], actions.start + place, drawn[rows][hit])
         # Rounding leaves about one draw in a million above the summed mass: it takes the likeliest action.
-        left = np.flatnonzero((drawn < 0).any(axis=1))
-        if len(left):
-            drawn[left] = np.where(drawn[left] < 0, self.top_k(ctx[left], 1)[0], drawn[left])
-        return drawn
-
-    def top_k(self, ctx: Context, k: int) -> tuple[Ints, Floats]:
-        """The k most likely actions (n, k), best first, and their probabilities; one running list a row."""
-        if not 1 <= k <= self.n_actions:
-            raise InputError(
-                f"top {k} of {self.n_actions} actions does not exist; give a k from 1 to {self.n_actions}"
-            )
-        ids = np.zeros((len(ctx), k), dtype=np.int64)
-        best = np.full((len(ctx), k), -np.inf)
-        for rows, actions, block in self.blocks(ctx):
-            width = min(k, block.shape[1])
-            chosen = np.sort(np.argpartition(-block, width - 1, axis=1)[:, :width], axis=1)
-            scores = np.concatenate([best[rows], np.take_along_axis(block, chosen, axis=1)], axis=1)
-            names = np.concatenate([ids[rows], chosen + actions.start], axis=1)
-            order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-            best[rows], ids[rows] = (
-                np.take_along_axis(scores, order, axis=1),
-                np.take_along_axis(names, order, axis=1),
-            )
-        return ids, np.exp(best)
+        return np.where(drawn < 0, likeliest[:, None], drawn)
 
     def at(self, ctx: Context, items: Ints) -> Floats:
         """(n, m) scores of m actions a row, -inf for what is never played; their differences are those of the
