@@ -44,4 +44,4 @@ def _shrunk(
 ) -> Contributions:
     value = corrected(log, policy, model, weight)
     notes = (*assumptions(log), CROSS_FITTED, NOVEL, BIASED)
-    return Contributions(value, weight, -most * log.r_max, (1 + most) * log.r_max, MODEL, notes, name)
+    return Contributions(value, weight, -most * log.r_max, MODEL, notes, name)

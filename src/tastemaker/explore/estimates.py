@@ -131,7 +131,7 @@ def _of_plugin(name: str, log: Log, policy: Policy) -> Contributions:
             f" {len(log)} rows is needed"
         )
     notes = (f"what the estimator '{name}' of another package assumes",)
-    return Contributions(values, np.ones(len(log)), -np.inf, np.inf, assumptions=notes, estimator=name)
+    return Contributions(values, np.ones(len(log)), -np.inf, assumptions=notes, estimator=name)
 
 
 def _estimate(contributions: Contributions, delta: float) -> PolicyEstimate:

@@ -212,7 +212,7 @@ WITHIN = (
 def dm(log: Log, policy: Policy, model: RewardModel) -> Contributions:
     """Sum_a pi(a|x_i) qhat(x_i, a): no weights, all bias; kind "model"."""
     value = bound(log, policy).expect(log.context, model.block)
-    return Contributions(value, np.ones(len(log)), 0.0, log.r_max, MODEL, (FIXED, NOVEL), "dm", log.units())
+    return Contributions(value, np.ones(len(log)), 0.0, MODEL, (FIXED, NOVEL), "dm", log.units())
 
 
 def dr(log: Log, policy: Policy, model: RewardModel) -> Contributions:
@@ -237,11 +237,10 @@ def _weighted(
     value: Floats,
     notes: tuple[str, ...],
     low: float = 0.0,
-    high: float = np.inf,
 ) -> Contributions:
     """The contributions of an estimator, which rest on `notes` beside what every weighted estimate does."""
     assumed = (*assumptions(log), *notes)
-    return Contributions(value, weight, low, high, assumptions=assumed, estimator=name, units=log.units())
+    return Contributions(value, weight, low, assumptions=assumed, estimator=name, units=log.units())
 
 
 def corrected(log: Log, policy: Policy, model: RewardModel, weight: Floats) -> Floats:
@@ -267,7 +266,7 @@ def clipped_ips(log: Log, policy: Policy | Floats, tau: float = 100.0) -> Contri
     weight = np.minimum(weights(log, policy), tau)
     clipped = f"weights are clipped at {tau:g}: the estimate is too low, never too high, in expectation"
     value = weight * log.reward
-    return _weighted("clipped_ips", log, weight, value, (SUPPORT, clipped), high=tau * log.r_max)
+    return _weighted("clipped_ips", log, weight, value, (SUPPORT, clipped))
 
 
 def snips(log: Log, policy: Policy | Floats) -> Contributions:
@@ -286,7 +285,7 @@ def snips(log: Log, policy: Policy | Floats) -> Contributions:
         "self-normalised: biased by about 1/n, and read as the value given that a logged action is played",
     )
     influence = value + weight * (log.reward - value) / weight.mean()
-    return Contributions(influence, weight, -np.inf, np.inf, INFLUENCE, notes, "snips", log.units())
+    return Contributions(influence, weight, -np.inf, INFLUENCE, notes, "snips", log.units())
 
 
 def mips(log: Log, policy: Policy, *, logger: Policy | None = None) -> Contributions:

@@ -37,8 +37,6 @@ Support = Literal["logged", "prefix"]
 SUPPORTS: tuple[Support, ...] = ("logged", "prefix")
 
 TEST = "paired betting"
-# weights beyond it count as this much in the bounds that need a range; the bound stays one from below
-CLIP = 100.0
 SPENT = "{} opened before; a test on them again means nothing. Collect new rows"
 
 _UNITS = "what different {} do is independent, however much the rows of one depend on each other"
@@ -401,27 +399,15 @@ def _verdict(lcb: float, floor_lcb: float, at: GateSettings) -> str:
 
 
 def compare(evidence: Evidence, at: GateSettings) -> tuple[Comparison, ...]:
-    """Student t, paired t, Bernstein and Hoeffding of the same claim; they decide nothing.
-
-    The first takes c times the mean logged reward as a known number, as published tests do. Bernstein and
-    Hoeffding need a
-    range: weights are clipped at 100, which can only lower them. Source: Maurer and Pontil, 0907.3740,
-    theorem 4.
+    """Student t and paired t of the same claim; they decide nothing. The first takes c times the mean logged
+    reward as a known number, as published tests do.
     """
-    gains, threshold = evidence.paired(at.c), at.c * float(evidence.logger.mean())
-    clipped = np.minimum(evidence.own, CLIP * evidence.r_max) - at.c * evidence.logger
-    own, paired, ranged = (
-        Contributions(value, evidence.weight, low, high, units=evidence.units)
-        for value, low, high in (
-            (evidence.own, 0.0, math.inf),
-            (gains, evidence.low(at.c), math.inf),
-            (clipped, evidence.low(at.c), CLIP * evidence.r_max),
-        )
+    own, paired = (
+        lower_bound(Contributions(value, evidence.weight, low, units=evidence.units), at.delta, "t").low
+        for value, low in ((evidence.own, 0.0), (evidence.paired(at.c), evidence.low(at.c)))
     )
     bounds = [
-        ("Student t", lower_bound(own, at.delta, "t").low - threshold, "c V0 taken as known"),
-        ("paired t", lower_bound(paired, at.delta, "t").low, "right for many rows only"),
-        ("Bernstein", lower_bound(ranged, at.delta, "bernstein").low, f"weights clipped at {CLIP:g}"),
-        ("Hoeffding", lower_bound(ranged, at.delta, "hoeffding").low, f"weights clipped at {CLIP:g}"),
+        ("Student t", own - at.c * float(evidence.logger.mean()), "c V0 taken as known"),
+        ("paired t", paired, "right for many rows only"),
     ]
     return tuple(Comparison(name, lcb, bool(lcb >= at.margin), note) for name, lcb, note in bounds)
