@@ -84,7 +84,10 @@ CASES = [
     ("in E flat major", {must("key", "Eb"), must("mode", "major")}),
     ("ideally in a minor key", {("prefer", "mode", "eq", "minor")}),
     ("not too fast", {("must_not", "speed", "eq", "fast")}),
-    ("any collection you like, and a quickish air", {must("tune_type", "air")}),
+    (
+        "any collection you like, and a quickish air",
+        {must("tune_type", "air"), ("prefer", "speed", "eq", "fast")},
+    ),
     ("popularity middling", {must("popularity", "middling known")}),
     ("no slow jigs", {("must_not", "speed", "either", ("speed=slow\x1ftune_type=jig",))}),
     ("excluding G major", {("must_not", "key", "eq", "G"), ("must_not", "mode", "eq", "major")}),

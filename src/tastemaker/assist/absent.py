@@ -209,6 +209,19 @@ def untold(left: str, shelf: Shelf) -> str:
     return "" if known else f"Nothing is known here by which something is ‘{word}’."
 
 
+def unscaled(left: str, shelf: Shelf) -> tuple[str, str]:
+    """What is said of a comparison or an end of a scale that no field here tells, beside other words ("the
+    shortest march"), and the words without it.
+    """
+    table = shelf.vocabulary.superlatives | {word: word for word in shelf.vocabulary.comparatives}
+    dark = "|".join(re.escape(word) for word, own in table.items() if shelf.vocabulary.end_of(own)[1] is None)
+    hit = re.search(rf"\b(?:{dark or '(?!)'})\b", left, re.IGNORECASE)
+    if hit is None or shelf.saying((fold(hit[0]),)).any():
+        return "", left
+    rest = left.replace(hit[0], "\0" * len(hit[0]))
+    return f"Nothing is known here by which something is ‘{hit[0].lower()}’.", rest
+
+
 def not_here(words: Sequence[str]) -> str:
     """What is said about things that are not here; of words of another tongue nobody can say so."""
     strange = [each for each in words if each.split()[0] in _FOREIGN]
@@ -244,6 +257,8 @@ def _asked(left: str, terse: bool) -> Iterator[tuple[int, str]]:
     """(place, words) of each thing that is asked for in the words that are left."""
     starts = [hit.end() for hit in _OBJECT.finditer(left)]
     if not starts and terse and len(_WORD.findall(left)) <= TERSE and (hit := _SHORT.match(left)):
+        starts = [hit.end()]
+    if not starts and (hit := re.match(r"\W*(?:an?|some)\s+", left, re.IGNORECASE)):
         starts = [hit.end()]
     for start in starts:
         yield from ((at, said) for at, said in _phrase(left, start) if not _VERB.match(left, at + len(said)))

@@ -22,7 +22,7 @@ from tastemaker.assist.state import ABOUT, REMEMBERED, WITHOUT, State, chip_name
 from tastemaker.converse.claims import safe
 from tastemaker.converse.constraints import Change, Constraint, demands, granted
 from tastemaker.converse.reading.plain import spoken
-from tastemaker.converse.reading.together import distinct, without
+from tastemaker.converse.reading.together import KINDS, distinct, without
 from tastemaker.explore.slate import IN_TALK, Draw, Pool, draw_pool, logger_name
 from tastemaker.retention.reasons import FEWEST
 from tastemaker.serving.query import Evidence as Reason
@@ -30,6 +30,7 @@ from tastemaker.serving.query import Evidence as Reason
 POOL = 12  # places of the ranking that a list is drawn from
 SHOWN, MOST_SHOWN = 3, 10  # items of an answer, and of one where more are asked for
 CLOSEST = 3
+FIRST = 10  # soft wishes that a first choice outweighs
 LIKE, END = "like:", "first:"  # before the names of chips that are no constraints
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -182,7 +183,7 @@ class Desk:
         older = tuple(c for c in standing if c.clause.field in newer)
         if self.shelf.fits(active) or not (older or (instead and newer)):
             return ""
-        others = [c for c in standing if c not in older]
+        others = [c for c in standing if c not in older and not KINDS.search(c.clause.field)]
         groups = [(*older, *more) for n in range(min(4, len(others) + 1)) for more in combinations(others, n)]
         gone = next((group for group in groups if self.shelf.fits(without(active, group))), ())
         if not gone:
@@ -230,7 +231,10 @@ class Desk:
         keep[rows] = True
         past = self.people.past((*history, *state.liked), keep) if history or state.liked else None
         soft = [replace(c, kind="must") for c in state.active if c.kind == "prefer"]
-        granting = np.asarray([granted(c, match) == 1 for c in soft], np.float32)
+        asked = {c.clause.field for c in demands(state.active)}  # beside a demand it is a first choice
+        granting = np.asarray(
+            [(granted(c, match) == 1) * (FIRST if c.clause.field in asked else 1) for c in soft], np.float32
+        )
         liked = tuple(dict.fromkeys((*state.liked, *like)))
         return Evidence(
             state.messages[-REMEMBERED:], liked, state.disliked, past, granting.sum(axis=0) if soft else None
@@ -345,11 +349,8 @@ class Desk:
                 label(replace(c, kind="must" if c.kind == "prefer" else c.kind), shelf.vocabulary)
                 for c in granted_here
             )
-            reasons.append(
-                Explanation(
-                    item, f"as you asked: {said}", "attribute", tuple(chip_name(c) for c in granted_here)
-                )
-            )
+            names = tuple(map(chip_name, granted_here))
+            reasons.append(Explanation(item, f"as you asked: {said}", "attribute", names))
         newest = state.messages[-1:] and self.ranker.named(state.messages[-1])
         for named in newest or ():
             if row in named.rows and named.sure >= 0.4:

@@ -119,7 +119,10 @@ def _wish(message: str, read: Understanding, desk: Desk) -> Iterator[Part]:
     if not len(rows_now):
         rows_now = desk.fitting(again=True)
         again = "You have seen all that fits; here they are again."
-        yield Text(again if len(rows_now) else "There is nothing left that you have not turned down.")
+        none = "There is nothing left that you have not turned down."
+        if desk.state.words and not desk.holds.any():
+            none = f"Nothing that fits is also {' and '.join(map(worded_label, desk.state.words))}."
+        yield Text(again if len(rows_now) else none)
     if not len(rows_now):
         return
     yield Text(_lead(read, desk, bool(guessed)))

@@ -225,7 +225,7 @@ class Shelf:
     def about(self, row: int) -> str:
         """What the item's text says beside its title and the facts at its end, without the last stop."""
         text, title = safe(self.texts[row]), self.title(row)
-        text = re.split(r"\b\w+=", text)[0].removeprefix(title).strip(" .,;:")
+        text = re.split(r"\b\w+=", text)[0].removeprefix(title).replace("..", ".").strip(" .,;:")
         return text if len(text) <= 300 else f"{text[:300].rpartition(' ')[0]} …"
 
     @cached_property

@@ -222,6 +222,7 @@ _POINT = re.compile(
     r" all)",
     re.IGNORECASE,
 )
+_IN_IT = re.compile(r"(\bwith(?:out)? [^.,;!?]*?) in (?:it|them)\b", re.IGNORECASE)
 _THOSE = re.compile(r"\b(?:these|those|them|all of (?:these|those|them)|both|they)\b", re.IGNORECASE)
 _NONE = re.compile(
     r"^\W*(?:(?:no|nah|nope|sorry|hmm|thanks)[ ,]+)*(?:neither|none|not (?:any )?of|not)(?: of)?"
@@ -310,6 +311,16 @@ def pointed(text: str, state: State, titled: tuple[int, ...]) -> Pointed:
     if state.focus is not None and _POINT.search(text):
         return Pointed((state.focus,), any=True)
     return NOWHERE
+
+
+def spoken_of(
+    text: str, state: State, titled: tuple[int, ...], nearly: tuple[int, ...]
+) -> tuple[Pointed, tuple[int, ...]]:
+    """What is pointed at, and what nothing shall be like; `nearly`: rows of titles less surely meant."""
+    meant, unlike = pointed(_IN_IT.sub(r"\1", text), state, titled), UNLIKE.search(text)
+    if unlike and nearly:
+        return Pointed(refused=nearly, any=True), nearly
+    return meant, meant.refused if unlike and not meant.rows else ()
 
 
 def _place(hit: re.Match[str], state: State) -> int:

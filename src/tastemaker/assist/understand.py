@@ -6,14 +6,25 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
 import tastemaker.converse.reading.scales as scales
-from tastemaker.assist.absent import MOST, absent, counted, refused, topics, unknown_titles, untold, worded
+from tastemaker.assist.absent import (
+    MOST,
+    absent,
+    counted,
+    refused,
+    topics,
+    unknown_titles,
+    unscaled,
+    untold,
+    worded,
+)
 from tastemaker.assist.ranking import telling
 from tastemaker.assist.shelf import UNNAMED, Shelf
-from tastemaker.assist.state import NOWHERE, ORDINALS, UNLIKE, Pointed, State, pointed
+from tastemaker.assist.state import NOWHERE, ORDINALS, Pointed, State, pointed, spoken_of
 from tastemaker.converse.constraints import Change, Clause
 from tastemaker.converse.reading.names import Named
 from tastemaker.converse.reading.numbers import UNITS
@@ -61,7 +72,6 @@ _BARE = re.compile(  # nothing but a place of the list
     r"(?: one)?(?:,? please)?\W*",
     re.IGNORECASE,
 )
-_IN_IT = re.compile(r"(\bwith(?:out)? [^.,;!?]*?) in (?:it|them)\b", re.IGNORECASE)
 ACTS = tuple((name, re.compile(pattern, re.IGNORECASE)) for name, pattern in english()["acts"].items())
 
 
@@ -141,7 +151,7 @@ def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...
     text = plain(message := message[:READ])
     named = tuple(name for name in named if not _mere_words(name, message))
     titled = _titled(named, shelf)
-    meant, unlike = _meant(text, state, titled, _titled(named, shelf, 0.4, 20))
+    meant, unlike = spoken_of(text, state, titled, _titled(named, shelf, 0.4, 20))
     likened = bool(_LIKE.search(text)) and not re.search(
         r"\b(?:i|we|would|i'd|really|don'?t|you) like (?:it|that|this|the)\b(?! (?:but|only))", text, re.I
     )
@@ -161,18 +171,14 @@ def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...
     superlative = comparative or superlative
     if likened or (text.endswith("?") and _WANTING.search(text)):
         acts = tuple(act for act in acts if act != "like")
-    factless = bool(_asking(text) and meant.any and not heard.changes and not likened and "more" not in acts)
+    factless = bool(
+        _asking(text, shelf) and meant.any and not heard.changes and not likened and "more" not in acts
+    )
     answered = bool(about or describe or check or superlative or factless)
     left = scales.without_superlatives(heard.left, shelf.vocabulary) if superlative or extreme else heard.left
-    no_scale = untold(left, shelf)
-    without, clauses = ({}, ()) if acts or meant.any or no_scale else refused(left, told)
-    about_what, said = ([], []) if answered or {"like", "skip"} & set(acts) else topics(left, told)
-    for clause in (*clauses, *said):  # what is turned down is not looked for
-        left = left.replace(clause, "\0" * len(clause))
-    if any(change.kind == "must_not" for change in heard.changes):  # the words of refusing are no things
-        left = REFUSING.sub(lambda hit: "\0" * len(hit[0]), left)
-    no_scale = no_scale or untold(left, shelf)
-    heard = replace(heard, left="" if no_scale or "idle" in acts or heard.lets_go else left)
+    shown = answered or bool({"like", "skip"} & set(acts))
+    unread = _unread(left, heard, told, shelf, (bool(acts or meant.any), shown))
+    heard = replace(heard, left="" if "idle" in acts or heard.lets_go else unread.left)
     missing = (*unknown, *absent(heard.left, shelf, told, terse=not acts))[:MOST]
     if apart or undone:
         acts = tuple(act for act in acts if act not in ("like", "skip", "unlike"))
@@ -194,25 +200,39 @@ def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...
         missing if wants and not apart and not undone else (),
         apart,
         undone,
-        tuple(words | without)[:MOST],
-        clauses,
-        tuple(about_what[:MOST]),
+        tuple(words | unread.without)[:MOST],
+        unread.turned_down,
+        unread.topics,
         compared,
         listing,
-        no_scale,
+        unread.untold,
         0 if meant.any else _many(heard.left),
         *_followed(text, state, bool(listing and not heard.values)),
     )
 
 
-def _meant(
-    text: str, state: State, titled: tuple[int, ...], nearly: tuple[int, ...]
-) -> tuple[Pointed, tuple[int, ...]]:
-    """What is pointed at, and what nothing shall be like; `nearly`: rows of titles less surely meant."""
-    meant, unlike = pointed(_IN_IT.sub(r"\1", text), state, titled), UNLIKE.search(text)
-    if unlike and nearly:
-        return Pointed(refused=nearly, any=True), nearly
-    return meant, meant.refused if unlike and not meant.rows else ()
+class _Rest(NamedTuple):
+    """What the words say that nothing read, and what is left of them; as in `Understanding`."""
+
+    left: str
+    without: dict[str, None]
+    turned_down: tuple[str, ...]
+    topics: tuple[str, ...]
+    untold: str
+
+
+def _unread(left: str, heard: Heard, told: tuple[str, ...], shelf: Shelf, spoken: tuple[bool, bool]) -> _Rest:
+    """spoken: whether the message is about something shown, so that no words are turned down, or no topic."""
+    whole = untold(left, shelf)
+    without, clauses = ({}, ()) if spoken[0] or whole else refused(left, told)
+    about, said = ([], []) if spoken[1] else topics(left, told)
+    for clause in (*clauses, *said):  # what is turned down is not looked for
+        left = left.replace(clause, "\0" * len(clause))
+    if any(change.kind == "must_not" for change in heard.changes):  # the words of refusing are no things
+        left = REFUSING.sub(lambda hit: "\0" * len(hit[0]), left)
+    whole = whole or untold(left, shelf)
+    no_scale, left = (whole, "") if whole else unscaled(left, shelf)
+    return _Rest(left, without, clauses, tuple(about[:MOST]), no_scale)
 
 
 def _many(left: str) -> int:
@@ -297,7 +317,7 @@ def guesses(read: Understanding, message: str, shelf: Shelf) -> list[Change]:
     words = (word for word in re.findall(r"[^\W\d_]+", read.heard.left) if telling(word))
     phrase = " ".join(word for word in words if not counted(word))
     titled = re.search(r"[\"“]|\w [A-Z]\w+ (?:\w+ )?[A-Z]\w", message)  # a name, though none here
-    if not phrase or titled or read.named or read.heard.moods or read.heard.restart:
+    if not phrase or titled or read.named or read.topics or read.heard.moods or read.heard.restart:
         return []
     table, values = shelf.values
     if not len(values):
@@ -311,7 +331,11 @@ def guesses(read: Understanding, message: str, shelf: Shelf) -> list[Change]:
     return list(fields.values())[:2]
 
 
-def _asking(text: str) -> bool:
+def _asking(text: str, shelf: Shelf) -> bool:
+    """Whether a message is a question, or goes on with one: "and the key"."""
+    hit = re.fullmatch(r"\W*(?:(?:and|what about|how about|also) )+(?:the |its )?([\w -]+?)\W*", text, re.I)
+    if hit and any(fold(hit[1]) in nouns for nouns in shelf.vocabulary.nouns.values()):
+        return True
     return bool(_ASKING.search(text)) and not _WANTING.search(text)
 
 
@@ -326,7 +350,7 @@ def _questioned(
 ) -> tuple[str, str, tuple[str, ...], bool, bool]:
     """superlative, extreme, about, describe and check of an Understanding."""
     focus = bool(meant.rows) or state.focus is not None
-    asking = _asking(text)
+    asking = _asking(text, shelf)
     superlative = (
         scales.superlative(text, shelf.vocabulary, True)
         if state.shown and (meant.any or re.search(r"\bwhich\b", text, re.I))
@@ -334,22 +358,13 @@ def _questioned(
     )
     extreme = "" if superlative or meant.any else scales.superlative(text, shelf.vocabulary, False)
     extreme = extreme if shelf.vocabulary.end_of(extreme)[1] else ""
-    about = (
-        shelf.vocabulary.asked_for(text)
-        if asking and focus and not superlative and not extreme and not {"count", "who"} & set(acts)
-        else ()
-    )
-    named = any(name in about for name, _ in heard.values) and not re.match(
-        r"(?:is|are|was|does)\b", text, re.I
-    )
-    about = () if named and not re.search(r"\b(?:what|which)\b", text, re.I) else about
-    if (
-        not about
-        and asking
-        and focus
-        and re.search(r"\bwho (?!are you)", text, re.I)
-        and any(shelf.catalogue.creators)
-    ):
+    asks = asking and focus and not (superlative or extreme or {"count", "who"} & set(acts))
+    about = shelf.vocabulary.asked_for(text) if asks else ()
+    values = any(name in about for name, _ in heard.values)
+    if values and not re.search(r"^(?:is|are|was|does)\b|\b(?:what|which)\b", text, re.IGNORECASE):
+        about = ()
+    by_whom = asking and focus and re.search(r"\bwho (?!are you)", text, re.IGNORECASE)
+    if not about and by_whom and any(shelf.catalogue.creators):
         about = (CREATOR,)
     by_title = titled and asking and not _PARTICULAR.match(text)
     describe = bool(

@@ -118,7 +118,15 @@ class Numbers:
         return f"I did not read ‘{hits[0].group().strip()[:80]}’: say it in plain numbers." if hits else ""
 
     def listed(self, said: str) -> str:
-        """ "90, 100 or 110 bpm" with the unit at each."""
+        """ "90, 100 or 110 bpm" with the unit at each, "size 41 or 42" with the noun."""
+        nouns = "|".join(re.escape(noun) for name in self._numbers for noun in self.vocabulary.nouns[name])
+        said = re.sub(
+            rf"\b({nouns or '(?!)'})s? {NUMBER}((?:, {NUMBER})*,? or {NUMBER})"
+            rf"(?! ?[a-z]*(?:er|{UNITS}|years?)\b)",
+            lambda hit: f"{hit[1]} {hit[2]}" + re.sub(NUMBER, lambda more: f"{hit[1]} {more[1]}", hit[3]),
+            said,
+            flags=re.IGNORECASE,
+        )
         units = "|".join(re.escape(unit) for own in self._numbers.values() for unit in own if unit.isalpha())
         one = rf"(?:(?:{LEAST}|{MOST}|{ABOUT}|between) )?{NUMBER}(?: ?(?:-|to|and) ?{NUMBER})?"
         more = rf"(?=(?:, ?{one}){{0,8}},? n?or {one}[ -]?({units})(?!\w))"
@@ -210,9 +218,12 @@ class Numbers:
         for hit in text.each(rf"{before}{loose}({ABOUT} ?)?{first}(?:-?ish)?{behind}(?: or so)?"):
             middle = value(hit, 2)
             exact = "exactly" in text.whole[max(0, hit.start() - 12) : hit.end()].lower()
-            reach = 0.0 if exact else CLOSE * middle
-            if self.vocabulary.fields[name].low >= 1000 and not exact:  # years
+            reach, known = 0.0 if exact else CLOSE * middle, self.vocabulary.fields[name]
+            nearly = hit[1] or re.search(r"\d-?ish\b|\bor so\b", hit.group(), re.IGNORECASE)
+            if known.low >= 1000 and not exact:  # years
                 reach = 5.0 if hit[1] else 0.0
+            elif not unit and all(map(float.is_integer, (known.low, known.high, *known.quarters))):
+                reach = 1.0 if nearly and not exact else 0.0  # "size 39" is no other
             budget = not hit[1] and re.match("budget", hit.group(), re.IGNORECASE)
             clause = Clause(name, "le", middle) if budget else Clause(name, "between", _spread(middle, reach))
             self._add(text, hit, clause, 2)
@@ -309,6 +320,7 @@ class Numbers:
         text.changes = entries
         ends = {at: at + len(re.match("\x00*", text.text[at:])[0]) for at, _ in entries}  # type: ignore[index]
         runs: list[list[tuple[int, Change]]] = []
+        names = [change.clause.field for _, change in entries]
         for at, change in entries:
             last = runs[-1][-1] if runs else None
             between = text.whole[ends[last[0]] : at] if last else ""
@@ -317,7 +329,10 @@ class Numbers:
                 and (last[1].op, last[1].kind) == (change.op, change.kind)
                 and change.op != "drop"
                 and change.kind != "must_not"
-                and (last[1].clause.field == change.clause.field or re.search(r"\bor\b", between, re.I))
+                and (
+                    last[1].clause.field == change.clause.field
+                    or (len(set(names)) == len(names) and re.search(r"\bor\b", between, re.IGNORECASE))
+                )
             )
             near = between.strip() and re.fullmatch(JOINED, between, re.I) and not self._refused(text, at)
             if alike and near:

@@ -163,11 +163,16 @@ class Text:
     def add(self, at: int, change: Change) -> None:
         """Keep a change with the strength and manner that its clause gives it."""
         clause = clause_of(self.whole, at)
-        if change.op == "add" and change.kind == "must" and PREFER.search(clause_of(self.whole, at, ",")):
+        if change.op == "add" and change.kind == "must" and PREFER.search(self._said_with(at)):
             change = replace(change, kind="prefer")
         if change.op == "add" and INSTEAD.search(clause):
             change = replace(change, op="replace")
         self.changes.append((at, change))
+
+    def _said_with(self, at: int) -> str:
+        """The words around a place up to stops, commas and "but"."""
+        buts = re.sub(r"\bbut\b", ",,,", self.whole, flags=re.IGNORECASE)
+        return clause_of(buts, at, ",")
 
     def negated(self, at: int) -> bool:
         """Whether the words before a place refuse what stands there."""

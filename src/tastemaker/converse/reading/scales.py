@@ -84,15 +84,13 @@ def _by_values(text: Text, vocabulary: Vocabulary, value: Facts, row: int | None
         )
         own = min(kin, key=lambda scale: bool(scale.words))
         _move(text, hit.start(), vocabulary, own, up == bool(hit[1]), value, row)
-    for hit in text.each(
-        r"\b(\w{3,}?)(i?)er\b"
-    ):  # "funnier", "sadder": more of a mood, or of what a word means
-        bases = {hit[1] + ("y" if hit[2] else ""), hit[1][:-1], f"{hit[1]}e"}
+    for hit in text.each(r"\b(\w{3,}?)(?:(i?)er|(ish))\b"):  # "funnier", "slowish": softly
+        bases = {hit[1] + ("y" if hit[2] else ""), hit[1][:-1], hit[1] if hit[3] else f"{hit[1]}e"}
         pairs = [pair for base in bases for pair in vocabulary.moods.get(base.casefold(), ())]
         pairs += [
             (s.field, s.value)
             for s in vocabulary.surfaces
-            if not s.sure and any(map(s.pattern.fullmatch, bases))
+            if (hit[3] or not s.sure) and any(map(s.pattern.fullmatch, bases))
         ]
         if not pairs:
             text.leave(hit)

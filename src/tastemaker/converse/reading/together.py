@@ -24,14 +24,15 @@ Spot = tuple[int, int, Surface]
 Group = Sequence[Spot]  # values of one field, joined by "or" or "and"
 Way = tuple[tuple[str, str], ...]
 JOINED = re.compile(
-    r"s?\s*(?:,?\s*(?:and|or|plus|as well as|&)\s+(?:maybe |also |then |else )?(?:(?:an?|some|any|the)\s+)?|"
+    r"s?\s*(?:,?\s*(?:and|or|plus|as well as|&)\s+(?:maybe |also |then |else )?(?:(?:an?|some|any|the)\s+)?"
+    r"(?:(?:some|any)thing\s+(?:in|from|on|by|with)\s+)?|"
     r",\s*(?:an?|some)\s+)",
     re.IGNORECASE,
 )
 LISTED = re.compile(r"s?\s*,\s*", re.IGNORECASE)  # joins only between parts that say the same fields
 _NOUN = r"(?:songs?|tunes?|ones?|pieces?|tracks?|music|things?|films?|movies?|books?|items?|recipes?|dishes)"
 ATTACHED = re.compile(
-    rf"s?\s+(?:{_NOUN}\s+)?(?:(?:(?:that|which)\s+)?(?:is|are|was|were|made|released|set|priced|going|goes|go"
+    rf"s?\s+(?:{_NOUN}\s+)?(?:that's\s+)?(?:(?:(?:that|which)(?:'s)?\s+)?(?:is|are|was|were|made|released|set|priced|going|goes|go"
     r"|costing|costs?|taking|takes?|lasting|running)\s+)*"
     r"(?:(?:in|from|on|by|with|at|of)\s+(?:(?:an?|the)\s+)?(?:key of\s+)?)?",
     re.IGNORECASE,
@@ -67,8 +68,10 @@ def read_together(text: Text, groups: Sequence[Group], fields: Mapping[str, Fiel
     if len(words) < 2 or len(parts) < 2:
         return []
     sets = [frozenset(map(_name, part)) for part in parts]
+    joins = " ".join(text.whole[a[-1][-1][1] : b[0][0][0]] for a, b in pairwise(parts))
     if common := frozenset.intersection(*sets):
-        runs = [_own(text, parts, common)]
+        whole = re.search(r"\b(?:some|any)thing\b", joins, re.IGNORECASE)  # "a jig in G or something in D"
+        runs = [parts if whole else _own(text, parts, common)]
     else:
         runs = [[part for _, part in run] for _, run in groupby(zip(sets, parts, strict=True), itemgetter(0))]
     result = []
@@ -176,13 +179,13 @@ def refused_together(text: Text, groups: Sequence[Group], fields: Mapping[str, F
     for group in groups:
         kind = fields[_name(group)].kind
         thing = kind == "word" or (kind == "words" and KINDS.search(_name(group)) is not None)
-        refused = text.negated(group[0][0]) and (thing or (kind == "number" and chunks and chunks[-1]))
+        refused = text.negated(group[0][0]) and (thing or kind == "number")
         if not refused:
             chunks.append([])
         elif chunks and chunks[-1] and _meets(text, chunks[-1], group):
             chunks[-1].append(group)
         else:
-            chunks.append([group] if thing else [])
+            chunks.append([group])
     chunks = [chunk for chunk in chunks if len(chunk) > 1]
     return [
         Together(
@@ -204,6 +207,8 @@ def _meets(text: Text, chunk: Sequence[Group], group: Group) -> bool:
     thing = re.search(article, text.whole[: chunk[0][0][0]], re.IGNORECASE)
     plural = re.search(r"s\b", text.whole[group[-1][1] - 1 : group[-1][1] + 2])
     start, end, last = chunk[-1][-1]
+    if last.value.startswith(SPAN):  # "nothing over 60 that is leather"
+        return re.match(r" (?:that|which)\b", between) is not None and ATTACHED.fullmatch(between) is not None
     noun = re.match(rf"s?\s+{_NOUN}\b", between, re.IGNORECASE)
     things = thing or noun or (text.whole[end - 1] == "s" and end - start > len(last.value))
     if group[0][2].value.startswith(SPAN) and not things:  # "not red under 50" refuses red alone

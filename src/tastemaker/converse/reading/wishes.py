@@ -42,8 +42,8 @@ from tastemaker.converse.reading.together import (
 from tastemaker.converse.reading.vocabulary import LEAD, SHORT, Facts, Vocabulary, bounded
 
 FURTHER = re.compile(
-    r"^\W*(?:(?:yes|ok(?:ay)?|great|good|fine)\W+)*(?:and|or|plus|also|as well as|add)\b|\b(?:too|as"
-    r" well)\W*$",
+    r"^\W*(?:(?:yes|ok(?:ay)?|great|good|fine|hmm+|well|oh|um|uh|so)\W+)*"
+    r"(?:and|or|plus|also|as well as|add)\b|\b(?:too|as well)\W*$",
     re.IGNORECASE,
 )
 # A refused number ends where another sort of thing follows: "not over 100 bpm, in D".
