@@ -67,10 +67,28 @@ def pods() -> Shelf:
     return shelf_of([f"The river {row}" for row in range(N)], columns)
 
 
+def shoes() -> Shelf:
+    columns = {
+        "attribute": tuple(("boots", "sneakers")[row % 2] for row in range(N)),
+        "colour": tuple(("black", "red", "white", "green")[row // 2 % 4] for row in range(N)),
+        "material": tuple("mesh" if row % 8 == 5 else "leather" for row in range(N)),
+        "size": tuple(36.0 + row % 9 for row in range(N)),
+        "price": tuple(20.0 + 4 * row for row in range(N)),
+    }
+    return shelf_of([f"Pair {row}" for row in range(N)], columns)
+
+
 @pytest.fixture(scope="module")
 def shelves(films: Shelf) -> dict[str, Shelf]:  # noqa: F811
     assert FILMS
-    return {"films": films, "tunes": tunes(), "shop": shop(), "recipes": recipes(), "pods": pods()}
+    return {
+        "films": films,
+        "tunes": tunes(),
+        "shop": shop(),
+        "recipes": recipes(),
+        "pods": pods(),
+        "shoes": shoes(),
+    }
 
 
 def said(shelves: dict[str, Shelf], line: str) -> tuple[Talk, str]:

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.assist import test_films, test_spoken
 from tests.assist.conftest import Talk
-from tests.assist.test_films import films  # noqa: F401
-from tests.assist.test_spoken import labels, said, shelves  # noqa: F401
+from tests.assist.test_spoken import labels, said
 
 import tastemaker.assist.absent as absent
 from tastemaker.assist.desk import Desk
@@ -20,6 +20,7 @@ from tastemaker.assist.state import State, dump, load
 from tastemaker.assist.tools import Toolbox
 from tastemaker.assist.understand import READ
 
+films, shelves = test_films.films, test_spoken.shelves
 STANDS = {
     # what is refused only where it meets
     "tunes: can't stand fast ones over 110": {"not fast with tempo at least 110"},
@@ -72,6 +73,25 @@ STANDS = {
     "tunes: jigs or anything in D": {"jig or D"},
     "pods: Ana and Bo >> Ana or Bo": {"hosts Ana or Bo"},
     "recipes: rice >> rice or beans": {"ingredients rice or beans"},
+    "tunes: a jig in G or something in D minor": {"jig with G or D with minor"},
+    "tunes: a jig in G or D minor": {"type jig", "key G or D", "mode minor"},
+    # what is refused of a number that is said of a thing
+    "shop: nothing over 60 that's silk": {"not price at least 60 with silk"},
+    "shop: nothing over 60 in silk": {"price at most 60", "not material silk"},
+    # whole numbers without a unit are those; around them is the next
+    "shoes: size 39": {"size 39"},
+    "shoes: boots, size 41 or 42": {"boots", "size 41 or size 42"},
+    "shoes: boots in 40ish": {"boots"},
+    "shoes: boots around size 40": {"boots", "size 39 to 41"},
+    "shoes: boots under 80 quid": {"boots", "price at most 80"},
+    "shoes: price 80": {"price 72 to 88"},
+    # softly, or not
+    "tunes: slowish jigs": {"type jig", "speed slow if possible"},
+    "shop: something reddish": {"color red if possible"},
+    "tunes: maybe a reel, but under 115": {"type reel if possible", "tempo at most 115"},
+    "tunes: jigs >> hmm, or reels": {"type jig or reel"},
+    # the kind of thing is not let go for another wish
+    "shoes: sneakers, no mesh >> actually make it white": {"sneakers", "not material mesh", "colour white"},
     # numbers that are said by the one before
     "shop: a dress under 40 >> double that": {"Dress", "price at most 80"},
     "shop: a dress over 40 >> half that": {"Dress", "price at least 20"},
@@ -87,7 +107,7 @@ STANDS = {
 
 
 @pytest.mark.parametrize("line", STANDS)
-def test_what_stands(shelves: dict[str, Shelf], line: str) -> None:  # noqa: F811
+def test_what_stands(shelves: dict[str, Shelf], line: str) -> None:
     assert labels(shelves, line) == STANDS[line]
 
 
@@ -110,32 +130,44 @@ SAYS = {
     "shop: a red dress, not itchy": "No words here say ‘itchy’",
     "films: a comedy, not with zombies": "Left out: 1 whose words say ‘zombies’.",
     "films: a drama, not killer": "Left out: 2 whose words say ‘killer’.",
+    "tunes: play the shortest jig": "Nothing is known here by which something is ‘shortest’.",
+    "tunes: a polka. no wait. a barndance. no, polka was right": "There is no ‘polka’ here",
+    "tunes: a jig >> I'll take the second": "Noted: you like “The Road of Sligo”.",
+    "tunes: a jig >> what's the tempo of the first? >> and the key": "“The Star of Cork”: key: A.",
+    "shop: dresses >> the second one, what's it made of": "“Dress 2”: material: silk.",
+    "films: films about zombies >> a drama": "Nothing that fits is also about ‘zombies’.",
+    "shoes: it needs to be leather": "material leather: ",
     "films: films about dogs": "No words here say ‘dogs’",
     "films: a musical about trains": "Nothing that fits says ‘trains’",
 }
 
 
 @pytest.mark.parametrize("line", SAYS)
-def test_what_is_said(shelves: dict[str, Shelf], line: str) -> None:  # noqa: F811
+def test_what_is_said(shelves: dict[str, Shelf], line: str) -> None:
     _, words = said(shelves, line)
     assert SAYS[line] in words
     if line.endswith(("?", "undo", "second", "that")):
         assert "fit" not in words and "Some more" not in words
 
 
-def test_the_first_choice_comes_first(shelves: dict[str, Shelf]) -> None:  # noqa: F811
+def test_a_first_choice_comes_before_what_the_words_are_nearer_to(shelves: dict[str, Shelf]) -> None:
+    talk, _ = said(shelves, "tunes: a jig in A, or if there is none in D then, jigs, D jigs, jig in D")
+    assert {talk.shelf.fact(row, "key") for row in talk.state.shown} == {"A"}
+
+
+def test_the_first_choice_comes_first(shelves: dict[str, Shelf]) -> None:
     talk, _ = said(shelves, "shop: a red silk dress, failing that a blue one")
     colours = [talk.shelf.fact(row, "color") for row in talk.state.shown]
     assert colours == ["red", "blue", "blue"]
 
 
-def test_small_words_are_no_things_that_are_missing(shelves: dict[str, Shelf]) -> None:  # noqa: F811
+def test_small_words_are_no_things_that_are_missing(shelves: dict[str, Shelf]) -> None:
     for how in ("which is goes", "that goes", "which sounds", "that is going", "that comes", "that works"):
         assert "There is no" not in said(shelves, f"tunes: a jig {how} in D")[1]
         assert "There is no" not in said(shelves, f"tunes: find me something {how} well in D")[1]
 
 
-def test_words_of_a_conversation_outlive_the_process(shelves: dict[str, Shelf]) -> None:  # noqa: F811
+def test_words_of_a_conversation_outlive_the_process(shelves: dict[str, Shelf]) -> None:
     talk, _ = said(shelves, "films: a film about zombies >> nothing with trains")
     ids = talk.shelf.catalogue.item_ids
     assert load(dump(talk.state, ids), "c", None, talk.shelf.catalogue).words == talk.state.words

@@ -177,6 +177,11 @@ class Numbers:
                     self._add(text, hit, Clause(name, "le", figure(hit[1] or hit[2])))
             self._bare(text, name)
 
+    def _whole(self, known: Field) -> bool:
+        """Whether a field holds whole numbers without a unit: sizes, rooms."""
+        ends = (known.low, known.high, *known.quarters)
+        return not self._numbers[known.name] and all(float(end).is_integer() for end in ends)
+
     def _bounds(self, text: Text, name: str, before: str, behind: str, sign: str) -> None:
         first, second = f"{sign}{NUMBER}", f"(?:{sign})?{NUMBER}"
         unit = f"(?:{behind})?" if sign or before or "?=" not in behind else ""
@@ -217,12 +222,15 @@ class Numbers:
                 self._add(text, hit, Clause(name, cmp, value(hit, 1)), 1)
         for hit in text.each(rf"{before}{loose}({ABOUT} ?)?{first}(?:-?ish)?{behind}(?: or so)?"):
             middle = value(hit, 2)
-            exact = "exactly" in text.whole[max(0, hit.start() - 12) : hit.end()].lower()
+            said = text.whole[max(0, hit.start() - 12) : hit.end()]
+            exact = "exactly" in said.lower()
             reach, known = 0.0 if exact else CLOSE * middle, self.vocabulary.fields[name]
-            nearly = hit[1] or re.search(r"\d-?ish\b|\bor so\b", hit.group(), re.IGNORECASE)
+            nearly = hit[1] or re.search(rf"\d-?ish\b|\bor so\b|\b{ABOUT} \w+ [\d.]+$", said, re.IGNORECASE)
             if known.low >= 1000 and not exact:  # years
                 reach = 5.0 if hit[1] else 0.0
-            elif not unit and all(map(float.is_integer, (known.low, known.high, *known.quarters))):
+            elif not self._numbers[name] and all(
+                map(float.is_integer, (known.low, known.high, *known.quarters))
+            ):
                 reach = 1.0 if nearly and not exact else 0.0  # "size 39" is no other
             budget = not hit[1] and re.match("budget", hit.group(), re.IGNORECASE)
             clause = Clause(name, "le", middle) if budget else Clause(name, "between", _spread(middle, reach))

@@ -25,7 +25,7 @@ Group = Sequence[Spot]  # values of one field, joined by "or" or "and"
 Way = tuple[tuple[str, str], ...]
 JOINED = re.compile(
     r"s?\s*(?:,?\s*(?:and|or|plus|as well as|&)\s+(?:maybe |also |then |else )?(?:(?:an?|some|any|the)\s+)?"
-    r"(?:(?:some|any)thing\s+(?:in|from|on|by|with)\s+)?|"
+    r"(?:(?:some|any)thing\s+(?:(?:in|from|on|by|with)\s+)?)?|"
     r",\s*(?:an?|some)\s+)",
     re.IGNORECASE,
 )
