@@ -284,6 +284,14 @@ def test_a_log_without_names_or_items_says_what_to_name(tmp_path: Path) -> None:
     assert "Game 3" in Workspace.open(tmp_path / "w").table("items")["title"].to_pylist()
 
 
+def test_baskets_without_people_say_how_to_read_them(tmp_path: Path) -> None:
+    rows = "".join(f"{n // 3},{item},{n % 3}\n" for n, (_, item, _) in enumerate(EVENTS))
+    text = "order_id,product_id,add_to_cart_order\n" + rows
+    refused = ingest(tmp_path, text)
+    assert "--column user_id=order_id takes what was had together" in str(refused.exception)
+    assert len(taken(tmp_path, ingest(tmp_path, text, "--column", "user_id=order_id"))) == len(EVENTS)
+
+
 def test_a_log_that_names_no_item_is_refused(tmp_path: Path) -> None:
     result = ingest(tmp_path, "user_id,colour\nu1,red\nu2,blue\n", items=None)
     assert isinstance(result.exception, InputError) and "--column item_id=COLUMN" in str(result.exception)

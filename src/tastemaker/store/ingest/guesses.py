@@ -18,6 +18,7 @@ _HEAD = 10_000  # rows that a guess is made from
 _FEW = 8  # columns of a table that is no matrix
 _WIDE = 20  # columns of one that can be
 _ID_ENDS = ("id", "isbn", "sku", "code", "key", "uri", "url")
+_BASKETS = ("order", "basket", "invoice", "transaction", "cart", "receipt", "ticket")
 _ANSWERS = ("label", "target", "feedback")  # columns of yes and no that do not say to what
 _YES, _NO = ("1", "1.0", "true", "yes", "y", "t"), ("0", "0.0", "false", "no", "n", "f")
 
@@ -135,8 +136,19 @@ def shape(source: Source, part: str) -> str:
         return headless(names)
     if len(names) == 1 and any(mark in names[0] for mark in ",;\t|"):
         return "; each of its lines is one quoted cell: write it again without quotes around whole lines"
-    alone = "; where all rows are of one person, --column user_id=" if part == "user_id" else ""
-    return headless(names) or alone
+    if part != "user_id" or headless(names):
+        return headless(names)
+    baskets = [name for name in names if squeezed(name).startswith(_BASKETS) and _repeats(source, name)]
+    together = (
+        f"; --column user_id={baskets[0]} takes what was had together as one person's" if baskets else ""
+    )
+    return f"{together}; where all rows are of one person, --column user_id="
+
+
+def _repeats(source: Source, column: str) -> bool:
+    """Whether cells of a column stand in several rows."""
+    ids = ids_of(source, column, _HEAD).drop_nulls()
+    return 1 < ids.n_unique() < len(ids)
 
 
 def flags(columns: Mapping[str, pl.Series]) -> tuple[dict[str, str | None], pl.Series, list[str]] | None:
