@@ -14,8 +14,8 @@ from scipy import stats
 from sklearn.linear_model import LogisticRegression
 
 from tastemaker.arrays import Bools
-from tastemaker.retention.increment.rows import IncrementSettings, labels, read_rows
-from tastemaker.retention.increment.table import BASELINE, METRICS, fold_scores, predict_folds
+from tastemaker.retention.increment.rows import IncrementSettings, Rows, labels, read_rows
+from tastemaker.retention.increment.table import BASELINE, METRICS, Predicted, predict_folds, prepare, scores
 from tastemaker.retention.proxy.model import feature
 from tastemaker.retention.threshold import GRID, N_MIN
 from tastemaker.schema.columns import numbers
@@ -51,8 +51,8 @@ def fold_table(rows: pa.Table, settings: IncrementSettings, key: int) -> list[Fo
     for cohort, member in data.cohorts().items():
         base = fold_scores(data, predicted, BASELINE, member)
         for model in predicted.p:
-            scores = fold_scores(data, predicted, model, member)
-            auc, accuracy = scores[:, 0], scores[:, METRICS.index("accuracy")]
+            each = fold_scores(data, predicted, model, member)
+            auc, accuracy = each[:, 0], each[:, METRICS.index("accuracy")]
             p, d = float("nan"), float("nan")
             if model != BASELINE:
                 p = float(stats.ttest_rel(auc, base[:, 0]).pvalue)
@@ -61,6 +61,12 @@ def fold_table(rows: pa.Table, settings: IncrementSettings, key: int) -> list[Fo
             means = [(float(values.mean()), float(values.std(ddof=1))) for values in (accuracy, auc)]
             out.append(FoldScore(cohort, model, means[0], means[1], p, d))
     return out
+
+
+def fold_scores(data: Rows, at: Predicted, model: str, member: Bools) -> Floats:
+    """(folds, 6) metrics of a model in each test fold, in a cohort."""
+    parts = [test & member for test in at.tests]
+    return np.array([scores(prepare(at.p[model][part], at.y[part]), data.weight[part]) for part in parts])
 
 
 class BinaryProxy:

@@ -81,14 +81,13 @@ def world_rows(world: str, listeners: int, seed: int) -> Any:
 
 def numbers(increment: Increment, published: list[FoldScore]) -> dict[str, Any]:
     """What the table and the figure need."""
-    out: dict[str, Any] = {"paper": {}, "auc": {}, "gain": {}, "t": {}, "accuracy": {}}
+    out: dict[str, Any] = {"paper": {}, "auc": {}, "gain": {}, "accuracy": {}}
     for item in increment.scores:
         place, auc = f"{item.cohort}|{item.model}", item.metrics["auc"]
         out["auc"][place] = [auc.value, auc.low, auc.high]
         out["accuracy"][place] = item.metrics["accuracy"].value
         if item.gain:
             out["gain"][place] = [item.gain["auc"].value, item.gain["auc"].low, item.gain["auc"].high]
-            out["t"][place] = [item.across_folds.low, item.across_folds.high] if item.across_folds else None
     for score in published:
         out["paper"][f"{score.cohort}|{score.model}"] = [*score.auc, score.d if score.d == score.d else None]
     return out
@@ -101,7 +100,7 @@ def show(arguments: Any, by_user: dict[str, Any], by_day: dict[str, Any]) -> Non
         for model, label in MODELS.items():
             place = f"{cohort}|{model}"
             mean, sd, d = by_user["paper"][place]
-            gain, t = by_user["gain"].get(place), by_user["t"].get(place)
+            gain = by_user["gain"].get(place)
             rows.append(
                 {
                     "cohort": cohort,
@@ -111,7 +110,6 @@ def show(arguments: Any, by_user: dict[str, Any], by_day: dict[str, Any]) -> Non
                     "folds by user": interval(by_user["auc"][place], 3),
                     "by user and day": interval(by_day["auc"][place], 3),
                     "gain, by user": interval(gain, 4, "+") if gain else "",
-                    "gain, t over folds": f"[{t[0]:+.4f}, {t[1]:+.4f}]" if t else "",
                     "accuracy": f"{by_user['accuracy'][place]:.3f}",
                 }
             )

@@ -4,12 +4,12 @@ their rows together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from tastemaker.arrays import Floats
+from tastemaker.arrays import Floats, Ints
 from tastemaker.errors import InputError
 from tastemaker.stats.intervals import Interval
 from tastemaker.stats.random import generator
@@ -27,23 +27,23 @@ def by_unit(values: Floats, units: npt.ArrayLike | None) -> Floats:
     return np.column_stack([np.bincount(owner, column) for column in values.T])
 
 
-def resampled(sums: Floats, key: Sequence[str | int], resamples: int) -> Floats:
-    """(resamples, k) totals of as many units drawn with replacement; sums (U, k)."""
+def draw_counts(n: int, key: Sequence[str | int], resamples: int) -> Iterator[Ints]:
+    """How often each of n units is drawn in each of `resamples` draws of n with replacement, (draws, n) at a
+    time.
+    """
     if resamples < 1:
         raise InputError(f"resamples is {resamples}; a bootstrap needs at least 1")
-    rng = generator(*key, "bootstrap of users")
-    n = len(sums)
-    out = np.empty((resamples, sums.shape[1]))
-    step = max(1, _HELD // n)
+    rng, step = generator(*key, "bootstrap of users"), max(1, _HELD // n)
     for start in range(0, resamples, step):
         size = min(step, resamples - start)
-        drawn = (
-            rng.integers(0, n, size=(size, n), dtype=np.int32)
-            + (np.arange(size, dtype=np.int64) * n)[:, None]
-        )
-        counts = np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n)
-        out[start : start + size] = counts @ sums
-    return out
+        own = (np.arange(size, dtype=np.int64) * n)[:, None]
+        drawn = rng.integers(0, n, size=(size, n), dtype=np.int32) + own
+        yield np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n)
+
+
+def resampled(sums: Floats, key: Sequence[str | int], resamples: int) -> Floats:
+    """(resamples, k) totals of as many units drawn with replacement; sums (U, k)."""
+    return np.concatenate([counts @ sums for counts in draw_counts(len(sums), key, resamples)])
 
 
 def of_totals(

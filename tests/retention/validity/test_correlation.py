@@ -8,8 +8,6 @@ from scipy.stats import norm
 
 from tastemaker.errors import InputError
 from tastemaker.retention.validity.correlation import (
-    compare_dependent,
-    compare_independent,
     difference_by_user,
     pearson,
 )
@@ -42,28 +40,6 @@ def test_missing_answers_are_left_out_and_constants_said() -> None:
     assert "2 complete rows" in pearson([3, 4, np.nan], [1, 2, 3]).reason
     with pytest.raises(InputError, match="rows; give one value a row"):
         pearson([1, 2], [1, 2, 3])
-
-
-def test_dependent_correlations_keep_their_level() -> None:
-    """2,000 samples of two correlations that are equal in truth: the test errs in 5 %, the naive one in far
-    fewer.
-    """
-    rng = np.random.default_rng(2)
-    cov = np.array([[1, 0.7, 0.5], [0.7, 1, 0.5], [0.5, 0.5, 1]])
-    x = rng.multivariate_normal(np.zeros(3), cov, size=(2_000, 100))
-    r = np.array([np.corrcoef(one.T) for one in x])
-    found = [compare_dependent(one[0, 2], one[1, 2], one[0, 1], 100) for one in r]
-    limit = 3 * np.sqrt(0.05 * 0.95 / 2_000)
-    assert abs(np.mean([p < 0.05 for _, p in found]) - 0.05) < limit + 0.005
-    naive = np.mean([compare_independent(one[0, 2], 100, one[1, 2], 100)[1] < 0.05 for one in r])
-    assert naive < 0.02
-
-
-def test_impossible_triples_are_refused() -> None:
-    with pytest.raises(InputError, match="no three variables"):
-        compare_dependent(0.9, -0.9, 0.9, 100)
-    with pytest.raises(InputError, match="between -1 and 1"):
-        compare_dependent(1.0, 0.5, 0.5, 100)
 
 
 def test_a_difference_of_the_same_users_is_narrower_than_of_different_ones() -> None:

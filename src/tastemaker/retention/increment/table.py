@@ -25,6 +25,7 @@ from tastemaker.retention.increment.rows import (
 from tastemaker.retention.report import LEAST_PEOPLE, Cell, ClaimReport, Intervals, Table, Verdict, too_few
 from tastemaker.stats.intervals import Interval
 from tastemaker.stats.random import generator
+from tastemaker.stats.resample import draw_counts
 
 NEUTRAL = 3
 LEAST = 10  # people who gave an answer; below, its effect is not told
@@ -174,14 +175,6 @@ def scores(at: Prepared, weight: Floats) -> Floats:
     )
 
 
-def user_draws(users: Ints, key: tuple[str | int, ...], resamples: int) -> Ints:
-    """(resamples, U) how often each user (numbered from 0 in `users`) is drawn: users with replacement."""
-    count = int(users.max()) + 1
-    rng = generator(*key, "bootstrap of users")
-    drawn = (rng.integers(0, count, size=count) for _ in range(resamples))
-    return np.array([np.bincount(ones, minlength=count) for ones in drawn])
-
-
 def resampled_scores(at: Prepared, weight: Floats, users: Ints, draws: Ints) -> Floats:
     """(resamples, 6) `scores` under every draw of users; the same draws for two models give paired
     differences.
@@ -192,14 +185,13 @@ def resampled_scores(at: Prepared, weight: Floats, users: Ints, draws: Ints) -> 
 @dataclass(frozen=True)
 class Score:
     """One model in one cohort: every metric of METRICS with its interval; `gain` over the baseline (paired;
-    empty for the baseline); `across_folds`: the AUC gain by Nadeau and Bengio's corrected t over folds.
+    empty for the baseline).
     """
 
     cohort: str
     model: str
     metrics: dict[str, Interval]
     gain: dict[str, Interval]
-    across_folds: Interval | None
 
 
 @dataclass(frozen=True)
@@ -226,14 +218,13 @@ class Increment:
 @dataclass(frozen=True)
 class Predicted:
     """p (n,) out-of-fold probabilities of each model (NaN where a row is in no test fold), y (n,); by fold
-    test masks and models; ratio: mean of test rows over training rows.
+    test masks and models.
     """
 
     p: dict[str, Floats]
     y: Floats
     tests: list[Bools]
     models: list[dict[str, Fitted]]
-    ratio: float
 
 
 def increment_table(
@@ -246,8 +237,7 @@ def increment_table(
     interval is about these fitted models.
     Effects: change of the predicted probability when the answer is set.
 
-    Raises InputError as `read_rows`, `folds` and `learn`. Source: arXiv 2510.07621 (design); Nadeau and
-    Bengio 2003, eq. 8.
+    Raises InputError as `read_rows`, `folds` and `learn`. Source: arXiv 2510.07621 (design).
     """
     data = read_rows(rows, settings, name)
     predicted = predict_folds(data, settings, list(user_folds(data, settings, key)))
@@ -273,13 +263,13 @@ def predict_folds(
         models.append({m: learn(x[train], truth[train], data.weight[train]) for m, x in designs.items()})
         for model, x in designs.items():
             p[model][test] = models[-1][model].predict(x[test])
-    ratio = float(np.mean([test.sum() / train.sum() for train, test in splits]))
-    return Predicted(p, y, [test for _, test in splits], models, ratio)
+    return Predicted(p, y, [test for _, test in splits], models)
 
 
 def _scores(data: Rows, at: Predicted, settings: IncrementSettings, key: int | str) -> list[Score]:
     tested = ~np.isnan(at.y)
-    draws = user_draws(data.users, (key, "increment"), settings.resamples)
+    people = int(data.users.max()) + 1
+    draws = np.concatenate(list(draw_counts(people, (key, "increment"), settings.resamples)))
     out = []
     for cohort, member in data.cohorts().items():
         rows = tested & member
@@ -297,12 +287,11 @@ def _scores(data: Rows, at: Predicted, settings: IncrementSettings, key: int | s
             estimates = _estimates(point, drawn, n, settings.level, "bootstrap of users")
             if base is None:
                 base = (point, drawn)
-                out.append(Score(cohort, model, estimates, {}, None))
+                out.append(Score(cohort, model, estimates, {}))
                 continue
             gains = point - base[0], drawn - base[1]
             gain = _estimates(*gains, n, settings.level, "paired bootstrap of users")
-            folds = _nadeau_bengio(data, at, model, member, settings.level)
-            out.append(Score(cohort, model, estimates, gain, folds))
+            out.append(Score(cohort, model, estimates, gain))
     return out
 
 
@@ -312,20 +301,6 @@ def _estimates(point: Floats, drawn: Floats, n: int, level: float, kind: str) ->
         metric: Interval(float(point[i]), float(low[i]), float(high[i]), n, kind, ("users are independent",))
         for i, metric in enumerate(METRICS)
     }
-
-
-def fold_scores(data: Rows, at: Predicted, model: str, member: Bools) -> Floats:
-    """(folds, 6) metrics of a model in each test fold, in a cohort."""
-    parts = [test & member for test in at.tests]
-    return np.array([scores(prepare(at.p[model][part], at.y[part]), data.weight[part]) for part in parts])
-
-
-def _nadeau_bengio(data: Rows, at: Predicted, model: str, member: Bools, level: float) -> Interval:
-    gain = (fold_scores(data, at, model, member) - fold_scores(data, at, BASELINE, member))[:, 0]
-    count = len(gain)
-    spread = sqrt(float(gain.var(ddof=1)) * (1 / count + at.ratio))
-    half = t.ppf((1 + level) / 2, count - 1) * spread
-    return Interval.around(gain.mean(), half, count, "corrected t over folds (Nadeau and Bengio)")
 
 
 LIMITS = (
@@ -397,7 +372,7 @@ def _score_table(increment: Increment) -> Table:
     rows: list[dict[str, Cell]] = []
     for score in increment.scores:
         row: dict[str, Cell] = {"cohort": score.cohort, "model": score.model, "AUC": score.metrics["auc"]}
-        row |= {"AUC gain": score.gain.get("auc"), "gain, t over folds": score.across_folds}
+        row |= {"AUC gain": score.gain.get("auc")}
         row |= {"log loss gain": score.gain.get("log_loss"), "PR-AUC": score.metrics["pr_auc"].value}
         row |= {
             name: score.metrics[key].value

@@ -121,8 +121,8 @@ def validity_claim(
 
     Supported when its correlation with every other question lies above 0 and below .85 with its whole
     interval, and its normalised information with every event below .15; not supported when one lies outside
-    with its whole interval; else cannot tell. Correlations are polychoric, information is normalised, tests
-    are of the same respondents, and what unknown reliability leaves open is shown. retests: of `retest`, by
+    with its whole interval; else cannot tell. Correlations are polychoric, information is normalised,
+    and what unknown reliability leaves open is shown. retests: of `retest`, by
     question. Raises InputError as `association_table`.
     """
     questions = settings.questions
@@ -205,11 +205,7 @@ def _tables(associations: Associations, first: str, retests: Mapping[str, Retest
     )
     tables = [Table("Correlations (polychoric)", columns, cells, "Intervals from resampling users.")]
     if associations.contrasts:
-        note = (
-            "The published row can mean either reading. Intervals from resampling users; z of the same"
-            " respondents by "
-        )
-        note += "Hittner, May and Silver, of different people by Fisher, as published."
+        note = "The published row can mean either reading. Intervals from resampling users."
         tables.append(
             Table.of("By content, both readings", [_contrast(row) for row in associations.contrasts], note)
         )
@@ -228,7 +224,7 @@ def _tables(associations: Associations, first: str, retests: Mapping[str, Retest
 
 
 def _contrast(row: Mapping[str, Any]) -> dict[str, Cell]:
-    names = ("reading", "contrast", "difference", "z", "p", "test")
+    names = ("reading", "contrast", "difference")
     return {"content": row["group"]} | {name: row[name] for name in names}
 
 

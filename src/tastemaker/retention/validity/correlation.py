@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtr
 
 from tastemaker.arrays import Floats, Ints
 from tastemaker.errors import InputError
@@ -72,46 +71,6 @@ def _from_sums(s: Floats) -> Floats:
     w, x, y, xx, yy, xy = s.T
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray((xy - x * y / w) / np.sqrt((xx - x * x / w) * (yy - y * y / w)), dtype=np.float64)
-
-
-def compare_dependent(r_ac: float, r_bc: float, r_ab: float, n: float) -> tuple[float, float]:
-    """z and two-sided p of r(a, c) = r(b, c) among the same n respondents, who share c, so that the two are
-    not independent.
-
-    z = (atanh r_ac - atanh r_bc) sqrt(n - 3) / sqrt(2 - 2 s), with s the covariance of the two Fisher z at a
-    common r, the mean of the Fisher z taken back. Give n = effective size when weighted. Raises InputError
-    on |r| >= 1, an impossible triple, or n <= 3.
-
-    Source: Hittner, May and Silver, J. General Psychology 2003.
-    """
-    if not max(abs(r_ac), abs(r_bc), abs(r_ab)) < 1 or not n > 3:
-        raise InputError(
-            f"correlations lie between -1 and 1 and n is above 3; got {r_ac}, {r_bc}, {r_ab} and n = {n}"
-        )
-    if 1 - r_ac**2 - r_bc**2 - r_ab**2 + 2 * r_ac * r_bc * r_ab <= 0:
-        raise InputError(
-            f"no three variables have the correlations {r_ac}, {r_bc} and {r_ab}; were they taken of other"
-            " rows?"
-        )
-    za, zb = np.arctanh(r_ac), np.arctanh(r_bc)
-    common = np.tanh((za + zb) / 2)
-    s = (r_ab * (1 - 2 * common**2) - common**2 * (1 - 2 * common**2 - r_ab**2) / 2) / (1 - common**2) ** 2
-    z = float((za - zb) * np.sqrt(n - 3) / np.sqrt(2 - 2 * s))
-    return z, float(2 * ndtr(-abs(z)))
-
-
-def compare_independent(r_1: float, n_1: float, r_2: float, n_2: float) -> tuple[float, float]:
-    """z and two-sided p of one correlation in two groups of different people: Fisher z, as published for the
-    by-content rows.
-
-    Raises InputError on |r| >= 1 or n <= 3. Source: Fisher 1921.
-    """
-    if not max(abs(r_1), abs(r_2)) < 1 or not min(n_1, n_2) > 3:
-        raise InputError(
-            f"correlations lie between -1 and 1 and n is above 3; got {r_1}, {r_2}, n = {n_1}, {n_2}"
-        )
-    z = float((np.arctanh(r_1) - np.arctanh(r_2)) / np.sqrt(1 / (n_1 - 3) + 1 / (n_2 - 3)))
-    return z, float(2 * ndtr(-abs(z)))
 
 
 def difference_by_user(

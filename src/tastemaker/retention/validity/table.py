@@ -18,8 +18,6 @@ from tastemaker.arrays import Bools, Floats, Ints
 from tastemaker.errors import InputError
 from tastemaker.retention.validity.correlation import (
     checked,
-    compare_dependent,
-    compare_independent,
     difference_by_user,
     pearson,
 )
@@ -225,9 +223,7 @@ def association_table(
 
     answers: one row a user and item, a column a question (null where not answered), and the other columns of
     `settings`. Each correlation uses the rows that have both. contrasts holds for each group "other question"
-    (same
-    respondents: Hittner-May-Silver beside a user bootstrap) and "other content" (user bootstrap beside the
-    independent Fisher z as published).
+    and "other content", each with a bootstrap of users.
 
     Raises InputError on a missing column, fewer than two questions, an event that is not 0 / 1, a negative
     weight.
@@ -272,61 +268,39 @@ def _contrasts(data: _Data, questions: Sequence[str]) -> list[dict[str, Any]]:
     """For each group of content: r(first, b) against r(first, c) inside it, and r(first, b) inside it against
     outside.
     """
-    first, rows = questions[0], []
+    first, rows, x = questions[0], [], data.answers
+    answered = {question: ~np.isnan(values) for question, values in x.items()}
     for group, inside in data.groups.items():
         if group == "all":
             continue
         for b, c in combinations(questions[1:], 2):
-            rows.append(_other_question(data, group, first, b, c))
+            words = f"r({first}, {b}) − r({first}, {c})"
+            whole = answered[first] & answered[b] & answered[c] & inside
+            pairs = (x[b], x[first]), (x[c], x[first])
+            about = (group, "other question", words)
+            rows.append(_contrast(data, about, pairs, (whole, whole), (group, first, b, c)))
         if len(data.groups) > 3 or group == list(data.groups)[-1]:  # of two groups one is the other's outside
-            rows += [_other_content(data, group, inside, first, b) for b in questions[1:]]
+            for b in questions[1:]:
+                both, pair = answered[first] & answered[b], (x[first], x[b])
+                about = (group, "other content", f"r({first}, {b}), inside − outside")
+                parts = both & inside, both & ~inside
+                rows.append(_contrast(data, about, (pair, pair), parts, (group, b)))
     return rows
 
 
-def _other_question(data: _Data, group: str, first: str, b: str, c: str) -> dict[str, Any]:
-    complete = (
-        np.all([~np.isnan(data.answers[part]) for part in (first, b, c)], axis=0)
-        & data.groups[group]
-        & (data.weight > 0)
-    )
-    w, key = np.where(complete, data.weight, 0.0), (*data.key, group, first, b, c)
-    x = data.answers
-    one, other, rows = (x[b], x[first]), (x[c], x[first]), (complete, complete)
-    gap = difference_by_user(one, other, rows, w, users=data.users, key=key, resamples=data.resamples)
-    label = f"r({first}, {b}) − r({first}, {c})"
-    row = {"group": group, "reading": "other question", "contrast": label, "n": int(complete.sum())}
-    row |= {"difference": gap}
-    n = effective_size(w[complete])
-    if not np.isfinite(gap.value) or n <= 3:
-        return row | {"z": None, "p": None, "test": gap.reason or "too few complete rows"}
-    r = _weighted(x, (b, c, first), w)
-    z, p = compare_dependent(float(r[0, 2]), float(r[1, 2]), float(r[0, 1]), n)
-    return row | {"z": z, "p": p, "test": "same respondents"}
-
-
-def _weighted(x: dict[str, Floats], names: Sequence[str], w: Floats) -> Floats:
-    rows = w > 0
-    matrix = np.array([x[name][rows] for name in names])
-    cov = np.cov(matrix, aweights=w[rows])
-    sd = np.sqrt(np.diag(cov))
-    return np.asarray(cov / np.outer(sd, sd), dtype=np.float64)
-
-
-def _other_content(data: _Data, group: str, inside: Bools, first: str, b: str) -> dict[str, Any]:
-    x, on = data.answers, ~np.isnan(data.answers[first]) & ~np.isnan(data.answers[b]) & (data.weight > 0)
-    pair, masks = (x[first], x[b]), (inside & on, ~inside & on)
+def _contrast(
+    data: _Data,
+    about: tuple[str, str, str],
+    pairs: tuple[tuple[Floats, Floats], tuple[Floats, Floats]],
+    rows: tuple[Bools, Bools],
+    key: tuple[str, ...],
+) -> dict[str, Any]:
+    """One row. about: group, reading and contrast in words; pairs: what is correlated; rows: of each."""
+    n = int(((rows[0] | rows[1]) & (data.weight > 0)).sum())
     gap = difference_by_user(
-        pair, pair, masks, data.weight, users=data.users, key=(*data.key, group, b), resamples=data.resamples
+        *pairs, rows, data.weight, users=data.users, key=(*data.key, *key), resamples=data.resamples
     )
-    label = f"r({first}, {b}), inside − outside"
-    row = {"group": group, "reading": "other content", "contrast": label, "n": int(on.sum())}
-    row |= {"difference": gap}
-    sizes = [effective_size(data.weight[mask]) for mask in masks]
-    if not np.isfinite(gap.value) or min(sizes) <= 3:
-        return row | {"z": None, "p": None, "test": gap.reason or "too few complete rows"}
-    r = [float(_weighted(x, (first, b), np.where(mask, data.weight, 0.0))[0, 1]) for mask in masks]
-    z, p = compare_independent(r[0], sizes[0], r[1], sizes[1])
-    return row | {"z": z, "p": p, "test": "as of different people"}
+    return dict(zip(("group", "reading", "contrast"), about, strict=True)) | {"n": n, "difference": gap}
 
 
 def _event(data: _Data, question: str, event: str, values: Floats) -> dict[str, Any]:
