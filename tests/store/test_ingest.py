@@ -18,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import tastemaker.store.ingest.commit as commit
 from tastemaker import schema
 from tastemaker.errors import ArtifactError, InputError
 from tastemaker.store.ingest import IngestSettings, ingest_files, ingest_interactions, ingest_items
@@ -529,6 +530,28 @@ def test_ingest_twice_changes_nothing(workspace: Workspace, tmp_path: Path) -> N
     _csv(items, "id,title\na,A2\nb,B\n")
     assert not ingest_files(workspace, items, events).reused
     assert workspace.tables_fingerprint() != mark
+
+
+def test_other_rules_read_the_same_files_anew(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An upgrade that reads a file alike leaves the tables, and what was learnt from them, as they are."""
+    items = _csv(tmp_path / "items.csv", "id,title\na,A\nb,-\n")
+    events = _csv(tmp_path / "events.csv", "user,item\nu,a\n")
+    first = ingest_files(workspace, items, events)
+    monkeypatch.setattr(commit, "_rules", lambda: "others")
+    again = ingest_files(workspace, items, events)
+    assert (again.folder, again.reused, again.changed) == (first.folder, True, False)
+    monkeypatch.setattr(commit, "_rules", lambda: "yet others")
+    monkeypatch.setattr("tastemaker.schema.values.NULL_WORDS", frozenset(["-"]))
+    other = ingest_files(workspace, items, events)
+    assert other.folder != first.folder and other.changed
+    assert workspace.table("items")["title"].to_pylist().count(None) == 1
+    damaged = first.folder / "items.parquet"
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    workspace.use_tables(first.folder.name.removeprefix("tables-"))
+    monkeypatch.setattr(commit, "_rules", lambda: "later")
+    assert ingest_files(workspace, items, events).folder not in (first.folder, other.folder)
 
 
 def test_one_table_alone_keeps_the_other(workspace: Workspace, tmp_path: Path) -> None:

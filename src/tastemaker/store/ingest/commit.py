@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from tastemaker.store.tables import Source, as_source, read_source, write_table
 from tastemaker.store.tombstones import Tombstones
 from tastemaker.store.workspace import Workspace
 
-VERSION = 5  # of the rules for rows; a new one makes a re-ingest of the same files count as new
+TABLES = ("items.parquet", "interactions.parquet", "events.json")  # what is learnt from and served
 
 _LEGAL = {  # names of which a header bears one
     "items": [squeezed(name) for part, names in ITEM_NAMES.items() for name in (part, *names)],
@@ -111,16 +112,39 @@ def ingest_files(
     kept = workspace.event_rules() if _own(workspace, paths["interactions"]) else None
     if kept is not None and not settings.positive and settings.scale is None:
         settings = replace(settings, scale=kept.scale, positive=tuple(sorted(kept.wanted or ())))
-    before = workspace.tables_folder().name if workspace.has_tables() else None
+    before = workspace.tables_folder() if workspace.has_tables() else None
     while True:
         forgotten = workspace.tombstones
         folder, reused = _tables(workspace, paths, settings, forgotten)
+        reports = json.loads(read_file(folder, "report.json"))
+        if before is not None and _same(before, folder):  # as after an upgrade that reads these files alike
+            folder, reused = before, True
         with workspace.changing_tables():
             if workspace.tombstones.people == forgotten.people:  # nobody was forgotten meanwhile
                 workspace.use_tables(folder.name.removeprefix("tables-"))
                 break
     record_media(workspace)
-    return Ingested(folder, reused, before != folder.name, json.loads(read_file(folder, "report.json")))
+    return Ingested(folder, reused, before != folder, reports)
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Whether two folders of tables hold the same bytes, all of the first as they were written."""
+    try:
+        files = [read_manifest(folder)["files"] for folder in (one, other)]
+        verify_folder(one)
+    except ArtifactError:
+        return False
+    return all(files[0].get(name) == files[1].get(name) for name in TABLES)
+
+
+@cache
+def _rules() -> str:
+    """Which rules for rows these are, by the files that hold them: other rules read the same files anew."""
+    store = Path(__file__).parents[1]
+    places = (store / "ingest", store.parent / "schema", store)
+    files = [file for place in places for file in sorted(place.iterdir()) if file.suffix in (".py", ".toml")]
+    hashes = {file.relative_to(store.parent).as_posix(): sha256_file(file) for file in files}
+    return fingerprint("rules", hashes, None)
 
 
 def tables_without(workspace: Workspace, tables: str) -> str:
@@ -128,7 +152,7 @@ def tables_without(workspace: Workspace, tables: str) -> str:
     tables in use stay in use.
     """
     before, forgotten = workspace.tables_folder(tables), workspace.tombstones
-    mark = fingerprint("tables without", {"tables": tables} | forgotten.mark(), None, VERSION)
+    mark = fingerprint("tables without", {"tables": tables} | forgotten.mark(), None)
     folder = workspace.data / f"tables-{mark}"
     if folder.exists():
         verify_folder(folder)
@@ -151,7 +175,7 @@ def _tables(
     """The folder of the tables that these files make, and whether it was there already."""
     inputs = {name: _file_hash(path) for name, path in paths.items() if path is not None} | forgotten.mark()
     about = {name: value for name, value in asdict(settings).items() if value}
-    folder = workspace.data / f"tables-{fingerprint('tables', inputs, about, VERSION)}"
+    folder = workspace.data / f"tables-{fingerprint('tables', inputs | {'rules': _rules()}, about)}"
     if folder.exists():
         verify_folder(folder)
         return folder, True
