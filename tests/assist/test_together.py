@@ -98,6 +98,10 @@ STANDS = {
     # words that items are to say, or not
     "films: films about zombies": {"about ‘zombies’"},
     "films: a movie about zombies or trains": {"about ‘zombies or trains’"},
+    "films: something with zombies, not from this century": {"about ‘zombies’", "year at most 1999"},
+    "films: a drama set in the fog": {"Drama"},
+    "films: a thriller set in the fog": {"Thriller", "about ‘fog’"},
+    "films: not from the last century": {"year at least 2000"},
     "films: films about zombies >> nothing about shops": {"about ‘zombies’", "without ‘shops’"},
     "films: a film about zombies >> a comedy >> undo": {"about ‘zombies’"},
     "films: a film about zombies >> undo": set(),
@@ -137,6 +141,8 @@ SAYS = {
     "shop: dresses >> the second one, what's it made of": "“Dress 2”: material: silk.",
     "films: films about zombies >> a drama": "Nothing that fits is also about ‘zombies’.",
     "shoes: it needs to be leather": "material leather: ",
+    "films: nothing too long, a drama": "Nothing is known here by which something is ‘too long’.",
+    "films: I've seen Toy Parade. another comedy from the nineties": "Not shown again: “Toy Parade”.",
     "films: films about dogs": "No words here say ‘dogs’",
     "films: a musical about trains": "Nothing that fits says ‘trains’",
 }
@@ -155,6 +161,14 @@ def test_a_first_choice_comes_before_what_the_words_are_nearer_to(shelves: dict[
     assert {talk.shelf.fact(row, "key") for row in talk.state.shown} == {"A"}
 
 
+def test_what_was_seen_is_not_shown(shelves: dict[str, Shelf]) -> None:
+    talk, words = said(shelves, "films: we've already seen Toy Parade, a comedy from the nineties")
+    assert [talk.shelf.title(row) for row in talk.state.shown] == [
+        "Toy Parade Returns"
+    ] and not talk.state.disliked
+    assert "misses" not in words
+
+
 def test_the_first_choice_comes_first(shelves: dict[str, Shelf]) -> None:
     talk, _ = said(shelves, "shop: a red silk dress, failing that a blue one")
     colours = [talk.shelf.fact(row, "color") for row in talk.state.shown]
@@ -165,6 +179,11 @@ def test_small_words_are_no_things_that_are_missing(shelves: dict[str, Shelf]) -
     for how in ("which is goes", "that goes", "which sounds", "that is going", "that comes", "that works"):
         assert "There is no" not in said(shelves, f"tunes: a jig {how} in D")[1]
         assert "There is no" not in said(shelves, f"tunes: find me something {how} well in D")[1]
+
+
+def test_a_word_that_ends_in_two_letters_s_is_no_plural() -> None:
+    shelf = test_spoken.shelf_of([f"Che {row}" for row in range(test_spoken.N)], {})
+    assert shelf.saying(("ches",)).all() and not shelf.saying(("chess",)).any()
 
 
 def test_words_of_a_conversation_outlive_the_process(shelves: dict[str, Shelf]) -> None:

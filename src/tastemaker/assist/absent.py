@@ -69,11 +69,13 @@ _IDIOM = re.compile(
     r" you)|nothing (?:else|special|fits?|in particular))\b",
     re.IGNORECASE,
 )
+_THINGS = (
+    r"(?:films?|movies?|books?|documentar(?:y|ies)|podcasts?|episodes?|stor(?:y|ies)|(?:some|any)thing|stuff)"
+)
 _TOPIC = re.compile(
     r"(?<!how )(?<!what )(?<!me )(?<!more )(?<!know )(?<!think )(?<!crazy )(?<!nothing )(?<!details )"
-    r"\b(?:about|(?:films?|movies?|books?|documentar(?:y|ies)|podcasts?|episodes?) on|on the"
-    r" (?:subject|topic|theme) of|dealing with|to do with)\s+(?:(?:an?|the|some|any|my"
-    r"|our|how|being|having)\s+)*",
+    rf"\b(?:about|{_THINGS} (?:on|with|w/|featuring|starring|involving)|set (?:in|on|at)|dealing with"
+    r"|to do with|on the (?:subject|topic|theme) of)\s+(?:(?:an?|the|some|any|my|our|how|being|having)\s+)*",
     re.IGNORECASE,
 )
 _NEXT = re.compile(r",?\s*(or|nor|and)\s+(?:(?:any|an?|the|with|by|about|from)\s+)*", re.IGNORECASE)
@@ -214,9 +216,10 @@ def unscaled(left: str, shelf: Shelf) -> tuple[str, str]:
     shortest march"), and the words without it.
     """
     table = shelf.vocabulary.superlatives | {word: word for word in shelf.vocabulary.comparatives}
+    table |= {f"too {word}": own for word, own in english()["too"].items()}
     dark = "|".join(re.escape(word) for word, own in table.items() if shelf.vocabulary.end_of(own)[1] is None)
     hit = re.search(rf"\b(?:{dark or '(?!)'})\b", left, re.IGNORECASE)
-    if hit is None or shelf.saying((fold(hit[0]),)).any():
+    if hit is None or shelf.saying(tuple(fold(hit[0]).split())).any():
         return "", left
     rest = left.replace(hit[0], "\0" * len(hit[0]))
     return f"Nothing is known here by which something is ‘{hit[0].lower()}’.", rest

@@ -209,7 +209,7 @@ class Desk:
                 self.change(words=tuple(dict.fromkeys((*self.state.words, ABOUT + phrase))))
             else:
                 of = "No words here say" if not self._saying(phrase).any() else "Nothing that fits says"
-                sentences.append(f"{of} ‘{phrase}’, so I cannot tell what is about it.")
+                sentences.append(f"{of} ‘{phrase}’, so it counts for nothing.")
         return sentences
 
     def fitting(self, again: bool = False) -> Rows:

@@ -55,6 +55,10 @@ def answer(message: str, desk: Desk) -> Iterator[Part]:
         return
     if {"like", "skip", "unlike"} & set(read.acts):
         yield from _opinion(read, desk)
+    elif read.wants and (titled := _titled(read)) and _HAD.search(message):
+        desk.change(seen=tuple(dict.fromkeys((*desk.state.seen, *titled))))
+        yield Text(f"Not shown again: {desk.shelf.quoted(*titled)}.")
+        read = replace(read, named=tuple(name for name in read.named if name.role != "title"))
     if (
         read.superlative
         or read.about
@@ -104,7 +108,7 @@ def _wish(message: str, read: Understanding, desk: Desk) -> Iterator[Part]:
     if not (read.apart or read.undone) and _lost(message, read, desk, bool(guessed)):
         yield from _ask(desk, bool(read.untold or read.heard.unclear or read.absent or read.topics or unread))
         return
-    titled = [row for row in read.rows if any(n.role == "title" and row in n.rows for n in read.named)]
+    titled = _titled(read)
     if not read.like and "skip" not in read.acts:
         yield from _missing(titled, desk)
     nothing = desk.nothing()
@@ -172,6 +176,17 @@ _GONE: dict[str, Callable[[Constraint], bool]] = {
     "No longer counted": lambda c: c.kind != "must_not",
     "No longer left out": lambda c: c.kind == "must_not",
 }
+
+
+_HAD = re.compile(
+    r"\b(?:i|we)(?:'ve| have|ve)?(?: just| already| both| all)* (?:seen|watched|read|finished|own)\b",
+    re.IGNORECASE,
+)
+
+
+def _titled(read: Understanding) -> list[int]:
+    """The rows that are meant by title."""
+    return [row for row in read.rows if any(n.role == "title" and row in n.rows for n in read.named)]
 
 
 def _missing(titled: Sequence[int], desk: Desk) -> Iterator[Part]:

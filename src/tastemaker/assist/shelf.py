@@ -147,7 +147,9 @@ class Shelf:
         """(N,) which items have all the words, in any form, in title, maker or text."""
         holds = np.ones(len(self), bool)
         for word in words:
-            forms = {word, word.rstrip("s"), f"{word}s", word.removesuffix("es"), word.removesuffix("ing")}
+            forms = {word, f"{word}s", word.removesuffix("ing")}
+            if not word.endswith("ss"):  # "chess" is no plural
+                forms |= {word.removesuffix("s"), word.removesuffix("es")}
             holds &= self.lexical.search([" ".join(forms)])[0] > 0
         return holds
 

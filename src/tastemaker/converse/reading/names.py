@@ -72,9 +72,10 @@ class Names:
             "creator": defaultdict(list),
         }
         self._shown: dict[str, str] = {}
-        for row, title in enumerate(titles):
-            own = [title, _BRACKETS.sub(" ", title), *(aliases[row] if aliases else ())]
-            self._keep("title", own, row)
+        for the in (False, True):  # "Heat" before "The Heat"
+            for row, title in enumerate(titles):
+                own = [title, _BRACKETS.sub(" ", title), *(aliases[row] if aliases else ())]
+                self._keep("title", own, row, the)
         for row, creator in enumerate(creators):
             if creator:
                 self._keep("creator", [creator, *_PARTS.split(creator), *_leaders(creator)], row)
@@ -95,12 +96,12 @@ class Names:
             word: tuple(dict.fromkeys(rows)) for word, rows in surnames.items() if word not in whole
         }
 
-    def _keep(self, role: Role, names: Iterable[str], row: int) -> None:
+    def _keep(self, role: Role, names: Iterable[str], row: int, the: bool = True) -> None:
         for shown in dict.fromkeys(names):
             name = fold(shown)
-            for form in {name, name.removeprefix("the ")} - {""}:
+            for form in {name, name.removeprefix("the ") if the else name} - {""}:
                 rows = self._rows[role][form]
-                if not rows or rows[-1] != row:
+                if not rows or (rows[-1] != row and (form != name or not the or role == "creator")):
                     rows.append(row)
                 self._shown.setdefault(form, " ".join(shown.split()))
 

@@ -59,6 +59,7 @@ _AGES = (  # "no more than 20 years old", "20 years old or less"; whether items 
         True,
     ),
 )
+_CENTURY = r"\b(?:(?:from|of|in|made in) )?(this|the 21st|(?:the )?last|the 20th) century\b"
 _DECADE = r"(?:the |early |late |mid[- ])*'?(\d{3}0|\d0)'?s\b"
 
 
@@ -77,6 +78,9 @@ def years(text: Text, vocabulary: Vocabulary) -> None:
         _add(text, hit, Clause(names[0], "between", (year_of(hit[1]), year_of(hit[1]))))
     for name, values in ({name: {} for name in names[:1]} or _decades(vocabulary)).items():
         _ages(text, name, values)
+    for hit in text.each(_CENTURY) if len(names) == 1 else ():
+        now = hit[1].lower() in ("this", "the 21st")
+        _add(text, hit, Clause(names[0], "ge" if now else "le", 2000.0 if now else 1999.0))
     for form, cmp, step in _YEARS if len(names) == 1 else ():
         for hit in text.each(form):
             low, *rest = (year_of(part) for part in hit.groups() if part)
