@@ -39,7 +39,7 @@ class MediationSettings:
 @dataclass(frozen=True)
 class Answered:
     """Rows with an answer and an outcome: answer, outcome (n,), users (n,) from 0, day (n,), controls (n, c),
-    place (n,) in the table, user_ids of the numbers.
+    user_ids of the numbers.
     """
 
     answer: Floats
@@ -47,7 +47,6 @@ class Answered:
     users: Ints
     day: Ints
     controls: Floats
-    place: Ints
     user_ids: list[str]
 
 
@@ -82,9 +81,7 @@ def read_answered(rows: pa.Table, settings: MediationSettings, name: str) -> Ans
     every, ids = codes(rows, settings.user, name)
     present, users = np.unique(every[selected], return_inverse=True)
     day = codes(rows, settings.day, name)[0][selected]
-    return Answered(
-        answer[selected], y, users, day, controls, np.flatnonzero(selected), [ids[item] for item in present]
-    )
+    return Answered(answer[selected], y, users, day, controls, [ids[item] for item in present])
 
 
 def repeaters(answered: Answered) -> int:
