@@ -49,6 +49,8 @@ STANDS = {
         "price at most 30 or price at most 60",
         "price at most 30 if possible",
     },
+    "shop: under 30, otherwise under 30": {"price at most 30"},
+    "tunes: jigs or reels, fast or slow": {"type jig or reel", "speed fast or slow"},
     "tunes: a jig in D, failing that a reel in G": {
         "jig with D or reel with G",
         "type jig if possible",
@@ -70,6 +72,7 @@ STANDS = {
     "shop: a red dress or a silk one": {"red or silk", "Dress"},
     "shop: a red dress or anything in silk": {"red with Dress or silk"},
     "films: a comedy or something from the 70s": {"Comedy or 1970s"},
+    "tunes: a jig in D or a fast reel": {"jig with D or reel with fast"},
     "tunes: jigs or anything in D": {"jig or D"},
     "pods: Ana and Bo >> Ana or Bo": {"hosts Ana or Bo"},
     "recipes: rice >> rice or beans": {"ingredients rice or beans"},

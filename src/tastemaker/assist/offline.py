@@ -263,23 +263,10 @@ def _lost(message: str, read: Understanding, desk: Desk, guessed: bool) -> bool:
     here.
     """
     heard = read.heard
-    if (
-        guessed
-        or read.without
-        or any(ABOUT + said in desk.state.words for said in read.topics)
-        or read.extreme
-        or read.many
-        or heard.changes
-        or heard.restart
-        or heard.moods
-        or read.like
-    ):
-        return False
-    if (
-        {"more", "idle"} & set(read.acts)
-        or {"like", "skip"} & set(read.acts)
-        or any(n.sure >= 0.4 for n in read.named)
-    ):
+    about = any(ABOUT + said in desk.state.words for said in read.topics)
+    named = any(n.sure >= 0.4 for n in read.named) or {"more", "idle", "like", "skip"} & set(read.acts)
+    wished = heard.changes or heard.restart or heard.moods or read.like or read.extreme or read.many
+    if guessed or read.without or about or named or wished:
         return False
     if not telling(message):
         return not message.strip() or not re.search(r"\w", message)

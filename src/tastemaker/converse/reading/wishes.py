@@ -159,7 +159,8 @@ class Wishes:
         both = sorted([*groups, *numbers], key=lambda group: group[0][0])
         refused = sorted([*groups, *numbers_of(text, fields, True)], key=lambda group: group[0][0])
         together = [*read_together(text, both, fields), *refused_together(text, refused, fields)]
-        together += read_apart(text, both)
+        taken = frozenset[int]().union(*(each.starts for each in together))
+        together += read_apart(text, [group for group in both if group[0][0] not in taken])
         spent = frozenset[int]().union(*(values_together.starts for values_together in together))
         text.changes = [entry for entry in text.changes if entry[0] not in spent]
         for values_together in together:
@@ -332,8 +333,8 @@ def _first_choices(text: Text, groups: Sequence[Sequence[Spot]], second: int) ->
         values = [value for value in every if (clause.field, value) in before]
         firsts = [among(clause.field, values).clause] if values and len(values) < len(every) else []
         if clause.cmp == "either":
-            first, *_, last = ways_of(clause)
-            firsts = [clause_of(*pair) for pair in first if pair not in last]
+            ways = ways_of(clause)
+            firsts = [clause_of(*pair) for pair in ways[0] if pair not in ways[-1]]
         text.changes += [(at, Change("add", "prefer", each)) for each in firsts]
 
 
