@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
@@ -295,3 +297,147 @@ def test_baskets_without_people_say_how_to_read_them(tmp_path: Path) -> None:
 def test_a_log_that_names_no_item_is_refused(tmp_path: Path) -> None:
     result = ingest(tmp_path, "user_id,colour\nu1,red\nu2,blue\n", items=None)
     assert isinstance(result.exception, InputError) and "--column item_id=COLUMN" in str(result.exception)
+
+
+# ---- what looks like another shape and is none
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("beside", ["history", "comment"])
+def test_a_column_of_items_goes_before_lists_of_others(tmp_path: Path, known: bool, beside: str) -> None:
+    """What was shown or bought besides is no event, also where most items of the events are unknown."""
+    rows = "".join(f"{u},{i}{'x' * (n % 3 > 0)},i1 i2 i3,{n}\n" for n, (u, i, _) in enumerate(EVENTS))
+    result = ingest(tmp_path, f"user_id,item_id,{beside},n\n" + rows, items=ITEMS if known else None)
+    assert json.loads(result.stdout)["interactions"]["rows"] == len(EVENTS)
+
+
+def test_a_comment_of_numbers_is_no_list_of_items(tmp_path: Path) -> None:
+    """Neither where the column of items bears no known name, nor where there is no header."""
+    items = "item_id,title\n" + "".join(f"{n},Title {n}\n" for n in range(N))
+    rows = "".join(f"{u},{i[1:]},{t},{n % N} {n * 5 % N} 3\n" for n, (u, i, t) in enumerate(EVENTS))
+    for header in ("user_id,recipe,time,review\n", ""):
+        result = ingest(tmp_path, header + rows, items=items)
+        assert sorted(taken(tmp_path, result)) == sorted((user, item[1:]) for user, item in PAIRS)
+
+
+def test_titles_with_blanks_stay_whole(tmp_path: Path) -> None:
+    """In lists, between commas, and in a column of one title a row."""
+    own = {user: [f"The Film {item}" for item, _ in items] for user, items in by_person().items()}
+    expected = [(user, item) for user, items in own.items() for item in items]
+    known = "item_id\n" + "".join(f"The Film i{n}\n" for n in range(N))
+    lists = "\n".join(json.dumps({"user": u, "tracks": i}) for u, i in own.items())
+    commas = "user,products\n" + "".join(f'{u},"{", ".join(i)}"\n' for u, i in own.items())
+    quoted = "user\tproducts\n" + "".join(f"{u}\t{i}\n" for u, i in own.items())
+    for text, name in ((lists, "e.jsonl"), (commas, "e.csv"), (quoted, "e.tsv")):
+        for items in (known, None):
+            where = tmp_path / f"{name}{items is None}"
+            where.mkdir()
+            assert taken(where, ingest(where, text, name=name, items=items)) == expected
+    single = "user,books\n" + "".join(f"{u},{i[0]}\n" for u, i in own.items())
+    refused = ingest(tmp_path, single, items=None)
+    assert "--column item_id=COLUMN" in str(refused.exception)
+
+
+def test_empty_entries_of_a_list_are_counted(tmp_path: Path) -> None:
+    rows = [{"user": u, "history": [i for i, _ in own] + [None, ""]} for u, own in by_person().items()]
+    result = ingest(tmp_path, "\n".join(map(json.dumps, rows)), name="e.jsonl")
+    assert sorted(taken(tmp_path, result)) == PAIRS
+    assert any("16 entries are empty" in note for note in json.loads(result.stdout)["interactions"]["notes"])
+
+
+def test_a_field_plays_no_part_that_a_column_plays(tmp_path: Path) -> None:
+    rows = "".join(f'i{n},T {n},"{{""title"": ""x"", ""hue"": {n % 2}}}"\n' for n in range(N))
+    events = "user_id,item_id\n" + "".join(f"{user},{item}\n" for user, item, _ in EVENTS)
+    result = ingest(tmp_path, events, items="item_id,name,raw\n" + rows)
+    assert taken(tmp_path, result)
+    assert Workspace.open(tmp_path / "w").table("items")["title"].to_pylist()[0].startswith("T ")
+
+
+# ---- as services give them out
+
+
+def test_one_of_several_lists_of_records_names_items(tmp_path: Path) -> None:
+    """The events of Google Analytics: the person under a name of its own, `user_id` empty."""
+    rows = [
+        {
+            "event_timestamp": time * 1_000_000,
+            "event_name": "view_item",
+            "event_params": [{"key": "page", "value": {"string_value": "Home"}}],
+            "user_id": None,
+            "user_pseudo_id": user,
+            "items": [{"item_id": item, "item_name": f"Song {item[1:]}"}],
+        }
+        for user, item, time in EVENTS
+    ]
+    for items in (ITEMS, None):
+        result = ingest(tmp_path, "\n".join(map(json.dumps, rows)), name="e.jsonl", items=items)
+        assert sorted(taken(tmp_path, result)) == PAIRS
+
+
+def test_records_in_records_and_missing_ones(tmp_path: Path) -> None:
+    """Three deep, with times of their own; a record may be null, or stand where a list of one is meant."""
+    rows = [
+        {
+            "user": user,
+            "ts": 1_400_000_000,
+            "sessions": [{"plays": [None, *({"item": {"id": item}, "ts": time} for item, time in own)]}],
+        }
+        for user, own in by_person().items()
+    ]
+    rows.append({"user": "u9", "ts": 1, "sessions": {"plays": [{"item": {"id": "i1"}, "ts": 1_500_000_000}]}})
+    result = ingest(tmp_path, json.dumps(rows), name="e.json")
+    assert taken(tmp_path, result) == [(user, item) for user, item, _ in EVENTS] + [("u9", "i1")]
+    assert json.loads(result.stdout)["interactions"]["understood"]["times"]["first"].startswith("2017-07-14")
+
+
+def test_what_mongodb_wraps_is_read_bare(tmp_path: Path) -> None:
+    rows = [
+        {"user": {"$oid": user}, "item": {"$oid": item}, "date": {"$date": {"$numberLong": f"{time}000"}}}
+        for user, item, time in EVENTS
+    ]
+    result = ingest(tmp_path, "\n".join(map(json.dumps, rows)), name="e.json")
+    assert taken(tmp_path, result) == [(user, item) for user, item, _ in EVENTS]
+
+
+@pytest.mark.parametrize(("yes", "no"), [("True", "False"), ("x", ""), ("yes", "no")])
+def test_a_matrix_of_marks_is_read_where_they_stand(tmp_path: Path, yes: str, no: str) -> None:
+    text = ",user," + ",".join(f"i{n}" for n in range(N)) + "\n"
+    for at, user in enumerate(by_person()):
+        marks = [yes if (user, f"i{n}") in PAIRS else no for n in range(N)]
+        text += f"{at},{user},{','.join(marks)}\n"
+    assert sorted(taken(tmp_path, ingest(tmp_path, text))) == PAIRS
+
+
+def test_lists_of_parquet_of_a_fixed_length_and_of_times(tmp_path: Path) -> None:
+    own = by_person()
+    items = pa.array([[item for item, _ in events] for events in own.values()], pa.list_(pa.string(), 5))
+    times = pa.array([[time for _, time in events] for events in own.values()])
+    table = pa.table({"user": list(own), "history": items, "ts": times.cast(pa.list_(pa.timestamp("s")))})
+    pq.write_table(table, tmp_path / "e.parquet")
+    CliRunner().invoke(app, ["init", str(tmp_path / "w")])
+    (tmp_path / "items.csv").write_text(ITEMS)
+    command = ["ingest", "-w", str(tmp_path / "w"), "--items", str(tmp_path / "items.csv")]
+    result = CliRunner().invoke(app, [*command, "--interactions", str(tmp_path / "e.parquet"), "--json"])
+    assert taken(tmp_path, result) == [(user, item) for user, item, _ in EVENTS]
+
+
+def test_what_all_rows_of_an_item_say_stays_beside_its_properties(tmp_path: Path) -> None:
+    items = "item_id,title,feature,value\n" + "".join(
+        f"i{n},Title {n},{feature},{n % 2}\n" for n in range(N) for feature in ("pool", "loft")
+    )
+    events = "user,item\n" + "".join(f"{user},{item}\n" for user, item, _ in EVENTS)
+    assert taken(tmp_path, ingest(tmp_path, events, items=items))
+    assert "Title 3" in Workspace.open(tmp_path / "w").table("items")["title"].to_pylist()
+
+
+def test_an_order_is_no_item(tmp_path: Path) -> None:
+    rows = "".join(f"{n // 5},{user},{item}\n" for n, (user, item, _) in enumerate(2 * EVENTS))
+    result = ingest(tmp_path, "id,user_id,Lineitem sku\n" + rows, items=None)
+    assert json.loads(result.stdout)["interactions"]["columns"]["item_id"] == "Lineitem sku"
+
+
+def test_long_texts_beside_long_lists_are_left_out(tmp_path: Path) -> None:
+    rows = "".join(f"{u},{'x' * 100_000},{' '.join(['i1'] * 2_000)}\n" for u in by_person())
+    result = ingest(tmp_path, "user_id,bio,history\n" + rows)
+    notes = json.loads(result.stdout)["interactions"]["notes"]
+    assert any("'bio', long texts, were left out" in note for note in notes)

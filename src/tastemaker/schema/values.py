@@ -125,6 +125,10 @@ def series_of(column: pa.ChunkedArray, name: str) -> pl.Series:
     if pt.is_dictionary(kind):
         column = column.cast(kind.value_type)
         kind = kind.value_type
+    if pt.is_null(kind):  # of cells that are all empty
+        return pl.Series([None] * len(column), dtype=pl.String)
+    if pt.is_fixed_size_list(kind):
+        column = column.cast(pa.large_list(kind.value_type))
     inner = kind
     while pt.is_list(inner) or pt.is_large_list(inner) or pt.is_fixed_size_list(inner):
         inner = inner.value_type

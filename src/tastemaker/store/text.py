@@ -419,10 +419,18 @@ def _record(line: str) -> Any:
             raise ValueError(str(error)) from None
 
 
+def _bare(value: Any) -> Any:
+    """A value without the names of types around it: {"$date": {"$numberLong": "1"}} of MongoDB is "1"."""
+    while isinstance(value, dict) and len(value) == 1 and next(iter(value)).startswith("$"):
+        (value,) = value.values()
+    return value
+
+
 def as_column(values: list[Any]) -> pa.Array:
-    """One Arrow column; values of mixed types become text, anything nested but a list of words JSON. Where a
-    text is not UTF-8, all are bytes.
+    """One Arrow column; values of mixed types become text, anything nested but a list of words JSON, and what
+    MongoDB writes as {"$oid": "..."} the value itself. Where a text is not UTF-8, all are bytes.
     """
+    values = [_bare(value) if isinstance(value, dict) else value for value in values]
     try:
         column = pa.array(values, from_pandas=False)
         if not pa.types.is_struct(column.type) and not pa.types.is_nested(

@@ -94,19 +94,23 @@ def _identity(events: Source, settings: IngestSettings) -> tuple[str, Source]:
 def _people(events: Source, settings: IngestSettings) -> str | None:
     """The column of people."""
     named = settings.column("interactions", "user_id")
-    fit = cols.candidates(events.table.column_names, cols.INTERACTION_NAMES).get("user_id", [])
+    filled = [name for name in events.table.column_names if events.table[name].null_count < len(events.rows)]
+    fit = cols.candidates(filled, cols.INTERACTION_NAMES).get("user_id", [])
     return named or (fit[0] if fit else guesses.likely_people(events))
 
 
 def _leads(events: Source, column: str, people: str | None) -> bool:
-    """Whether a column counts the rows, or says of each person one thing: no item."""
+    """Whether a column counts the rows, says of each person one thing, or is of one of several people alone
+    wherever it stands, as an order is: no item.
+    """
     cells = guesses.ids_of(events, column)
     if cells.n_unique() >= len(cells):
         return True
     if people is None or people not in events.table.column_names:
         return False
     pairs = pl.DataFrame({"person": guesses.ids_of(events, people), "cell": cells}).unique()
-    return pairs.height == pairs["person"].n_unique()
+    several = pairs["person"].n_unique()
+    return pairs.height == several or (several > 1 and pairs.height == pairs["cell"].n_unique())
 
 
 def _of_items(events: Source, ids: pl.Series, column: str, settings: IngestSettings) -> list[str]:

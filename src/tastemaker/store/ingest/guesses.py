@@ -7,11 +7,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.types as pt
 
 from tastemaker.errors import InputError
 from tastemaker.schema import KINDS, kind_named, values
 from tastemaker.store.header import headless
 from tastemaker.store.ingest.columns import PEOPLE, squeezed
+from tastemaker.store.ingest.words import literal
 from tastemaker.store.tables import Source
 
 _HEAD = 10_000  # rows that a guess is made from
@@ -20,7 +23,9 @@ _WIDE = 20  # columns of one that can be
 _ID_ENDS = ("id", "isbn", "sku", "code", "key", "uri", "url")
 _BASKETS = ("order", "basket", "invoice", "transaction", "cart", "receipt", "ticket")
 _ANSWERS = ("label", "target", "feedback")  # columns of yes and no that do not say to what
-_YES, _NO = ("1", "1.0", "true", "yes", "y", "t"), ("0", "0.0", "false", "no", "n", "f")
+MARKS = (r"\s*\|\s*", r"\s*;\s*", r"\s*,\s*", r"[\s,;|]+")  # what can stand between the items of a cell
+_QUOTED = r"'[^']*'|\"[^\"]*\"|[^\s,\[\](){}'\"]+"  # the entries of a list in quotes
+YES, NO = ("1", "1.0", "true", "yes", "y", "t"), ("0", "0.0", "false", "no", "n", "f")
 
 
 def ids_of(source: Source, column: str, rows: int | None = None) -> pl.Series:
@@ -30,6 +35,29 @@ def ids_of(source: Source, column: str, rows: int | None = None) -> pl.Series:
         return values.whole_again(values.as_text(cells, column))
     except InputError:
         return pl.Series([None] * len(cells), dtype=pl.String)
+
+
+def entries_of(source: Source, column: str, mark: str, rows: int | None = None) -> pl.Series:
+    """The entries of each cell: those of a list, or in quotes, as they are, of other text what stands between
+    the pattern `mark`.
+    """
+    cells = source.table.column(column).slice(0, rows)
+    listed = pt.is_list(cells.type) or pt.is_large_list(cells.type) or pt.is_fixed_size_list(cells.type)
+    if listed and not pt.is_nested(cells.type.value_type):
+        try:
+            return pl.Series(pl.from_arrow(cells.cast(pa.large_list(pa.large_string()))))
+        except pa.ArrowException:  # of bytes that are no text
+            return pl.Series([None] * len(cells), dtype=pl.List(pl.String))
+    text = ids_of(source, column, rows)
+    if share(text.drop_nulls().str.contains(r"^\s*[\[({]\s*['\"]")) > 0.5:
+        escaped = text.str.contains("\\", literal=True).fill_null(False)
+        if escaped.any():  # as JSON writes letters: \u00fc
+            written = zip(text.to_list(), escaped.to_list(), strict=True)
+            plain = [repr(literal(cell)) if is_escaped else cell for cell, is_escaped in written]
+            text = pl.Series(plain, dtype=pl.String)
+        return text.str.extract_all(_QUOTED).list.eval(pl.element().str.strip_chars("'\""))
+    text = text.str.replace(r"^[\[({](.*)[\])}]$", "$1").str.strip_chars(" ,;|\t")
+    return text.str.replace_all(mark, "\x1f").str.split("\x1f")
 
 
 def share(mask: pl.Series) -> float:
@@ -82,7 +110,7 @@ def likely_people(source: Source) -> str | None:
         ids = ids_of(source, name, _HEAD)
         several = ids.n_unique() > max(2, len(ids) / 50)
         if several and any(
-            said == word or said.endswith((word, word + "id", word + "name")) for word in PEOPLE
+            said == word or said.endswith((word, word + "id", word + "no", word + "name")) for word in PEOPLE
         ):
             fit.append(name)
     return min(fit, key=lambda name: not squeezed(name).endswith("id"), default=None)
@@ -169,9 +197,9 @@ def flags(columns: Mapping[str, pl.Series]) -> tuple[dict[str, str | None], pl.S
         kind = kind_named(bare) or kind_named(name)
         if (kind is None and name not in _ANSWERS) or (kind and kind.name in ("view", "rating", "undo")):
             continue
-        if words and words <= {*_YES, *_NO}:
+        if words and words <= {*YES, *NO}:
             kinds[column] = None if kind is None else kind.name
-        elif words & {*_YES} and words & {*_NO}:
+        elif words & {*YES} and words & {*NO}:
             other.append(column)
     if not kinds and not other:
         return None
@@ -179,7 +207,7 @@ def flags(columns: Mapping[str, pl.Series]) -> tuple[dict[str, str | None], pl.S
     first = next(iter(columns.values()))
     result = pl.Series(["view" if wanted and kinds else None] * len(first), dtype=pl.String)
     for column in sorted(kinds, key=lambda name: _telling(kinds[name])):
-        yes = columns[column].str.to_lowercase().is_in(list(_YES)).fill_null(False)
+        yes = columns[column].str.to_lowercase().is_in(list(YES)).fill_null(False)
         result = result.set(yes, kinds[column])
     return kinds, result, other
 

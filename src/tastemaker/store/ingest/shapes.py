@@ -5,8 +5,9 @@ note.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+import re
+from collections import Counter
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,19 +15,20 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.types as pt
 
 import tastemaker.store.ingest.columns as cols
 import tastemaker.store.ingest.guesses as guesses
 import tastemaker.store.ingest.layout as layout
 from tastemaker.errors import InputError
-from tastemaker.store.header import MOST_COLUMNS
 from tastemaker.store.ingest.rows import IngestSettings
+from tastemaker.store.ingest.words import literal
 from tastemaker.store.tables import Source
 from tastemaker.store.text import MOST_ROWS, as_column
 
 _HEAD = 1_000  # rows from which a shape is told
-_BETWEEN = r"[\s,;|\[\](){}'\"]+"  # what stands between the items of a cell
+_RECORDS = re.compile(r"\s*(\{\s*[\"}]|\[\s*(\{|\]|null))")  # how they begin
 _LABEL = r"^(.+)-([01])$"  # an item that was shown, and whether it was clicked (the news of MIND)
 _PROPERTY = ("property", "propertyname", "attribute", "attributename", "key", "field", "feature")
 _VALUE = ("value", "val", "propertyvalue", "attributevalue")
@@ -53,6 +55,8 @@ _LISTS = frozenset(  # names of columns of several items
     ]
 )
 _MOST = 256  # properties that become columns, the commonest
+_DEEPEST = 3  # lists of records in each other
+_REPEATED = 1 << 30  # bytes of text that a column may hold once its cells are repeated
 ME = "me"  # the one person of a table that is about nobody else
 
 
@@ -63,7 +67,7 @@ def items_in_rows(source: Source, settings: IngestSettings) -> Source:
     present = source.table.column_names
     fit = cols.candidates(present, cols.ITEM_NAMES)
     ours = {settings.column("items", part) for part in cols.ITEM_NAMES}
-    source = _unfolded(source, {column for names in fit.values() for column in names} | ours)
+    source = _unfolded(source, cols.ITEM_NAMES, {column for names in fit.values() for column in names} | ours)
     named = settings.column("items", "item_id")
     ids = named if named is not None else next(iter(fit.get("item_id", ())), None)
     by_name = {cols.squeezed(name): name for name in reversed(present)}
@@ -82,23 +86,33 @@ def events_in_rows(source: Source, settings: IngestSettings, known: pl.Series | 
         table = source.table.select(rest).append_column("user_id", nobody)
         source = replace(source, table=table, notes=(*source.notes, note))
     item = settings.column("interactions", "item_id")
-    if not _has_items(source, item, known):
-        source = _of_records(source)
+    if known is not None and not _has_items(source, item, known, least=0.5):
+        matrix = _of_matrix(source, known)
+        if matrix is not None:
+            return matrix
+    for _ in range(_DEEPEST):
+        if not _has_items(source, item, known):
+            source = _of_records(source)
     if known is not None and _has_items(source, item, known, least=0.5):
         return source
-    return _of_lists(source, known) or (known is not None and _of_matrix(source, known)) or source
+    return _of_lists(source, item, known) or source
 
 
 def _has_items(source: Source, named: str | None, known: pl.Series | None, least: float = 0.0) -> bool:
     """Whether a column holds an item a cell: the one that was named, or one of a known name, of whose cells
     more than the share `least` are `known`.
     """
-    present = source.table.column_names
-    fit = [named] if named else cols.candidates(present, cols.INTERACTION_NAMES).get("item_id", [])
-    fit = [column for column in fit if column in present and _records(source, column, _HEAD) is None]
+    fit = [column for column in _items(source, named) if _records(source, column, _HEAD) is None]
     if known is None or not source.table.num_rows:
         return bool(fit)
     return any(_share(guesses.ids_of(source, column, _HEAD), known) > least for column in fit)
+
+
+def _items(source: Source, named: str | None) -> list[str]:
+    """The column of items that was named, or those that bear a known name."""
+    present = source.table.column_names
+    fit = [named] if named else cols.candidates(present, cols.INTERACTION_NAMES).get("item_id", [])
+    return [column for column in fit if column in present]
 
 
 def _share(ids: pl.Series, known: pl.Series) -> float:
@@ -117,75 +131,97 @@ def _records(source: Source, column: str, rows: int | None = None) -> list[Any] 
     kind = cells.type
     inner = kind.value_type if pt.is_list(kind) or pt.is_large_list(kind) else kind
     if pt.is_string(kind) or pt.is_large_string(kind):
-        filled = pl.Series(pl.from_arrow(cells)).drop_nulls()
-        if filled.is_empty() or not filled.head(_HEAD).str.contains(r"^\s*(\{|\[\s*(\{|\]))").all():
+        filled = cells.drop_null().slice(0, _HEAD).to_pylist()
+        if not filled or not all(map(_RECORDS.match, filled)):
             return None
-        values = []
-        for text in cells.to_pylist():
-            try:
-                values.append(None if text is None else json.loads(text))
-            except (ValueError, RecursionError):
-                return None
+        values = [None if text is None else literal(text) for text in cells.to_pylist()]
     elif pt.is_struct(inner):
         values = cells.to_pylist()
     else:
         return None
     kinds = {dict if isinstance(v, Mapping) else _listed(v) for v in values if v is not None and v != []}
-    return values if kinds in ({dict}, {list}) else None
+    if kinds == {dict} or not kinds or None in kinds:
+        return values if kinds == {dict} else None
+    lists = [[v] if isinstance(v, Mapping) else v or () for v in values]  # one record may stand for a list
+    return [[record for record in cell if record is not None] for cell in lists]
 
 
 def _listed(value: Any) -> type | None:
-    """`list` for a list of structures."""
-    return list if isinstance(value, list) and all(isinstance(one, Mapping) for one in value) else None
+    """`list` for a list of structures, some of which may be missing."""
+    fit = isinstance(value, list) and all(isinstance(one, Mapping | None) for one in value)
+    return list if fit else None
 
 
 def _columns(records: list[Mapping[str, Any]], parent: str, taken: set[str]) -> dict[str, pa.Array]:
-    """The fields of structures as columns, called as they are or, where that name is taken or says
-    nothing by itself, after the parent: the `id` of an `item` is its `item_id`.
+    """The fields of structures as columns, the commonest, called as they are or, where that name is taken or
+    says nothing by itself, after the parent: the `id` of an `item` is its `item_id`.
     """
-    names = dict.fromkeys(str(name) for record in records for name in record)
-    if len(names) + len(taken) > MOST_COLUMNS:
-        raise InputError(f"column '{parent}' holds {len(names):,} fields; drop some")
+    counts = Counter(str(name) for record in records for name in record)
+    most = {name for name, _ in counts.most_common(_MOST)}
     one = parent[:-3] + "y" if parent.endswith("ies") else parent.removesuffix("s")
     return {
         f"{one}_{name}" if name in taken | _BARE else name: as_column(
             [record.get(name) for record in records]
         )
-        for name in names
+        for name in counts
+        if name in most
     }
 
 
-def _unfolded(source: Source, but: set[Any]) -> Source:
-    """The fields of structures as columns of the table; `but` some columns."""
+def _unfolded(source: Source, legal: Mapping[str, tuple[str, ...]], but: Collection[Any] = ()) -> Source:
+    """The fields of structures as columns of the table; `but` some columns. A field plays none of the `legal`
+    parts that a column of the table plays.
+    """
     for column in source.table.column_names:
         records = None if column in but else _records(source, column)
         if records is None or any(isinstance(record, list) for record in records):
             continue
         rest = source.table.drop_columns([column])
-        fields = _columns([record or {} for record in records], column, set(rest.column_names))
+        played = cols.candidates(rest.column_names, legal).keys()
+        names = {str(name) for record in records for name in record or ()}
+        taken = {name for name in names if cols.candidates([name], legal).keys() & played}
+        fields = _columns([record or {} for record in records], column, taken | set(rest.column_names))
         for name, cells in fields.items():
-            rest = rest.append_column(name, cells)
+            if name not in rest.column_names:
+                rest = rest.append_column(name, cells)
         note = f"'{column}' holds records: their fields were read as columns ({', '.join(list(fields)[:8])}"
         note += ", ...)" if len(fields) > 8 else ")"
+        note += f"; {more:,} rare ones were left out" if (more := len(names) - len(fields)) else ""
         source = replace(source, table=rest, notes=(*source.notes, note))
     return source
 
 
 def _of_records(source: Source) -> Source:
-    """Structures as columns, and each of the records in the one column of lists of them as a row."""
-    source = _unfolded(source, set())
+    """Structures as columns, and each of the records in a column of lists of them as a row: in the one such
+    column, or the one whose records name an item. What a record says goes before what holds it.
+    """
+    source = _unfolded(source, cols.INTERACTION_NAMES)
     lists = {column: _records(source, column) for column in source.table.column_names}
-    found = {column: cells for column, cells in lists.items() if cells is not None and any(cells)}
+    found = {
+        column: cells
+        for column, cells in lists.items()
+        if cells is not None and isinstance(next(filter(None, cells), None), list)
+    }
+    if len(found) > 1:
+        fields = {
+            column: _columns([cell[0] for cell in cells[:_HEAD] if cell], column, set())
+            for column, cells in found.items()
+        }
+        told = [name for name in found if "item_id" in cols.candidates(fields[name], cols.INTERACTION_NAMES)]
+        found = {column: found[column] for column in told}
     if len(found) != 1:
         return source
     ((column, cells),) = found.items()
-    rows = np.repeat(np.arange(len(cells)), [len(cell or ()) for cell in cells])
+    rows = np.repeat(np.arange(len(cells)), [len(cell) for cell in cells])
+    source = replace(source, table=source.table.drop_columns([column]))
     source = _taken(source, rows, column, f"each of the records in '{column}' was read as a row")
-    rest = source.table.drop_columns([column])
-    records = [record for cell in cells for record in cell or ()]
-    for name, values in _columns(records, column, set(rest.column_names)).items():
+    fields = _columns([record for cell in cells for record in cell], column, set())
+    rest = source.table.rename_columns(
+        [f"{name} of all" if name in fields else name for name in source.table.column_names]
+    )
+    for name, values in fields.items():
         rest = rest.append_column(name, values)
-    return _unfolded(replace(source, table=rest), set())
+    return _unfolded(replace(source, table=rest), cols.INTERACTION_NAMES)
 
 
 def _taken(source: Source, rows: npt.NDArray[np.int64], column: str, note: str) -> Source:
@@ -197,9 +233,11 @@ def _taken(source: Source, rows: npt.NDArray[np.int64], column: str, note: str) 
         )
     empty = before - len(np.unique(rows))
     told = f"{note}: {before:,} made {n:,}" + (f", {empty:,} held none" if empty and n >= before else "")
+    long = [name for name in source.table.column_names if _repeated(source.table[name], rows) > _REPEATED]
+    told += f"; {', '.join(map(repr, long))}, long texts, were left out" if long else ""
     return replace(
         source,
-        table=source.table.take(pa.array(rows)),
+        table=source.table.drop_columns(long).take(pa.array(rows)),
         file_of=source.file_of[rows],
         rows=source.rows[rows],
         damaged={name: cells[rows] for name, cells in source.damaged.items()},
@@ -207,58 +245,98 @@ def _taken(source: Source, rows: npt.NDArray[np.int64], column: str, note: str) 
     )
 
 
+def _repeated(cells: pa.ChunkedArray, rows: npt.NDArray[np.int64]) -> int:
+    """Bytes of the cells of these rows, as far as they are of text."""
+    if not (pt.is_string(cells.type) or pt.is_large_string(cells.type)) or not len(rows):
+        return 0
+    sizes = pc.fill_null(pc.binary_length(cells), 0).to_numpy().astype(np.int64)
+    return int(sizes[rows].sum())
+
+
 # ---- several items in a cell
 
 
-def _of_lists(source: Source, known: pl.Series | None) -> Source | None:
+def _of_lists(source: Source, named: str | None, known: pl.Series | None) -> Source | None:
     """A row for each item where a column holds several in a cell, in their order; columns with as many
-    entries in each cell are taken apart too. Items with -0 or -1 behind them were shown, or clicked. Without
-    `known` ids, a column of several words that come back is one of items where its name says so.
+    entries in each cell are taken apart too. Items with -0 or -1 behind them were shown, or clicked.
     """
-    shares, labelled = dict[str, float](), set[str]()
-    for column in source.table.column_names:
-        cells = _pieces(guesses.ids_of(source, column, _HEAD).drop_nulls())
-        words = cells.explode().drop_nulls()
-        if len(words) <= 1.5 * max(1, len(cells)):
-            continue
-        if known is None:
-            named = cols.squeezed(column) in _LISTS
-            shares[column] = guesses.share(words.is_duplicated()) if named else 0.0
-            continue
-        bare = words.str.replace(_LABEL, "$1")
-        shares[column] = max(_share(words, known), _share(bare, known))
-        if shares[column] > 2 * _share(words, known):
-            labelled.add(column)
-    fit = [column for column, part in shares.items() if part > 0.5]
-    if not fit:
+    found = _list_of_items(source, named, known)
+    if found is None:
         return None
-    chosen = max(fit, key=lambda column: (column in labelled, shares[column]))
-    cells = _pieces(guesses.ids_of(source, chosen))
+    chosen, mark, labelled = found
+    cells = guesses.entries_of(source, chosen, mark)
     counts = cells.list.len().fill_null(0)
-    rows = np.repeat(np.arange(len(cells)), counts.to_numpy())
     beside = {chosen: cells}
-    for column in source.table.column_names:
-        if column != chosen and (counts > 1).any():
-            other = _pieces(guesses.ids_of(source, column))
-            if other.list.len().fill_null(0).equals(counts):
+    for column in source.table.column_names if (counts > 1).any() else ():
+        for other in (
+            guesses.entries_of(source, column, between) for between in guesses.MARKS if column != chosen
+        ):
+            if column not in beside and other.list.len().fill_null(0).equals(counts):
                 beside[column] = other
     if source.about.get("header") is False:  # numbers of the rows are no people
         rest = [name for name in source.table.column_names if name not in beside]
         once = [name for name in rest if len(rest) > 1 and _distinct(source, name)]
         source = replace(source, table=source.table.drop_columns(once))
-    source = _taken(source, rows, chosen, f"each of the items in '{chosen}' was read as a row")
-    table = source.table
+    filled = (cells.filter(counts > 0).explode().str.strip_chars() != "").fill_null(False)
+    rows = np.repeat(np.arange(len(cells)), counts.to_numpy())[filled.to_numpy()]
+    told = f"each of the items in '{chosen}' was read as a row"
+    told += f" ({nothing:,} entries are empty)" if (nothing := len(filled) - len(rows)) else ""
+    order = source.table.column_names
+    bare = source.table.drop_columns([name for name in order if name in beside])
+    source = _taken(replace(source, table=bare), rows, chosen, told)
+    columns = dict(zip(source.table.column_names, source.table.columns, strict=True))
     for column, parts in beside.items():
-        words = parts.filter(counts > 0).explode()
-        if column in labelled:
-            told = words.str.extract(_LABEL, 2).replace_strict({"1": "click", "0": "view"}, default=None)
+        words = parts.filter(counts > 0).explode().filter(filled)
+        if column == chosen and labelled:
+            said = words.str.extract(_LABEL, 2).replace_strict({"1": "click", "0": "view"}, default=None)
             words = words.str.replace(_LABEL, "$1")
-            if "kind" not in table.column_names:
-                table = table.append_column("kind", told.to_arrow())
-        table = table.set_column(table.column_names.index(column), column, words.to_arrow())
-    if known is None and "item_id" not in table.column_names:
-        table = table.rename_columns(["item_id" if name == chosen else name for name in table.column_names])
-    return replace(source, table=table)
+            columns.setdefault("kind", said.to_arrow())
+        columns[column] = words.to_arrow()
+    names = [name for name in dict.fromkeys((*order, *columns)) if name in columns]
+    ours = known is None and named is None and "item_id" not in names
+    table = {"item_id" if ours and name == chosen else name: columns[name] for name in names}
+    return replace(source, table=pa.table(table))
+
+
+def _list_of_items(
+    source: Source, named: str | None, known: pl.Series | None
+) -> tuple[str, str, bool] | None:
+    """The column that holds several items in a cell, what stands between them, and whether each says that it
+    was clicked or not. Without `known` ids it is one of words that come back whose name says so.
+
+    A column that holds an item a cell, by its name or by what it holds, goes before all others: those tell
+    what else was shown, bought or written.
+    """
+    own = _items(source, named)
+    if known is not None and not any(_share(guesses.ids_of(source, name, _HEAD), known) for name in own):
+        own = [named] if named else []
+    shares, held = dict[tuple[str, str, bool], float](), dict[tuple[str, str, bool], int]()
+    for column in own or source.table.column_names:
+        says = column == named or cols.squeezed(column) in _LISTS
+        for mark in guesses.MARKS if says or known is not None else ():
+            cells = guesses.entries_of(source, column, mark, _HEAD).drop_nulls()
+            words = cells.explode().drop_nulls()
+            if len(words) <= 1.5 * max(1, len(cells)):
+                continue
+            if known is None:
+                prose = mark == guesses.MARKS[-1] and guesses.share(words.str.contains(r"\d")) < 0.9
+                shares[column, mark, False] = guesses.share(words.is_duplicated()) * (not prose)
+                continue
+            plain = _share(words, known)
+            bare = words.str.replace(_LABEL, "$1")
+            labelled = _share(bare, known) > 2 * plain
+            shares[column, mark, labelled] = _share(bare, known) if labelled else plain
+            held[column, mark, labelled] = words.n_unique()
+    fit = [found for found, part in shares.items() if part > 0.5]
+    if not fit:
+        return None
+    best = max(fit, key=lambda found: (found[2], shares[found]))
+    other = None if own or known is None or best[2] else guesses.likely_items(source, known)
+    if other is not None and other[0] != best[0]:
+        single = guesses.ids_of(source, other[0], _HEAD).drop_nulls()
+        if single.n_unique() < len(single) and held[best] <= 2 * single.n_unique():
+            return None
+    return best
 
 
 def _distinct(source: Source, column: str) -> bool:
@@ -267,11 +345,6 @@ def _distinct(source: Source, column: str) -> bool:
     once = len(cells) > 1 and cells.n_unique() == len(cells)
     times = layout.moments_of(source, column)
     return once and (times is None or times.n_unique() < len(times) / 2)
-
-
-def _pieces(cells: pl.Series) -> pl.Series:
-    """The words of each cell."""
-    return cells.str.replace_all(_BETWEEN, " ").str.strip_chars().str.split(" ")
 
 
 # ---- matrices
@@ -288,16 +361,20 @@ def _of_matrix(source: Source, known: pl.Series) -> Source | None:
     if len(items) < max(2, len(names) / 2):
         return None
     rest = [name for name in names if name not in items]
-    cells = pl.DataFrame(
-        {name: guesses.ids_of(source, name).cast(pl.Float64, strict=False) for name in items}
-    )
-    values = cells.to_numpy()
+    values = pl.DataFrame({name: _numbers(guesses.ids_of(source, name)) for name in items}).to_numpy()
+    marked = np.isposinf(values)
+    if marked.all(where=~np.isnan(values)):  # marks alone, such as x
+        values = np.where(marked, 1.0, values)
     zeros = values == 0
-    filled = ~np.isnan(values)
+    filled = np.isfinite(values)
     if zeros.sum() > filled.sum() / 2:
         filled &= ~zeros
     rows, places = np.nonzero(filled)
+    if not len(rows):
+        return None
     what = f"its columns are {len(items):,} items: each filled cell was read as a row"
+    lost = int(np.isposinf(values).sum())
+    what += f" ({lost:,} that hold no number were left out)" if lost else ""
     source = _taken(source, rows, "the matrix", what)
     table = source.table.select(rest)
     if not rest:
@@ -311,6 +388,14 @@ def _of_matrix(source: Source, known: pl.Series) -> Source | None:
     if not (ratings == 1).all():
         table = table.append_column("rating", pa.array(ratings))
     return replace(source, table=table)
+
+
+def _numbers(cells: pl.Series) -> pl.Series:
+    """The numbers in cells, yes as 1 and no as 0; what else stands there is infinite."""
+    lower = cells.str.to_lowercase()
+    numbers = lower.cast(pl.Float64, strict=False).set(lower.is_in(guesses.YES).fill_null(False), 1.0)
+    numbers = numbers.set(lower.is_in(guesses.NO).fill_null(False), 0.0)
+    return numbers.set(numbers.is_null() & cells.is_not_null(), float("inf"))
 
 
 # ---- properties of items
@@ -335,7 +420,17 @@ def _side_by_side(source: Source, ids: str, what: str, value: str) -> Source:
     wide = first.join(wide, on="id", how="left", maintain_order="left")
     rows = wide["row"].to_numpy()
     more = frame["what"].n_unique() - len(commonest)
+    alike = []
+    for name in source.table.column_names:
+        if name not in (ids, what, value):
+            said = pl.DataFrame({"id": guesses.ids_of(source, ids), "said": guesses.ids_of(source, name)})
+            if said.drop_nulls("id").unique().height == first.height:
+                alike.append(name)
     note = f"properties that stand one a row ('{what}', '{value}') were read as columns of their item"
     source = _taken(source, rows, value, note + (f"; {more:,} rare ones were left out" if more else ""))
     columns = {ids: wide["id"]} | {name: wide[name] for name in commonest if name != ids}
-    return replace(source, table=pl.DataFrame(columns).to_arrow())
+    table = pl.DataFrame(columns).to_arrow()
+    for name in source.table.column_names:  # what all rows of an item say alike
+        if name not in table.column_names and name in alike:
+            table = table.append_column(name, source.table[name])
+    return replace(source, table=table)

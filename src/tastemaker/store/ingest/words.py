@@ -98,7 +98,7 @@ def as_prose(text: pl.Series, joint: str) -> pl.Series:
 
 def _prose(cell: str, joint: str) -> str | None:
     """The words of a written list, joined, null where it holds none; a cell that is no list as it is."""
-    words = _words(_literal(cell))
+    words = _words(literal(cell))
     return cell if words is None else joint.join(words) or None
 
 
@@ -114,7 +114,7 @@ def _cell(text: str, commas: bool) -> list[str] | None:
     if len(text) > LONGEST_LIST:
         return None
     if text[0] in "[{(":
-        words = _words(_literal(text))
+        words = _words(literal(text))
         if words is not None:
             return words
         if text[0] == "[" and text[-1] == "]" and not re.search(r"['\"\[\]{}]", text[1:-1]):
@@ -139,7 +139,7 @@ def _listed(text: str) -> bool:
     )
 
 
-def _literal(text: str | None) -> Any:
+def literal(text: str | None) -> Any:
     """What JSON or Python text says, or `_FAILED`; nothing is evaluated."""
     if text is None or len(text) > LONGEST_LIST:
         return _FAILED
