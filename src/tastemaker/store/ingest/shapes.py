@@ -313,6 +313,8 @@ def _list_of_items(
     shares, held = dict[tuple[str, str, bool], float](), dict[tuple[str, str, bool], int]()
     for column in own or source.table.column_names:
         says = column == named or cols.squeezed(column) in _LISTS
+        if not _several(source, column):
+            continue
         for mark in guesses.MARKS if says or known is not None else ():
             cells = guesses.entries_of(source, column, mark, _HEAD).drop_nulls()
             words = cells.explode().drop_nulls()
@@ -337,6 +339,14 @@ def _list_of_items(
         if single.n_unique() < len(single) and held[best] <= 2 * single.n_unique():
             return None
     return best
+
+
+def _several(source: Source, column: str) -> bool:
+    """Whether a cell can hold several entries: it is a list, or text with marks in it."""
+    cells = source.table.column(column).slice(0, _HEAD)
+    if pt.is_string(cells.type) or pt.is_large_string(cells.type):
+        return bool(pc.any(pc.match_substring_regex(cells, r"[\s,;|]")).as_py())
+    return bool(pt.is_nested(cells.type))
 
 
 def _distinct(source: Source, column: str) -> bool:
@@ -375,6 +385,7 @@ def _of_matrix(source: Source, known: pl.Series) -> Source | None:
     what = f"its columns are {len(items):,} items: each filled cell was read as a row"
     lost = int(np.isposinf(values).sum())
     what += f" ({lost:,} that hold no number were left out)" if lost else ""
+    source = replace(source, table=source.table.select(rest or items[:1]))  # not the matrix again in each row
     source = _taken(source, rows, "the matrix", what)
     table = source.table.select(rest)
     if not rest:
@@ -392,8 +403,11 @@ def _of_matrix(source: Source, known: pl.Series) -> Source | None:
 
 def _numbers(cells: pl.Series) -> pl.Series:
     """The numbers in cells, yes as 1 and no as 0; what else stands there is infinite."""
+    numbers = cells.cast(pl.Float64, strict=False)
+    if numbers.null_count() == cells.null_count():
+        return numbers
     lower = cells.str.to_lowercase()
-    numbers = lower.cast(pl.Float64, strict=False).set(lower.is_in(guesses.YES).fill_null(False), 1.0)
+    numbers = numbers.set(lower.is_in(guesses.YES).fill_null(False), 1.0)
     numbers = numbers.set(lower.is_in(guesses.NO).fill_null(False), 0.0)
     return numbers.set(numbers.is_null() & cells.is_not_null(), float("inf"))
 
