@@ -130,7 +130,10 @@ def likely_items(source: Source, known: pl.Series | None) -> tuple[str, float] |
         return None
     shares, distinct = dict[str, float](), dict[str, int]()
     for column in source.table.column_names:
-        ids = matched(ids_of(source, column, _HEAD), known)
+        ids = ids_of(source, column, _HEAD)
+        if ids.null_count() > len(ids) / 2:
+            continue
+        ids = matched(ids, known)
         ids = ids.set(~ids.is_in(known.implode()), None)
         people = any(squeezed(column).startswith(word) for word in (*PEOPLE, "uid"))
         if len(ids) and len(ids) - ids.null_count() >= len(ids) / 2 and not people:
