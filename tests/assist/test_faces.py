@@ -74,7 +74,7 @@ def test_the_official_client_gets_text_and_items(client: OpenAI) -> None:
         {"role": "user", "content": "what key is the first in?"},
     ]
     follow = client.chat.completions.create(model="tastemaker", messages=asked)  # type: ignore[arg-type]
-    assert "key: D" in str(follow.choices[0].message.content)
+    assert "key D" in str(follow.choices[0].message.content)
 
 
 def test_the_official_client_streams_and_a_forgotten_conversation_is_read_anew(client: OpenAI) -> None:
@@ -243,7 +243,7 @@ def test_the_terminal(tiny_workspace: Path) -> None:
     assert run.exit_code == 0, run.output
     lines = [json.loads(line) for line in run.stdout.splitlines()]
     assert sum(line["kind"] == "done" for line in lines) == 2 and any(
-        "key: G" in line.get("text", "") for line in lines
+        "key G" in line.get("text", "") for line in lines
     )
     spoken = CliRunner().invoke(app, ["chat", "-w", str(tiny_workspace), "-q"], input="a polka in G\n\n")
     assert spoken.exit_code == 0 and "1. Tune number" in spoken.stdout

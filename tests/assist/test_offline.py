@@ -231,11 +231,11 @@ def test_questions_are_answered_from_facts(talk: Talks) -> None:
     spoken = talk()
     rows = spoken.rows("a waltz")
     key = KEYS[rows[1] // 4 % 3]
-    assert f"key: {key}" in spoken.words("what key is the second in?")
+    assert f"key {key}" in spoken.words("what key is the second in?")
     assert "Yes" in spoken.words(f"is it in {key}?")
-    assert "creator: Ann Dow" in spoken.words("who wrote it?")
+    assert "creator Ann Dow" in spoken.words("who wrote it?")
     assert "no such fact" in spoken.words("what colour is it?")
-    assert "tempo: " in spoken.words("how fast is the first?")
+    assert "tempo " in spoken.words("how fast is the first?")
     slowest = min(rows, key=lambda row: spoken.shelf.catalogue.columns["tempo_bpm"][row])  # type: ignore[arg-type, return-value]
     assert spoken.shelf.title(slowest) in spoken.words("which of those is the slowest?")
     assert spoken.words("how many jigs are there?").startswith("15")

@@ -438,7 +438,7 @@ class Desk:
                 else self.shelf.catalogue.creators[row]
             )
             noun = self.shelf.vocabulary.called(name)
-            parts.append(f"{noun}: not known" if value is None else f"{noun}: {said(value)}")
+            parts.append(f"{noun} {'not known' if value is None else said(value)}")
         return "; ".join(parts)
 
 

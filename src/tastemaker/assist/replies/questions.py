@@ -98,7 +98,7 @@ def _checked(read: Understanding, desk: Desk, row: int) -> str:
         known = "not known" if hit < 0 else said(shelf.fact(row, clause.field))
         noun = shelf.vocabulary.called(clause.field)
         answers.append(
-            f"{'Yes' if hit == 1 else 'No' if hit == 0 else 'I cannot say'}: {title}: {noun}: {known}."
+            f"{'Yes' if hit == 1 else 'No' if hit == 0 else 'I cannot say'}: {title}: {noun} {known}."
         )
     return " ".join(answers)
 
