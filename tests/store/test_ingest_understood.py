@@ -607,12 +607,17 @@ def test_the_report_names_format_encoding_and_delimiter(shop: Path) -> None:
 
 
 def test_mostly_refused_and_switching_back(shop: Path) -> None:
-    good, bad = (
+    good, bad, other = (
         log_of([("u", "i1", 1)], "user", "item", "ts"),
         log_of([("u", "i1", 1), ("u", "x", 1), ("u", "y", 1)], "user", "item", "ts"),
+        log_of([("u", "i1", 2)], "user", "item", "ts"),
     )
     assert taken(shop, good)["mostly_refused"] == []
-    assert taken(shop, bad)["mostly_refused"] == ["interactions"]
+    result = taken(shop, bad)
+    assert result["mostly_refused"] == ["interactions"] and "nothing changed" in result["text"]
+    (listed,) = (line for line in result["text"].splitlines() if line.startswith("every refused row: "))
+    assert Path(listed.removeprefix("every refused row: ")).read_text().count("not among the items") == 2
+    assert "nothing changed" not in taken(shop, other)["text"]
     assert "switched back to these tables" in taken(shop, good)["text"]
     assert "nothing changed" in taken(shop, good)["text"]
 

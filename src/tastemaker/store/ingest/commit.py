@@ -46,13 +46,15 @@ _LEGAL = {  # names of which a header bears one
 @dataclass(frozen=True)
 class Ingested:
     """The outcome of `ingest_files`: the folder of tables now in use, and a `Report.summary` for each
-    table. reused: these tables were made before; changed: others were in use until now.
+    table. reused: these tables were made before; changed: others were in use until now. listed: the folder
+    with the rows that were refused and the cells that were left empty.
     """
 
     folder: Path
     reused: bool
     changed: bool
     reports: Mapping[str, dict[str, Any]]
+    listed: Path
 
     @property
     def mostly_refused(self) -> list[str]:
@@ -75,7 +77,7 @@ class Ingested:
         for file, key in (("refused.csv", "refused"), ("cells.csv", "cells")):
             if any(report.get(key) for report in self.reports.values()):
                 what = "refused row" if key == "refused" else "cell left empty"
-                lines.append(f"every {what}: {self.folder / file}")
+                lines.append(f"every {what}: {self.listed / file}")
         return lines
 
 
@@ -116,7 +118,7 @@ def ingest_files(
     while True:
         forgotten = workspace.tombstones
         folder, reused = _tables(workspace, paths, settings, forgotten)
-        reports = json.loads(read_file(folder, "report.json"))
+        listed, reports = folder, json.loads(read_file(folder, "report.json"))
         if before is not None and _same(before, folder):  # as after an upgrade that reads these files alike
             folder, reused = before, True
         with workspace.changing_tables():
@@ -124,7 +126,7 @@ def ingest_files(
                 workspace.use_tables(folder.name.removeprefix("tables-"))
                 break
     record_media(workspace)
-    return Ingested(folder, reused, before != folder, reports)
+    return Ingested(folder, reused, before != folder, reports, listed)
 
 
 def _same(one: Path, other: Path) -> bool:
