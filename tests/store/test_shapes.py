@@ -286,6 +286,12 @@ def test_a_log_without_names_or_items_says_what_to_name(tmp_path: Path) -> None:
     assert "Game 3" in Workspace.open(tmp_path / "w").table("items")["title"].to_pylist()
 
 
+def test_items_of_another_catalogue_are_refused_and_no_other_column_taken(tmp_path: Path) -> None:
+    rows = "".join(f"{user},x{n},i1 i2 i3\n" for n, (user, _, _) in enumerate(EVENTS))
+    refused = ingest(tmp_path, "user_id,item_id,seen\n" + rows)
+    assert "not among the items" in str(refused.exception)
+
+
 def test_baskets_without_people_say_how_to_read_them(tmp_path: Path) -> None:
     rows = "".join(f"{n // 3},{item},{n % 3}\n" for n, (_, item, _) in enumerate(EVENTS))
     text = "order_id,product_id,add_to_cart_order\n" + rows

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.types as pt
 
 from tastemaker.errors import InputError
@@ -35,6 +36,14 @@ def ids_of(source: Source, column: str, rows: int | None = None) -> pl.Series:
         return values.whole_again(values.as_text(cells, column))
     except InputError:
         return pl.Series([None] * len(cells), dtype=pl.String)
+
+
+def several(source: Source, column: str) -> bool:
+    """Whether a cell can hold several entries: it is a list, or text with marks in it."""
+    cells = source.table.column(column).slice(0, _HEAD)
+    if pt.is_string(cells.type) or pt.is_large_string(cells.type):
+        return bool(pc.any(pc.match_substring_regex(cells, r"[\s,;|]")).as_py())
+    return bool(pt.is_nested(cells.type))
 
 
 def entries_of(source: Source, column: str, mark: str, rows: int | None = None) -> pl.Series:

@@ -86,10 +86,12 @@ def events_in_rows(source: Source, settings: IngestSettings, known: pl.Series | 
         table = source.table.select(rest).append_column("user_id", nobody)
         source = replace(source, table=table, notes=(*source.notes, note))
     item = settings.column("interactions", "item_id")
-    if known is not None and not _has_items(source, item, known, least=0.5):
-        matrix = _of_matrix(source, known)
-        if matrix is not None:
-            return matrix
+    if (
+        known is not None
+        and not _has_items(source, item, known, 0.5)
+        and (matrix := _of_matrix(source, known))
+    ):
+        return matrix
     for _ in range(_DEEPEST):
         if not _has_items(source, item, known):
             source = _of_records(source)
@@ -309,11 +311,13 @@ def _list_of_items(
     """
     own = _items(source, named)
     if known is not None and not any(_share(guesses.ids_of(source, name, _HEAD), known) for name in own):
+        if own and not any(guesses.several(source, name) for name in own):
+            return None  # of another catalogue: that is said, and no other column taken
         own = [named] if named else []
     shares, held = dict[tuple[str, str, bool], float](), dict[tuple[str, str, bool], int]()
     for column in own or source.table.column_names:
         says = column == named or cols.squeezed(column) in _LISTS
-        if not _several(source, column):
+        if not guesses.several(source, column):
             continue
         for mark in guesses.MARKS if says or known is not None else ():
             cells = guesses.entries_of(source, column, mark, _HEAD).drop_nulls()
@@ -339,14 +343,6 @@ def _list_of_items(
         if single.n_unique() < len(single) and held[best] <= 2 * single.n_unique():
             return None
     return best
-
-
-def _several(source: Source, column: str) -> bool:
-    """Whether a cell can hold several entries: it is a list, or text with marks in it."""
-    cells = source.table.column(column).slice(0, _HEAD)
-    if pt.is_string(cells.type) or pt.is_large_string(cells.type):
-        return bool(pc.any(pc.match_substring_regex(cells, r"[\s,;|]")).as_py())
-    return bool(pt.is_nested(cells.type))
 
 
 def _distinct(source: Source, column: str) -> bool:
