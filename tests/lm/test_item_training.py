@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tastemaker.errors import ArtifactError
 from tastemaker.lm import base
 from tastemaker.lm.items import Catalogue, ItemShape, start_model
 from tastemaker.lm.train import Settings, train_task
 from tastemaker.lm.training import item_lesson
-from tastemaker.lm.training.item_lesson import ItemLesson
+from tastemaker.lm.training.item_lesson import PIECE, ItemLesson
 
 SIZES = (8, 4)
 CODES = np.stack(np.divmod(np.arange(32), 4), 1)
@@ -68,6 +71,23 @@ def test_it_learns_the_ring_and_reports_each_level_and_the_dense_loss() -> None:
             model.log_dense(state, model.item_vectors(found)),
         ):
             assert int(scores.argmax()) == 6
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.integers(1, 400), min_size=1, max_size=9))
+def test_windows_are_padded_as_little_as_the_passes_are_worth(lengths: list[int]) -> None:
+    """The pieces of a step are the cheapest of all ways to cut its windows, which are sorted by length."""
+    lengths = sorted(lengths)
+    n, about = len(lengths), lesson()
+    own = replace(about, offsets=np.append(0, np.cumsum(lengths)))
+
+    def cost(cuts: tuple[int, ...]) -> int:
+        return sum((j - i) * lengths[j - 1] + PIECE for i, j in zip((0, *cuts), (*cuts, n), strict=True))
+
+    pieces = own._pieces(np.arange(n))
+    assert np.concatenate(pieces).tolist() == list(range(n)) and all(len(piece) for piece in pieces)
+    ways = [cuts for size in range(n) for cuts in combinations(range(1, n), size)]
+    assert cost(tuple(int(piece[0]) for piece in pieces[1:])) == min(map(cost, ways))
 
 
 def test_portions_of_a_large_step_sum_to_the_same_loss(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from tastemaker.stats.random import generator
 
 NEGATIVES = 2048  # items drawn beside those of the batch; a softmax over all items did no better
 Rows = npt.NDArray[np.int64]
-PIECES, PIECE = 4, 100  # of a step's rows by length, at most; events that one more costs the time of
+PIECE = 100  # events whose time one more piece of a step's rows costs
 EVENTS = 16384  # predicted at once: more are learnt in several portions
 
 
@@ -51,7 +52,7 @@ class ItemLesson:
         """Code levels: losses are reported for each, and for the dense read-out after them."""
         return self.catalogue.codes.shape[1]
 
-    @property
+    @cached_property
     def expected(self) -> float:
         """Predicted events a window, on average."""
         return float(self.target.sum()) / max(1, self.count)
@@ -72,13 +73,13 @@ class ItemLesson:
         """Losses of the windows `rows` of a step's `batch`, in as many portions as memory asks for, and
         events read in each.
         """
-        lengths = np.diff(self.offsets)[rows]
+        lengths = self._lengths(rows)
         order = rows[np.argsort(lengths, kind="stable")]
         among = self._among(batch, step)
         portions = max(1, math.ceil(int(lengths.sum()) / EVENTS))
         for portion in np.array_split(order, portions):
             if len(portion):
-                yield self._losses(model, portion, *among), int(np.diff(self.offsets)[portion].sum())
+                yield self._losses(model, portion, *among), int(self._lengths(portion).sum())
 
     def _among(self, batch: Rows, step: int) -> tuple[Rows, npt.NDArray[np.float32]]:
         """(m,) the items that the dense read-out tells apart in a step, sorted, and what corrects their
@@ -94,14 +95,24 @@ class ItemLesson:
         shift = np.where(np.isin(items, padded[predicted]), 0.0, math.log(n / NEGATIVES)).astype(np.float32)
         return items, shift
 
+    def _lengths(self, rows: Rows) -> Rows:
+        """(R,) events of each window."""
+        return self.offsets[rows + 1] - self.offsets[rows]
+
     def _pieces(self, rows: Rows) -> list[Rows]:
         """Windows, sorted by length, in the pieces that cost least: padding against one more pass."""
-
-        def cost(pieces: list[Rows]) -> int:
-            return sum(len(part) * int(lengths[part[-1]]) + PIECE for part in pieces)
-
-        lengths = np.diff(self.offsets)
-        return min((np.array_split(rows, k) for k in range(1, 1 + min(PIECES, len(rows)))), key=cost)
+        lengths, begins = np.unique(self._lengths(rows), return_index=True)
+        ends = np.append(begins[1:], len(rows))  # a piece begins and ends where the length changes
+        best, first = np.zeros(len(lengths) + 1), np.zeros(len(lengths), np.int64)
+        for last, longest in enumerate(lengths):
+            costs = best[: last + 1] + (ends[last] - begins[: last + 1]) * longest + PIECE
+            first[last] = costs.argmin()
+            best[last + 1] = costs[first[last]]
+        cuts, last = list[int](), int(first[-1])
+        while last:
+            cuts.append(int(begins[last]))
+            last = int(first[last - 1])
+        return np.split(rows, cuts[::-1])
 
     def _put(self, array: npt.NDArray[Any]) -> torch.Tensor:
         """The array where the model is."""
@@ -111,7 +122,7 @@ class ItemLesson:
         """(R, C) items (or what else is told `of` events), 0 where a row is over, and which of them are to be
         predicted.
         """
-        starts, lengths = self.offsets[rows], np.diff(self.offsets)[rows]
+        starts, lengths = self.offsets[rows], self._lengths(rows)
         places = np.arange(int(lengths.max()))[None, :]
         inside = places < lengths[:, None]
         flat = np.where(inside, starts[:, None] + places, 0)
