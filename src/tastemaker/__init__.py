@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.2.0"
 
 # Threads of GNU OpenMP, torch's on Linux, wait for each other in a loop, by default for milliseconds: beside
-# other work they take the processor from the one they wait for, and a step of training takes five times as
+# other work they take the processor from the one they wait for, and a step of training takes several times as
 # long. It must be said before the library loads.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
