@@ -532,9 +532,11 @@ def test_deployments_are_listed_activated_and_rolled_back(  # type: ignore[no-un
     assert all(one["actor"].startswith("command line") for one in log[-3:]) and "1 gone" in log[-3]["detail"]
 
 
-@pytest.mark.parametrize("signal_sent", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("signal_sent", "models"), [(signal.SIGINT, 1), (signal.SIGTERM, 1), (signal.SIGINT, 2)]
+)
 def test_an_interrupted_training_saves_says_so_and_goes_on(
-    tiny_files: Path, tmp_path: Path, signal_sent: signal.Signals
+    tiny_files: Path, tmp_path: Path, signal_sent: signal.Signals, models: int
 ) -> None:
     from tests.conftest import TINY
 
@@ -542,20 +544,20 @@ def test_an_interrupted_training_saves_says_so_and_goes_on(
     from tastemaker.store import Workspace
 
     folder = tmp_path / "w"
-    Workspace.create(folder, TINY | {"sft_epochs": 400})
+    Workspace.create(folder, TINY | {"sft_epochs": 400, "ensemble": models})
     ingest_files(folder, tiny_files / "items.parquet", tiny_files / "interactions.parquet")
     program_ = "from tastemaker.cli.main import main; main()"
     command = [sys.executable, "-c", program_, "train", "-q", "-w", str(folder)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"OMP_NUM_THREADS": str(models)}  # with two threads both learn at once
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
     partial = folder / "artifacts" / "sft"
-    while not any(partial.glob("*.partial/curve.jsonl")) and process.poll() is None:
+    while len(list(partial.glob("*.partial/**/curve.jsonl"))) < models and process.poll() is None:
         time.sleep(0.02)
     process.send_signal(signal_sent)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130 and said.count("\n") == 1 and "interrupted" in said
-    steps = [int(path.name.removeprefix("step-")) for path in partial.glob("*.partial/state/step-*")]
-    assert len(steps) == 1 and steps[0] > 0
+    steps = [int(path.name.removeprefix("step-")) for path in partial.glob("*.partial/state/**/step-*")]
+    assert len(steps) == models and min(steps) > 0
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,10 @@ them.
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -96,6 +100,34 @@ def test_by_default_two_models_are_trained_where_there_are_many_people(
     )
     _run("train", "-w", str(tmp_path / "w"), "--until", "sft")
     assert len(list((tmp_path / "w").glob("artifacts/sft/*/model/member-*"))) == 1
+
+
+def test_models_that_learn_at_once_are_those_that_learn_one_after_another(
+    tiny_files: Path, tmp_path: Path
+) -> None:
+    """Also when they are killed on the way and go on."""
+    weights = []
+    for threads in (1, 2):
+        folder = tmp_path / str(threads)
+        Workspace.create(folder, TINY | {"ensemble": 2})
+        _run(
+            *("ingest", "--items", str(tiny_files / "items.parquet"), "-w", str(folder)),
+            *("--interactions", str(tiny_files / "interactions.parquet")),
+        )
+        command = [sys.executable, "-m", "tastemaker", "train", "-q", "-w", str(folder), "--until", "sft"]
+        environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+        sft = folder / "artifacts" / "sft"
+        if threads == 2:
+            process = subprocess.Popen(command, env=environment)
+            while len(list(sft.glob("*.partial/**/curve.jsonl"))) < 2 and process.poll() is None:
+                time.sleep(0.02)
+            process.kill()
+            process.wait()
+        subprocess.run(command, check=True, env=environment)
+        own = sorted(sft.glob("*/model/**/model.safetensors"))
+        assert len(own) == 2
+        weights.append([path.read_bytes() for path in own])
+    assert weights[0] == weights[1]
 
 
 def test_likeness_by_text_is_added_to_the_counts(untouched_workspace: Path) -> None:

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -26,6 +27,7 @@ from tastemaker.lm.base import weights_hash
 from tastemaker.lm.train import Settings, train
 from tastemaker.lm.training import losses
 from tastemaker.lm.training.batches import Batches, micro_batches, read_examples
+from tastemaker.lm.training.interrupt import Interruption, at_once
 from tastemaker.lm.training.regularise import Dropout, moving_average
 
 QUICK = Settings(steps=6, batch_rows=8, warmup=2, learning_rate=3e-3, log_every=1, seed=5)
@@ -442,3 +444,30 @@ def test_it_learns_what_follows_from_the_user_and_not_only_from_the_prefix(vocab
     context = decode.prefill(model, torch.tensor(rows)[:, :4], torch.full((24,), 4))
     first = (context.hidden @ decode.level_heads(model, vocabulary)[0].T).argmax(1).numpy()
     assert (first == items[(np.arange(24) * 5 + 3) % 24, 0]).all()
+
+
+def test_trainings_that_run_at_once_end_together_and_the_cause_is_raised() -> None:
+    def fails(interruption: Interruption) -> int:
+        raise ModelError("training diverged")
+
+    def waits(interruption: Interruption) -> int:
+        while not interruption.asked:
+            time.sleep(0.001)
+        raise KeyboardInterrupt
+
+    with pytest.raises(ModelError, match="diverged"):
+        at_once([waits, fails, waits])
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    assert at_once([lambda _: 1, lambda _: 2]) == [1, 2]
+    assert handlers == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+
+
+def test_a_signal_reaches_trainings_in_other_threads() -> None:
+    def waits(interruption: Interruption) -> None:
+        signal.raise_signal(signal.SIGINT)
+        while not interruption.asked:
+            time.sleep(0.001)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        at_once([waits])

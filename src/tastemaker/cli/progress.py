@@ -34,7 +34,7 @@ class PlainProgress:
 
     def __init__(self) -> None:
         self._started: dict[str, float] = {}
-        self._last = 0.0
+        self._told: dict[str, float] = {}
 
     def __enter__(self) -> PlainProgress:
         return self
@@ -49,9 +49,9 @@ class PlainProgress:
         fresh = task not in self._started
         started = self._started.setdefault(task, now)
         finished = done >= total
-        if not (fresh or finished or now - self._last >= SECONDS_BETWEEN_LINES):
+        if not (fresh or finished or now - self._told[task] >= SECONDS_BETWEEN_LINES):
             return
-        self._last = now
+        self._told[task] = now
         spent = now - started
         left = f", about {_clock(spent / done * (total - done))} left" if 0 < done < total else ""
         print(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -133,8 +133,9 @@ def train_task(
     settings: Settings,
     state_folder: str | Path | None = None,
     validate: Callable[[Any], float] | None = None,
+    interruption: Interruption | None = None,
 ) -> Iterator[Metrics]:
-    """`train` on any task."""
+    """`train` on any task; `interruption` is that of trainings that run at once."""
     identity = {"settings": settings.fingerprint(), "model": weights_hash(model), **task.identity()}
     folder = Path(state_folder) if state_folder is not None else None
     saved = checkpoint.read_latest(folder, identity) if folder else None
@@ -150,7 +151,8 @@ def train_task(
             (run.step, *((saved.groups["weights"], saved.groups["optimiser"]) if saved else ({}, {})))
         )
         model.train()
-        yield from _steps(run, folder, identity, validate)
+        with nullcontext(interruption) if interruption else Interruption() as asked:
+            yield from _steps(run, folder, identity, validate, asked)
         run.finish()
     finally:
         parallel.tell(False)
@@ -176,7 +178,11 @@ def learn_along() -> None:
 
 
 def _steps(
-    run: Run, folder: Path | None, identity: dict[str, str], validate: Callable[[Any], float] | None
+    run: Run,
+    folder: Path | None,
+    identity: dict[str, str],
+    validate: Callable[[Any], float] | None,
+    interruption: Interruption,
 ) -> Iterator[Metrics]:
     """Advance to the end, validating, saving and reporting on the way; a finished run only repeats its last
     report.
@@ -185,23 +191,22 @@ def _steps(
         yield run.last
         return
     written = time.monotonic()
-    with Interruption() as interruption:
-        while not run.ended:
-            parallel.tell(True)
-            run.advance()
-            score = run.validate(validate) if validate and run.validation_due else None
-            metrics = None
-            if run.ended or score is not None or run.step % run.settings.log_every == 0:
-                metrics = replace(run.window.metrics(run), validation=score)
-                run.window = Window(run.task.levels, run.device)
-            run.last = metrics if run.ended else None
-            due = time.monotonic() - written >= run.settings.checkpoint_every
-            if folder and (run.ended or due):
+    while not run.ended:
+        parallel.tell(True)
+        run.advance()
+        score = run.validate(validate) if validate and run.validation_due else None
+        metrics = None
+        if run.ended or score is not None or run.step % run.settings.log_every == 0:
+            metrics = replace(run.window.metrics(run), validation=score)
+            run.window = Window(run.task.levels, run.device)
+        run.last = metrics if run.ended else None
+        due = time.monotonic() - written >= run.settings.checkpoint_every
+        if folder and (run.ended or due):
+            _save(run, folder, identity)
+            written = time.monotonic()
+        if metrics:
+            yield metrics
+        if interruption.asked and not run.ended:
+            if folder:
                 _save(run, folder, identity)
-                written = time.monotonic()
-            if metrics:
-                yield metrics
-            if interruption.asked and not run.ended:
-                if folder:
-                    _save(run, folder, identity)
-                raise KeyboardInterrupt
+            raise KeyboardInterrupt

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from tastemaker.corpus.behaviour import Windows, windows
 from tastemaker.corpus.events import MARKS, Histories
-from tastemaker.flows.pipeline import Pipeline
+from tastemaker.flows.pipeline import Pipeline, Report
 from tastemaker.flows.search import MEMBER
 from tastemaker.flows.stages.curve import follow
 from tastemaker.flows.stages.passes import (
@@ -31,6 +32,12 @@ from tastemaker.stats.random import generator
 from tastemaker.stats.ranking import ndcg_at
 from tastemaker.store import read_lines, write_json
 
+if TYPE_CHECKING:
+    from tastemaker.lm.training.interrupt import Interruption
+
+T = TypeVar("T")
+
+CURVE = "curve.jsonl"
 WEIGHED = 4000  # people whose targets choose the share of the dense read-out
 SHARED = 0.5  # of the dropout, with semantic IDs: rows that many items share learn nothing by heart
 BARE = 0.2  # share of windows whose events' marks are hidden, as in a request that names items alone
@@ -89,20 +96,19 @@ class Member:
 
 def build_sft(pipeline: Pipeline, folder: Path) -> None:
     """Train on the training part; the held-out part chooses the pass and the share of the dense read-out."""
-    settings = pipeline.workspace.settings
-    count = settings.ensemble or (2 if len(pipeline.data.split.train) >= PEOPLE else 1)
+    settings, train = pipeline.workspace.settings, pipeline.data.split.train
+    count = settings.ensemble or (2 if len(train) >= PEOPLE else 1)
+    students = [Student.of(pipeline, folder, number, train) for number in range(count)]
+    shares = _taught(students, lambda student: _choose_share(pipeline, student.member, student.model))
     chosen = []
-    for number in range(count):
-        member = Member.of(pipeline, number)
-        own = member.beside(folder)
-        model = _train(pipeline, member, folder, pipeline.data.split.train)
-        summary = note_passes(own, read_lines(own / "curve.jsonl"), settings.sft_epochs)
-        model.share, by_share = _choose_share(pipeline, member, model)
-        member.save(model, pipeline.data.item_ids, folder / "model")
+    for student, (share, by_share) in zip(students, shares, strict=True):
+        student.model.share = share
+        student.save(pipeline)
+        summary = note_passes(student.folder, read_lines(student.folder / CURVE), settings.sft_epochs)
         shown = ", ".join(f"{share:g}: {value:.4f}" for share, value in by_share.items())
-        summary["says"] += f"; dense read-out {model.share:.0%} (validation N@10 by share {shown})"
-        summary |= {"share": model.share, "validation by share": by_share}
-        write_json(own / "summary.json", summary)
+        summary["says"] += f"; dense read-out {share:.0%} (validation N@10 by share {shown})"
+        summary |= {"share": share, "validation by share": by_share}
+        write_json(student.folder / "summary.json", summary)
         chosen.append(summary)
     first = chosen[0] | {"ensemble": [{name: one[name] for name in ("passes", "share")} for one in chosen]}
     first["says"] += f"; one of {count} models that are averaged" if count > 1 else ""
@@ -112,65 +118,133 @@ def build_sft(pipeline: Pipeline, folder: Path) -> None:
 def build_refit(pipeline: Pipeline, folder: Path) -> None:
     """The same on whole histories, nothing held out: the pass and the share as they were chosen."""
     first = chosen_in(pipeline.path("sft"))
-    for number, chosen in enumerate(first.get("ensemble", [first])):
+    chosen = first.get("ensemble", [first])
+    whole = pipeline.data.histories
+    students = [
+        Student.of(pipeline, folder, number, whole, own["passes"]) for number, own in enumerate(chosen)
+    ]
+    _taught(students, lambda student: None)
+    for student, own in zip(students, chosen, strict=True):
+        student.model.share = own["share"]
+        student.save(pipeline)
+
+
+@dataclass(frozen=True, eq=False)
+class Student:
+    """A model that is to be trained: what it reads and how, and its folder below the artifact's `root`."""
+
+    member: Member
+    root: Path
+    model: Any
+    lesson: Any
+    settings: Any
+    validate: Callable[[Any], float] | None
+    report: Report
+
+    @classmethod
+    def of(cls, pipeline: Pipeline, root: Path, number: int, train: Histories, stop: int = 0) -> Student:
+        """The model of this number, untrained. stop: passes after which it ends; 0: the held-out part says
+        so.
+        """
+        from tastemaker.lm.base import device_of, fast_bfloat16
+        from tastemaker.lm.extend import codeword_rows
+        from tastemaker.lm.items import Catalogue, ItemShape, residual_rows, start_model
+        from tastemaker.lm.train import Settings
+        from tastemaker.lm.training.item_lesson import ItemLesson
+
         member = Member.of(pipeline, number)
-        model = _train(pipeline, member, folder, pipeline.data.histories, chosen["passes"])
-        model.share = chosen["share"]
-        member.save(model, pipeline.data.item_ids, folder / "model")
+        settings = replace(pipeline.workspace.settings, seed=member.seed)
+        ids, sizes = pipeline.data.item_ids, member.sizes
+        known, read = np.flatnonzero(train.counts(len(ids))), _read(pipeline, train, settings.seed)
+        shape = ItemShape(
+            sizes,
+            len(known),
+            layers=settings.layers,
+            width=settings.width,
+            heads=max(1, settings.width // 32),
+            max_items=settings.max_items,
+            marks=MARKS if read.marks is not None else 0,
+        )
+        words = codeword_rows(member.book.codewords, settings.width, settings.seed)
+        device = device_of(settings.device)
+        model = start_model(shape, [ids[row] for row in known], words, settings.seed).to(device)
+        lesson = ItemLesson(
+            read.items,
+            read.target,
+            read.offsets,
+            Catalogue(member.codes, sizes, residual_rows(model, ids), device),
+            settings.seed,
+            settings.dense,
+            fast_bfloat16(device),
+            read.marks,
+        )
+        chosen = Settings(
+            **fine_tuning_settings(settings, len(train), stop),
+            learning_rate=settings.learning_rate,
+            dropout=settings.dropout * (SHARED if member.ids == "semantic" else 1.0),
+            weight_decay=settings.weight_decay,
+        )
+        validate = None if stop else _validation(pipeline, member)
+        return cls(member, root, model, lesson, chosen, validate, pipeline.report)
+
+    @property
+    def folder(self) -> Path:
+        """Of the curve and a summary; checkpoints are below `root/state`."""
+        return self.member.beside(self.root)
+
+    def learn(self, threads: int | None, interruption: Interruption | None) -> None:
+        """Train the model, which then has the weights to keep."""
+        from tastemaker.lm.train import train_task
+
+        settings = replace(self.settings, threads=threads)
+        state = self.member.beside(self.root / "state")
+        run = train_task(self.model, self.lesson, settings, state, self.validate, interruption)
+        title = "fine-tuning" if self.validate else "fine-tuning on everything"
+        title += f", model {self.member.number + 1}" if self.member.number else ""
+        last = follow(run, self.folder / CURVE, self.report, title)
+        parameters = sum(one.numel() for one in self.model.parameters())
+        says = f"{parameters / 1e6:.1f}M parameters, {last.step if last else 0:,} steps"
+        says += f", loss {last.loss:.3f}" if last else ""
+        write_json(self.folder / "summary.json", {"says": says, "parameters": parameters})
+
+    def save(self, pipeline: Pipeline) -> None:
+        """Write the model where it is served from."""
+        self.member.save(self.model, pipeline.data.item_ids, self.root / "model")
 
 
-def _train(pipeline: Pipeline, member: Member, root: Path, train: Histories, stop: int = 0) -> Any:
-    """The trained model; checkpoints below `root/state`, the curve and a summary in the member's folder.
-
-    stop: passes after which it ends; 0: the held-out part says so.
+def _taught(students: Sequence[Student], ask: Callable[[Student], T]) -> list[T]:
+    """Train all, and what each is asked afterwards. On a processor of several cores they learn at the same
+    time: a second thread gains a training little.
     """
-    from tastemaker.lm.base import device_of, fast_bfloat16
-    from tastemaker.lm.extend import codeword_rows
-    from tastemaker.lm.items import Catalogue, ItemShape, residual_rows, start_model
-    from tastemaker.lm.train import Settings, train_task
-    from tastemaker.lm.training.item_lesson import ItemLesson
+    import torch
 
-    settings = replace(pipeline.workspace.settings, seed=member.seed)
-    ids, sizes, folder = pipeline.data.item_ids, member.sizes, member.beside(root)
-    known, read = np.flatnonzero(train.counts(len(ids))), _read(pipeline, train, settings.seed)
-    shape = ItemShape(
-        sizes,
-        len(known),
-        layers=settings.layers,
-        width=settings.width,
-        heads=max(1, settings.width // 32),
-        max_items=settings.max_items,
-        marks=MARKS if read.marks is not None else 0,
-    )
-    words = codeword_rows(member.book.codewords, settings.width, settings.seed)
-    device = device_of(settings.device)
-    model = start_model(shape, [ids[row] for row in known], words, settings.seed).to(device)
-    lesson = ItemLesson(
-        read.items,
-        read.target,
-        read.offsets,
-        Catalogue(member.codes, sizes, residual_rows(model, ids), device),
-        settings.seed,
-        settings.dense,
-        fast_bfloat16(device),
-        read.marks,
-    )
-    chosen = Settings(
-        **fine_tuning_settings(settings, len(train), stop),
-        learning_rate=settings.learning_rate,
-        dropout=settings.dropout * (SHARED if member.ids == "semantic" else 1.0),
-        weight_decay=settings.weight_decay,
-    )
-    validate = None if stop else _validation(pipeline, member)
-    run = train_task(model, lesson, chosen, member.beside(root / "state"), validate)
-    title = "fine-tuning on everything" if stop else "fine-tuning"
-    title += f", model {member.number + 1}" if member.number else ""
-    last = follow(run, folder / "curve.jsonl", pipeline.report, title)
-    parameters = sum(one.numel() for one in model.parameters())
-    says = f"{parameters / 1e6:.1f}M parameters, {last.step if last else 0:,} steps"
-    says += f", loss {last.loss:.3f}" if last else ""
-    write_json(folder / "summary.json", {"says": says, "parameters": parameters})
-    return model
+    from tastemaker.lm.training import parallel
+    from tastemaker.lm.training.interrupt import at_once
+
+    before = torch.get_num_threads()
+    threads = students[0].settings.threads or before
+    abreast = min(len(students), threads)
+    if abreast < 2 or students[0].model.device.type != "cpu" or parallel.size() > 1:
+        answers = []
+        for student in students:
+            student.learn(student.settings.threads, None)
+            answers.append(ask(student))
+        return answers
+
+    def teach(own: Sequence[Student], interruption: Interruption) -> list[tuple[int, T]]:
+        torch.set_num_threads(threads // abreast)
+        answers = []
+        for student in own:
+            student.learn(threads // abreast, interruption)
+            answers.append((student.member.number, ask(student)))
+        return answers
+
+    shares = [partial(teach, students[start::abreast]) for start in range(abreast)]
+    try:
+        found = dict(answer for own in at_once(shares) for answer in own)
+    finally:
+        torch.set_num_threads(before)  # what threads that come later start with
+    return [found[student.member.number] for student in students]
 
 
 def _read(pipeline: Pipeline, train: Histories, seed: int) -> Windows:

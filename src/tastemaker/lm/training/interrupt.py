@@ -1,13 +1,18 @@
-"""Ctrl-C and SIGTERM wait for the end of a training step, so that what is saved is whole."""
+"""Ctrl-C and SIGTERM wait for the end of a training step, so that what is saved is whole; and trainings that
+run at once and end together.
+"""
 
 from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+T = TypeVar("T")
 
 
 class Interruption:
@@ -35,3 +40,25 @@ class Interruption:
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
+
+
+def at_once(tasks: Sequence[Callable[[Interruption], T]]) -> list[T]:
+    """What tasks give, each run in a thread of its own with one interruption for all: when one fails, the
+    others are asked to end as by a signal. Then its error is raised, once all have ended.
+    """
+
+    def run(task: Callable[[Interruption], T]) -> T:
+        try:
+            return task(interruption)
+        except BaseException:
+            interruption.asked = True
+            raise
+
+    with Interruption() as interruption, ThreadPoolExecutor(len(tasks)) as pool:
+        begun = [pool.submit(run, task) for task in tasks]
+        while wait(begun, timeout=1).not_done:
+            pass  # a signal that another thread received is seen when this one wakes
+    errors = [error for one in begun if (error := one.exception()) is not None]
+    for error in sorted(errors, key=lambda error: isinstance(error, KeyboardInterrupt)):
+        raise error  # the cause before the endings that it asked for
+    return [one.result() for one in begun]
