@@ -74,6 +74,12 @@ def non_inferior(effect: Effect, margin: float, alpha: float = 0.05) -> NonInfer
     return NonInferiority(effect.metric, margin, bound, p, passed, text)
 
 
+def checked_alpha(alpha: float) -> None:
+    """Raise InputError unless it is the chance of a false alarm: .95 is a confidence, and 5 is in percent."""
+    if not 0 < alpha < 0.5:
+        raise InputError(f"alpha is {alpha}; give the chance of a false alarm, above 0 and below .5, as .05")
+
+
 @dataclass(frozen=True)
 class Plan:
     """What was declared before the test started.
@@ -93,8 +99,7 @@ class Plan:
     def __post_init__(self) -> None:
         if not self.primary:
             raise InputError("a plan needs at least one primary metric")
-        if not 0 < self.alpha < 1:
-            raise InputError(f"alpha is {self.alpha}; give a number between 0 and 1")
+        checked_alpha(self.alpha)
         named = [*self.primary, *self.exploratory]
         twice = sorted({name for name in named if named.count(name) > 1})
         if twice:
@@ -314,9 +319,9 @@ def _exploratory(effects: Mapping[Key, Effect], plan: Plan) -> list[Line]:
 
 
 def _normals(alpha: float, power: float) -> float:
-    for name, value in (("alpha", alpha), ("power", power)):
-        if not 0 < value < 1:
-            raise InputError(f"{name} is {value}; give a number between 0 and 1")
+    checked_alpha(alpha)
+    if not 0 < power < 1:
+        raise InputError(f"power is {power}; give a number between 0 and 1")
     return float(stats.norm.ppf(1 - alpha / 2) + stats.norm.ppf(power))
 
 

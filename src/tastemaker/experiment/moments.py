@@ -144,7 +144,7 @@ class Moments:
                 out.append(
                     f"one unit has {high:,g} of '{name}', {high / (self.n * mean):.0%} of all: winsorise it"
                 )
-            elif high not in (0, 1) and abs(square - high * mean) <= 1e-9 * square:
+            elif low == 0 and high not in (0, 1) and abs(square - high * mean) <= 1e-9 * square:
                 out.append(f"'{name}' is only ever 0 or {high:g}: a yes or no is 0 or 1")
             else:
                 yes, rest = float(self.yes[place]), float(self.other[place])

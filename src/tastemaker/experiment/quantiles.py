@@ -19,6 +19,7 @@ Open = Callable[[Iterable[str]], Any]
 _SMOOTH = "values are continuous around the quantile, and units are independent"
 _UNEVEN = "; arms of unequal size: a false alarm lies on one side more often than on the other"
 MOST_UNEVEN = 2  # times the units of the smaller arm
+_STEP, _RARE = 0.4, 1e-4  # share of a bracket that one step may be, and how rarely chance makes it wider
 _EDGE = 1.959963984540054  # how far around a quantile its density is measured, in standard errors
 
 
@@ -45,7 +46,8 @@ def effect_of_rows(
 def quantile_effect(
     treatment: Values, control: Values, metric: Metric, kind: Kind = "relative", alpha: float = 0.05
 ) -> Effect:
-    """Effect on the metric's quantile, from the values of two arms; refused where ties hide its precision.
+    """Effect on the metric's quantile, from the values of two arms; refused where ties or a gap hide its
+    precision.
 
     Source: standard error by Woodruff, JASA 1952: the order statistics two standard errors of the rank away;
     with clusters the rank's error is that of a ratio of their totals (Francisco and Fuller, Annals of
@@ -56,10 +58,13 @@ def quantile_effect(
         if units < 2:
             why = f"too few units: the {name} arm has {units} units; at least 2 are needed"
             return no_effect(metric.name, why, kind, sum(sizes), better=metric.better)
-        value, se, effective = _quantile(part, metric.quantile)
-        if se == 0:
-            why = f"around its quantile {metric.quantile:g} every value of the {name} arm is {value:g}: ties"
-            why += " hide how sure it is; read a mean, or another quantile"
+        value, se, effective, step = _quantile(part, metric.quantile)
+        if se == 0 or step:
+            found = f"are {value:g}: ties hide"
+            if step:
+                found = f"lie at {step[0]:g} and {step[1]:g} with nothing between: that hides"
+            why = f"around its quantile {metric.quantile:g} the values of the {name} arm {found} how sure it is;"
+            why += " read a mean, or another quantile"
             return no_effect(metric.name, why, kind, sum(sizes), better=metric.better)
         arms.append((units, value, se**2, effective))
     uneven = max(sizes) > MOST_UNEVEN * min(sizes)
@@ -70,9 +75,9 @@ def _units(part: Values) -> int:
     return len(part.value) if part.cluster is None else len(np.unique(part.cluster))
 
 
-def _quantile(part: Values, at: float) -> tuple[float, float, float]:
-    """A quantile, its standard error (infinite where the sample is too small to bracket it), and the units it
-    counts as.
+def _quantile(part: Values, at: float) -> tuple[float, float, float, tuple[float, ...]]:
+    """A quantile, its standard error (infinite where the sample is too small to bracket it), the units it
+    counts as, and the ends of a step that is too wide a part of the bracket to be chance.
     """
     n, ordered = len(part.value), np.sort(part.value)
     value, effective, error = float(np.quantile(ordered, at)), float(n), math.sqrt(n * at * (1 - at))
@@ -87,8 +92,14 @@ def _quantile(part: Values, at: float) -> tuple[float, float, float]:
     width = _EDGE * error
     low, high = math.floor(n * at - width), math.ceil(n * at + width)
     if low < 0 or high > n - 1:
-        return value, math.inf, effective
-    return value, float(ordered[high] - ordered[low]) / (2 * _EDGE), effective
+        return value, math.inf, effective, ()
+    bracket = ordered[low : high + 1]
+    steps, whole = np.diff(bracket), float(bracket[-1] - bracket[0])
+    # Of m values of a smooth density so wide a step is rarer than that.
+    widest = max(_STEP, 1 - (_RARE / len(bracket)) ** (1 / len(steps))) * whole
+    at_step = int(steps.argmax())
+    step = tuple(map(float, bracket[at_step : at_step + 2])) if steps[at_step] > widest else ()
+    return value, whole / (2 * _EDGE), effective, step
 
 
 def without_outliers(open_table: Open, metrics: Sequence[Metric]) -> tuple[Open, tuple[Metric, ...]]:

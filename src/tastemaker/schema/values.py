@@ -17,6 +17,7 @@ import pyarrow.types as pt
 
 from tastemaker.errors import InputError
 
+TOO_LARGE = 1e90  # sums of its third powers would be infinite
 Reader = Callable[[pa.ChunkedArray, str], tuple[pl.Series, pl.Series]]
 EITHER = "\x1f"  # between the `field=value` that an alternative of a clause `either` demands together
 SPAN = "\x1e"  # before each end of a span of numbers that stands there for a value; an open end is empty
@@ -63,8 +64,8 @@ def bare_id(text: str) -> str:
 
 
 def as_number(column: pa.ChunkedArray, name: str) -> tuple[pl.Series, pl.Series]:
-    """Float64 numbers, and which values are not: text that is no number, NaN, infinities. Empty is null and
-    not bad.
+    """Float64 numbers, and which values are not: text that is no number, NaN, infinities, and the largest
+    floats there are, which stand for a missing value. Empty is null and not bad.
     """
     series = series_of(column, name)
     if series.dtype == pl.String:
@@ -76,7 +77,7 @@ def as_number(column: pa.ChunkedArray, name: str) -> tuple[pl.Series, pl.Series]
     if series.dtype == pl.String and numbers.null_count() > series.null_count():
         lower = series.str.to_lowercase().replace({"true": "1", "false": "0"})
         numbers = lower.cast(pl.Float64, strict=False)
-    bad = series.is_not_null() & ~numbers.is_finite().fill_null(False)
+    bad = series.is_not_null() & ~(numbers.abs() < TOO_LARGE).fill_null(False)
     return numbers.set(bad, None), bad
 
 

@@ -19,7 +19,7 @@ from tastemaker.errors import InputError
 from tastemaker.experiment.effects import Effect, Kind, number, upper_tail
 from tastemaker.experiment.moments import Metric
 from tastemaker.experiment.readout.words import Row, p_words
-from tastemaker.schema.columns import complete, in_our_time, present
+from tastemaker.schema.columns import codes, complete, in_our_time, numbers, present
 
 FIRST_LOOK = 500
 
@@ -176,6 +176,31 @@ def in_order(table: pa.Table, day: str) -> pa.Table:
     return table.set_column(table.column_names.index(day), day, numbers.to_arrow())
 
 
+def _totals(metrics: Sequence[Metric]) -> list[str]:
+    """The columns that are added up over days: numerators and denominators."""
+    named = (name for metric in metrics for name in (metric.numerator or metric.name, metric.denominator))
+    return list(dict.fromkeys(filter(None, named)))
+
+
+def each_day(table: pa.Table, metrics: Sequence[Metric], ids: tuple[str, str, str]) -> pa.Table:
+    """`in_order` of a table with one row a unit and day. Raises InputError naming an empty or nameless unit,
+    an empty arm, what is no number in a column that is added up, or a unit twice on one day.
+    """
+    unit, by, day = ids
+    codes(table, unit)
+    complete(present(table, by), by)
+    for name in _totals(metrics):
+        numbers(table, name, remedy="a unit without events has the value 0")
+    table = in_order(table, day)
+    rows = pl.DataFrame(table.select([unit, day]))
+    twice = rows.filter(rows.is_duplicated())
+    if len(twice):
+        raise InputError(
+            f"unit '{twice[unit][0]}' has two rows on day {twice[day][0]}; add up its rows of a day first"
+        )
+    return table
+
+
 def cumulated(
     table: pa.Table, metrics: Sequence[Metric], ids: tuple[str, str, str], extra: Sequence[str] = ()
 ) -> Iterator[tuple[Any, pa.Table]]:
@@ -184,22 +209,18 @@ def cumulated(
     table: one row a unit and day. ids: its columns of units, arms and days. extra: columns of which the
     largest value so far stands (a cluster, whether anything was triggered). Numerators and denominators are
     added up; covariates are from before the test, so each unit's first value stands. Raises InputError on a
-    missing column, a unit that changes arm, or a unit twice on one day.
+    missing column, an empty cell or no number, a unit that changes arm, or a unit twice on one day.
     """
     unit, by, day = ids
-    summed = (name for metric in metrics for name in (metric.numerator or metric.name, metric.denominator))
-    sums = list(dict.fromkeys(filter(None, summed)))
+    sums = _totals(metrics)
     past = (name for metric in metrics for name in (metric.covariate, metric.covariate_denominator))
     firsts = [name for name in dict.fromkeys(filter(None, past)) if name not in sums]
     wanted = [*ids, *extra, *sums, *firsts]
     for name in wanted:
         present(table, name)
-    frame = pl.DataFrame(in_order(table.select(wanted), day))
-    twice = frame.filter(pl.struct(unit, day).is_duplicated())
-    if len(twice):
-        raise InputError(
-            f"unit '{twice[unit][0]}' has two rows on day {twice[day][0]}; add up its rows of a day first"
-        )
+    for name in extra:
+        complete(table[name], name)
+    frame = pl.DataFrame(each_day(table.select(wanted), metrics, ids))
     mixed = frame.group_by(unit).agg(pl.col(by).n_unique().alias("arms")).filter(pl.col("arms") > 1)
     if len(mixed):
         raise InputError(

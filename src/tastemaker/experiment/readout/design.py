@@ -85,6 +85,12 @@ def design_of(given: Any) -> Design:
     metrics = _metrics(_table(given, "metrics"), (*plan.primary, *plan.guardrails, *plan.exploratory))
     if texts.get("kind", "relative") not in ("relative", "absolute"):
         raise InputError(f"kind is '{texts['kind']}'; say relative or absolute")
+    wide = [name for name, margin in guardrails.items() if margin >= 1]
+    if wide and texts.get("kind", "relative") == "relative":
+        raise InputError(
+            f"guardrail '{wide[0]}' tolerates {guardrails[wide[0]]:.0%} of the control: the harm is a share,"
+            ' .05 is five percent; for a difference say kind = "absolute"'
+        )
     name = texts.pop("id", "")
     return Design(name, plan, metrics, shares, control, treatments, **texts, **levels)
 

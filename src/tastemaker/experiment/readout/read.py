@@ -4,6 +4,7 @@ of everybody and of declared cohorts, and the decision.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tastemaker.errors import InputError
-from tastemaker.experiment.checks import SampleRatio, check_units, srm
+from tastemaker.experiment.checks import SampleRatio, check_units, srm, srm_evidence
 from tastemaker.experiment.decide import Decision, Soundness, decide
 from tastemaker.experiment.effects import Effect, effect, no_effect
 from tastemaker.experiment.moments import (
@@ -26,7 +27,7 @@ from tastemaker.experiment.moments import (
     numbers_of,
 )
 from tastemaker.experiment.quantiles import Open, quantile_effect, values_by_arm, without_outliers
-from tastemaker.experiment.readout.days import Look, cumulated, in_order, watch
+from tastemaker.experiment.readout.days import Look, cumulated, each_day, watch
 from tastemaker.experiment.readout.design import Design
 from tastemaker.schema.columns import one_spelling, present
 
@@ -287,13 +288,13 @@ def by_day(table: pa.Table, design: Design) -> tuple[list[Any], dict[str, list[E
     """The days of a table with one row a unit and day, and for each treatment the effect of each day alone on
     the first primary metric.
     """
-    table = in_order(table, design.day)
     there = [  # what was measured before the test is mostly not in such a table
         m if m.covariate in table.column_names else replace(m, covariate="", covariate_denominator="")
         for m in design.metrics
     ]
-    opened, metrics = prepared(selected(table), replace(design, metrics=tuple(there)))
-    metric = next(item for item in metrics if item.name == design.plan.primary[0])
+    first = next(item for item in there if item.name == design.plan.primary[0])
+    table = each_day(table, [first], (design.unit, design.arm, design.day))
+    opened, (metric,) = prepared(selected(table), replace(design, metrics=(first,)))
     days = sorted(set(table[design.day].to_pylist()))
     names = columns(design, [metric], design.day)
     whole = pa.Table.from_batches(list(batches_of(opened(names))))
@@ -308,17 +309,24 @@ def by_day(table: pa.Table, design: Design) -> tuple[list[Any], dict[str, list[E
     return days, results
 
 
-def look_back(table: pa.Table, design: Design) -> tuple[list[Any], dict[tuple[str, str], list[Look]]]:
+def look_back(
+    table: pa.Table, design: Design
+) -> tuple[list[Any], dict[tuple[str, str], list[Look]], SampleRatio | None]:
     """Every daily look at every metric: days, and looks by treatment and metric, from a table with one row a
-    unit and day. The primary metrics of all treatments share alpha (Bonferroni), and so do the exploratory
-    ones; each guardrail has its own.
+    unit and day, and the first sample ratio whose evidence gives an alarm, however often one looks. The
+    primary metrics of all treatments share alpha (Bonferroni), and so do the exploratory ones; each guardrail
+    has its own.
 
-    Raises InputError as `cumulated` and `watch`.
+    Raises InputError as `cumulated` and `watch`, and on an arm without a share.
     """
     taken: dict[tuple[str, str], list[Effect]] = {}
     days = []
+    alarm = None
     extra = tuple(filter(None, (design.cluster, design.triggered)))
     for day, so_far in cumulated(table, design.metrics, (design.unit, design.arm, design.day), extra):
+        ratio = _ratio(selected(so_far), design, Counter(so_far[design.arm].to_pylist()))
+        if alarm is None and srm_evidence(ratio.counts, design.shares) >= 1 / design.alarm:
+            alarm = ratio
         opened, metrics = prepared(selected(so_far), design)
         read = measured(opened(columns(design, metrics)), metrics, design)
         for arm in design.treatments:
@@ -330,7 +338,11 @@ def look_back(table: pa.Table, design: Design) -> tuple[list[Any], dict[tuple[st
     plan, arms = design.plan, len(design.treatments)
     sizes = dict.fromkeys(plan.exploratory, len(plan.exploratory) * arms)
     sizes |= dict.fromkeys(plan.guardrails, arms) | dict.fromkeys(plan.primary, len(plan.primary) * arms)
-    return days, {
-        key: watch(items, design.planned, plan.alpha / sizes.get(key[1], 1), design.n_min)
-        for key, items in taken.items()
-    }
+    return (
+        days,
+        {
+            key: watch(items, design.planned, plan.alpha / sizes.get(key[1], 1), design.n_min)
+            for key, items in taken.items()
+        },
+        alarm,
+    )

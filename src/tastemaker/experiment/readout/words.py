@@ -126,7 +126,7 @@ def sensitivity_rows(
     smallest = min(item.n for item in read.values())
     # Equal arms of this size would see as much.
     matched = len(read) / sum(1 / max(item.n, 1) for item in read.values())
-    for metric in metrics:
+    for metric in metrics if matched >= 2 else ():
         plain = read[control]
         try:
             cv, rho = variation(plain, metric)

@@ -17,6 +17,7 @@ from tastemaker.errors import InputError
 from tastemaker.experiment.readout.design import Design, design_of
 from tastemaker.retention.report import ClaimReport
 from tastemaker.retention.weights.design import far_values
+from tastemaker.schema.values import as_text
 from tastemaker.store import write_bytes, write_json, write_text
 from tastemaker.store.files import plain
 from tastemaker.store.tables import read_typed
@@ -82,10 +83,20 @@ def open_table(path: Path, columns: Iterable[str], text: tuple[str, ...] = ()) -
         except (OSError, pa.ArrowException) as error:
             raise InputError(f"{path}: cannot be read ({error}); export the table again") from None
         _all_there(wanted, file.schema_arrow.names)
-        return file.iter_batches(columns=wanted)
+        return _with_texts(file.iter_batches(columns=wanted), text)
     table = read_typed(path, text=text) if text else read_typed(path)
     _all_there(wanted, table.column_names)
     return table.select(wanted)
+
+
+def _with_texts(batches: Iterable[pa.RecordBatch], text: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """The batches with numbers and yes or no in the columns of `text` written as a plan names them."""
+    for batch in batches:
+        for place, field in enumerate(batch.schema):
+            if field.name in text and pa.types.is_primitive(field.type):
+                cells = as_text(pa.chunked_array([batch.column(place)]), field.name)
+                batch = batch.set_column(place, field.name, cells.to_arrow().cast(pa.string()))
+        yield batch
 
 
 def _all_there(wanted: Iterable[str], names: list[str]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from tastemaker.experiment.checks import SampleRatio
 from tastemaker.experiment.decide import Decision
 from tastemaker.experiment.effects import Effect, number
 from tastemaker.experiment.moments import clustered
@@ -108,9 +109,13 @@ def _unit(design: Design) -> str:
 
 
 def watch_claim(
-    design: Design, days: Sequence[Any], looks: Mapping[tuple[str, str], Sequence[Look]]
+    design: Design,
+    days: Sequence[Any],
+    looks: Mapping[tuple[str, str], Sequence[Look]],
+    alarm: SampleRatio | None = None,
 ) -> ClaimReport:
-    """The report of a running test: every look so far at every metric, by treatment and metric.
+    """The report of a running test: every look so far at every metric, by treatment and metric; alarm: of a
+    sample ratio that forbids to read any.
 
     'supported' once a primary metric is shown to move; a guardrail whose harm is shown is told first.
     """
@@ -133,6 +138,10 @@ def watch_claim(
     else:
         message.append("no effect is not excluded yet; go on")
     verdict: Any = "supported" if moved else "cannot tell" if blind else "not supported"
+    if alarm is not None:
+        shown = ", ".join(f"{arm} {n:,} of {alarm.expected[arm]:,.0f}" for arm, n in alarm.counts.items())
+        message = [f"sample-ratio alarm: the arms do not hold their shares ({shown}); find what loses units"]
+        verdict = "cannot tell"
     text = "; ".join(message)
     rows = [_look_row(design, names[key], key, look) for key, look in last.items()]
     tables, figures = [], []

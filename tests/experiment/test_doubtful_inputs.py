@@ -1,0 +1,168 @@
+"""What was reported of other tools for experiments, from the command line: the right number, or a refusal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from tastemaker.cli.main import main
+from tastemaker.experiment import Metric
+from tastemaker.experiment.quantiles import Values, quantile_effect
+
+PLAN = 'id = "t"\nprimary = ["m"]\nguardrails = { g = 0.05 }\nplanned = 4000\nn_min = 100\n'
+N = 2000
+
+Run = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """A command on a table and a plan: its exit code, and all that it prints."""
+
+    def ran(command: str, table: pl.DataFrame, plan: str = PLAN, ending: str = "csv") -> tuple[int, str]:
+        given = tmp_path / f"given.{ending}"
+        if ending == "csv":
+            table.write_csv(given)
+        else:
+            table.write_parquet(given)
+        (tmp_path / "plan.toml").write_text(plan)
+        words = [command, given, "--plan", tmp_path / "plan.toml", "--out", tmp_path / "out", "-q"]
+        monkeypatch.setattr(sys, "argv", ["tastemaker", "experiment", *map(str, words)])
+        code: object = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code
+        printed = capsys.readouterr()
+        return int(str(code or 0)), printed.out + printed.err
+
+    return ran
+
+
+def people(days: int = 1) -> pl.DataFrame:
+    """Two arms of people without any effect, a row each (and day)."""
+    rng = np.random.default_rng(4)
+    arm = np.where(rng.permutation(N) < N // 2, "control", "treatment")
+    parts = [
+        {"user_id": [f"u{i}" for i in range(N)], "arm": arm, "day": f"2026-03-0{day + 1}"}
+        | {"m": rng.poisson(3, N), "g": rng.poisson(3, N)}
+        for day in range(days)
+    ]
+    return pl.concat([pl.DataFrame(part) for part in parts])
+
+
+@pytest.mark.parametrize("mean", [2.674, 10.668, 30.67])
+def test_the_median_of_counts_between_two_of_them_has_no_number(mean: float) -> None:
+    """Half of the people below a step: the median is one count or the next by chance, and was "shown" to
+    differ in 43 % of tests without an effect.
+    """
+    rng = np.random.default_rng(1)
+    found = [
+        quantile_effect(*(Values(rng.poisson(mean, 1000) * 1.0) for _ in "tc"), Metric("m", quantile=0.5))
+        for _ in range(200)
+    ]
+    assert all(item.reason for item in found)
+    assert any("nothing between" in item.reason for item in found)
+
+
+def test_a_median_is_read_where_values_are_close_enough() -> None:
+    """False alarms of rounded values, of few values and of heavy tails, at most as many as allowed."""
+    rng = np.random.default_rng(2)
+    draws: list[tuple[Callable[[], np.ndarray], float]] = [
+        (lambda: np.round(rng.standard_normal(1000), 2), 0.0),
+        (lambda: rng.standard_normal(30), 0.02),
+        (lambda: np.exp(2 * rng.standard_normal(100)), 0.02),
+    ]
+    for draw, without in draws:
+        found = [
+            quantile_effect(Values(draw()), Values(draw()), Metric("m", quantile=0.5), "absolute")
+            for _ in range(300)
+        ]
+        assert np.mean([bool(item.reason) for item in found]) <= without
+        assert np.mean([item.p < 0.05 for item in found]) <= 0.09
+
+
+def test_a_watch_tells_of_lost_units(run: Run) -> None:
+    table = people(2)
+    lost = table.filter((pl.col("arm") == "control") | pl.col("user_id").str.contains("[1-7]$"))
+    assert "sample-ratio" not in run("watch", table)[1].lower()
+    code, text = run("watch", lost)
+    assert code == 1
+    assert "Verdict: cannot tell" in text
+    assert "Sample-ratio alarm" in text
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "named"),
+    [
+        ("m", None, "row 3, column 'm' is empty"),
+        ("user_id", None, "row 3, column 'user_id' is empty"),
+        ("user_id", "NULL", "row 3, column 'user_id' is 'NULL'"),
+        ("arm", None, "row 3, column 'arm' is empty"),
+        ("arm", "other", "arm 'other' has units but no share"),
+    ],
+)
+def test_a_watch_names_an_empty_cell(run: Run, column: str, cell: str | None, named: str) -> None:
+    """An empty metric was added up as 0, and rows of nobody were one person."""
+    third = pl.int_range(pl.len()) == 2
+    code, text = run(
+        "watch", people().with_columns(pl.when(third).then(pl.lit(cell)).otherwise(column).alias(column))
+    )
+    assert (code, named in text) == (2, True), text
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+@pytest.mark.parametrize("names", [("0", "1"), ("false", "true")])
+def test_arms_that_are_numbers_are_those_of_the_plan(run: Run, ending: str, names: tuple[str, str]) -> None:
+    treated = pl.col("arm") == "treatment"
+    arm = treated if names[1] == "true" else treated.cast(pl.Int64)
+    table = people().with_columns(arm, (pl.int_range(pl.len()) % 2).alias("cohort"))
+    shares = f'shares = {{ "{names[0]}" = 0.5, "{names[1]}" = 0.5 }}'
+    plan = f'{PLAN}control = "{names[0]}"\ncohorts = ["1"]\n{shares}\n'
+    code, text = run("read", table, plan, ending)
+    assert code == 1, text
+    assert f"Do not ship '{names[1]}'" in text
+    assert "m, 1" in text
+
+
+@pytest.mark.parametrize(
+    ("key", "named"),
+    [
+        ("alpha = 0.95", "alpha is 0.95; give the chance of a false alarm"),
+        ("alpha = 5", "alpha is 5.0; give the chance of a false alarm"),
+        ("guardrails = { g = 5 }", "guardrail 'g' tolerates 500% of the control"),
+    ],
+)
+def test_a_confidence_is_no_alpha_and_percent_no_share(run: Run, key: str, named: str) -> None:
+    """With alpha = .95 a lift with p = .6 was shipped; a harm of 500 % is never reached."""
+    plan = PLAN.replace("guardrails = { g = 0.05 }\n", "") if key.startswith("guard") else PLAN
+    code, text = run("read", people(), f"{plan}{key}\n")
+    assert (code, named in text) == (2, True), text
+
+
+def test_one_unit_in_an_arm_is_too_few(run: Run) -> None:
+    table = people().head(30).with_columns(pl.Series("arm", ["treatment"] + 29 * ["control"]))
+    code, text = run("read", table)
+    assert code == 1
+    assert "too few units" in text
+
+
+def test_the_largest_float_is_no_number(run: Run) -> None:
+    """It stands for a missing value in exports, and its square is infinite."""
+    table = people().with_columns(
+        pl.when(pl.int_range(pl.len()) == 2).then(sys.float_info.max).otherwise("m").alias("m")
+    )
+    code, text = run("read", table)
+    assert code == 2
+    assert "row 3, column 'm'" in text
+
+
+def test_values_that_hardly_differ_are_no_yes_or_no(run: Run) -> None:
+    code, text = run("read", people().with_columns(pl.col("m") + 10**12), PLAN + 'kind = "absolute"\n')
+    assert code == 1
+    assert "only ever 0" not in text
