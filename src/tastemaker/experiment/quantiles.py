@@ -63,8 +63,8 @@ def quantile_effect(
             found = f"are {value:g}: ties hide"
             if step:
                 found = f"lie at {step[0]:g} and {step[1]:g} with nothing between: that hides"
-            why = f"around its quantile {metric.quantile:g} the values of the {name} arm {found} how sure it is;"
-            why += " read a mean, or another quantile"
+            why = f"around its quantile {metric.quantile:g} the values of the {name} arm {found} how sure it"
+            why += " is; read a mean, or another quantile"
             return no_effect(metric.name, why, kind, sum(sizes), better=metric.better)
         arms.append((units, value, se**2, effective))
     uneven = max(sizes) > MOST_UNEVEN * min(sizes)
