@@ -188,7 +188,7 @@ class FakeService:
 
     catalogue: list[dict[str, Any]] = field(default_factory=tunes)
     gate: Callable[[Sequence[Query]], None] = lambda queries: None
-    is_ready: tuple[bool, str] = (True, "")
+    is_writable: tuple[bool, str] = (True, "")
     simulated: bool = True
     asks: bool = False
     moves: bool = False
@@ -212,11 +212,8 @@ class FakeService:
             for u in range(12)
         }
 
-    def ready(self) -> tuple[bool, str]:
-        return self.is_ready
-
     def writable(self) -> tuple[bool, str]:
-        return True, ""
+        return self.is_writable
 
     def measures(self) -> Measures:
         events = Counter(event.kind for event in self.stored.values())

@@ -9,7 +9,7 @@ import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from tastemaker.assist.shelf import UNNAMED
 from tastemaker.converse.catalogue import Catalogue
@@ -20,7 +20,6 @@ from tastemaker.converse.reading.together import clause_of
 from tastemaker.converse.reading.vocabulary import Vocabulary
 from tastemaker.errors import InputError
 from tastemaker.schema.values import EITHER, SPAN
-from tastemaker.serving.load import Common
 
 ABOUT, WITHOUT = "about:", "without:"  # before words that items say or do not: names of chips
 _ROWS = ("shown", "seen", "liked", "disliked", "near")
@@ -94,7 +93,7 @@ class Held(Protocol):
     left: str
 
 
-def leave(common: Common | None, held: Held, catalogue: Catalogue) -> None:
+def leave(common: Any, held: Held, catalogue: Catalogue) -> None:
     """Let other processes of the server, if there are any, go on from here."""
     if common is None:
         return
@@ -107,7 +106,7 @@ def leave(common: Common | None, held: Held, catalogue: Catalogue) -> None:
     common.talks.keep(held.state.conversation_id, held.left)
 
 
-def take_up(common: Common | None, held: Held, catalogue: Catalogue) -> None:
+def take_up(common: Any, held: Held, catalogue: Catalogue) -> None:
     """State and handles as the last turn left them, in whichever process that was; raises InputError when it
     was another person's.
     """

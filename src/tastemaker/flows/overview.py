@@ -42,11 +42,6 @@ MEASURED = [
 ]
 
 
-def overview(workspace: Workspace) -> dict[str, Part]:
-    """Every part of `PARTS`."""
-    return {name: part(workspace, name) for name in PARTS}
-
-
 def part(workspace: Workspace, name: str) -> Part:
     """One part; `{"reason": ...}` where there is nothing to tell or it cannot be read. Raises InputError for
     a name that is none.

@@ -12,11 +12,11 @@ import math
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import jwt
 from fastapi import APIRouter, Depends, Request
@@ -26,7 +26,7 @@ from starlette.responses import Response
 from tastemaker.errors import BusyError
 from tastemaker.server.admission import Refused
 from tastemaker.server.web import Problem
-from tastemaker.store.database import Key
+from tastemaker.store.database import Key, Keys
 
 OPERATOR, APP, READ, PERSON, NOBODY = "operator", "app", "read", "person", "nobody"
 KEYS = (OPERATOR, APP, READ)  # callers with a key
@@ -124,19 +124,6 @@ async def _caller(request: Request) -> Caller:  # a plain function would wait fo
 Me = Annotated[Caller, Depends(_caller)]
 
 
-class KeyStore(Protocol):
-    """Where keys are kept; see `store.database.Keys`."""
-
-    def all(self) -> Sequence[Key]:
-        """Every key that was ever made."""
-
-    def signing(self) -> str:
-        """The secret that tokens are signed with."""
-
-    def note(self, actor: str, action: str, detail: str = "") -> None:
-        """Log what an operator did."""
-
-
 @dataclass(frozen=True)
 class AccessSettings:
     """visitors: the page gives everybody who comes a name and a token, also when there are keys.
@@ -177,12 +164,6 @@ class Rates:
         return 0 if left >= 1 else max(1, math.ceil((1 - left) / rate))
 
 
-class Counting(Protocol):
-    """Where calls are counted: `Rates`, or the board of several processes."""
-
-    def take(self, keyed: bool, name: str) -> int: ...
-
-
 class Access:
     """Tells callers by their keys and tokens, and whether they may.
 
@@ -191,10 +172,10 @@ class Access:
 
     def __init__(
         self,
-        keys: KeyStore,
+        keys: Keys,
         settings: AccessSettings,
         clock: Callable[[], float] = time.monotonic,
-        rates: Counting | None = None,
+        rates: Rates | None = None,
     ) -> None:
         self.keys, self.settings, self._clock = keys, settings, clock
         self._rates = rates or Rates(settings, clock)

@@ -1,4 +1,4 @@
-"""The application: routes, lanes and page around a `Service`."""
+"""The application: routes, lanes and page around what a workspace serves."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ from tastemaker.server.recommendations import (
     mark,
     recommendation_routes,
 )
-from tastemaker.server.service import Service
 from tastemaker.server.sessions import session_routes
 from tastemaker.server.web import Edge, EdgeSettings, add_handlers
 from tastemaker.store.settings import Settings
 
 if TYPE_CHECKING:
     from tastemaker.assist.assistant import Assistant
+    from tastemaker.serving.service import WorkspaceService
 
 TELL = 5.0  # seconds between the measures that a process tells others
 STATIC = Path(__file__).parent / "static"
@@ -94,7 +94,7 @@ class _Page(StaticFiles):
 
 
 def create_app(
-    service: Service,
+    service: WorkspaceService,
     settings: ServerSettings | None = None,
     clock: Callable[[], float] = time.monotonic,
     talker: Assistant | None = None,

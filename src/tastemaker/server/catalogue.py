@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Query, Response
 from fastapi import Request as HttpRequest
@@ -28,8 +28,10 @@ from tastemaker.server.models import (
     User,
 )
 from tastemaker.server.recommendations import REFUSALS, known_items
-from tastemaker.server.service import Service
 from tastemaker.server.web import bare, problem_response, unknown
+
+if TYPE_CHECKING:
+    from tastemaker.serving.service import WorkspaceService
 
 Limit = Annotated[int, Query(ge=1, le=200)]
 Offset = Annotated[int, Query(ge=0, le=10_000_000)]
@@ -40,7 +42,7 @@ MISSING: dict[int | str, dict[str, object]] = {
 _RANGE = re.compile(r"bytes=(\d{0,400})-(\d{0,400})")
 
 
-def catalogue_routes(service: Service, calls: Calls, media: Calls) -> Routes:
+def catalogue_routes(service: WorkspaceService, calls: Calls, media: Calls) -> Routes:
     """`/items`, `/fields` and `/info`."""
     router = Routes("catalogue")
     add_items(router, service, calls)
@@ -61,7 +63,7 @@ def catalogue_routes(service: Service, calls: Calls, media: Calls) -> Routes:
     return router
 
 
-def add_items(router: Routes, service: Service, calls: Calls) -> None:
+def add_items(router: Routes, service: WorkspaceService, calls: Calls) -> None:
     """`GET /items?query=`."""
 
     @router.get("/items", responses=REFUSALS)
@@ -80,7 +82,7 @@ def add_items(router: Routes, service: Service, calls: Calls) -> None:
         return [Item.model_validate(row) for row in rows]
 
 
-def add_media(router: Routes, service: Service, calls: Calls, files: Calls) -> None:
+def add_media(router: Routes, service: WorkspaceService, calls: Calls, files: Calls) -> None:
     """`GET /items/{id}` and its cover and audio. Ids may hold slashes, so the longer addresses come first."""
 
     async def media(item_id: str, kind: str, http: HttpRequest) -> Response:
@@ -160,7 +162,7 @@ def streamed(
     return response
 
 
-def people_routes(service: Service, access: Access, reads: Calls, writes: Calls) -> Routes:
+def people_routes(service: WorkspaceService, access: Access, reads: Calls, writes: Calls) -> Routes:
     """`GET /users`, `GET /users/{id}/history`, `GET /users/{id}/conversations` and `DELETE /users/{id}`."""
     router = Routes("people")
 
@@ -211,7 +213,7 @@ def people_routes(service: Service, access: Access, reads: Calls, writes: Calls)
     return router
 
 
-def health_routes(service: Service, calls: Calls) -> Routes:
+def health_routes(service: WorkspaceService, calls: Calls) -> Routes:
     """`GET /health/live`, which touches nothing, and `GET /health/ready`, which asks the service."""
     router = Routes("health", "/health")
 
@@ -224,10 +226,8 @@ def health_routes(service: Service, calls: Calls) -> Routes:
     @router.get("/ready", response_model=Health, responses={503: {"model": Health, "description": "not yet"}})
     @allow(public=True)
     async def ready() -> JSONResponse:
-        """Recommendations can be served and events stored; 503 with the reason while they cannot."""
-        good, reason = await calls(service.ready)
-        if good:
-            good, reason = await calls(service.writable)
+        """Slates and events can be stored; 503 with the reason while they cannot."""
+        good, reason = await calls(service.writable)
         headers = {"Cache-Control": "no-store"} if good else {"Cache-Control": "no-store", "Retry-After": "2"}
         return JSONResponse({"ready": good, "reason": bare(reason)}, 200 if good else 503, headers)
 

@@ -17,7 +17,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -29,7 +29,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tastemaker.server.access import OPERATOR, READ, Routes, allow
 from tastemaker.server.admission import Calls, Lane
-from tastemaker.server.service import Service
+
+if TYPE_CHECKING:
+    from tastemaker.serving.service import WorkspaceService
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 Families = list[Metric]
@@ -39,17 +41,12 @@ access_log = logging.getLogger("tastemaker.access")
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 
 
-class Measures(Protocol):
-    """Where the processes of one server tell each other their measures."""
-
-    def exchange(self, process: int, families: Families) -> list[Families]:
-        """Keep those of a process, and give the last ones of every other."""
-
-
 class Meters(Collector):
-    """Counters of one server, in a registry of their own; beside other processes, of all of them."""
+    """Counters of one server, in a registry of their own; beside other processes, of all of them:
+    `measures` is where they tell each other (`server.processes.Told`).
+    """
 
-    def __init__(self, measures: Measures | None = None) -> None:
+    def __init__(self, measures: Any = None) -> None:
         self.registry, self._measures = CollectorRegistry(), measures
         about = ("method", "route", "status")
         name = "tastemaker_request"
@@ -99,7 +96,7 @@ def summed(own: Families, others: Sequence[Families]) -> Families:
 class Watched(Collector):
     """What is read when it is asked for: the lanes, and what the service says of itself."""
 
-    def __init__(self, lanes: Sequence[Lane[Any, Any]], service: Service) -> None:
+    def __init__(self, lanes: Sequence[Lane[Any, Any]], service: WorkspaceService) -> None:
         self._lanes, self._service = lanes, service
 
     def describe(self) -> list[Metric]:
@@ -132,7 +129,9 @@ class Watched(Collector):
         yield events
 
 
-def metrics_routes(meters: Meters, lanes: Sequence[Lane[Any, Any]], service: Service, calls: Calls) -> Routes:
+def metrics_routes(
+    meters: Meters, lanes: Sequence[Lane[Any, Any]], service: WorkspaceService, calls: Calls
+) -> Routes:
     """`GET /metrics`."""
     router = Routes("operator")
     meters.registry.register(Watched(lanes, service))

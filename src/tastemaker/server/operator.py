@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import Query
 from fastapi.responses import FileResponse, JSONResponse
@@ -18,7 +18,6 @@ from tastemaker.server.access import OPERATOR, Access, Me, Routes, allow
 from tastemaker.server.admission import Calls, Lane
 from tastemaker.server.observe import Meters
 from tastemaker.server.recommendations import REFUSALS
-from tastemaker.server.service import Service
 from tastemaker.server.web import Problem
 
 LOAD = "load"
@@ -33,6 +32,9 @@ PARTS = (
     "conversations",
     "cost",
 )
+
+if TYPE_CHECKING:
+    from tastemaker.serving.service import WorkspaceService
 PAGE = Path(__file__).parent / "static" / "operator.html"
 
 
@@ -86,7 +88,7 @@ def below(buckets: Sequence[tuple[float, float]], share: float) -> float | None:
 
 
 def operator_routes(
-    service: Service, access: Access, calls: Calls, meters: Meters, lanes: Sequence[Lane[Any, Any]]
+    service: WorkspaceService, access: Access, calls: Calls, meters: Meters, lanes: Sequence[Lane[Any, Any]]
 ) -> Routes:
     """`/operator`, `/operator.json` and `POST /operator/rollback`."""
     router = Routes("operator")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING
 
 import anyio
 from starlette.responses import Response
@@ -12,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from tastemaker.errors import InputError, TastemakerError
 from tastemaker.server.access import SERVING, Caller, Me, Routes, allow
-from tastemaker.server.admission import Calls, Lane, Refused
+from tastemaker.server.admission import Calls, Lane
 from tastemaker.server.models import (
     AnswerIn,
     AnswerOut,
@@ -27,9 +28,11 @@ from tastemaker.server.models import (
     Recommendations,
     Timings,
 )
-from tastemaker.server.service import Service
 from tastemaker.server.web import Problem
 from tastemaker.serving.query import Happened, Query, Slate
+
+if TYPE_CHECKING:
+    from tastemaker.serving.service import WorkspaceService
 
 log = logging.getLogger("tastemaker.server")
 RecommendationLane = Lane[Query, Slate]
@@ -51,18 +54,9 @@ ANSWER_REFUSALS: dict[int | str, dict[str, object]] = {
 
 
 def answer(
-    service: Service, queries: Sequence[Query], free: Callable[[], None] = lambda: None
+    service: WorkspaceService, queries: Sequence[Query], free: Callable[[], None] = lambda: None
 ) -> list[Slate | Exception]:
-    """The service's slates for `queries`; runs in a worker thread. free: called once they are only stored.
-
-    Raises
-    ------
-    Refused
-        503 while the service is not ready.
-    """
-    ready, reason = service.ready()
-    if not ready:
-        raise Refused(f"recommendations cannot be served yet: {reason}", 2, 503)
+    """The service's slates for `queries`; runs in a worker thread. free: called once they are only stored."""
     return list(service.recommend_many(queries, free))
 
 
@@ -83,7 +77,7 @@ class Delivery(Response):
             await self._sent()
 
 
-def mark(service: Service, sent: Sequence[tuple[str, bool]]) -> list[Exception | None]:
+def mark(service: WorkspaceService, sent: Sequence[tuple[str, bool]]) -> list[Exception | None]:
     """Tell the service which slates were sent, and whether the client confirms what it shows of them; those
     that went out together are written together.
     """
@@ -109,13 +103,13 @@ async def _hung_up(receive: Receive) -> bool:
     return message is not None and message["type"] == "http.disconnect"
 
 
-def known_items(service: Service, ids: Sequence[str]) -> dict[str, Item]:
+def known_items(service: WorkspaceService, ids: Sequence[str]) -> dict[str, Item]:
     """The known ones among `ids`, by id."""
     return {item.item_id: item for item in map(Item.model_validate, service.items(ids))} if ids else {}
 
 
 def recommendation_routes(
-    service: Service,
+    service: WorkspaceService,
     lane: RecommendationLane,
     marks: MarkLane,
     calls: Calls,
@@ -182,7 +176,7 @@ def recommendation_routes(
     return router
 
 
-def add_surveys(router: Routes, service: Service, calls: Calls) -> None:
+def add_surveys(router: Routes, service: WorkspaceService, calls: Calls) -> None:
     """`POST /surveys`."""
 
     @router.post("/surveys", responses={**REFUSALS, **ANSWER_REFUSALS})

@@ -9,7 +9,7 @@ import ipaddress
 import socket
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import h11
 import uvicorn
@@ -17,16 +17,16 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tastemaker.errors import InputError, TastemakerError
-from tastemaker.server.access import KeyStore, Rates
+from tastemaker.server.access import Rates
 from tastemaker.server.app import ServerSettings, create_app
 from tastemaker.server.processes import Board, Conversations, Fleet, Process, Told, keep_loaded
-from tastemaker.server.service import Service
 from tastemaker.store.database import Keys
 
 if TYPE_CHECKING:
     from tastemaker.assist.assistant import Assistant
     from tastemaker.flows.watches import Watcher
     from tastemaker.serving.draw import Rounds
+    from tastemaker.serving.service import WorkspaceService
 
 IDLE = 15.0  # seconds that a request may take to come whole
 
@@ -111,7 +111,7 @@ class Impatient(H11Protocol):
 
 
 def serve(
-    service: Service,
+    service: WorkspaceService,
     host: str = "127.0.0.1",
     port: int = 8765,
     settings: ServerSettings | None = None,
@@ -145,7 +145,12 @@ def serve(
 
 
 def serve_processes(
-    made: Made, processes: int, host: str, port: int, about: About, announce: Callable[[str], None]
+    made: Callable[[ServerSettings, Board], FastAPI],
+    processes: int,
+    host: str,
+    port: int,
+    about: About,
+    announce: Callable[[str], None],
 ) -> None:
     """As `serve`, with several processes behind the one address, each of which `made` begins; one that dies
     is replaced. `announce` gets the URL once all of them serve.
@@ -170,23 +175,17 @@ def serve_processes(
         raise TastemakerError("a process of the server ended before it served; why stands above")
 
 
-class Made(Protocol):
-    """Makes the application of one process; a function that it can import or unpickle."""
-
-    def __call__(self, settings: ServerSettings, board: Board) -> FastAPI: ...
-
-
 @dataclasses.dataclass(frozen=True)
 class About:
     """What the parent of several processes keeps: the keys, and what they share."""
 
-    keys: KeyStore
+    keys: Keys
     settings: ServerSettings
     rounds: Rounds
     watches: Watcher
 
 
-def _settled(server: socket.socket, host: str, keys: KeyStore, settings: ServerSettings) -> ServerSettings:
+def _settled(server: socket.socket, host: str, keys: Keys, settings: ServerSettings) -> ServerSettings:
     """The settings for who reaches this address. Raises InputError where that needs a key, and none is."""
     reached = not local(server)
     if reached and all(key.revoked for key in keys.all()):

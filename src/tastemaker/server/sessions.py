@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from typing import TYPE_CHECKING
 
 from fastapi import Request as HttpRequest
 from fastapi import Response
@@ -24,14 +25,16 @@ from tastemaker.server.access import (
 from tastemaker.server.admission import Calls
 from tastemaker.server.models.people import Session, SessionRequest, Token, TokenRequest
 from tastemaker.server.recommendations import REFUSALS
-from tastemaker.server.service import Service
 from tastemaker.server.web import Problem
 from tastemaker.serving.query import Standing
+
+if TYPE_CHECKING:
+    from tastemaker.serving.service import WorkspaceService
 
 KEPT_DAYS = 180  # a returning visitor is known for so long
 
 
-def session_routes(service: Service, access: Access, calls: Calls) -> Routes:
+def session_routes(service: WorkspaceService, access: Access, calls: Calls) -> Routes:
     """`POST /tokens` for a backend, and `POST /session` for the page."""
     routes = Routes("access")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from tastemaker.errors import TastemakerError
 from tastemaker.flows.deploy import in_service
@@ -19,18 +19,6 @@ from tastemaker.serving.rerank import Reranker
 from tastemaker.serving.serve import Parts
 from tastemaker.store import Database, Offers, Workspace
 from tastemaker.store.database.postgres import SILENCE
-
-
-class Common(Protocol):
-    """What several processes of one server share; see `server.processes.Board`."""
-
-    @property
-    def rounds(self) -> Any: ...
-    @property
-    def watches(self) -> Any: ...
-    @property
-    def talks(self) -> Any: ...
-
 
 Clock = Callable[[], datetime]
 Loaded = TypeVar("Loaded")
@@ -47,7 +35,7 @@ class Shared:
     rounds: Rounds
 
     @classmethod
-    def of(cls, workspace: Workspace, clock: Clock | None = None, common: Common | None = None) -> Shared:
+    def of(cls, workspace: Workspace, clock: Clock | None = None, common: Any = None) -> Shared:
         """Those of a workspace, by the database's clock unless there is another; the rounds of `common`,
         where there are other processes.
         """

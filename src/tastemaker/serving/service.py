@@ -23,7 +23,7 @@ from tastemaker.flows.overview import part
 from tastemaker.flows.watches import Watcher
 from tastemaker.schema import EventRules, check_person
 from tastemaker.serving.asking import Asker
-from tastemaker.serving.load import Clock, Common, Shared, load_parts, load_serving
+from tastemaker.serving.load import Clock, Shared, load_parts, load_serving
 from tastemaker.serving.pages import Pages
 from tastemaker.serving.query import Conflict, Happened, Measures, Query, Slate, Standing, Unknown
 from tastemaker.serving.serve import Parts, serve
@@ -63,8 +63,9 @@ class Live:
 
 
 class WorkspaceService:
-    """Everything behind the HTTP edge of one workspace; see `server.service.Service` for the contract of each
-    call.
+    """Everything behind the HTTP edge of one workspace. Calls may block; the server runs them in threads,
+    several at once. A mistake of the caller is an InputError whose message ends in "; " and the remedy; what
+    is not there is Unknown, what clashes is Conflict.
 
     clock: the time that events, slates and questions are stamped with. watch: seconds between looks whether
     another deployment was activated or the settings file changed, which then take over; 0 for never (see
@@ -78,7 +79,7 @@ class WorkspaceService:
         clock: Clock | None = None,
         watch: float = 0.0,
         alarms: float = 0.0,
-        common: Common | None = None,
+        common: Any = None,
     ) -> None:
         self.workspace, self.common = workspace, common
         self.shared = Shared.of(workspace, clock, common)
@@ -158,10 +159,6 @@ class WorkspaceService:
             self._watcher.join()
         self.database.close()
 
-    def ready(self) -> tuple[bool, str]:
-        """A service exists only once its model is loaded."""
-        return True, ""
-
     def writable(self) -> tuple[bool, str]:
         """Whether slates and events can be stored, and if not, why."""
         try:
@@ -231,7 +228,9 @@ class WorkspaceService:
         return self.pages.media(item_id, kind)
 
     def users(self, limit: int, offset: int, whom: str = "everybody") -> tuple[list[dict[str, Any]], int]:
-        """Known people, and how many there are."""
+        """Known people, and how many there are. whom: "everybody", those "recorded" in the tables, or the
+        "simulated" ones of them.
+        """
         return self.pages.users(limit, offset, whom)
 
     def standing(self, user_id: str) -> Standing:
@@ -378,7 +377,7 @@ def check_value(event: Event, rules: EventRules) -> None:
         )
 
 
-def open_service(workspace: Path, common: Common | None = None) -> WorkspaceService:
+def open_service(workspace: Path, common: Any = None) -> WorkspaceService:
     """`tastemaker serve`: the service of a trained workspace, which takes over every new deployment."""
     opened = Workspace.open(workspace)
     return WorkspaceService(opened, watch=WATCH, alarms=opened.settings.watch_seconds, common=common)
