@@ -6,9 +6,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import TracebackType
 
 from rich.console import Console
 from rich.progress import (
@@ -29,20 +28,12 @@ def _clock(seconds: float) -> str:
     return f"{minutes}:{rest:02d}"
 
 
-class PlainProgress:
+class Lines:
     """One line when a task starts, every ten seconds while it runs, and when it ends."""
 
     def __init__(self) -> None:
         self._started: dict[str, float] = {}
         self._told: dict[str, float] = {}
-
-    def __enter__(self) -> PlainProgress:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        return None
 
     def __call__(self, task: str, done: float, total: float, note: str = "") -> None:
         now = time.monotonic()
@@ -63,47 +54,23 @@ class PlainProgress:
             del self._started[task]
 
 
-class BarProgress:
-    """A rich bar for each task."""
-
-    def __init__(self) -> None:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        self._bars = Progress(
-            *columns, TimeRemainingColumn(), TextColumn("{task.fields[note]}"), console=Console(stderr=True)
-        )
-        self._tasks: dict[str, TaskID] = {}
-
-    def __enter__(self) -> BarProgress:
-        self._bars.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bars.stop()
-
-    def __call__(self, task: str, done: float, total: float, note: str = "") -> None:
-        if task not in self._tasks:
-            self._tasks[task] = self._bars.add_task(task, total=total, note=note)
-        self._bars.update(self._tasks[task], completed=done, total=total, note=note)
-
-
-class NoProgress(PlainProgress):
-    """Silence, for `--quiet`."""
-
-    def __call__(self, task: str, done: float, total: float, note: str = "") -> None:
-        return None
-
-
 @contextmanager
-def progress(quiet: bool = False) -> Iterator[PlainProgress | BarProgress]:
+def progress(quiet: bool = False) -> Iterator[Callable[..., None]]:
     """A callable `(task, done, total, note)` to report progress with; flows take it as an argument."""
-    chosen: PlainProgress | BarProgress
     if quiet:
-        chosen = NoProgress()
-    elif sys.stderr.isatty():
-        chosen = BarProgress()
-    else:
-        chosen = PlainProgress()
-    with chosen as report:
-        yield report
+        yield lambda *_: None
+        return
+    if not sys.stderr.isatty():
+        yield Lines()
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    note_column, console = TextColumn("{task.fields[note]}"), Console(stderr=True)
+    with Progress(*columns, TimeRemainingColumn(), note_column, console=console) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def tell(task: str, done: float, total: float, note: str = "") -> None:
+            if task not in tasks:
+                tasks[task] = bars.add_task(task, total=total, note=note)
+            bars.update(tasks[task], completed=done, total=total, note=note)
+
+        yield tell

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+from rapidfuzz.distance import OSA
+from rapidfuzz.process import cdist
 from scipy import sparse
 
 from tastemaker.retrieve.baselines import TOKEN
@@ -14,7 +16,6 @@ from tastemaker.retrieve.baselines import TOKEN
 EXACT, PREFIX, TYPO = 3.0, 2.0, 1.0  # what a match of a word is worth; all that refines it stays below 1
 EVERY = 100.0  # an item that matches more of the words comes first, however it matches them
 RARITY = 3.0  # what a word that few items have is worth beside one that most have
-LONGEST = 24  # letters of a word that are compared
 SHORTEST = 4  # letters that a word needs for an error in it to be forgiven beside better matches
 
 Ints = npt.NDArray[np.int64]
@@ -46,10 +47,7 @@ class TypeAhead:
         titled = (title > 0).astype(np.float32).multiply((0.5 + 0.3 / words)[:, None])
         weights = titled.maximum((text > 0).astype(np.float32) * 1e-3).tocsc()
         self._items = sparse.csc_array(weights)
-        self._letters = np.zeros((len(self._words), LONGEST + 1), np.uint32)
-        for row, word in enumerate(self._words):
-            self._letters[row, : len(word)] = [ord(letter) for letter in word[: LONGEST + 1]]
-        self._lengths = np.minimum([len(word) for word in self._words], LONGEST + 1)
+        self._lengths = np.array([len(word) for word in self._words])
 
     def search(self, query: str) -> Ints:
         """Rows of the items that match the most words of `query`, best first; empty when none matches any."""
@@ -92,23 +90,9 @@ class TypeAhead:
 
     def _one_error(self, word: str, last: bool) -> Ints:
         """Words of the vocabulary, or where `last` words that begin so, one typing error away from `word`."""
-        asked = np.array([ord(letter) for letter in word[:LONGEST]], np.uint32)
-        size, letters = len(asked), self._letters
-        fits = [
-            self._lengths >= length if last else self._lengths == length
-            for length in (size - 1, size, size + 1)
-        ]
-        same = letters[:, :size] == asked
-        differ = size - same.sum(axis=1)
-        swapped = (letters[:, : size - 1] == asked[1:]) & (letters[:, 1:size] == asked[:-1])
-        swap = (differ == 2) & (swapped & ~same[:, 1:] & ~same[:, :-1]).any(axis=1)
-        added = _both_ends(same, letters[:, 1 : size + 1] == asked) >= size
-        dropped = _both_ends(same[:, : size - 1], letters[:, : size - 1] == asked[1:]) >= size - 1
-        return np.flatnonzero(fits[0] & dropped | fits[1] & ((differ <= 1) | swap) | fits[2] & added)
-
-
-def _both_ends(forward: npt.NDArray[np.bool_], backward: npt.NDArray[np.bool_]) -> Ints:
-    """(V,) letters that agree without a break from the front of `forward` and from the end of `backward`."""
-    ahead: Ints = np.cumprod(forward, axis=1, dtype=np.int8).sum(axis=1)
-    behind: Ints = np.cumprod(backward[:, ::-1], axis=1, dtype=np.int8).sum(axis=1)
-    return ahead + behind
+        lengths = (len(word) - 1, len(word), len(word) + 1) if last else (None,)
+        hits = np.zeros(len(self._words), bool)
+        for length in lengths:
+            begun = self._words if length is None else [known[:length] for known in self._words]
+            hits |= cdist([word], begun, scorer=OSA.distance, score_cutoff=1)[0] <= 1
+        return np.flatnonzero(hits)

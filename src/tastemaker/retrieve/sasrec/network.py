@@ -7,7 +7,6 @@ for the full cross-entropy, without which it loses to generative retrieval and w
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -151,43 +150,6 @@ class SASRec(nn.Module):
             raise ArtifactError("SASRec weights do not fit these settings and this catalogue; train again")
         self.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in arrays.items()})
         return self
-
-
-class _FullSoftmax(torch.autograd.Function):
-    """Mean cross-entropy over all items, its gradient worked out a slab at a time so that slabs stay in
-    cache.
-    """
-
-    @staticmethod
-    def forward(context: Any, hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
-        d_hidden, d_weight = torch.empty_like(hidden), torch.zeros_like(weight)
-        total, slab = hidden.new_zeros(()), 256
-        for start in range(0, len(hidden), slab):
-            part, goal = hidden[start : start + slab], targets[start : start + slab]
-            logits = part @ weight.T
-            peak = logits.amax(dim=1, keepdim=True)
-            rows = torch.arange(len(goal), device=goal.device)
-            chosen = logits[rows, goal] - peak[:, 0]
-            shares = logits.sub_(peak).exp_()
-            mass = shares.sum(dim=1, keepdim=True)
-            total += (mass[:, 0].log() - chosen).sum()
-            shares.div_(mass)
-            shares[rows, goal] -= 1
-            d_hidden[start : start + slab] = shares @ weight
-            d_weight.addmm_(shares.T, part)
-        context.save_for_backward(d_hidden / len(hidden), d_weight / len(hidden))
-        return total / len(hidden)
-
-    @staticmethod
-    def backward(context: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None]:
-        d_hidden, d_weight = context.saved_tensors
-        return d_hidden * grads[0], d_weight * grads[0], None
-
-
-def full_softmax_loss(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
-    """Mean of -log softmax(hidden (T, d) @ weight (N, d).T)[targets (T,)]."""
-    loss: Tensor = _FullSoftmax.apply(hidden, weight, targets)  # type: ignore[no-untyped-call]
-    return loss
 
 
 def torch_seed(*key: str | int) -> int:

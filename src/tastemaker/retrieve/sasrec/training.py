@@ -16,6 +16,7 @@ from torch import Tensor
 
 import tastemaker.lm.training.checkpoint as checkpoint
 from tastemaker.errors import InputError
+from tastemaker.lm.training.losses import entropy
 from tastemaker.retrieve.evaluation import (
     Ints,
     Lists,
@@ -25,7 +26,7 @@ from tastemaker.retrieve.evaluation import (
     ranks_of_targets,
     take,
 )
-from tastemaker.retrieve.sasrec.network import SASRec, SASRecSettings, full_softmax_loss, torch_seed
+from tastemaker.retrieve.sasrec.network import SASRec, SASRecSettings, torch_seed
 from tastemaker.stats.random import generator
 from tastemaker.stats.ranking import ndcg_at, recall_at
 
@@ -50,7 +51,7 @@ def _loss(model: SASRec, sequences: Lists) -> Tensor:
     inputs = Lists(np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths - 1)]), sequences.items[~last])
     hidden = model.hidden(inputs)
     targets = torch.from_numpy(sequences.items[~first]).to(hidden.device)
-    return full_softmax_loss(hidden, model.item.weight, targets)
+    return entropy(hidden, model.item.weight, targets) / len(targets)
 
 
 def _epoch(model: SASRec, train: Sequences, usable: Ints, adam: torch.optim.Adam, epoch: int) -> float:
