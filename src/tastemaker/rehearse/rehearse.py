@@ -131,8 +131,6 @@ def prepare(workspace: Path, folder: Path, catalogue: Catalogue) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     Workspace.create(folder)
     shutil.copyfile(workspace / SETTINGS_FILE, folder / SETTINGS_FILE)
-    if (workspace / "cache").exists():
-        shutil.copytree(workspace / "cache", folder / "cache", dirs_exist_ok=True)
     operator = Operator(folder)
     operator.set({"exploration": 0.0, "ask_share": 0.0, "experiment": "", "host": "127.0.0.1"})
     operator.ingest(catalogue, catalogue.held)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -122,42 +121,30 @@ def _text_view(pipeline: Pipeline, folder: Path, texts: list[str]) -> Floats | N
     return vectors
 
 
-@dataclass(frozen=True)
-class Sentences:
-    """The batch function: texts -> their sentence vectors, by the package unpacked under `cache`."""
-
-    cache: str
-
-    def __call__(self, texts: list[str]) -> pa.Table:
-        """A column `vector`."""
-        embed = _encoder(self.cache)
-        if embed is None:
-            raise InputError(NO_SENTENCES)
-        return pa.table({"vector": _column(np.asarray(embed(texts), np.float32))})
+def sentences(texts: list[str]) -> pa.Table:
+    """The batch function: a column `vector`, of each text."""
+    embed = _encoder()
+    if embed is None:
+        raise InputError(NO_SENTENCES)
+    return pa.table({"vector": _column(np.asarray(embed(texts), np.float32))})
 
 
 @lru_cache(maxsize=1)
-def _encoder(cache: str) -> Callable[[list[str]], Floats] | None:
+def _encoder() -> Callable[[list[str]], Floats] | None:
     from tastemaker.lm.sentences import sentence_encoder
 
-    return sentence_encoder(cache)
+    return sentence_encoder()
 
 
 def _sentences(workspace: Workspace, report: Report) -> Callable[[list[str]], Floats] | None:
     """The sentence encoder, by the workspace's engine; None when its package is not installed."""
-    batch = Sentences(str((workspace.root / "cache").resolve()))
-    if _encoder(batch.cache) is None:
+    if _encoder() is None:
         return None
 
     def told(texts: list[str]) -> Floats:
         parts = [texts[start : start + READ] for start in range(0, len(texts), READ)]
-        key = json.dumps(texts)
-        return np.concatenate(
-            [
-                matrix_of(table["vector"])
-                for table in mapped(batch, parts, workspace, "texts read", key, report)
-            ]
-        )
+        tables = mapped(sentences, parts, workspace, "texts read", json.dumps(texts), report)
+        return np.concatenate([matrix_of(table["vector"]) for table in tables])
 
     return told
 
