@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from recipes.small import build_small
 
 from tastemaker.errors import InputError
+from tastemaker.lm.training import losses
 from tastemaker.lm.training.losses import entropy
 from tastemaker.lm.training.siblings import Siblings
 
@@ -61,6 +62,21 @@ def test_the_loss_is_the_softmax_over_existing_codes(size: int) -> None:
         assert found[item].item() == pytest.approx(expected.item(), abs=1e-5)
     found.sum().backward()
     assert hidden.grad is not None and hidden.grad.isfinite().all()
+
+
+def test_products_in_bfloat16_have_few_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A processor's library compiles and keeps a product for each shape."""
+    shapes, into = set[tuple[int, ...]](), losses._into
+
+    def noted(out: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+        shapes.add((*left.shape, *right.shape))
+        return into(out, left, right)
+
+    monkeypatch.setattr(losses, "_into", noted)
+    for n in range(1, 600, 7):
+        rows = torch.randn(100 + n % 20, 6)
+        entropy(torch.randn(n, 6), rows, torch.randint(100, (n,)), half=True)
+    assert len(shapes) == 8  # a chunk of 64, 128, 192 or 256 queries, there and back
 
 
 @pytest.mark.parametrize("half", [False, True])

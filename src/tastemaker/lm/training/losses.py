@@ -20,6 +20,7 @@ from tastemaker.lm.vocabulary import Vocabulary
 
 Rows = npt.NDArray[np.int64]
 CACHED = 256  # rows of logits that a processor's cache holds
+STEP = 64  # rows of a product in bfloat16 are so many or a multiple: each shape costs time and memory once
 CHUNK_LOGITS = 32_000_000  # floats of logits alive at once: 128 MB
 
 
@@ -207,12 +208,18 @@ class _Entropy(torch.autograd.Function):
     ) -> torch.Tensor:
         """See `entropy`."""
         dtype = torch.bfloat16 if half else query.dtype
+        count = len(query)
+        size = CACHED if query.device.type == "cpu" else max(1, count)
         left, right = query.detach().to(dtype), rows.detach().to(dtype)
+        if half:
+            shift = torch.zeros(len(rows), device=query.device) if shift is None else shift
+            left, right = (F.pad(one, (0, 0, 0, -len(one) % STEP)) for one in (left, right))
+            targets = F.pad(targets, (0, len(left) - count))
+            shift = F.pad(shift, (0, len(right) - len(rows)), value=-torch.inf)
         loss = torch.zeros((), device=query.device)
-        by_query, by_rows = torch.empty_like(query), torch.zeros_like(rows)
-        size = CACHED if query.device.type == "cpu" else max(1, len(query))
-        room = torch.empty((min(size, len(query)), len(rows)), device=query.device)
-        for start in range(0, len(query), size):
+        by_query, by_rows = (torch.zeros_like(one, dtype=query.dtype) for one in (left, right))
+        room = torch.empty((min(size, len(left)), len(right)), device=query.device)
+        for start in range(0, len(left), size):
             part = slice(start, start + size)
             logits = _into(room[: len(left[part])], left[part], right.T)
             if shift is not None:
@@ -220,7 +227,7 @@ class _Entropy(torch.autograd.Function):
             own = logits.gather(1, targets[part, None])
             peak = logits.amax(1, keepdim=True)
             mass = logits.sub_(peak).exp_().sum(1, keepdim=True)
-            loss += (mass.log() + peak - own).sum()
+            loss += (mass.log() + peak - own)[: max(0, count - start)].sum()
             shares = logits.to(dtype)
             _into(by_query[part], shares, right).div_(mass)
             weighed = (left[part] / mass).to(dtype)
@@ -228,6 +235,7 @@ class _Entropy(torch.autograd.Function):
                 by_rows += shares.T @ weighed
             else:
                 by_rows.addmm_(shares.T, weighed)
+        by_query, by_rows, targets = by_query[:count], by_rows[: len(rows)], targets[:count]
         by_query -= rows.index_select(0, targets)
         by_rows.index_add_(0, targets, query, alpha=-1)
         ctx.save_for_backward(by_query, by_rows)
