@@ -511,3 +511,13 @@ def test_python_refuses_what_the_catalogue_contradicts() -> None:
         settings=explore.PathSettings(learner=explore.Settings(steps=2)),
     )
     assert outcome.certificates[0].checks and outcome.certificates[0].accepted == ()
+
+
+def test_a_confidence_is_no_error_probability(tmp_path: Path) -> None:
+    """With --delta .95 the "lower bounds" lay above the values."""
+    study = Study(tmp_path)
+    for command, words in (("estimate", ()), ("support", ("--policy", "uniform"))):
+        with pytest.raises(InputError, match=r"delta .*below \.5"):
+            study.run(command, *words, "--delta", 0.95)
+    with pytest.raises(InputError, match=r"delta .*below \.5"):
+        run("power", "--lift", 0.2, "--click-rate", 0.1, "--delta", 0.95)

@@ -223,8 +223,8 @@ def lower_bound(contributions: Contributions, delta: float = 0.05, method: Metho
     """
     if method not in ("t", "betting"):
         raise InputError(f"bound {method!r} does not exist; choose t or betting")
-    if not 0 < delta < 1:
-        raise InputError(f"delta is {delta}; give an error rate above 0 and below 1, for instance .05")
+    if not 0 < delta < 0.5:
+        raise InputError(f"delta is {delta}; give an error rate above 0 and below .5, for instance .05")
     if contributions.kind == INFLUENCE and method != "t":
         raise InputError(
             f"{method} cannot take {contributions.estimator or 'influence values'}: a ratio has no"

@@ -46,8 +46,10 @@ def persons_needed(effect: Effect, delta: float, c: float = 0.95, power: float =
     Weights of rewarded rows are taken as lognormal with mean 1 + lift and as spread as `effective` says. The
     logarithm of each bet's wealth is a sum over persons, drawn as normal.
     """
-    if not 0 < delta < 1 or not 0 < c <= 1 or not 0.5 <= power < 1:
-        raise InputError(f"delta {delta} and c {c} are shares, and power {power} lies from .5 to below 1")
+    if not 0 < delta < 0.5 or not 0 < c <= 1 or not 0.5 <= power < 1:
+        raise InputError(
+            f"delta {delta} lies below .5, c {c} is a share, and power {power} from .5 to below 1"
+        )
     draws, m = generator(0, "power"), effect.rows_each
     ever = -math.expm1(m * math.log1p(-effect.click_rate)) if effect.click_rate < 1 else 1.0
     clicks = draws.binomial(m, effect.click_rate, size=max(DRAWS, int(DRAWS / ever)) if m > 1 else 0)

@@ -128,6 +128,8 @@ def support_report(
         )
     seen = plays[logged]
     units = log.units(unit)
+    if not 0 < delta < 0.5:
+        raise InputError(f"delta is {delta}; give an error probability below .5, such as .05")
     report = None if policy is None else _policy_support(log, units, existing, policy, c, delta)
     return SupportReport(
         rows=len(log),

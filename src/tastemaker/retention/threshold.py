@@ -155,7 +155,7 @@ def threshold_at_precision(
     Source: fixed-sequence testing: Angelopoulos et al., arXiv 2110.01052.
     """
     predicted, truth, w = checked(p, y, weight)
-    if not 0 < target < 1 or not 0 < alpha < 1:
+    if not 0 < target < 1 or not 0 < alpha < 0.5:
         raise InputError(f"target is {target:g} and alpha {alpha:g}; both lie between 0 and 1")
     at = above(predicted, truth, w, numbered(unit, len(w)), GRID)
     bound = at.bound(alpha)

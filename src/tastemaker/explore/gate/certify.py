@@ -80,8 +80,8 @@ class GateSettings:
                 raise InputError(
                     f"{name} is {value}; give the share of the logger's value to keep, above 0 and at most 1"
                 )
-        if not 0 < self.delta < 1:
-            raise InputError(f"delta is {self.delta}; give an error probability above 0 and below 1")
+        if not 0 < self.delta < 0.5:
+            raise InputError(f"delta is {self.delta}; give an error probability below .5, such as .05")
         if self.support not in SUPPORTS:
             raise InputError(f"support '{self.support}' is unknown; choose one of {', '.join(SUPPORTS)}")
         if not math.isfinite(self.margin) or not 1 <= self.cap < math.inf:

@@ -129,8 +129,8 @@ def _alarm_by_unit(losses: Floats, low: float, units: Units, delta: float) -> in
 
 
 def _check_delta(delta: float) -> None:
-    if not 0 < delta < 1:
-        raise InputError(f"delta is {delta}; give an error probability above 0 and below 1")
+    if not 0 < delta < 0.5:
+        raise InputError(f"delta is {delta}; give an error probability above 0 and below .5, such as .05")
 
 
 def _alarm(path: Floats, delta: float) -> int | None:

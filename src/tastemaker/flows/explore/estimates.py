@@ -282,6 +282,8 @@ def power(effect: Effect, candidates: int, terms: Ledger, sure: float) -> dict[s
     """Rows that a certificate takes where any of so many candidates may be the good one."""
     if candidates < 1:
         raise InputError(f"{candidates} candidates cannot be tested; give at least one")
+    if terms.delta >= 0.5:
+        raise InputError(f"delta is {terms.delta:g}; give an error probability below .5, such as .05")
     level = terms.gate_delta / candidates
     persons = persons_needed(effect, level, terms.c, sure)
     if persons is None:

@@ -21,6 +21,7 @@ from tastemaker.retention.proxy.judge import calibrate_proxy, calibration, choos
 from tastemaker.retention.proxy.model import (
     Proxy,
     ProxySettings,
+    check_rows,
     fit_proxy,
     from_parts,
     predict,
@@ -69,6 +70,7 @@ def fit(
     """`tastemaker retention proxy fit`: on half of the users, with its calibration on users it never saw."""
     report(FOLDER, 0, 3, "reading")
     table, name = read_typed(rows), str(rows)
+    check_rows(table, settings, name)
     warn_of_slips(table, settings.features, name)
     training = rows_of(table, "fit", seed, settings.unit, name)
     report(FOLDER, 1, 3, "fitting")
@@ -87,6 +89,7 @@ def fit_calibration(
     """`tastemaker retention proxy calibrate`: on a quarter of the users, shown on another quarter."""
     report(FOLDER, 0, 3, "reading")
     proxy, table, name = load_proxy(folder), read_typed(rows), str(rows)
+    check_rows(table, proxy.settings, name)
     seed, unit, cohort = proxy.about["seed"], proxy.settings.unit, proxy.about["cohort"] or None
     report(FOLDER, 1, 3, "fitting the calibrators")
     done = calibrate_proxy(proxy, rows_of(table, "calibrate", seed, unit, name), method, name)
@@ -107,6 +110,7 @@ def thresholds(
     """`tastemaker retention proxy thresholds`: on users that neither fitted nor calibrated it."""
     report(FOLDER, 0, 3, "reading")
     proxy, table = load_proxy(folder), read_typed(rows)
+    check_rows(table, proxy.settings, str(rows))
     unseen = rows_of(table, "test", proxy.about["seed"], proxy.settings.unit, str(rows))
     report(FOLDER, 1, 3, "walking the thresholds")
     done = choose_thresholds(proxy, unseen, targets, alpha, str(rows))

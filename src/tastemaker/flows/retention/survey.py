@@ -179,6 +179,12 @@ def validate_battery(
         bounds=given.bounds,
         ordinal=given.ordinal,
     )
+    if given.doubts:
+        because = f"{'; '.join(given.doubts)}. {claim.because}"
+        claim = replace(claim, verdict="cannot tell", because=because)
+    if given.left_out:
+        left = f"{given.left_out:,} people with an empty item are left out: they may answer differently."
+        claim = replace(claim, limits=(*claim.limits, left))
     written = write_claim(claim, out)
     report("battery", 2, 2, "")
     return written | {"left_out": given.left_out, "chi2": fit.fit.chi2}

@@ -12,7 +12,7 @@ from scipy.special import stdtr, stdtrit
 from tastemaker.arrays import Floats, Ints
 from tastemaker.errors import InputError
 from tastemaker.retention.calibrate import Calibration, calibration_table, fit_calibrator
-from tastemaker.retention.proxy.model import SIDES, Proxy, predict
+from tastemaker.retention.proxy.model import SIDES, Proxy, check_rows, predict
 from tastemaker.retention.threshold import numbered, threshold_at_precision
 from tastemaker.schema.columns import numbers, one_spelling, present, texts
 from tastemaker.stats.intervals import Interval, holm
@@ -56,6 +56,7 @@ def judge(proxy: Proxy, rows: pa.Table, name: str = "rows") -> Judged:
     feature, or when nobody answered.
     """
     settings = proxy.settings
+    check_rows(rows, settings, name)
     answer = numbers(rows, settings.answer, name, nulls=True)
     answered = ~np.isnan(answer)
     if not answered.any():

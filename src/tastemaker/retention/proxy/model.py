@@ -53,6 +53,22 @@ def rows_of(
     return result
 
 
+def check_rows(rows: pa.Table, settings: ProxySettings, name: str = "rows") -> None:
+    """Raise InputError with the first row whose answer is outside 1 to 5, whose weight is negative, or that
+    is answered and lacks a weight or a feature: before rows are dealt out, so that it is the table's row.
+    """
+    check_answers(rows, answer=settings.answer, name=name)
+    answered = ~np.isnan(numbers(rows, settings.answer, name, nulls=True))
+    for column in filter(None, (*settings.features, settings.weight)):
+        low = 0.0 if column == settings.weight else -np.inf
+        missing = answered & np.isnan(numbers(rows, column, name, nulls=True, low=low))
+        if missing.any():
+            raise InputError(
+                f"{name}: row {int(np.argmax(missing)) + 1}, column '{column}' is empty; fill it in or leave"
+                " it out"
+            )
+
+
 LEVELS = 5
 FAR = 40.0  # log-odds that stand for certainty
 
@@ -176,7 +192,7 @@ def fit_proxy(rows: pa.Table, settings: ProxySettings, name: str = "rows") -> Pr
         naming row and column: unknown column, feature missing, answer outside 1 to 5, negative weight, nobody
         answered, everybody the same, or a feature that tells the answer without error.
     """
-    check_answers(rows, answer=settings.answer, name=name)
+    check_rows(rows, settings, name)
     answer = numbers(rows, settings.answer, name, nulls=True)
     weight = np.ones(len(answer)) if settings.weight is None else numbers(rows, settings.weight, name, low=0)
     selected = ~np.isnan(answer) & (weight > 0)

@@ -141,7 +141,7 @@ def weights_claim(
     if threshold is not None and not SCALE[0] <= threshold <= SCALE[1]:
         raise InputError(f"the threshold is {threshold:g}; answers lie between {SCALE[0]} and {SCALE[1]}")
     surveys, pools = pooled(surveys, covariates, LEAST, name)
-    far = far_values(surveys, covariates, name)
+    far = [*far_values(surveys, covariates, name), *_rarely_asked(surveys, name)]
     weights = response_weights(surveys, covariates, trim=trim, name=name)
     means = {
         "as they came": answered_mean(surveys, name=name),
@@ -181,6 +181,18 @@ def weights_claim(
         },
     )
     return weights, report
+
+
+def _rarely_asked(surveys: pa.Table, name: str) -> list[str]:
+    """That a few questions of tiny asking probability stand for nearly everyone, where they do."""
+    design = 1 / numbers(surveys, "asked_probability", name, low=np.nextafter(0, 1))
+    size = effective_size(design)
+    if size >= max(FEWEST, len(design) * SMALLEST) or len(design) < FEWEST:
+        return []
+    return [
+        f"the {len(design):,} questions asked count as {size:.1f}: a few asking probabilities decide (the"
+        f" smallest is {1 / design.max():.2g})"
+    ]
 
 
 def _margins(raked: Raked) -> Table:

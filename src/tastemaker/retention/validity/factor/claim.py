@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -122,9 +123,9 @@ def battery_claim(
     maximum likelihood of the covariance. Supported when every check passes, not supported when one fails.
     Raises as `fit_cfa`.
     """
-    fit = fit_cfa(covariance, n, blocks) if ordinal is None else ordinal
     s = np.asarray(covariance, dtype=np.float64)
     labels = list(names) or [f"item {i + 1}" for i in range(len(s))]
+    fit = _fitted(labels, lambda: fit_cfa(s, n, blocks)) if ordinal is None else ordinal
     factors = _factors(fit, s, n)
     against = _against(fit, labels)
     checks = _checks(fit, factors, against, htmt(s, blocks), bounds or {})
@@ -148,7 +149,7 @@ def battery_claim(
     report = ClaimReport(
         claim=f"The battery measures {len(blocks)} separate things: {', '.join(blocks)}",
         verdict=_battery_verdict(fit, failed, undecided),
-        because=f"{fit.improper.capitalize()}: the solution is improper. {words}" if fit.improper else words,
+        because=f"{_improper(fit, labels)}{words}",
         tables=(
             Table.of("Checks", checks, note),
             Table.of("Factors", factors),
@@ -168,6 +169,24 @@ def battery_claim(
         settings={"blocks": {name: [labels[i] for i in items] for name, items in blocks.items()}, "n": n},
     )
     return fit, report
+
+
+def _named(text: str, labels: Sequence[str]) -> str:
+    """A text about items by their number, with their names."""
+    numbered = r"(?<=\bitem )\d+|(?<=\bitems )\d+(?= and)|(?<=\d and )\d+(?= repeat)"
+    return re.sub(numbered, lambda found: f"'{labels[int(found[0])]}'", text)
+
+
+def _fitted(labels: Sequence[str], fit: Callable[[], CfaFit]) -> CfaFit:
+    try:
+        return fit()
+    except InputError as error:
+        raise InputError(_named(str(error), labels)) from None
+
+
+def _improper(fit: CfaFit, labels: Sequence[str]) -> str:
+    text = _named(fit.improper, labels)
+    return f"{text[:1].upper()}{text[1:]}: the solution is improper. " if text else ""
 
 
 def _battery_verdict(fit: CfaFit, failed: Sequence[str], undecided: Sequence[str]) -> Verdict:
@@ -266,7 +285,7 @@ def _figure(fit: CfaFit, labels: Sequence[str]) -> Intervals:
 class Battery:
     """covariance (p, p) with divisor n; n people; blocks: factor -> rows of its items; names (p,); groups:
     name -> covariance, means, n; bounds: HTMT with intervals; left_out: people with a missing item; ordinal:
-    the factor analysis of ordered answers, None where they are numbers.
+    the factor analysis of ordered answers, None where they are numbers; doubts: what may be no answer.
     """
 
     covariance: Floats
@@ -277,6 +296,7 @@ class Battery:
     bounds: dict[tuple[str, str], Interval]
     left_out: int
     ordinal: CfaFit | None
+    doubts: tuple[str, ...] = ()
 
 
 def battery(
@@ -306,6 +326,7 @@ def battery(
         if names
         else np.empty((0, 0))
     )
+    doubts = tuple(_no_answers(x, names))
     for item in reverse:
         if item not in names:
             raise InputError(f"{name}: '{item}' cannot be reversed, it is in no block: {', '.join(names)}")
@@ -327,6 +348,12 @@ def battery(
     if by is not None:
         group, labels = grouped(answers, by, name)
         parts = {f"{by}={label}": x[complete & (group == place)] for place, label in enumerate(labels)}
+        small = next((label for label, part in parts.items() if 0 < len(part) <= len(names)), None)
+        if small is not None:
+            raise InputError(
+                f"{name}: {len(parts[small])} people of {small} answered all items: too few to compare; merge"
+                " it with another group"
+            )
         groups = {
             label: (np.cov(part.T, bias=True), part.mean(axis=0), len(part))
             for label, part in parts.items()
@@ -334,6 +361,35 @@ def battery(
         }
     many = len(blocks) > 1 and all(len(items) > 1 for items in blocks.values())
     bounds = htmt_bounds(rows, numbered, key=key, resamples=resamples) if many else {}
-    ordinal = fit_ordinal_cfa(rows, numbered) if is_ordinal(rows) else None
-    left_out = int((~complete).sum())
-    return Battery(np.cov(rows.T, bias=True), len(rows), numbered, names, groups, bounds, left_out, ordinal)
+    ordinal = _fitted(names, lambda: fit_ordinal_cfa(rows, numbered)) if is_ordinal(rows) else None
+    return Battery(
+        np.cov(rows.T, bias=True),
+        len(rows),
+        numbered,
+        names,
+        groups,
+        bounds,
+        int((~complete).sum()),
+        ordinal,
+        doubts,
+    )
+
+
+def _no_answers(x: Floats, names: Sequence[str]) -> list[str]:
+    """In words, the answers (people, items) that may be a code for none (9, 99, 0, -1): whole numbers apart
+    from all others of the battery, or below 1 in fewer than half of the items.
+    """
+    used = np.unique(x[~np.isnan(x)])
+    if not len(names) or len(used) < 3 or (used % 1).any():
+        return []
+    gaps = np.diff(used)
+    ends = [used[-1]] if gaps[-1] > 1 and gaps[:-1].max() == 1 else []
+    ends += [used[0]] if gaps[0] > 1 and gaps[1:].max() == 1 else []
+    few = 0 < 2 * (np.nanmin(x, axis=0) < 1).sum() < len(names)
+    ends += [used[0]] if few and gaps[0] == 1 else []
+    doubts = []
+    for end in ends:
+        counts = zip(names, (x == end).sum(axis=0), strict=True)
+        cells = ", ".join(f"'{item}' ({count:,} of {len(x):,})" for item, count in counts if count)
+        doubts.append(f"{end:g} may be a code for no answer, in {cells}: empty such cells")
+    return doubts

@@ -1,0 +1,155 @@
+"""What was reported of other survey packages, from the command line: codes for no answer in a battery, items
+named by a number, and asking probabilities that let one question stand for all.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from tastemaker.cli.main import app
+from tastemaker.errors import InputError
+
+N = 400
+BLOCKS = ("--block", "value=v1,v2,v3,v4", "--block", "joy=j1,j2,j3")
+
+
+def run(command: str, table: pl.DataFrame, folder: Path, *words: str) -> dict[str, Any]:
+    """What a survey command returns as JSON."""
+    table.write_csv(folder / "given.csv")
+    out = ("--out", str(folder / "out"), "--json", "-q")
+    result = CliRunner().invoke(
+        app, ["retention", "survey", command, str(folder / "given.csv"), *words, *out]
+    )
+    if isinstance(result.exception, InputError):
+        raise result.exception
+    return dict(json.loads(result.stdout))
+
+
+def answers() -> pl.DataFrame:
+    """Four items of one thing and three of another, from 1 to 5."""
+    rng = np.random.default_rng(3)
+    value = rng.standard_normal(N)
+    joy = 0.4 * value + 0.9 * rng.standard_normal(N)
+    return pl.DataFrame(
+        {
+            name: np.digitize(
+                0.9 * (value if name[0] == "v" else joy) + 0.6 * rng.standard_normal(N), [-1, -0.3, 0.4, 1]
+            )
+            + 1
+            for name in ("v1", "v2", "v3", "v4", "j1", "j2", "j3")
+        }
+    )
+
+
+def some(name: str, value: int) -> pl.Expr:
+    """One answer in twenty to an item is `value`."""
+    return pl.when(pl.int_range(pl.len()) % 20 == 0).then(value).otherwise(name).alias(name)
+
+
+def test_a_battery_without_codes_is_supported_on_any_scale(tmp_path: Path) -> None:
+    for shift in (0, -1, 5):
+        found = run("validate", answers() + shift, tmp_path, *BLOCKS)
+        assert found["verdict"] == "supported", found["because"]
+
+
+@pytest.mark.parametrize("code", [9, 99, 999, -9, -1, 0])
+@pytest.mark.parametrize("turned", [(), ("--reverse", "v2")])
+def test_a_code_for_no_answer_is_named(tmp_path: Path, code: int, turned: tuple[str, ...]) -> None:
+    """9 counted as more than 5: "supported", 13 of 13."""
+    table = answers()
+    if turned:
+        table = table.with_columns(v2=6 - pl.col("v2"))
+    table = table.with_columns(some("v2", code))
+    found = run("validate", table, tmp_path, *BLOCKS, *turned)
+    assert found["verdict"] == "cannot tell"
+    assert f"{code} may be a code for no answer, in 'v2' (20 of 400)" in found["because"]
+
+
+def test_a_code_in_every_item_is_named(tmp_path: Path) -> None:
+    table = answers()
+    found = run("validate", table.with_columns(some(name, 9) for name in table.columns), tmp_path, *BLOCKS)
+    assert "'v1' (20 of 400), 'v2' (20 of 400)" in found["because"]
+
+
+def test_people_left_out_are_counted_on_the_page(tmp_path: Path) -> None:
+    fifth = pl.when(pl.int_range(pl.len()) % 5 == 0).then(None).otherwise("v1").alias("v1")
+    found = run("validate", answers().with_columns(fifth), tmp_path, *BLOCKS)
+    assert any("80 people with an empty item are left out" in limit for limit in found["limits"])
+
+
+def test_items_and_groups_are_called_by_their_names(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="items 'v1' and 'v2' repeat each other"):
+        run("validate", answers().with_columns(v2="v1"), tmp_path, *BLOCKS)
+    with pytest.raises(InputError, match="item 'v1' is in two blocks"):
+        run("validate", answers(), tmp_path, "--block", "value=v1,v2,v3,v4", "--block", "joy=j1,j2,v1")
+    few = pl.when(pl.int_range(pl.len()) < 5).then(pl.lit("x")).otherwise(pl.lit("y")).alias("country")
+    with pytest.raises(InputError, match="5 people of country=x answered all items: too few"):
+        run("validate", answers().with_columns(few), tmp_path, *BLOCKS, "--by", "country")
+
+
+def asked(smallest: float) -> pl.DataFrame:
+    """Two groups of whom one answers more and is happier; one question of `smallest` asking probability."""
+    rng = np.random.default_rng(0)
+    happy = rng.random(N) < 0.5
+    table = pl.DataFrame(
+        {
+            "user_id": [f"u{i}" for i in range(N)],
+            "item_id": "i",
+            "question": "return",
+            "asked_probability": [smallest, *[0.5] * (N - 1)],
+            "answer": rng.integers(1, 4, N) + 2 * happy,
+            "group": np.where(happy, "a", "b"),
+        }
+    )
+    answered = pl.Series(rng.random(N) < np.where(happy, 0.7, 0.3))
+    return table.with_columns(answer=pl.when(answered).then("answer"))
+
+
+def test_one_question_that_stands_for_all_is_named(tmp_path: Path) -> None:
+    """The mean was that of its group, in an interval that did not hold the truth, "supported"."""
+    words = ("--covariate", "group")
+    assert run("weigh", asked(0.5), tmp_path, *words)["verdict"] == "supported"
+    found = run("weigh", asked(1e-6), tmp_path, *words)
+    assert found["verdict"] == "cannot tell"
+    assert "400 questions asked count as 1.0" in found["because"]
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "named"),
+    [
+        ("return", 99, "column 'return' is 99; answers are whole numbers from 1 to 5"),
+        ("weight", -1.0, "column 'weight' is '-1.0'"),
+        ("weight", None, "column 'weight' is empty"),
+        ("liking", None, "column 'liking' is empty"),
+    ],
+)
+def test_a_proxy_names_the_row_of_the_table_whoever_has_it(
+    tmp_path: Path, column: str, cell: float | None, named: str
+) -> None:
+    """People are dealt out to fit, calibrate and judge: 99 was a good answer in two of the parts, and the row
+    was counted within the part.
+    """
+    rng = np.random.default_rng(0)
+    rows = pl.DataFrame(
+        {
+            "user_id": [f"u{i}" for i in range(N)],
+            "return": rng.integers(1, 6, N),
+            "liking": rng.standard_normal(N),
+            "weight": 1.0,
+        }
+    )
+    for row in (9, 10, 11, 12, 13, 14):
+        there = pl.when(pl.int_range(pl.len()) == row).then(cell).otherwise(column).alias(column)
+        rows.with_columns(there).write_csv(tmp_path / "rows.csv")
+        words = ("--feature", "liking", "--weight", "weight", "--out", tmp_path / f"out{row}", "-q")
+        given = ("retention", "proxy", "fit", tmp_path / "rows.csv", *words)
+        result = CliRunner().invoke(app, list(map(str, given)))
+        assert isinstance(result.exception, InputError)
+        assert f"row {row + 1}, {named}" in str(result.exception)
