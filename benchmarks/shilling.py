@@ -24,6 +24,7 @@ from recipes.common import command, options
 import tastemaker.flows.anomalies as anomalies
 from tastemaker.flows.data import load_data, telling_events
 from tastemaker.flows.ingest import ingest_dataset
+from tastemaker.retrieve.evaluation import Lists
 from tastemaker.retrieve.memory import fit_memory
 from tastemaker.store import Database, Event, Workspace
 
@@ -36,11 +37,11 @@ def exposure(workspace: Workspace, target: str, genuine: int) -> float:
     """The share of the first `genuine` people whose ten have the target."""
     data = load_data(workspace, events=telling_events(workspace))
     rows = [row for row, user in enumerate(data.histories.users) if not str(user).startswith("fake-")]
-    memory, n = fit_memory(data.histories, len(data.item_ids)), len(data.item_ids)
+    memory = fit_memory(data.histories, len(data.item_ids))
     column, shown = data.index[target], 0
     for row in rows[:genuine]:
         history = data.histories.of(row)
-        scores = memory.counts(history, np.arange(n))
+        scores = memory.score(Lists(np.array([0, len(history)]), history))[0]
         scores[history[history != column]] = -1
         shown += int(column in np.argsort(-scores, kind="stable")[:K] and scores[column] > 0)
     return shown / len(rows[:genuine])

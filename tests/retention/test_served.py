@@ -19,7 +19,6 @@ from tastemaker.retention.adjust.rules import Capped, Constrained, Value
 from tastemaker.retention.features import (
     Known,
     Person,
-    by_place,
     features,
     history_features,
     known_items,
@@ -103,7 +102,6 @@ def test_one_request_is_reranked_as_the_table_says(n: int, seed: int, most: int)
     assert done.order[done.after].tolist() == list(range(n))
     np.testing.assert_allclose(done.term, expected["adjustment"].to_numpy())
     assert max(abs(done.after - np.arange(n))) <= most
-    assert by_place(score).tolist() == score.tolist()
 
 
 def test_words_say_direction_shares_and_source() -> None:

@@ -284,11 +284,3 @@ def test_single_calls_return_what_they_return() -> None:
         await calls.lane.stop()
 
     play(scene)
-
-
-@pytest.mark.parametrize(
-    "wrong", [{"workers": 0}, {"waiting": 0}, {"batch": 0}, {"linger": -1}, {"grace": -1}]
-)
-def test_settings_out_of_range_are_refused(wrong: dict[str, int]) -> None:
-    with pytest.raises(InputError, match="lane recommendations"):
-        LaneSettings(**wrong)  # type: ignore[arg-type]

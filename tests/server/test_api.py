@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from server_fake import FakeService, goods
 
-from tastemaker.errors import ArtifactError, BusyError, InputError
+from tastemaker.errors import ArtifactError, BusyError
 from tastemaker.schema import KINDS
 from tastemaker.server import ServerSettings, create_app
 from tastemaker.server.catalogue import streamed
@@ -575,8 +575,3 @@ def test_the_examples_are_valid(client: TestClient) -> None:
         assert client.post("/events", json=example).status_code in (200, 400)
     for example in schemas["RecommendationRequest"]["examples"]:
         assert client.post("/recommendations", json=example).status_code in (200, 400)
-
-
-def test_settings_are_checked() -> None:
-    with pytest.raises(InputError, match="deadline"):
-        ServerSettings(deadline=0)

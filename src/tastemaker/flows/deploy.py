@@ -6,9 +6,7 @@ training that end together leave the newer model with the newer catalogue.
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -37,12 +35,13 @@ from tastemaker.retrieve.trie import build_trie
 from tastemaker.store import Database, Finding, Workspace, fingerprint, read_manifest
 from tastemaker.store.database import Keys
 from tastemaker.store.database.events import now
-from tastemaker.store.files import sha256_bytes
+from tastemaker.store.files import locked, sha256_bytes
 from tastemaker.store.folders import remove_folder
 from tastemaker.store.remote import receive_folder, send_folders, sent_folders
 
 SERVING, PROXY = "serving", "proxy"  # kinds of rows of the table `deployments`
 BACK, AGAIN = "rolled back", "activated"  # notes of those that were served before
+SILENT: Report = lambda *_: None  # noqa: E731
 KEPT = 10  # deployments kept besides the active one
 
 
@@ -67,7 +66,7 @@ def active(workspace: Workspace) -> Deployment | None:
     return None if row is None else read(workspace, row.fingerprint)
 
 
-def in_service(workspace: Workspace, report: Report = lambda *_: None) -> Deployment:
+def in_service(workspace: Workspace) -> Deployment:
     """The active deployment; in a workspace that was trained before there were any, one is made of its
     finished stages.
 
@@ -84,7 +83,7 @@ def in_service(workspace: Workspace, report: Report = lambda *_: None) -> Deploy
         if base is None:
             where = workspace.root
             raise ArtifactError(f"{where}: nothing was trained yet; run `tastemaker train -w {where}`")
-        return _activate(workspace, _make(workspace, base, None, report, "from earlier stages"))
+        return _activate(workspace, _make(workspace, base, None, SILENT, "from earlier stages"))
 
 
 def deploy(workspace: Workspace, base: Base, report: Report, note: str) -> Deployment:
@@ -93,7 +92,7 @@ def deploy(workspace: Workspace, base: Base, report: Report, note: str) -> Deplo
         return _activate(workspace, _make(workspace, base, None, report, note))
 
 
-def refresh(workspace: Workspace, report: Report = lambda *_: None) -> Deployment | None:
+def refresh(workspace: Workspace) -> Deployment | None:
     """Serve the tables in use: the active model with new items encoded by its frozen encoders and codebook,
     and without the items that left. None when nothing is deployed.
 
@@ -105,7 +104,7 @@ def refresh(workspace: Workspace, report: Report = lambda *_: None) -> Deploymen
             return None
         if current.catalogue == workspace.tables_fingerprint():
             return current
-        return _activate(workspace, _make(workspace, current.base, current, report, ""))
+        return _activate(workspace, _make(workspace, current.base, current, SILENT, ""))
 
 
 def keep_serving(workspace: Workspace, renewed: Mapping[str, str]) -> None:
@@ -120,7 +119,7 @@ def keep_serving(workspace: Workspace, renewed: Mapping[str, str]) -> None:
         if not (workspace.data / f"tables-{tables}").exists():  # an earlier call was stopped in between
             tables = workspace.tables_fingerprint()
         if tables != current.catalogue:
-            made = _make(workspace, current.base, current, lambda *_: None, "", tables)
+            made = _make(workspace, current.base, current, SILENT, "", tables)
             _activate(workspace, made)
 
 
@@ -132,7 +131,7 @@ def renew(workspace: Workspace) -> Deployment | None:
             return current
         return _activate(
             workspace,
-            _make(workspace, current.base, current, lambda *_: None, "another proxy", current.catalogue),
+            _make(workspace, current.base, current, SILENT, "another proxy", current.catalogue),
         )
 
 
@@ -418,10 +417,5 @@ def _served(workspace: Workspace) -> list[str]:
 @contextmanager
 def _changing(workspace: Workspace) -> Iterator[None]:
     """Hold the lock under which the active deployment changes; waits for who has it."""
-    descriptor = os.open(workspace.root / "deployments.lock", os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        with workspace.lease("deployments", wait=True):
-            yield
-    finally:
-        os.close(descriptor)
+    with locked(workspace.root / "deployments.lock"), workspace.lease("deployments", wait=True):
+        yield

@@ -134,12 +134,6 @@ def words_of(settings: Settings, items: pa.Table, vocabulary: Vocabulary, folder
     return Words.of(settings.prompt_line, items["title"].to_pylist(), settings.prompt_titles, encode)
 
 
-class Deployed(Protocol):
-    """Something that has the parts of a searcher: `flows.deploy.Deployment`."""
-
-    def parts(self) -> Parts: ...
-
-
 class Searcher:
     """Finds candidates for histories under constraints; one thread at a time."""
 
@@ -168,8 +162,8 @@ class Searcher:
         self._mask = lru_cache(maxsize=256)(self._build_mask)
 
     @classmethod
-    def of(cls, deployment: Deployed) -> Searcher:
-        """The searcher of a deployment, its files read and checked."""
+    def of(cls, deployment: Any) -> Searcher:
+        """The searcher of a `flows.deployment.Deployment`, its files read and checked."""
         return cls(deployment.parts())
 
     def index_of(self, item_ids: Sequence[str]) -> list[int]:
@@ -245,9 +239,9 @@ class Searcher:
             plain = [replace(one, reserved=new) for one, new in zip(plain, fused, strict=True)]
         if self.memory is None:
             return [plain for _ in weights]
-        counts = [self.memory.counts(histories.of(row), one.items) for row, one in enumerate(plain)]
+        counts = self.memory.score(histories)
         return [
-            [weighed(one, part, weight) for one, part in zip(plain, counts, strict=True)]
+            [weighed(one, own[one.items], weight) for one, own in zip(plain, counts, strict=True)]
             for weight in weights
         ]
 
@@ -374,7 +368,7 @@ class Searcher:
 
     def _blocks(self, contexts: Histories) -> Iterator[Histories]:
         """The histories, so many at a time that their scores fit in memory."""
-        size = BLOCK if self.score is None else max(1, min(BLOCK, SCORES // len(self.data.item_ids)))
+        size = max(1, min(BLOCK, SCORES // len(self.data.item_ids)))
         for start in range(0, len(contexts), size):
             keep = np.zeros(len(contexts), bool)
             keep[start : start + size] = True

@@ -205,16 +205,6 @@ def rerank(score: npt.ArrayLike, p_pos: Floats, p_neg: Floats, rule: Rule) -> Re
     return Reranked(order, after, value, term, p_pos, p_neg, bool(requests.flat[0]))
 
 
-def by_place(score: npt.ArrayLike) -> Floats:
-    """(n,) scores to draw a slate with after re-ranking: the best score for the new first place, and so on.
-
-    A policy that explores draws by score. The adjusted scores are in other units, so an item takes over the
-    score of the place
-    it moved to: the draw keeps its temperature, and its propensities stay those of what is really drawn.
-    """
-    return np.sort(np.asarray(score, np.float64))[::-1]
-
-
 def sentence(places: int, p_pos: float, p_neg: float, term: float, flat: bool, source: str) -> str:
     """Why a row stands where it does: places moved up (down below 0), the proxy's two shares, and what it was
     learnt from.

@@ -208,11 +208,6 @@ class Near:
         count = max(2, round(share * int(self.known.sum())))
         return np.asarray(scores >= np.sort(scores)[-count])
 
-    def best(self, query: Floats) -> int:
-        """The row nearest to a query (d,)."""
-        scores = self._unit @ self._unit_rows(query[None].astype(np.float64))[0]
-        return int(np.where(self.known, scores, -np.inf).argmax())
-
     def ranked(self, query: Floats, k: int) -> npt.NDArray[np.int64]:
         """The k rows nearest to a query (d,), nearest first; a query without a vector (NaN) finds none."""
         if np.isnan(query).any():

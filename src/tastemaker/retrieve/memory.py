@@ -74,22 +74,6 @@ class Memory:
         added = evidence(self.score(contexts))
         return added + np.float32(self.ratio) * self.likeness(contexts) if self.ratio else added
 
-    def counts(self, history: Ints, items: Ints) -> Floats:
-        """n(u, i) (n,) of `items` after `history` (H,) item indices, oldest first; 0 where nothing is
-        remembered.
-        """
-        weights = self.decay ** np.arange(len(history) - 1, -1, -1, dtype=np.float64)
-        found = np.zeros(len(items))
-        order = np.argsort(items, kind="stable")
-        ranked = np.asarray(items)[order]
-        for item, weight in zip(np.asarray(history), weights if len(ranked) else (), strict=False):
-            begin, end = self.table.indptr[item], self.table.indptr[item + 1]
-            columns, values = self.table.indices[begin:end], self.table.data[begin:end]
-            place = np.minimum(np.searchsorted(ranked, columns), len(ranked) - 1)
-            hit = ranked[place] == columns
-            found[order[place[hit]]] += weight * values[hit]
-        return found
-
     def score(self, contexts: Sequences) -> npt.NDArray[np.float32]:
         """(U, N) float32 n(u, i) of every item after each context: the memory as a recommender of its own."""
         return summed(contexts, self.decay ** ages(contexts).astype(np.float64), self.table)

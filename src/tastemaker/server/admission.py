@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar, cast
 
-from tastemaker.errors import InputError, TastemakerError
+from tastemaker.errors import TastemakerError
 
 Ask = TypeVar("Ask")
 Answer = TypeVar("Answer")
@@ -52,16 +52,6 @@ class LaneSettings:
     batch: int = 8
     linger: float = 0.0
     grace: float = 5.0
-
-    def __post_init__(self) -> None:
-        if self.workers < 1 or self.waiting < 1 or self.batch < 1:
-            raise InputError(
-                f"lane {self.name}: workers, waiting and batch are at least 1; raise the one that is lower"
-            )
-        if not (0 <= self.linger <= 1 and self.grace >= 0):
-            raise InputError(
-                f"lane {self.name}: linger lies in [0, 1] s and grace is not negative; change the one outside"
-            )
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,6 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from tastemaker.errors import InputError
 from tastemaker.server.access import Access, AccessSettings, Routes
 from tastemaker.server.admission import Calls, Lane, LaneSettings
 from tastemaker.server.assist import assistant_routes
@@ -67,10 +66,6 @@ class ServerSettings:
         edge = EdgeSettings(names=_words(settings.names), origins=_words(settings.origins))
         access = AccessSettings(settings.visitors, True, settings.rate_person, settings.rate_key)
         return cls(edge=edge, access=access)
-
-    def __post_init__(self) -> None:
-        if not 0 < self.deadline <= 600:
-            raise InputError(f"deadline is {self.deadline} s; give one above 0 and at most 600")
 
 
 async def _tell(meters: Meters) -> None:

@@ -12,7 +12,7 @@ import tastemaker.plugins as plugins
 from tastemaker.experiment.assign import arm_at, position
 from tastemaker.flows.retention.live.context import SHARES, Context, deployed, learnt_from, load_deployed
 from tastemaker.flows.retention.proxy import rule_of
-from tastemaker.retention.features import by_place, matrix, rerank, sentence
+from tastemaker.retention.features import matrix, rerank, sentence
 from tastemaker.retention.proxy.model import Proxy, predict_arrays
 from tastemaker.serving.query import Move, Query, Slate
 from tastemaker.store import Database, Surveys, Workspace
@@ -109,15 +109,7 @@ class Rerank:
             moved, term = row - int(ranked.after[row]), float(ranked.term[row])
             chances = float(p_pos[row]), float(p_neg[row])
             moves[item] = Move(*chances, term, moved, sentence(moved, *chances, term, ranked.flat, source))
-        order = ranked.order
-        reordered = replace(
-            candidates,
-            items=candidates.items[order],
-            scores=by_place(candidates.scores),
-            source=tuple(candidates.source[row] for row in order),
-        )
-        pool = tuple(slate.pool[row] for row in order)
-        return replace(slate, candidates=reordered, pool=pool, moves=moves, ranker=f"proxy-{mark[:12]}")
+        return replace(slate.reordered(ranked.order.tolist()), moves=moves, ranker=f"proxy-{mark[:12]}")
 
 
 def plugged(query: Query, slate: Slate) -> Slate:

@@ -31,13 +31,6 @@ import safetensors.numpy
 from tastemaker.errors import ArtifactError, FullError, InputError
 
 LEFTOVER = re.compile(r"^\..+\.[0-9a-f]{8}\.tmp(\..+)?$")
-_FOREIGN = {
-    b"\x80": "a pickle, which can run code when opened",
-    b"PK": "a zip archive (PyTorch .pt/.bin or NumPy .npz)",
-    b"\x93NUMPY": "a NumPy .npy file",
-    b"\x89HDF": "an HDF5 file",
-    b"GGUF": "a GGUF file",
-}
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DENIED = {
     errno.EACCES,
@@ -211,13 +204,6 @@ def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
         when the file is missing, damaged, or in another format; pickled formats are never opened.
     """
     try:
-        with path.open("rb") as stream:
-            head = stream.read(9)
-        for magic, what in _FOREIGN.items():
-            if head.startswith(magic) and head[8:] != b"{":  # the length of a header may look like one
-                raise ArtifactError(
-                    f"{path}: is {what}; only safetensors files are read, so convert it where you trust it"
-                )
         return dict(safetensors.numpy.load_file(path))
     except OSError as error:
         raise ArtifactError(f"{path}: cannot be read ({error.strerror or error}); build it again") from None
@@ -275,6 +261,17 @@ def _abandoned(path: Path, remove: bool) -> bool:
         return False
     finally:
         os.close(holder)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the advisory lock of a file, made where it is missing; waits for who has it."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def flush(path: Path) -> None:

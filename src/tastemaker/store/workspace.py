@@ -26,7 +26,7 @@ from tastemaker.errors import ArtifactError, BusyError, InputError
 from tastemaker.store.artifacts import Artifacts
 from tastemaker.store.database.postgres import lease
 from tastemaker.store.database.session import Address
-from tastemaker.store.files import sweep, write_bytes, write_json, write_text
+from tastemaker.store.files import locked, sweep, write_bytes, write_json, write_text
 from tastemaker.store.folders import read_file, sealed, unsealed, verify_folder
 from tastemaker.store.settings import (
     FORMAT,
@@ -268,12 +268,8 @@ class Workspace:
     @contextmanager
     def changing_tables(self) -> Iterator[None]:
         """Hold the lock under which the tables in use and the tombstones change; waits for who has it."""
-        descriptor = os.open(self.data / "tables.lock", os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with locked(self.data / "tables.lock"):
             yield
-        finally:
-            os.close(descriptor)
 
 
 def describe_holder(who: Mapping[str, Any]) -> str:

@@ -108,7 +108,8 @@ class Artefacts:
             return self._melody(self._chroma(audio_vectors([samples.astype(np.float32) / 32768.0], rate))[0])
         if "image" not in self.near:
             return None
-        return self.near["image"].best(image_vectors([read_picture(io.BytesIO(media.data), "it")])[0])
+        pixels = read_picture(io.BytesIO(media.data), "it")
+        return int(self.near["image"].ranked(image_vectors([pixels])[0], 1)[0])
 
     def recognises(self, kind: str, row: int) -> bool:
         """Whether an item's artefact is recognised as that item: else a request by it could not be

@@ -25,6 +25,7 @@ from tastemaker.flows.data import last_snapshot
 from tastemaker.flows.deploy import active
 from tastemaker.flows.evaluation.sections import (
     NOTHING,
+    Outcome,
     alarm,
     comparisons,
     curves,
@@ -51,19 +52,6 @@ from tastemaker.store import Workspace, read_arrays, write_arrays, write_bytes, 
 Ints = npt.NDArray[np.integer[Any]]
 OURS, ALONE, SASREC = "Tastemaker", "Tastemaker, model alone", "SASRec (full cross-entropy)"
 BASELINES = ("popularity", "content", "cooccurrence", "sasrec")
-
-
-@dataclass(frozen=True, eq=False)
-class Outcome:
-    """What one system did: `ranks` (U,) of the targets (0 = not found), its top-10 `lists`, and those of the
-    swap check.
-    """
-
-    name: str
-    ranks: Ints
-    lists: Sequence[Ints]
-    swapped: Sequence[Ints]
-    seconds: float
 
 
 def evaluate_workspace(

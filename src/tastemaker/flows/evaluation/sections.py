@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import Any, Protocol
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,18 +29,20 @@ SIMPLE = ("popularity", "content neighbours", *COUNTING)
 METRICS = {"R@5": (recall_at, 5), "N@5": (ndcg_at, 5), "R@10": (recall_at, 10), "N@10": (ndcg_at, 10)}
 
 
-class Ranked(Protocol):
-    """A system's name, the ranks of its targets, and its top-10 lists."""
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What one system did: `ranks` (U,) of the targets (0 = not found), its top-10 `lists`, and those of the
+    swap check.
+    """
 
-    @property
-    def name(self) -> str: ...
-    @property
-    def ranks(self) -> Ints: ...
-    @property
-    def lists(self) -> Sequence[Ints]: ...
+    name: str
+    ranks: Ints
+    lists: Sequence[Ints]
+    swapped: Sequence[Ints]
+    seconds: float
 
 
-def headline(outcomes: Sequence[Ranked], baseline: str | None) -> dict[str, Any]:
+def headline(outcomes: Sequence[Outcome], baseline: str | None) -> dict[str, Any]:
     """Metrics with user-bootstrap intervals, and paired differences against `baseline`."""
     reference = next((one for one in outcomes if one.name == baseline), None)
     methods = []
@@ -59,7 +61,7 @@ def headline(outcomes: Sequence[Ranked], baseline: str | None) -> dict[str, Any]
     return found | ({"baseline": baseline} if reference is not None else {})
 
 
-def comparisons(ours: Ranked, others: Sequence[Ranked]) -> list[dict[str, Any]]:
+def comparisons(ours: Outcome, others: Sequence[Outcome]) -> list[dict[str, Any]]:
     """Paired differences of our system to each other one, on the same users: counting first."""
     counting = sorted(others, key=lambda one: one.name not in COUNTING)
     return [
@@ -74,7 +76,7 @@ def comparisons(ours: Ranked, others: Sequence[Ranked]) -> list[dict[str, Any]]:
     ]
 
 
-def sliced(outcomes: Sequence[Ranked], masks: Mapping[str, npt.NDArray[np.bool_]]) -> list[dict[str, Any]]:
+def sliced(outcomes: Sequence[Outcome], masks: Mapping[str, npt.NDArray[np.bool_]]) -> list[dict[str, Any]]:
     """R@10 by how often the target was seen in training, and by the length of the history."""
     families = {"target count": "training events of the target", "history": "events in the history"}
     found = []
@@ -92,7 +94,7 @@ def sliced(outcomes: Sequence[Ranked], masks: Mapping[str, npt.NDArray[np.bool_]
     return found
 
 
-def reach(outcomes: Sequence[Ranked], n_items: int) -> dict[str, Any]:
+def reach(outcomes: Sequence[Outcome], n_items: int) -> dict[str, Any]:
     """Effective vocabulary, distinct items and coverage curve of each system."""
     methods = []
     for one in outcomes:
@@ -175,7 +177,7 @@ MANY = 0.01  # of people: as many must be touched before an alarm is raised
 _SURE = 0.999  # level of the intervals that alarms are raised on
 
 
-def alarm(one: Any, n_items: int) -> dict[str, Any]:
+def alarm(one: Outcome, n_items: int) -> dict[str, Any]:
     """Whether a system collapsed or ignores the user."""
     if not one.ranks.any():
         return {"name": one.name, "ok": False, "text": NOTHING}
@@ -253,7 +255,7 @@ def order_check(data: Data, part: str, removed: bool) -> dict[str, Any]:
     return {"name": name, "ok": ok, "text": text}
 
 
-def simple_beaten(outcomes: Sequence[Ranked]) -> dict[str, Any]:
+def simple_beaten(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """Whether the first system beats the best of the simple ones by N@10, on the same people."""
     name, ours = "best simple baseline", outcomes[0]
     rivals = [one for one in outcomes[1:] if one.name in SIMPLE]

@@ -50,13 +50,13 @@ def database(workspace: Workspace, user_id: str) -> Iterator[Holding]:
     """Events, slates, answers to questions, impressions, exposures."""
     if not workspace.database.exists():
         return
-    opened = Database(workspace.database)
-    for table, count in opened.held(user_id).items():
+    with Database(workspace.database) as opened:
+        held = opened.held(user_id)
+    for table, count in held.items():
         if count:
             what, remove = f"{table} in the database", partial(close_database, workspace, user_id)
             learnt = _learnt_events(workspace) if table == EVENTS else ()
             yield Holding(workspace.root / workspace.database.name, what, count, remove, learnt)
-    opened.close()
 
 
 def _learnt_events(workspace: Workspace) -> tuple[str, ...]:
@@ -82,11 +82,8 @@ def snapshots(workspace: Workspace, user_id: str) -> Iterator[Holding]:
 def close_database(workspace: Workspace, user_id: str) -> None:
     """Delete the person's rows, and keep every server that runs from writing another."""
     if workspace.database.exists():
-        opened = Database(workspace.database)
-        try:
+        with Database(workspace.database) as opened:
             opened.erase(user_id)
-        finally:
-            opened.close()
 
 
 def scrub_database(workspace: Workspace) -> None:
@@ -94,11 +91,8 @@ def scrub_database(workspace: Workspace) -> None:
     `Database.scrub`.
     """
     if workspace.database.exists():
-        opened = Database(workspace.database)
-        try:
+        with Database(workspace.database) as opened:
             opened.scrub()
-        finally:
-            opened.close()
 
 
 def tables(workspace: Workspace, user_id: str) -> Iterator[Holding]:

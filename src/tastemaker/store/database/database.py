@@ -180,14 +180,7 @@ class Database:
             " FROM slates s JOIN offers o USING (request_id)"
             " WHERE o.shown_at IS NOT NULL ORDER BY o.shown_at, request_id, position"
         )
-        values = zip(names, zip(*rows, strict=True) if rows else [()] * len(names), strict=True)
-        return schema.check(
-            pa.table(
-                {name: pa.array(column, _stored(schema.SLATES.field(name).type)) for name, column in values}
-            ),
-            schema.SLATES,
-            "slates",
-        )
+        return table_of(rows, schema.SLATES, "slates")
 
     def served(self, policy: str) -> int:
         """Slates shown whose policy id begins with `policy`."""
@@ -302,8 +295,12 @@ def _insert_events(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> A
     return Added(inserted, len(rows) - inserted)
 
 
-def _stored(kind: pa.DataType) -> pa.DataType:
-    return pa.int64() if pa.types.is_timestamp(kind) else kind
+def table_of(rows: Sequence[tuple[Any, ...]], wanted: pa.Schema, name: str) -> pa.Table:
+    """Stored rows, which hold the columns of a schema in their order, as its table, checked."""
+    kinds = [pa.int64() if pa.types.is_timestamp(field.type) else field.type for field in wanted]
+    columns = list(zip(*rows, strict=True)) if rows else [()] * len(wanted)
+    arrays = [pa.array(column, kind) for column, kind in zip(columns, kinds, strict=True)]
+    return schema.check(pa.table(arrays, names=wanted.names), wanted, name)
 
 
 def check_database(path: Path | Address) -> str | None:

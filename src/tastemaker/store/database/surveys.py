@@ -13,7 +13,7 @@ from typing import Any, Literal
 import pyarrow as pa
 
 import tastemaker.schema as schema
-from tastemaker.store.database.database import Database, insert
+from tastemaker.store.database.database import Database, insert, table_of
 from tastemaker.store.database.events import micros, moment
 from tastemaker.store.database.integrity import intact
 from tastemaker.store.database.sqlite import Connection
@@ -165,12 +165,7 @@ class Surveys:
         """
         order = "WHERE experiment = ? ORDER BY timestamp, unit, arm"
         found = self._database.select("exposures", EXPOSURES.names, order, experiment)
-        columns = list(zip(*found, strict=True)) if found else [()] * 4
-        kinds = (pa.string(), pa.string(), pa.string(), pa.int64())
-        table = pa.table(
-            [pa.array(one, kind) for one, kind in zip(columns, kinds, strict=True)], names=EXPOSURES.names
-        )
-        return schema.check(table, EXPOSURES, "exposures")
+        return table_of(found, EXPOSURES, "exposures")
 
 
 def _may_ask(connection: Connection, user_id: str, at: datetime, hours: float, lists: int) -> bool:
