@@ -1,18 +1,23 @@
-"""The first line of a text table: which delimiter parts it, which names it has, whether it is a row of data,
-and what stands before it.
+"""The beginning of a text table: its encoding, what stands before its header, which delimiter parts that,
+which names it has, and whether it is a row of data.
 """
 
 from __future__ import annotations
 
+import codecs
 import csv
 import re
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from tastemaker.errors import InputError
 
 MOST_COLUMNS = 4096
 _LONGEST_HEADER = 1 << 20
+_CHUNK = 32 << 20
 _DELIMITERS = ",\t;|^~"
 _DOUBLE = b"\x1f"  # stands for "::", which MovieLens and its like write between cells
 _NAME = re.compile(rb"[A-Za-z][\w .:-]{0,40}")
@@ -149,3 +154,63 @@ def _delimiter(header: str, sample: list[str]) -> str:
 
     best = max(_DELIMITERS + _DOUBLE.decode(), key=fits)
     return " " if not fits(best)[0] and fits(" ")[0] else best
+
+
+# ---- encoding
+
+
+def as_utf8(data: bytes, path: Path, encoding: str | None, about: dict[str, Any]) -> tuple[bytes, list[str]]:
+    """The text in UTF-8, decided once for the whole file; and a note where that was a guess."""
+    if encoding is None:
+        encoding = marked(data)
+    if encoding is not None:
+        about["encoding"] = encoding.lower()
+        try:
+            return data.decode(encoding).lstrip("\ufeff").encode(), []
+        except LookupError:
+            raise InputError(
+                f"encoding '{encoding}' is unknown; write utf-8, latin-1, cp1252, utf-16 ..."
+            ) from None
+        except (UnicodeError, ValueError) as error:
+            raise InputError(f"{path}: is not {encoding} ({error}); give another --encoding") from None
+    about["encoding"] = "utf-8"
+    begun = data.startswith(codecs.BOM_UTF8)
+    data = re.sub(rb"^(\xef\xbb\xbf)+", b"", data)
+    if data.isascii() or _is_utf8(data):
+        return data, []
+    lines = [line for line in data.split(b"\n") if not line.isascii()]
+    good = sum(_is_utf8(line) for line in lines)
+    if begun or good > len(lines) - good:  # a few damaged lines of UTF-8, which are refused one by one
+        about["encoding"] = "utf-8, in part"
+        return data, []
+    try:
+        text, about["encoding"] = data.decode("cp1252"), "cp1252"
+    except UnicodeDecodeError:
+        text, about["encoding"] = data.decode("latin-1"), "latin-1"
+    first = next(number for number, line in enumerate(data.split(b"\n"), 1) if not _is_utf8(line))
+    return text.encode(), [
+        f"not UTF-8 from line {first:,} on: the whole file was read as {about['encoding']} (Western"
+        " European); if letters look wrong, give --encoding or save it as UTF-8"
+    ]
+
+
+def marked(data: bytes) -> str | None:
+    """The encoding that the first bytes give away, if they do."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    head = np.frombuffer(data[:400], np.uint8)
+    if len(head) >= 8:
+        even, odd = (float((head[place::2] == 0).mean()) for place in (0, 1))
+        if max(even, odd) > 0.4 and min(even, odd) < 0.1:
+            return "utf-16-le" if odd > even else "utf-16-be"
+    return None
+
+
+def _is_utf8(data: bytes) -> bool:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        for start in range(0, len(data), _CHUNK):
+            decoder.decode(data[start : start + _CHUNK], final=start + _CHUNK >= len(data))
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -27,11 +27,13 @@ import pyarrow.csv
 from tastemaker.errors import InputError
 from tastemaker.store.header import (
     MOST_COLUMNS,
+    as_utf8,
     double_colons,
     header,
     headless,
     is_data,
     is_frame,
+    marked,
     sequences,
     without_preamble,
 )
@@ -72,7 +74,7 @@ def read_csv(
     Raises InputError when it is beyond the budgets, has no header, or names a column twice.
     """
     data, about = _bytes(path)
-    data, notes = _as_utf8(data, path, encoding, about)
+    data, notes = as_utf8(data, path, encoding, about)
     listed = sequences(data) if legal else None
     data, double = double_colons(data if listed is None else listed)
     data, skipped = without_preamble(data)
@@ -145,7 +147,7 @@ def sniffed(path: Path) -> str:
         if head.startswith(mark):
             return kind
     control = np.frombuffer(head, np.uint8)
-    if _marked(head) is None and ((control < 9) | ((control > 13) & (control < 27))).any():
+    if marked(head) is None and ((control < 9) | ((control > 13) & (control < 27))).any():
         return ""
     return "json" if head.lstrip(codecs.BOM_UTF8 + b" \t\r\n")[:1] in (b"{", b"[") else "csv"
 
@@ -156,7 +158,7 @@ def read_json(path: Path, encoding: str | None = None) -> Text:
     Raises InputError when the file is beyond the budgets.
     """
     data, about = _bytes(path)
-    data, notes = _as_utf8(data, path, encoding, about)
+    data, notes = as_utf8(data, path, encoding, about)
     about |= {"format": "json lines", "delimiter": None}
     records: list[dict[str, Any]] = []
     rows: list[int] = []
@@ -219,63 +221,6 @@ def _bytes(path: Path) -> tuple[bytes, dict[str, Any]]:
                 )
             parts.append(part)
     return b"".join(parts), {"compressed": True}
-
-
-def _as_utf8(data: bytes, path: Path, encoding: str | None, about: dict[str, Any]) -> tuple[bytes, list[str]]:
-    """The text in UTF-8, decided once for the whole file; and a note where that was a guess."""
-    if encoding is None:
-        encoding = _marked(data)
-    if encoding is not None:
-        about["encoding"] = encoding.lower()
-        try:
-            return data.decode(encoding).lstrip("\ufeff").encode(), []
-        except LookupError:
-            raise InputError(
-                f"encoding '{encoding}' is unknown; write utf-8, latin-1, cp1252, utf-16 ..."
-            ) from None
-        except (UnicodeError, ValueError) as error:
-            raise InputError(f"{path}: is not {encoding} ({error}); give another --encoding") from None
-    about["encoding"] = "utf-8"
-    marked = data.startswith(codecs.BOM_UTF8)
-    data = data.removeprefix(codecs.BOM_UTF8)
-    if data.isascii() or _is_utf8(data):
-        return data, []
-    lines = [line for line in data.split(b"\n") if not line.isascii()]
-    good = sum(_is_utf8(line) for line in lines)
-    if marked or good > len(lines) - good:  # a few damaged lines of UTF-8, which are refused one by one
-        about["encoding"] = "utf-8, in part"
-        return data, []
-    try:
-        text, about["encoding"] = data.decode("cp1252"), "cp1252"
-    except UnicodeDecodeError:
-        text, about["encoding"] = data.decode("latin-1"), "latin-1"
-    first = next(number for number, line in enumerate(data.split(b"\n"), 1) if not _is_utf8(line))
-    return text.encode(), [
-        f"not UTF-8 from line {first:,} on: the whole file was read as {about['encoding']} (Western"
-        " European); if letters look wrong, give --encoding or save it as UTF-8"
-    ]
-
-
-def _marked(data: bytes) -> str | None:
-    """The encoding that the first bytes give away, if they do."""
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "utf-16"
-    head = np.frombuffer(data[:400], np.uint8)
-    if len(head) >= 8:
-        even, odd = (float((head[place::2] == 0).mean()) for place in (0, 1))
-        if max(even, odd) > 0.4 and min(even, odd) < 0.1:
-            return "utf-16-le" if odd > even else "utf-16-be"
-    return None
-
-
-def _is_utf8(data: bytes) -> bool:
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    try:
-        for start in range(0, len(data), _CHUNK):
-            decoder.decode(data[start : start + _CHUNK], final=start + _CHUNK >= len(data))
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 # ---- CSV

@@ -152,3 +152,27 @@ def _words(ids: pl.Series) -> bool:
     """Whether ids are titles: words with blanks between them."""
     filled = ids.drop_nulls()
     return guesses.share(filled.str.contains(r"\p{L}\p{L}+[ -]")) > 0.5
+
+
+def best_id_columns(items: Source, interactions: Source, settings: IngestSettings) -> IngestSettings:
+    """The settings with the item file's id column that matches most events, where several could be it."""
+    both = [name for name in items.table.column_names if name in interactions.table.column_names]
+    fit = cols.candidates(items.table.column_names, cols.ITEM_NAMES).get("item_id", [])
+    theirs = cols.candidates(interactions.table.column_names, cols.INTERACTION_NAMES).get("item_id", [])
+    aliased = bool(fit)
+    fit, theirs = (list(dict.fromkeys((*names, *both))) for names in (fit, theirs))
+    named = settings.column("interactions", "item_id")
+    theirs = [named] if named is not None and named in interactions.table.column_names else theirs
+    if not fit or not theirs or settings.column("items", "item_id") is not None:
+        return settings
+    events = [guesses.ids_of(interactions, column) for column in theirs]
+    found = []
+    for column in fit:
+        ids = guesses.ids_of(items, column)
+        unique = ids.drop_nulls().n_unique() >= 0.9 * max(1, len(ids))
+        shares = [guesses.share_known(own, ids) for own in events]
+        found.append(max(shares) if unique else -1.0)
+    best = int(np.argmax(found))
+    if (found[best] < 0.5) if not aliased else (best == 0 or found[best] <= found[0]):
+        return settings
+    return replace(settings, columns={**settings.columns, "items.item_id": fit[best]})

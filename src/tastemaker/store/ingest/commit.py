@@ -20,13 +20,13 @@ from tastemaker.errors import ArtifactError, InputError
 from tastemaker.store.artifacts import fingerprint
 from tastemaker.store.files import sha256_file, write_bytes, write_json
 from tastemaker.store.folders import read_file, read_manifest, verify_folder, write_folder
-from tastemaker.store.ingest.catalogue import catalogue_of
+from tastemaker.store.ingest.catalogue import best_id_columns, catalogue_of
 from tastemaker.store.ingest.columns import INTERACTION_NAMES, ITEM_NAMES, PEOPLE, candidates, squeezed
 from tastemaker.store.ingest.facts import without_people
 from tastemaker.store.ingest.guesses import ids_of
 from tastemaker.store.ingest.report import described
 from tastemaker.store.ingest.rows import IngestSettings
-from tastemaker.store.ingest.rules import best_id_columns, ingest_interactions, ingest_items
+from tastemaker.store.ingest.rules import ingest_interactions, ingest_items
 from tastemaker.store.recorded import record_media
 from tastemaker.store.tables import Source, as_source, read_source, write_table
 from tastemaker.store.tombstones import Tombstones

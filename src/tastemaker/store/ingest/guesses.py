@@ -227,3 +227,8 @@ def flags(columns: Mapping[str, pl.Series]) -> tuple[dict[str, str | None], pl.S
 def _telling(kind: str | None) -> tuple[bool, float]:
     """How much an event of a kind says about taste."""
     return (False, 0.0) if kind is None else (KINDS[kind].sign < 0, KINDS[kind].weight + KINDS[kind].explicit)
+
+
+def share_known(ids: pl.Series, known: pl.Series) -> float:
+    """The share of ids that are `known`, perhaps written otherwise."""
+    return share(matched(ids, known).is_in(known.implode()))

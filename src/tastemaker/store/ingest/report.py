@@ -1,9 +1,17 @@
-"""What ingest understood of a table, in lines for people."""
+"""The report of one table: what was taken, refused and left empty, and what ingest understood, in lines for
+people.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
+
+import pyarrow as pa
+
+from tastemaker.store.tables import Refusal
 
 _DELIMITERS = {"\t": "tab", " ": "blank"}
 _NAMED = 12  # unused columns named in the summary; --json has all
@@ -129,3 +137,54 @@ def _ratings(understood: Mapping[str, Any]) -> str:
             " says it)"
         )
     return line
+
+
+@dataclass(frozen=True)
+class Report:
+    """What came of one table: `rows` = `accepted` + refused, one row of `refused` (file, row, column, reason)
+    for each; rows about forgotten people are neither, and counted in a note.
+
+    cells: like `refused`, the optional cells that were left empty. `columns` says which of the file's columns
+    serves as each of ours; `understood` what else ingest made of the file (docs/quickstart.md describes it);
+    `notes` what the user should know.
+    """
+
+    source: str
+    rows: int
+    accepted: int
+    refused: pa.Table
+    cells: pa.Table
+    columns: Mapping[str, str]
+    understood: Mapping[str, Any]
+    notes: tuple[str, ...]
+
+    def first(self, n: int) -> list[Refusal]:
+        """The first `n` refusals."""
+        return [Refusal(**row) for row in self.refused.slice(0, n).to_pylist()]
+
+    def summary(self) -> dict[str, Any]:
+        """Counts for a JSON report, refusals counted by column and reason."""
+        counted = {
+            "source": self.source,
+            "rows": self.rows,
+            "accepted": self.accepted,
+            "refused": self.refused.num_rows,
+        }
+        return counted | {
+            "reasons": _counted(self.refused),
+            "first": [str(refusal) for refusal in self.first(5)],
+            "cells": _counted(self.cells),
+            "columns": dict(self.columns),
+            "understood": dict(self.understood),
+            "notes": list(self.notes),
+        }
+
+
+def _counted(table: pa.Table) -> list[dict[str, Any]]:
+    """Rows by column and reason, the commonest first, with the first row of each."""
+    pairs = list(zip(table["column"].to_pylist(), table["reason"].to_pylist(), strict=True))
+    first = dict(zip(reversed(pairs), reversed(table["row"].to_pylist()), strict=True))
+    return [
+        {"column": column, "reason": reason, "rows": n, "first": first[column, reason]}
+        for (column, reason), n in Counter(pairs).most_common()
+    ]

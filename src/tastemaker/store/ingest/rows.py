@@ -4,7 +4,6 @@ report of all of it.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +19,7 @@ import tastemaker.store.ingest.guesses as guesses
 import tastemaker.store.ingest.layout as layout
 from tastemaker.errors import InputError
 from tastemaker.schema import EventRules, kind_of, moments, values
+from tastemaker.store.ingest.report import Report
 from tastemaker.store.ingest.words import as_prose, as_words, unescaped
 from tastemaker.store.tables import NOT_UTF8, Refusal, Source
 
@@ -69,57 +69,6 @@ class IngestSettings:
     def column(self, table: str, part: str) -> str | None:
         """The column that the user named for a part of one of the tables."""
         return self.columns.get(f"{table}.{part}", self.columns.get(part))
-
-
-@dataclass(frozen=True)
-class Report:
-    """What came of one table: `rows` = `accepted` + refused, one row of `refused` (file, row, column, reason)
-    for each; rows about forgotten people are neither, and counted in a note.
-
-    cells: like `refused`, the optional cells that were left empty. `columns` says which of the file's columns
-    serves as each of ours; `understood` what else ingest made of the file (docs/quickstart.md describes it);
-    `notes` what the user should know.
-    """
-
-    source: str
-    rows: int
-    accepted: int
-    refused: pa.Table
-    cells: pa.Table
-    columns: Mapping[str, str]
-    understood: Mapping[str, Any]
-    notes: tuple[str, ...]
-
-    def first(self, n: int) -> list[Refusal]:
-        """The first `n` refusals."""
-        return [Refusal(**row) for row in self.refused.slice(0, n).to_pylist()]
-
-    def summary(self) -> dict[str, Any]:
-        """Counts for a JSON report, refusals counted by column and reason."""
-        counted = {
-            "source": self.source,
-            "rows": self.rows,
-            "accepted": self.accepted,
-            "refused": self.refused.num_rows,
-        }
-        return counted | {
-            "reasons": _counted(self.refused),
-            "first": [str(refusal) for refusal in self.first(5)],
-            "cells": _counted(self.cells),
-            "columns": dict(self.columns),
-            "understood": dict(self.understood),
-            "notes": list(self.notes),
-        }
-
-
-def _counted(table: pa.Table) -> list[dict[str, Any]]:
-    """Rows by column and reason, the commonest first, with the first row of each."""
-    pairs = list(zip(table["column"].to_pylist(), table["reason"].to_pylist(), strict=True))
-    first = dict(zip(reversed(pairs), reversed(table["row"].to_pylist()), strict=True))
-    return [
-        {"column": column, "reason": reason, "rows": n, "first": first[column, reason]}
-        for (column, reason), n in Counter(pairs).most_common()
-    ]
 
 
 class Rows:

@@ -18,9 +18,9 @@ from tastemaker.errors import InputError
 from tastemaker.schema import EventRules, kind_named, moments, values
 from tastemaker.stats.random import hashed_order
 from tastemaker.store.ingest.facts import attributes_of
-from tastemaker.store.ingest.guesses import share
 from tastemaker.store.ingest.order import describe_times, ordered, ranks
-from tastemaker.store.ingest.rows import IngestSettings, Report, Rows
+from tastemaker.store.ingest.report import Report
+from tastemaker.store.ingest.rows import IngestSettings, Rows
 from tastemaker.store.ingest.words import merged
 from tastemaker.store.tables import Source, as_source
 
@@ -164,30 +164,6 @@ def ingest_interactions(
     return schema.check(kept.to_arrow(), schema.INTERACTIONS, report.source), report
 
 
-def best_id_columns(items: Source, interactions: Source, settings: IngestSettings) -> IngestSettings:
-    """The settings with the item file's id column that matches most events, where several could be it."""
-    both = [name for name in items.table.column_names if name in interactions.table.column_names]
-    fit = cols.candidates(items.table.column_names, cols.ITEM_NAMES).get("item_id", [])
-    theirs = cols.candidates(interactions.table.column_names, cols.INTERACTION_NAMES).get("item_id", [])
-    aliased = bool(fit)
-    fit, theirs = (list(dict.fromkeys((*names, *both))) for names in (fit, theirs))
-    named = settings.column("interactions", "item_id")
-    theirs = [named] if named is not None and named in interactions.table.column_names else theirs
-    if not fit or not theirs or settings.column("items", "item_id") is not None:
-        return settings
-    events = [guesses.ids_of(interactions, column) for column in theirs]
-    found = []
-    for column in fit:
-        ids = guesses.ids_of(items, column)
-        unique = ids.drop_nulls().n_unique() >= 0.9 * max(1, len(ids))
-        shares = [_share_known(own, ids) for own in events]
-        found.append(max(shares) if unique else -1.0)
-    best = int(np.argmax(found))
-    if (found[best] < 0.5) if not aliased else (best == 0 or found[best] <= found[0]):
-        return settings
-    return IngestSettings(**vars(settings) | {"columns": {**settings.columns, "items.item_id": fit[best]}})
-
-
 def _source(table: pa.Table | Source, name: str) -> Source:
     return table if isinstance(table, Source) else as_source(table, name)
 
@@ -202,12 +178,12 @@ def _shares(rows: Rows, known: pl.Series) -> dict[str, float]:
     taken, or, where none holds any, a column of another name that does.
     """
     columns = rows.candidates["item_id"]
-    shares = {column: _share_known(guesses.ids_of(rows.source, column), known) for column in columns}
+    shares = {column: guesses.share_known(guesses.ids_of(rows.source, column), known) for column in columns}
     if not rows.n:
         return shares
     rows.names["item_id"] = best = max(shares, key=lambda column: shares[column])
     rivals = rows.source.rivals.get("item_id", ())
-    shares |= {column: _share_known(guesses.ids_of(rows.source, column), known) for column in rivals}
+    shares |= {column: guesses.share_known(guesses.ids_of(rows.source, column), known) for column in rivals}
     other = guesses.likely_items(rows.source, known) if shares[best] < 0.5 else None
     if other is None or other[0] in shares or other[1] <= 2 * shares[best]:
         return shares
@@ -219,10 +195,6 @@ def _shares(rows: Rows, known: pl.Series) -> dict[str, float]:
         rows.names["item_id"] = other[0]
         shares[other[0]] = other[1]
     return shares
-
-
-def _share_known(ids: pl.Series, known: pl.Series) -> float:
-    return share(guesses.matched(ids, known).is_in(known.implode()))
 
 
 def _as_known(rows: Rows, ids: pl.Series, known: pl.Series) -> pl.Series:

@@ -5,34 +5,23 @@ note.
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Collection, Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.types as pt
 
 import tastemaker.store.ingest.columns as cols
 import tastemaker.store.ingest.guesses as guesses
 import tastemaker.store.ingest.layout as layout
-from tastemaker.errors import InputError
+from tastemaker.store.ingest.records import of_records, records_of, taken, unfolded
 from tastemaker.store.ingest.rows import IngestSettings
-from tastemaker.store.ingest.words import literal
 from tastemaker.store.tables import Source
-from tastemaker.store.text import MOST_ROWS, as_column
 
 _HEAD = 1_000  # rows from which a shape is told
-_RECORDS = re.compile(r"\s*(\{\s*[\"}]|\[\s*(\{|\]|null))")  # how they begin
 _LABEL = r"^(.+)-([01])$"  # an item that was shown, and whether it was clicked (the news of MIND)
 _PROPERTY = ("property", "propertyname", "attribute", "attributename", "key", "field", "feature")
 _VALUE = ("value", "val", "propertyvalue", "attributevalue")
-_BARE = {"id", "name", "key", "type", "value", "title"}  # what they name is told by what holds them
 _LISTS = frozenset(  # names of columns of several items
     [
         "items",
@@ -56,7 +45,6 @@ _LISTS = frozenset(  # names of columns of several items
 )
 _MOST = 256  # properties that become columns, the commonest
 _DEEPEST = 3  # lists of records in each other
-_REPEATED = 1 << 30  # bytes of text that a column may hold once its cells are repeated
 ME = "me"  # the one person of a table that is about nobody else
 
 
@@ -67,7 +55,7 @@ def items_in_rows(source: Source, settings: IngestSettings) -> Source:
     present = source.table.column_names
     fit = cols.candidates(present, cols.ITEM_NAMES)
     ours = {settings.column("items", part) for part in cols.ITEM_NAMES}
-    source = _unfolded(source, cols.ITEM_NAMES, {column for names in fit.values() for column in names} | ours)
+    source = unfolded(source, cols.ITEM_NAMES, {column for names in fit.values() for column in names} | ours)
     named = settings.column("items", "item_id")
     ids = named if named is not None else next(iter(fit.get("item_id", ())), None)
     by_name = {cols.squeezed(name): name for name in reversed(present)}
@@ -94,7 +82,7 @@ def events_in_rows(source: Source, settings: IngestSettings, known: pl.Series | 
         return matrix
     for _ in range(_DEEPEST):
         if not _has_items(source, item, known):
-            source = _of_records(source)
+            source = of_records(source)
     if known is not None and _has_items(source, item, known, least=0.5):
         return source
     return _of_lists(source, item, known) or source
@@ -104,7 +92,7 @@ def _has_items(source: Source, named: str | None, known: pl.Series | None, least
     """Whether a column holds an item a cell: the one that was named, or one of a known name, of whose cells
     more than the share `least` are `known`.
     """
-    fit = [column for column in _items(source, named) if _records(source, column, _HEAD) is None]
+    fit = [column for column in _items(source, named) if records_of(source, column, _HEAD) is None]
     if known is None or not source.table.num_rows:
         return bool(fit)
     return any(_share(guesses.ids_of(source, column, _HEAD), known) > least for column in fit)
@@ -120,139 +108,6 @@ def _items(source: Source, named: str | None) -> list[str]:
 def _share(ids: pl.Series, known: pl.Series) -> float:
     """The share of cells that are items."""
     return guesses.share(guesses.matched(ids.drop_nulls(), known).is_in(known.implode()))
-
-
-# ---- records
-
-
-def _records(source: Source, column: str, rows: int | None = None) -> list[Any] | None:
-    """The cells of a column that holds nothing but structures, or nothing but lists of them; None for
-    others.
-    """
-    cells = source.table.column(column).slice(0, rows)
-    kind = cells.type
-    inner = kind.value_type if pt.is_list(kind) or pt.is_large_list(kind) else kind
-    if pt.is_string(kind) or pt.is_large_string(kind):
-        filled = cells.drop_null().slice(0, _HEAD).to_pylist()
-        if not filled or not all(map(_RECORDS.match, filled)):
-            return None
-        values = [None if text is None else literal(text) for text in cells.to_pylist()]
-    elif pt.is_struct(inner):
-        values = cells.to_pylist()
-    else:
-        return None
-    kinds = {dict if isinstance(v, Mapping) else _listed(v) for v in values if v is not None and v != []}
-    if kinds == {dict} or not kinds or None in kinds:
-        return values if kinds == {dict} else None
-    lists = [[v] if isinstance(v, Mapping) else v or () for v in values]  # one record may stand for a list
-    return [[record for record in cell if record is not None] for cell in lists]
-
-
-def _listed(value: Any) -> type | None:
-    """`list` for a list of structures, some of which may be missing."""
-    fit = isinstance(value, list) and all(isinstance(one, Mapping | None) for one in value)
-    return list if fit else None
-
-
-def _columns(records: list[Mapping[str, Any]], parent: str, taken: set[str]) -> dict[str, pa.Array]:
-    """The fields of structures as columns, the commonest, called as they are or, where that name is taken or
-    says nothing by itself, after the parent: the `id` of an `item` is its `item_id`.
-    """
-    counts = Counter(str(name) for record in records for name in record)
-    most = {name for name, _ in counts.most_common(_MOST)}
-    one = parent[:-3] + "y" if parent.endswith("ies") else parent.removesuffix("s")
-    return {
-        f"{one}_{name}" if name in taken | _BARE else name: as_column(
-            [record.get(name) for record in records]
-        )
-        for name in counts
-        if name in most
-    }
-
-
-def _unfolded(source: Source, legal: Mapping[str, tuple[str, ...]], but: Collection[Any] = ()) -> Source:
-    """The fields of structures as columns of the table; `but` some columns. A field plays none of the `legal`
-    parts that a column of the table plays.
-    """
-    for column in source.table.column_names:
-        records = None if column in but else _records(source, column)
-        if records is None or any(isinstance(record, list) for record in records):
-            continue
-        rest = source.table.drop_columns([column])
-        played = cols.candidates(rest.column_names, legal).keys()
-        names = {str(name) for record in records for name in record or ()}
-        taken = {name for name in names if cols.candidates([name], legal).keys() & played}
-        fields = _columns([record or {} for record in records], column, taken | set(rest.column_names))
-        for name, cells in fields.items():
-            if name not in rest.column_names:
-                rest = rest.append_column(name, cells)
-        note = f"'{column}' holds records: their fields were read as columns ({', '.join(list(fields)[:8])}"
-        note += ", ...)" if len(fields) > 8 else ")"
-        note += f"; {more:,} rare ones were left out" if (more := len(names) - len(fields)) else ""
-        source = replace(source, table=rest, notes=(*source.notes, note))
-    return source
-
-
-def _of_records(source: Source) -> Source:
-    """Structures as columns, and each of the records in a column of lists of them as a row: in the one such
-    column, or the one whose records name an item. What a record says goes before what holds it.
-    """
-    source = _unfolded(source, cols.INTERACTION_NAMES)
-    lists = {column: _records(source, column) for column in source.table.column_names}
-    found = {
-        column: cells
-        for column, cells in lists.items()
-        if cells is not None and isinstance(next(filter(None, cells), None), list)
-    }
-    if len(found) > 1:
-        fields = {
-            column: _columns([cell[0] for cell in cells[:_HEAD] if cell], column, set())
-            for column, cells in found.items()
-        }
-        told = [name for name in found if "item_id" in cols.candidates(fields[name], cols.INTERACTION_NAMES)]
-        found = {column: found[column] for column in told}
-    if len(found) != 1:
-        return source
-    ((column, cells),) = found.items()
-    rows = np.repeat(np.arange(len(cells)), [len(cell) for cell in cells])
-    source = replace(source, table=source.table.drop_columns([column]))
-    source = _taken(source, rows, column, f"each of the records in '{column}' was read as a row")
-    fields = _columns([record for cell in cells for record in cell], column, set())
-    rest = source.table.rename_columns(
-        [f"{name} of all" if name in fields else name for name in source.table.column_names]
-    )
-    for name, values in fields.items():
-        rest = rest.append_column(name, values)
-    return _unfolded(replace(source, table=rest), cols.INTERACTION_NAMES)
-
-
-def _taken(source: Source, rows: npt.NDArray[np.int64], column: str, note: str) -> Source:
-    """The source with these rows, some of them several times or not at all, and a note of what was done."""
-    before, n = source.table.num_rows, len(rows)
-    if n > MOST_ROWS:
-        raise InputError(
-            f"{source.name}: {n:,} entries in '{column}', more than {MOST_ROWS:,}; split the table"
-        )
-    empty = before - len(np.unique(rows))
-    told = f"{note}: {before:,} made {n:,}" + (f", {empty:,} held none" if empty and n >= before else "")
-    long = [name for name in source.table.column_names if _repeated(source.table[name], rows) > _REPEATED]
-    told += f"; {', '.join(map(repr, long))}, long texts, were left out" if long else ""
-    return replace(
-        source,
-        table=source.table.drop_columns(long).take(pa.array(rows)),
-        file_of=source.file_of[rows],
-        rows=source.rows[rows],
-        damaged={name: cells[rows] for name, cells in source.damaged.items()},
-        notes=(*source.notes, told),
-    )
-
-
-def _repeated(cells: pa.ChunkedArray, rows: npt.NDArray[np.int64]) -> int:
-    """Bytes of the cells of these rows, as far as they are of text."""
-    if not (pt.is_string(cells.type) or pt.is_large_string(cells.type)) or not len(rows):
-        return 0
-    sizes = pc.fill_null(pc.binary_length(cells), 0).to_numpy().astype(np.int64)
-    return int(sizes[rows].sum())
 
 
 # ---- several items in a cell
@@ -285,7 +140,7 @@ def _of_lists(source: Source, named: str | None, known: pl.Series | None) -> Sou
     told += f" ({nothing:,} entries are empty)" if (nothing := len(filled) - len(rows)) else ""
     order = source.table.column_names
     bare = source.table.drop_columns([name for name in order if name in beside])
-    source = _taken(replace(source, table=bare), rows, chosen, told)
+    source = taken(replace(source, table=bare), rows, chosen, told)
     columns = dict(zip(source.table.column_names, source.table.columns, strict=True))
     for column, parts in beside.items():
         words = parts.filter(counts > 0).explode().filter(filled)
@@ -382,7 +237,7 @@ def _of_matrix(source: Source, known: pl.Series) -> Source | None:
     lost = int(np.isposinf(values).sum())
     what += f" ({lost:,} that hold no number were left out)" if lost else ""
     source = replace(source, table=source.table.select(rest or items[:1]))  # not the matrix again in each row
-    source = _taken(source, rows, "the matrix", what)
+    source = taken(source, rows, "the matrix", what)
     table = source.table.select(rest)
     if not rest:
         table = pa.table({"user_id": [f"row {row}" for row in source.rows]})
@@ -437,7 +292,7 @@ def _side_by_side(source: Source, ids: str, what: str, value: str) -> Source:
             if said.drop_nulls("id").unique().height == first.height:
                 alike.append(name)
     note = f"properties that stand one a row ('{what}', '{value}') were read as columns of their item"
-    source = _taken(source, rows, value, note + (f"; {more:,} rare ones were left out" if more else ""))
+    source = taken(source, rows, value, note + (f"; {more:,} rare ones were left out" if more else ""))
     columns = {ids: wide["id"]} | {name: wide[name] for name in commonest if name != ids}
     table = pl.DataFrame(columns).to_arrow()
     for name in source.table.column_names:  # what all rows of an item say alike
