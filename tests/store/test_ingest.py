@@ -494,7 +494,7 @@ def test_files_that_cannot_be_read_at_all(tmp_path: Path, name: str, content: by
 def test_paths_that_lead_to_no_table(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         read_source(tmp_path / "absent.csv")
-    with pytest.raises(InputError, match="no Parquet file"):
+    with pytest.raises(InputError, match="no Parquet, CSV or JSON file"):
         read_source(tmp_path)
 
 

@@ -358,6 +358,11 @@ def main() -> None:
         _interrupted()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except MemoryError as error:
+        fail(
+            f"not enough memory ({' '.join(str(error).split())[:100]}); take fewer rows, or a larger machine",
+            2,
+        )
     except Exception as error:
         if getattr(error, "exit_code", None) is not None and hasattr(error, "format_message"):
             fail(error.format_message(), 2)

@@ -26,26 +26,27 @@ _FORMATS = (
     "%Y-%m-%dT%H:%M:%S%.f",
     "%Y-%m-%dT%H:%M",
     "%Y-%m-%d",
-    "%Y/%m/%d",
-    "%Y/%m/%dT%H:%M:%S",
     "%Y-%m-%dT%I:%M:%S %p",
     "%Y-%m-%dT%I:%M %p",
 )
 _ZONED = ("%Y-%m-%dT%H:%M:%S%.f%z", "%Y-%m-%dT%H:%M%z")
-_WORDED = (  # of Unix, of mail, and of people who write the month's name
-    "%a %b %d %H:%M:%S %z %Y",
-    "%a %b %d %H:%M:%S %Y",
-    "%a, %d %b %Y %H:%M:%S %z",
+_DATES = (
     "%d-%b-%Y",
-    "%d%b%Y",
-    "%d%b%Y:%H:%M:%S",
-    "%d-%b-%Y %H:%M:%S",
-    "%d-%b-%Y %H:%M",
     "%d %b %Y",
     "%d %B %Y",
     "%b %d, %Y",
     "%B %d, %Y",
+)  # of people who write the month's name
+_CLOCKS = ("", " %H:%M:%S", " %H:%M", " %I:%M:%S %p", " %I:%M %p")
+_WORDED = (  # of Unix, of mail, of web servers, and of people
+    "%a %b %d %H:%M:%S %z %Y",
+    "%a %b %d %H:%M:%S %Y",
+    "%a, %d %b %Y %H:%M:%S %z",
+    "%d/%b/%Y:%H:%M:%S %z",
+    "%d%b%Y",
+    "%d%b%Y:%H:%M:%S",
     "%m %d, %Y",
+    *(date + clock for date in _DATES for clock in _CLOCKS),
 )
 _YEAR_LAST = r"^(\d{1,2})([./-])(\d{1,2})[./-](\d{4})(\D.*)?$"
 ORDERS = ("day/month/year", "month/day/year")
@@ -359,6 +360,9 @@ def _year_last(text: pl.Series, order: str) -> pl.Series:
 def _worded(text: pl.Series) -> pl.Series:
     """Dates with the month's name, or as `_WORDED` has them; two digits of a year are of 1970 to 2069."""
     text = text.str.replace_all(r"\s+", " ").str.replace(r" (UTC|GMT|Z)\b", " +0000")
+    text = text.str.replace(
+        r",? (?:at )?(\d\d?:\d\d(?::\d\d)?) ?([AaPp][Mm])?$", " ${1} ${2}"
+    ).str.strip_chars()
     made = pl.Series([None] * len(text), dtype=pl.Datetime("us", "UTC"))
     for pattern in _WORDED if text.str.contains(r"[A-Za-z]{3}|^\d\d? \d\d?, \d{4}$").any() else ():
         zone = "UTC" if "%z" in pattern else None
@@ -367,6 +371,19 @@ def _worded(text: pl.Series) -> pl.Series:
     for years, written in (("1900y", made.dt.year().is_between(70, 99)), ("2000y", made.dt.year() < 70)):
         made = made.dt.offset_by(years).zip_with(written.fill_null(False), made)  # two digits of a year
     return made
+
+
+def _plain(text: pl.Series) -> pl.Series:
+    """Times as PostgreSQL (+02), Go (+0000 UTC) and Java (seconds,123) write them, with / in the date or
+    without any marks (20230510T112003Z), as ISO 8601 has them.
+    """
+    return (
+        text.str.replace(r" ?\+0000 UTC$", "+00:00")
+        .str.replace(r"(:\d\d(?:\.\d+)?) ?([+-]\d\d)$", "${1}${2}:00")
+        .str.replace(r"(:\d\d),(\d{1,9})(\D|$)", "${1}.${2}${3}")
+        .str.replace(r"^(\d{4})/(\d\d?)/(\d\d?)(\D|$)", "${1}-${2}-${3}${4}")
+        .str.replace(r"^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)", "${1}-${2}-${3}T${4}:${5}:${6}")
+    )
 
 
 def _iso(written: pl.Series, order: str | None = None) -> pl.Series:
@@ -384,9 +401,12 @@ def _iso(written: pl.Series, order: str | None = None) -> pl.Series:
         made = made.zip_with(made.is_not_null(), tried if zone else tried.dt.replace_time_zone("UTC"))
     made = made.set(made.dt.year() < 1000, None)  # two digits of a year, read as a year
     other = (made.is_null() & text.is_not_null()).arg_true()
+    plain = _plain(written[other])
     text = _four_digits(text)
     found = day_order(text[other], order) if len(other) else ""
-    if found:
+    if (plain != written[other]).any():
+        made = made.scatter(other, _iso(plain, order))
+    elif found:
         made = made.scatter(other, _iso(_year_last(text[other], found)))
     elif len(other):
         made = made.scatter(other, _worded(written[other]))

@@ -21,6 +21,7 @@ _CHUNK = 32 << 20
 _DELIMITERS = ",\t;|^~"
 _DOUBLE = b"\x1f"  # stands for "::", which MovieLens and its like write between cells
 _NAME = re.compile(rb"[A-Za-z][\w .:-]{0,40}")
+_PREAMBLE = 30  # lines that may stand before a header
 _FEW = 8  # columns of a table that is no matrix
 
 
@@ -102,8 +103,11 @@ def without_preamble(data: bytes) -> tuple[bytes, int]:
     """
     lines = data[:_LONGEST_HEADER].splitlines(keepends=True)
     count = int(bool(lines) and re.fullmatch(rb'"?sep=.?"?\s*', lines[0], re.I) is not None)
-    first = next((at for at in range(count, len(lines)) if not lines[at].startswith(b"#")), count)
-    if first == len(lines):
+    filled = [at for at in range(count, len(lines)) if lines[at].strip()]
+    first = next((at for at in filled if not lines[at].startswith(b"#")), min(filled, default=count))
+    if (behind := _after_blank(lines, first)) > first:
+        return data[sum(map(len, lines[:behind])) :], behind
+    if first >= len(lines):
         return data, 0
     cells = [re.split(rb"[,\t;|]", line.strip()) for line in lines[: first + 1]]
     named = all(map(_NAME.fullmatch, cells[first]))
@@ -113,6 +117,17 @@ def without_preamble(data: bytes) -> tuple[bytes, int]:
             break  # a row of data, or the header itself
         count += 1
     return data[sum(map(len, lines[:count])) :], count
+
+
+def _after_blank(lines: list[bytes], first: int) -> int:
+    """The line of names behind the last blank one of the first lines, where the `first` is one cell alone."""
+    if first >= len(lines) or re.search(rb"[,\t;|]", lines[first]):
+        return first
+    for at in range(min(len(lines), first + _PREAMBLE) - 1, first + 1, -1):
+        cells = re.split(rb"[,\t;|]", lines[at].strip())
+        if not lines[at - 1].strip() and len(cells) > 1 and all(map(_NAME.fullmatch, cells)):
+            return at
+    return first
 
 
 def sequences(data: bytes) -> bytes | None:
@@ -146,6 +161,8 @@ def double_colons(data: bytes) -> tuple[bytes, bool]:
 
 def _delimiter(header: str, sample: list[str]) -> str:
     """What parts the header, and most of the rows into as many cells."""
+
+    header, *sample = (re.sub(r'"[^"]*"', "", line) for line in (header, *sample))  # no marks in quotes
 
     def fits(one: str) -> tuple[bool, int, float]:
         count = header.count(one)

@@ -157,16 +157,14 @@ def read_source(
         a whole.
     """
     if path.is_dir():
-        paths = sorted(
-            file
-            for file in path.rglob("*")
-            if file.suffix.lower() in _PARQUET and not file.name.startswith((".", "_"))
-        )
+        files = sorted(file for file in path.rglob("*") if not file.name.startswith((".", "_")))
+        kinds = ([file for file in files if _suffix(file) in names] for names in (_PARQUET, _CSV, _JSON))
+        paths: list[Path] = next(filter(None, kinds), [])
         if not paths:
             raise InputError(
-                f"{path}: no Parquet file in this folder; give a file, or a folder of .parquet files"
+                f"{path}: no Parquet, CSV or JSON file in this folder; give a file, or a folder of them"
             )
-        source = _joined([_read_file(file) for file in paths])
+        source = _joined([_read_file(file, encoding, numbers, legal) for file in paths])
     elif not path.exists():
         raise InputError(f"{path}: no such file; check the path")
     else:
@@ -211,8 +209,7 @@ def read_table(path: Path, schema: pa.Schema | None = None) -> pa.Table:
 def _read_file(
     path: Path, encoding: str | None = None, numbers: Collection[str] = (), legal: Collection[str] = ()
 ) -> Source:
-    name = path.name.lower()
-    suffix = Path(name.removesuffix(".gz")).suffix
+    name, suffix = path.name.lower(), _suffix(path)
     try:
         named = dict.fromkeys(_CSV, "csv") | dict.fromkeys(_JSON, "json") | dict.fromkeys(_PARQUET, "parquet")
         with path.open("rb") as stream:
@@ -238,6 +235,11 @@ def _read_file(
         raise InputError(f"{path}: cannot be read ({_line(error)}); export the table again") from None
     refused = [Refusal(str(path), *row) for row in found.refused]
     return _decoded(found.table, str(path), found.rows, refused, found.about, tuple(found.notes))
+
+
+def _suffix(path: Path) -> str:
+    """How a file's name ends, before .gz, in small letters."""
+    return Path(path.name.lower().removesuffix(".gz")).suffix
 
 
 def _read_parquet(path: Path) -> Source:
@@ -347,7 +349,8 @@ def _joined(parts: list[Source]) -> Source:
         np.concatenate([part.rows for part in parts]),
         tuple(refusal for part in parts for refusal in part.unreadable),
         parts[0].about,
-        damaged=damaged,
+        tuple(dict.fromkeys(note for part in parts for note in part.notes)),
+        damaged,
     )
 
 

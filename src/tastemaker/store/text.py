@@ -47,6 +47,8 @@ MOST_ROWS = 100_000_000
 _BLOCK = 64 << 20
 _CHUNK = 32 << 20
 _SAMPLE = 256 << 10
+_COMMENT = re.compile(r'("(?:[^"\\]|\\.)*")|//[^\n]*|/\*.*?\*/', re.S)  # strings stay
+_TRAILING = re.compile(r'("(?:[^"\\]|\\.)*")|,(?=\s*[\]}])')
 _TYPED = re.compile(r"^(.*):(token|token_seq|float|float_seq)$")
 
 
@@ -127,6 +129,7 @@ def read_csv(
     refused = [(row, column, f"{reason}; check quotes and delimiters") for row, column, reason in refused]
     rows = np.delete(np.arange(1, found.records + 1), [row - 1 for row, _, _ in refused])
     table, rows = _without_headers(table, rows, refused)
+    table = _without_formulas(table, notes)
     for name, kind in kinds.items():
         if kind.endswith("_seq"):
             place = table.column_names.index(name)
@@ -164,7 +167,7 @@ def read_json(path: Path, encoding: str | None = None) -> Text:
     rows: list[int] = []
     refused: list[tuple[int, str, str]] = []
     names: dict[str, None] = {}
-    array, place = _array(data, path)
+    array, place = _array(data, path, notes)
     if array is not None:
         about["format"] = "json"
     if place:
@@ -262,6 +265,8 @@ def _without_headers(
         if again.any():
             column = table[name]
             value = pa.scalar(name.encode() if pa.types.is_large_binary(column.type) else name, column.type)
+            if pa.types.is_large_string(column.type) and name == table.column_names[0]:
+                column = pa.compute.utf8_ltrim(column, "\ufeff")  # of a file that was joined to another
             again &= pa.compute.equal(column, value).fill_null(False).to_numpy()
     if not again.any():
         return table, rows
@@ -269,10 +274,24 @@ def _without_headers(
     return table.filter(pa.array(~again)), rows[~again]
 
 
+def _without_formulas(table: pa.Table, notes: list[str]) -> pa.Table:
+    """The table with `="007"`, as spreadsheets keep text from becoming a number, as 007."""
+    for place, name in enumerate(table.column_names):
+        cells = table[name]
+        if (
+            pa.types.is_large_string(cells.type)
+            and pa.compute.any(pa.compute.starts_with(cells, '="')).as_py()
+        ):
+            bare = pa.compute.replace_substring_regex(cells, r'^="(.*)"$', r"\1")
+            table = table.set_column(place, name, pa.compute.if_else(pa.compute.equal(bare, ""), None, bare))
+            notes.append(f"cells of '{name}' are formulas of a spreadsheet: =\"007\" was read as 007")
+    return table
+
+
 # ---- JSON
 
 
-def _array(data: bytes, path: Path) -> tuple[list[Any] | None, str]:
+def _array(data: bytes, path: Path, notes: list[str]) -> tuple[list[Any] | None, str]:
     """The rows of a file that is one JSON value, and where they stand in it; None where it is no such value,
     as objects one a line.
     """
@@ -282,8 +301,14 @@ def _array(data: bytes, path: Path) -> tuple[list[Any] | None, str]:
         return None, ""
     try:
         value = json.loads(data)
-    except (ValueError, RecursionError):
+    except RecursionError:
         return None, ""
+    except ValueError:
+        try:
+            value = json.loads(_TRAILING.sub(r"\1", _COMMENT.sub(r"\1", data.decode())))
+        except (ValueError, RecursionError):
+            return None, ""
+        notes.append("comments, and commas before a closing bracket, were left out: JSON has none")
     if isinstance(value, list):
         return (value if not value or any(isinstance(item, dict) for item in value) else None), ""
     return _within(value, path)

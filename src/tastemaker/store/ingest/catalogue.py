@@ -75,7 +75,8 @@ def _identity(events: Source, settings: IngestSettings) -> tuple[str, Source]:
     title, creator = (next(iter(titles.get(part, ())), None) for part in ("title", "creator"))
     several = {column: n for column, n in varied.items() if n > 1 and not _leads(events, column, people)}
     best = max(several, key=lambda column: several[column], default=None)
-    if title is not None and _leads(events, title, people):
+    alone = people is None or guesses.ids_of(events, people).n_unique() == 1
+    if title is not None and _leads(events, title, people) and not (alone and not several):
         title = None
     if best is not None and (title is None or guesses.ids_of(events, title).n_unique() < 1.2 * several[best]):
         return best, events
@@ -85,6 +86,13 @@ def _identity(events: Source, settings: IngestSettings) -> tuple[str, Source]:
             f" --column item_id=COLUMN; the table has {', '.join(present[:40])}"
         )
     cells = guesses.ids_of(events, title)
+    year = next((name for name in present if cols.squeezed(name) in ("year", "releaseyear")), None)
+    if (
+        year is not None
+        and pl.DataFrame([cells.alias("t"), guesses.ids_of(events, year).alias("y")]).unique().height
+        > cells.n_unique()
+    ):
+        cells = (cells + " (" + guesses.ids_of(events, year) + ")").fill_null(cells)  # films of one name
     if creator is not None:
         makers = guesses.ids_of(events, creator)
         cells = (makers + " - " + cells).fill_null(cells)
@@ -151,7 +159,7 @@ def _of_items(events: Source, ids: pl.Series, column: str, settings: IngestSetti
 def _words(ids: pl.Series) -> bool:
     """Whether ids are titles: words with blanks between them."""
     filled = ids.drop_nulls()
-    return guesses.share(filled.str.contains(r"\p{L}\p{L}+[ -]")) > 0.5
+    return guesses.share(filled.str.contains(r"\p{L}\p{L}+ ")) > 0.5
 
 
 def best_id_columns(items: Source, interactions: Source, settings: IngestSettings) -> IngestSettings:

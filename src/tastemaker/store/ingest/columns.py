@@ -13,7 +13,11 @@ ITEM_NAMES, INTERACTION_NAMES = (
 )
 RATINGS, SHARES, PEOPLE = (tuple(_NAMES[name].split()) for name in ("ratings", "shares", "people"))
 _RATED = ("rating", "ratings")  # how the names of such columns end (Book-Rating)
-_SUMMED = ("average", "avg", "mean", "num", "total", "count", "sum")  # what all people said together
+_SUMMED = (  # what all people said together, or nobody
+    *("average", "avg", "mean", "num", "total", "count", "sum", "imdb", "tmdb", "meta", "critic"),
+    *("community", "global", "public", "audience", "predicted", "expected"),
+)
+_OWN = ("my", "your", "user", "own", "personal")  # how the person's own rating begins
 _ENDS = {"value": _RATED, "creator": ("author", "artist", "brand")}  # Book-Author, before the publisher
 
 
@@ -29,7 +33,12 @@ def candidates(present: Iterable[str], legal: Mapping[str, tuple[str, ...]]) -> 
     for ours, aliases in legal.items():
         names = [squeezed(alias) for alias in (ours, *aliases)]
         if ours in _ENDS:
-            ending = [name for name in theirs if name.endswith(_ENDS[ours]) and not name.startswith(_SUMMED)]
+            ending = [
+                name
+                for name in reversed(theirs)
+                if name.endswith(_ENDS[ours]) and not name.startswith(_SUMMED)
+            ]
+            ending = sorted(ending, key=lambda name: not name.startswith(_OWN))
             names = names + ending if ours == "value" else names[:1] + ending + names[1:]
         fit = [theirs[name] for name in names if name in theirs and own.get(name, ours) == ours]
         if fit:

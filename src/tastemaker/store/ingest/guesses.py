@@ -5,7 +5,9 @@ guess ends as a note of the report.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from urllib.parse import unquote
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -77,8 +79,9 @@ def share(mask: pl.Series) -> float:
 def matched(ids: pl.Series, known: pl.Series) -> pl.Series:
     """The ids as `known` has them, where they are written in another way there; others stay.
 
-    Ways: as floats (12.0 for 12), with leading zeros, in another case or Unicode form. Where the catalogue
-    itself tells ids apart by one of the last two, that way must explain most of the ids that are not known.
+    Ways: as floats (12.0 for 12), with leading zeros, in another case or Unicode form, with an apostrophe
+    before them, with characters nobody sees, or as addresses write them (%20). Where the catalogue itself
+    tells ids apart by one of these but the first, that way must explain most of the ids that are not known.
     """
     ids = ids.rename("id")
     if ids.is_in(known.implode()).fill_null(False).all():
@@ -102,7 +105,11 @@ def _whole(ids: pl.Series) -> pl.Series:
 
 
 def _folded(ids: pl.Series) -> pl.Series:
-    return ids.str.normalize("NFKC").str.to_lowercase()
+    coded = ids.str.contains(r"%[0-9A-Fa-f]{2}").fill_null(False).arg_true()
+    if len(coded):  # as addresses write letters
+        ids = ids.clone().scatter(coded, [unquote(text) for text in ids.gather(coded)])
+    bare = ids.str.normalize("NFKC").str.replace_all("[\u200b\u2060\ufeff\u00ad]", "")
+    return bare.str.strip_prefix("'").str.strip_chars().str.to_lowercase()
 
 
 def _without_zeros(ids: pl.Series) -> pl.Series:
@@ -118,6 +125,7 @@ def likely_people(source: Source) -> str | None:
         said = squeezed(name)
         ids = ids_of(source, name, _HEAD)
         several = ids.n_unique() > max(2, len(ids) / 50)
+        several &= "email" not in said or ids.n_unique() < len(ids)  # what each row has once is no person
         if several and any(
             said == word or said.endswith((word, word + "id", word + "no", word + "name")) for word in PEOPLE
         ):
@@ -227,6 +235,20 @@ def flags(columns: Mapping[str, pl.Series]) -> tuple[dict[str, str | None], pl.S
 def _telling(kind: str | None) -> tuple[bool, float]:
     """How much an event of a kind says about taste."""
     return (False, 0.0) if kind is None else (KINDS[kind].sign < 0, KINDS[kind].weight + KINDS[kind].explicit)
+
+
+def stand_in(numbers: pl.Series) -> float | None:
+    """The one number that stands for "none" among others: the largest or the least, common, and farther from
+    all others than twice the range of these (Jester's 99 on a scale of -10 to 10).
+    """
+    values = numbers.drop_nulls().to_numpy()
+    for end in (values.max(initial=-np.inf), values.min(initial=np.inf)):
+        rest = values[values != end]
+        spread = np.ptp(rest) if len(rest) else 0.0
+        common = len(values) - len(rest) > max(_FEW, 0.05 * len(values))
+        if spread and common and min(abs(rest - end)) > 2 * spread:
+            return float(end)
+    return None
 
 
 def share_known(ids: pl.Series, known: pl.Series) -> float:

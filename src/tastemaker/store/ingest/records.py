@@ -4,6 +4,7 @@ done is a note.
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping
@@ -12,11 +13,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
 import tastemaker.store.ingest.columns as cols
+import tastemaker.store.ingest.guesses as guesses
 from tastemaker.errors import InputError
 from tastemaker.store.ingest.words import literal
 from tastemaker.store.tables import Source
@@ -43,6 +46,10 @@ def records_of(source: Source, column: str, rows: int | None = None) -> list[Any
         values = [None if text is None else literal(text) for text in cells.to_pylist()]
     elif pt.is_struct(inner):
         values = cells.to_pylist()
+    elif pt.is_map(kind):
+        values = [
+            None if cell is None else {str(key): one for key, one in cell} for cell in cells.to_pylist()
+        ]
     else:
         return None
     kinds = {dict if isinstance(v, Mapping) else _listed(v) for v in values if v is not None and v != []}
@@ -76,12 +83,18 @@ def _columns(records: list[Mapping[str, Any]], parent: str, taken: set[str]) -> 
 
 def unfolded(source: Source, legal: Mapping[str, tuple[str, ...]], but: Collection[Any] = ()) -> Source:
     """The fields of structures as columns of the table; `but` some columns. A field plays none of the `legal`
-    parts that a column of the table plays.
+    parts that a column of the table plays. Of events also those of lists that hold one structure at most and
+    no item, as the channel of a video.
     """
     for column in source.table.column_names:
         records = None if column in but else records_of(source, column)
-        if records is None or any(isinstance(record, list) for record in records):
+        if records is None or any(isinstance(record, list) and len(record) > 1 for record in records):
             continue
+        if any(isinstance(record, list) for record in records):
+            records = [record[0] if record else None for record in records]
+            fields = _columns([record or {} for record in records[:_HEAD]], column, set())
+            if legal is not cols.INTERACTION_NAMES or "item_id" in cols.candidates(fields, legal):
+                continue
         rest = source.table.drop_columns([column])
         played = cols.candidates(rest.column_names, legal).keys()
         names = {str(name) for record in records for name in record or ()}
@@ -97,9 +110,32 @@ def unfolded(source: Source, legal: Mapping[str, tuple[str, ...]], but: Collecti
     return source
 
 
+def by_item(source: Source, known: pl.Series) -> Source:
+    """Structures that say something of each of several items, {"i1": 4, "i2": 5}, as lists of records."""
+    for place, column in enumerate(source.table.column_names):
+        records = records_of(source, column)
+        first = [record for record in records or () if record][:_HEAD]
+        if not first or not all(isinstance(record, Mapping) for record in first):
+            continue
+        named = pl.Series([name for record in first for name in record], dtype=pl.String)
+        if guesses.share_known(named, known) > 0.5:
+            each = [
+                [
+                    {"item_id": name}
+                    | (dict(told) if isinstance(told, Mapping) else {column.removesuffix("s"): told})
+                    for name, told in (record or {}).items()
+                ]
+                for record in records or ()
+            ]
+            written = pa.array([json.dumps(cell, default=str) for cell in each], pa.large_string())
+            source = replace(source, table=source.table.set_column(place, column, written))
+    return source
+
+
 def of_records(source: Source) -> Source:
     """Structures as columns, and each of the records in a column of lists of them as a row: in the one such
-    column, or the one whose records name an item. What a record says goes before what holds it.
+    column, or the one whose records name an item. What a record says goes before what holds it; a row without
+    records that names an item by itself stays one.
     """
     source = unfolded(source, cols.INTERACTION_NAMES)
     lists = {column: records_of(source, column) for column in source.table.column_names}
@@ -118,16 +154,51 @@ def of_records(source: Source) -> Source:
     if len(found) != 1:
         return source
     ((column, cells),) = found.items()
-    rows = np.repeat(np.arange(len(cells)), [len(cell) for cell in cells])
     source = replace(source, table=source.table.drop_columns([column]))
+    own = cols.candidates(source.table.column_names, cols.INTERACTION_NAMES).get("item_id", [])
+    single = source.table[own[0]].is_valid().to_pylist() if own else [False] * len(cells)
+    each = [cell or [None] * alone for cell, alone in zip(cells, single, strict=True)]
+    rows = np.repeat(np.arange(len(cells)), [len(cell) for cell in each])
     source = taken(source, rows, column, f"each of the records in '{column}' was read as a row")
-    fields = _columns([record for cell in cells for record in cell], column, set())
+    records: list[dict[str, Any] | None] = [record for cell in each for record in cell]
+    columns = _columns([record or {} for record in records], column, set())
     rest = source.table.rename_columns(
-        [f"{name} of all" if name in fields else name for name in source.table.column_names]
+        [f"{name} of all" if name in columns else name for name in source.table.column_names]
     )
-    for name, values in fields.items():
-        rest = rest.append_column(name, values)
+    for name, cells_of in columns.items():
+        if None in records and name in source.table.column_names:
+            theirs, said = source.table[name].to_pylist(), cells_of.to_pylist()
+            cells_of = as_column([theirs[at] if one is None else said[at] for at, one in enumerate(records)])
+        rest = rest.append_column(name, cells_of)
     return unfolded(replace(source, table=rest), cols.INTERACTION_NAMES)
+
+
+def filled_down(source: Source) -> Source:
+    """Cells that only the first of several rows about one thing has, as in orders with a line an item or
+    products with a line a variant: the others have them, too. Rows about one thing stand together, and their
+    first column says so.
+    """
+    names = source.table.column_names
+    key = guesses.ids_of(source, names[0]) if names else pl.Series([], dtype=pl.String)
+    begins = (key != key.shift(1)).fill_null(True)
+    starts = begins.arg_true()
+    if key.null_count() or not 1 < len(starts) < len(key) - 1 or len(starts) != key.n_unique():
+        return source
+    heads = (begins & ~begins.shift(-1, fill_value=True)).arg_true()  # of several rows
+    told = []
+    for name in names[1:]:
+        filled = pl.Series(source.table[name].is_valid().to_numpy())
+        if not (filled & ~begins).any() and filled.gather(heads).sum() > 0.9 * len(heads):
+            told.append(name)
+    if len(told) < 2:
+        return source
+    first = pa.array(starts.gather(begins.cast(pl.Int64).cum_sum() - 1))
+    table = source.table
+    for name in told:
+        table = table.set_column(names.index(name), name, table[name].take(first))
+    some = ", ".join(map(repr, told[:8])) + (", ..." if len(told) > 8 else "")
+    note = f"rows about one '{names[0]}' say {some} once, in the first: it was read of all of them"
+    return replace(source, table=table, notes=(*source.notes, note))
 
 
 def taken(source: Source, rows: npt.NDArray[np.int64], column: str, note: str) -> Source:

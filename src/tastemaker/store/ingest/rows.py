@@ -26,6 +26,9 @@ from tastemaker.store.tables import NOT_UTF8, Refusal, Source
 _SAMPLE = 20_000  # rows that tell whether a column can be read as a part
 _NOBODY = "a word that stands for nothing (such as NULL, \\N, None, nan), not an id; rename it if it is one"
 
+_SHORTENED = r"^\d(\.\d+)?[Ee]\+\d\d$"
+_CUT = "a number that a spreadsheet has shortened (9.78E+12): others look the same; export the ids as text"
+
 
 @dataclass(frozen=True)
 class IngestSettings:
@@ -267,11 +270,11 @@ class Rows:
         return text.set(text.is_in(list(values.NULL_WORDS)), None)
 
     def _unescaped(self, text: pl.Series, column: str) -> pl.Series:
-        """Text without the escapes of HTML, with a note where there were some."""
+        """Text without HTML, with a note where there was some."""
         plain = unescaped(text)
         if plain is not text:
             n = int(plain.ne_missing(text).sum())
-            self.notes.append(f"{n:,} cells of '{column}' hold escapes of HTML (&amp;): read as characters")
+            self.notes.append(f"{n:,} cells of '{column}' hold HTML (&amp;, <p>): read as plain text")
         return plain
 
     def identity(self, name: str) -> pl.Series:
@@ -286,6 +289,7 @@ class Rows:
             self.notes.append(f"the ids in '{self.names[name]}' were floats once (12.0): they are read as 12")
         longest = self.settings.longest_id
         self.refuse(self.damaged(name), name, NOT_UTF8)
+        self.refuse(ids.str.contains(_SHORTENED), name, _CUT)
         self.refuse(ids.is_null(), name, "empty; every row needs an id")
         nothing = ids.is_in(list(values.NULL_WORDS)).fill_null(False)
         self.refuse(nothing, name, _NOBODY)
@@ -343,6 +347,15 @@ class Rows:
         long = words.list.join("").str.len_chars() > self.settings.longest_text
         self.empty(long, name, f"longer than {self.settings.longest_text} characters together; shorten them")
         return words.set(long.fill_null(False), None)
+
+    def media(self, name: str) -> pl.Series:
+        """Paths of sounds or pictures inside the workspace; others are left out, and counted."""
+        paths = self.text(name)
+        outside = paths.str.contains(r"^[/~]|^[A-Za-z][A-Za-z0-9+.-]*:|\\|\p{Cc}|(^|/)\.\.(/|$)").fill_null(
+            False
+        )
+        self.empty(outside, name, "not a path inside the workspace; copy the file there")
+        return paths.set(outside, None).alias(name)
 
     def position(self) -> pl.Series | None:
         """The column of positions, if there is one: whole numbers from 0."""

@@ -29,7 +29,7 @@ MOST_ITEMS = 20_000_000  # what one server has memory for: a table of more is on
 # Scales that ratings usually have; the first that holds all of them is taken.
 SCALES = ((0, 1), (-1, 1), (1, 5), (0.5, 5), (0, 5), (-5, 5), (1, 7), (1, 10), (0, 10), (-10, 10), (0, 100))
 _VAGUE = frozenset(("type", "feedback", "reaction", "interaction"))  # names that other things bear too
-_MANY = 20  # zeros among ratings, from which they can mean "not given"
+_MANY = 5  # zeros among ratings, from which they can mean "not given"
 _PROSE = 50  # distinct cells beyond which a column without a known kind is text
 
 
@@ -65,8 +65,8 @@ def ingest_items(
             **words,
             "attributes": attributes,
             "created_at": rows.time("created_at", years=True),
-            "audio": _media(rows, "audio"),
-            "image": _media(rows, "image"),
+            "audio": rows.media("audio"),
+            "image": rows.media("image"),
         }
     )
     seen = ids.set(pl.Series(~rows.good), None)
@@ -145,7 +145,7 @@ def ingest_interactions(
         value=rows.number("value"),
         request_id=rows.text("request_id"),
     )
-    frame = frame.with_columns(value=_rated(rows, frame["value"]))
+    frame = frame.with_columns(value=_rated(rows, frame["value"], frame["item_id"]))
     rules, kinds = _kinds(rows, frame["value"])
     frame = frame.with_columns(kind=kinds)
     frame = ordered(rows, frame)
@@ -295,15 +295,34 @@ def _is_rating(rows: Rows) -> bool:
     return 3 <= len(levels) <= 20 and bool((levels * 2 == (levels * 2).round()).all() and levels.max() <= 10)  # type: ignore[operator]
 
 
-def _rated(rows: Rows, numbers: pl.Series) -> pl.Series:
-    """The values; percents of a play as shares; of ratings beyond 1 without a -1 that is the one negative
-    number, and without zeros far commoner than ones: they say that nothing was given.
+def _rated(rows: Rows, numbers: pl.Series, items: pl.Series) -> pl.Series:
+    """The values; percents and milliseconds of a play as shares; of ratings beyond 1 without a -1 that is the
+    one negative number, without zeros far commoner than ones, and without what lies far from all others or
+    outside the scale that was given: they say that nothing was given. items: (n,) ids.
     """
     name = rows.names.get("value", "")
+    if cols.squeezed(name) == "msplayed":
+        rows.notes.append(
+            f"'{name}' was read as the share of the longest play of that item, or of 30 seconds"
+        )
+        longest = pl.DataFrame({"item": items, "ms": numbers}).select(pl.col("ms").max().over("item"))
+        return numbers.clip(0) / longest["ms"].clip(30_000)
     if cols.is_share(name) and "ratio" not in name.lower() and (numbers > 1.5).any():
         rows.notes.append(f"'{name}' holds percents: 100 was read as the whole")
         return numbers / 100
-    if rows.settings.scale or not _is_rating(rows) or not (numbers > 1).any():
+    if not _is_rating(rows):
+        return numbers
+    scale, far = rows.settings.scale, guesses.stand_in(numbers)
+    if scale or far is not None:
+        outside = (numbers == far if scale is None else ~numbers.is_between(scale[0], scale[1])).fill_null(
+            False
+        )
+        if outside.any():
+            what = f"are {far:g}, far from all others" if scale is None else "are outside the scale"
+            rows.notes.append(f"{int(outside.sum()):,} ratings in '{name}' {what}: read as not given")
+            rows.not_given |= outside
+            numbers = numbers.set(outside, None)
+    if scale or not (numbers > 1).any():
         return numbers
     for value, least in ((-1, 0), (0, 1)):
         empty = (numbers < least).fill_null(False)
@@ -340,15 +359,18 @@ def _kinds(rows: Rows, numbers: pl.Series) -> tuple[EventRules, pl.Series]:
     if _is_rating(rows):
         rated = kinds.is_null() & rows.filled("value") & ~rows.not_given
         kinds = kinds.set(rated, "rating")
-        bought = (kinds.is_in(["view", "click", "save", "purchase"]) & numbers.is_not_null()).fill_null(False)
+        had = ["view", "click", "save", "purchase"] + ["play"] * bool((numbers > 1).any())
+        bought = (kinds.is_in(had) & numbers.is_not_null()).fill_null(False)
         if bought.any() and not settings.positive:
             rows.notes.append(
-                f"{int(bought.sum()):,} views, clicks, saves or purchases carry a rating: they were read as"
-                " ratings, which say whether the item was wanted; --positive KIND,KIND says otherwise"
+                f"{int(bought.sum()):,} views, clicks, plays, saves or purchases carry a rating: they were"
+                " read as ratings, which say whether the item was wanted; --positive KIND,KIND says otherwise"
             )
             kinds = kinds.set(bought, "rating")
     elif cols.is_share(rows.names.get("value", "")):
         kinds = kinds.set(kinds.is_null() & rows.filled("value"), "play")
+    elif (below := (numbers <= 0).fill_null(False)).any() and "value" in rows.names:
+        kinds = _taken_back(rows, kinds, numbers, below)
     scale = settings.scale
     given = numbers.filter((kinds == "rating").fill_null(False)).drop_nulls()
     if scale is None and len(given):
@@ -360,6 +382,20 @@ def _kinds(rows: Rows, numbers: pl.Series) -> tuple[EventRules, pl.Series]:
     wanted = frozenset(settings.positive) if settings.positive else None
     low, high = scale or (1.0, 5.0)
     return EventRules((low, high), wanted), kinds
+
+
+def _taken_back(rows: Rows, kinds: pl.Series, numbers: pl.Series, below: pl.Series) -> pl.Series:
+    """The kinds where counts and weights of none (`below`) say no wish: nothing was done of 0, a negative
+    count is what came back, a negative weight a refusal.
+    """
+    name = rows.names["value"]
+    less = "dislike" if "weight" in name.lower() else "undo"
+    wished = below & (kinds.is_null() | kinds.is_in(["purchase", "play", "save"]))
+    if wished.any():
+        rows.notes.append(
+            f"{int(wished.sum()):,} events have 0 or less in '{name}': 0 was read as a view, less as {less}"
+        )
+    return kinds.set(wished & (numbers == 0), "view").set(wished & (numbers < 0), less)
 
 
 def _scale(low: float, high: float) -> tuple[float, float]:
@@ -407,11 +443,3 @@ def _describe_kinds(rows: Rows, kept: pl.DataFrame, rules: EventRules) -> None:
         "scale": list(rules.scale),
         "wanted": None if rules.wanted is None else sorted(rules.wanted),
     }
-
-
-def _media(rows: Rows, name: str) -> pl.Series:
-    """Paths of sounds or pictures inside the workspace; what points elsewhere is left out, and counted."""
-    paths = rows.text(name)
-    outside = paths.str.contains(r"^[/~]|^[A-Za-z][A-Za-z0-9+.-]*:|\\|\p{Cc}|(^|/)\.\.(/|$)").fill_null(False)
-    rows.empty(outside, name, "not a path inside the workspace; copy the file there")
-    return paths.set(outside, None).alias(name)

@@ -5,16 +5,19 @@ note.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.types as pt
 
 import tastemaker.store.ingest.columns as cols
 import tastemaker.store.ingest.guesses as guesses
 import tastemaker.store.ingest.layout as layout
-from tastemaker.store.ingest.records import of_records, records_of, taken, unfolded
+from tastemaker.schema import kind_named
+from tastemaker.store.ingest.records import by_item, filled_down, of_records, records_of, taken, unfolded
 from tastemaker.store.ingest.rows import IngestSettings
 from tastemaker.store.tables import Source
 
@@ -45,6 +48,10 @@ _LISTS = frozenset(  # names of columns of several items
 )
 _MOST = 256  # properties that become columns, the commonest
 _DEEPEST = 3  # lists of records in each other
+# What stands behind the kind in names of columns of items
+_ITEM_WORDS = (
+    r"[\W_]*(items?|products?|tracks?|songs?|movies?|films?|books?|articles?|videos?)?[\W_]*(ids?)?$"
+)
 ME = "me"  # the one person of a table that is about nobody else
 
 
@@ -55,6 +62,7 @@ def items_in_rows(source: Source, settings: IngestSettings) -> Source:
     present = source.table.column_names
     fit = cols.candidates(present, cols.ITEM_NAMES)
     ours = {settings.column("items", part) for part in cols.ITEM_NAMES}
+    source = filled_down(source)
     source = unfolded(source, cols.ITEM_NAMES, {column for names in fit.values() for column in names} | ours)
     named = settings.column("items", "item_id")
     ids = named if named is not None else next(iter(fit.get("item_id", ())), None)
@@ -73,6 +81,9 @@ def events_in_rows(source: Source, settings: IngestSettings, known: pl.Series | 
         note = f"all rows were taken for those of one person, '{ME}'"
         table = source.table.select(rest).append_column("user_id", nobody)
         source = replace(source, table=table, notes=(*source.notes, note))
+    elif settings.column("interactions", "user_id") is None:
+        source = _people(source)
+    source = filled_down(source)
     item = settings.column("interactions", "item_id")
     if (
         known is not None
@@ -80,9 +91,14 @@ def events_in_rows(source: Source, settings: IngestSettings, known: pl.Series | 
         and (matrix := _of_matrix(source, known))
     ):
         return matrix
+    if known is not None and not _has_items(source, item, known):
+        source = by_item(source, known)
     for _ in range(_DEEPEST):
         if not _has_items(source, item, known):
             source = of_records(source)
+    source = unfolded(source, cols.INTERACTION_NAMES)
+    if not _has_items(source, item, known):
+        source = _of_kinds(_of_numbered(source, known), known)
     if known is not None and _has_items(source, item, known, least=0.5):
         return source
     return _of_lists(source, item, known) or source
@@ -110,7 +126,96 @@ def _share(ids: pl.Series, known: pl.Series) -> float:
     return guesses.share(guesses.matched(ids.drop_nulls(), known).is_in(known.implode()))
 
 
-# ---- several items in a cell
+def _people(source: Source) -> Source:
+    """People without an id of one column as another has them: as the one whose id stands beside that
+    elsewhere, else under it (the visitor who has not signed in).
+    """
+    fit = cols.candidates(source.table.column_names, cols.INTERACTION_NAMES).get("user_id", [])
+    cells = {column: guesses.ids_of(source, column) for column in fit}
+    cells = {column: ids for column, ids in cells.items() if ids.null_count() < len(ids)}
+    if len(cells) < 2:
+        return source
+    (column, ids), (other, theirs) = list(cells.items())[:2]
+    missing = int((ids.is_null() & theirs.is_not_null()).sum())
+    if not missing:
+        return source
+    pairs = pl.DataFrame({"other": theirs, "id": ids}).drop_nulls().unique()
+    pairs = pairs.filter(~pl.col("other").is_duplicated())
+    named = theirs.replace_strict(pairs["other"], pairs["id"], default=None) if pairs.height else None
+    found = ids if named is None else ids.fill_null(named)
+    alone = int((found.is_null() & theirs.is_not_null()).sum())
+    note = f"{missing:,} rows without '{column}' are of whom '{other}' stands beside elsewhere, or (in"
+    note += f" {alone:,}) of a person of its own"
+    place = source.table.column_names.index(column)
+    table = source.table.set_column(place, column, found.fill_null(theirs).to_arrow())
+    return replace(source, table=table, notes=(*source.notes, note))
+
+
+# ---- several items in a cell, or in several
+
+
+def _of_numbered(source: Source, known: pl.Series | None) -> Source:
+    """Columns of one name but for a number (`item_1`, `item_2`; `Item #1 SKU`) as lists in one, where they
+    hold items.
+    """
+    groups: dict[str, list[str]] = {}
+    for name in source.table.column_names:
+        bare = re.sub(r"[\W_]*\d+[\W_]*", " ", name).strip()
+        if bare not in ("", name):
+            groups.setdefault(bare, []).append(name)
+    for bare, own in groups.items():
+        if len(own) < 2 or known is None or bare in source.table.column_names:
+            continue
+        if _share(pl.concat([guesses.ids_of(source, name, _HEAD) for name in own]), known) <= 0.5:
+            continue
+        together = {b: names for b, names in groups.items() if len(names) == len(own)}
+        lists = {
+            b: pl.DataFrame({n: guesses.ids_of(source, n).fill_null("") for n in names}).select(
+                pl.concat_list(pl.all())
+            )
+            for b, names in together.items()
+        }
+        table = source.table.drop_columns([name for names in together.values() for name in names])
+        for b, cells in lists.items():
+            table = table.append_column(b, cells.to_series().to_arrow())
+        note = (
+            f"{len(own)} numbered columns ({', '.join(map(repr, own[:3]))}, ...) were read as a list of items"
+        )
+        return replace(source, table=table, notes=(*source.notes, note))
+    return source
+
+
+def _of_kinds(source: Source, known: pl.Series | None) -> Source:
+    """Columns of items whose names say what was done (`liked_items`, `disliked_items`) as rows of a kind."""
+    told, entries = dict[str, str](), dict[str, pl.Series]()
+    for name in source.table.column_names:
+        bare = re.sub(_ITEM_WORDS, "", name, flags=re.I)
+        kind = kind_named(bare) or kind_named(name)
+        if kind is None or (known is None and bare == name):
+            continue
+        each = [guesses.entries_of(source, name, mark) for mark in guesses.MARKS]
+        best = max(each, key=lambda one: 0 if known is None else _share(one.head(_HEAD).explode(), known))
+        if known is None or _share(best.head(_HEAD).explode(), known) > 0.5:
+            told[name], entries[name] = kind.name, best
+    rest = source.table.drop_columns(list(told))
+    if not any(guesses.several(source, name) for name in told) or {"kind", "items"} & set(rest.column_names):
+        return source
+    parts = [
+        rest.append_column("items", entries[name].to_arrow()).append_column(
+            "kind", pa.array([kind] * rest.num_rows, pa.large_string())
+        )
+        for name, kind in told.items()
+    ]
+    said = ", ".join(f"'{name}' as {kind}" for name, kind in told.items())
+    rows = np.tile(np.arange(rest.num_rows), len(told))
+    return replace(
+        source,
+        table=pa.concat_tables(parts, promote_options="permissive"),
+        file_of=source.file_of[rows],
+        rows=source.rows[rows],
+        damaged={},
+        notes=(*source.notes, f"columns of items were read as what people did with them: {said}"),
+    )
 
 
 def _of_lists(source: Source, named: str | None, known: pl.Series | None) -> Source | None:
@@ -125,9 +230,10 @@ def _of_lists(source: Source, named: str | None, known: pl.Series | None) -> Sou
     counts = cells.list.len().fill_null(0)
     beside = {chosen: cells}
     for column in source.table.column_names if (counts > 1).any() else ():
-        for other in (
-            guesses.entries_of(source, column, between) for between in guesses.MARKS if column != chosen
-        ):
+        whole = (
+            column == chosen or layout.moments_of(source, column) is not None
+        )  # no two in "2023-05-10 10:00"
+        for other in (guesses.entries_of(source, column, between) for between in guesses.MARKS if not whole):
             if column not in beside and other.list.len().fill_null(0).equals(counts):
                 beside[column] = other
     if source.about.get("header") is False:  # numbers of the rows are no people
@@ -177,7 +283,7 @@ def _list_of_items(
         for mark in guesses.MARKS if says or known is not None else ():
             cells = guesses.entries_of(source, column, mark, _HEAD).drop_nulls()
             words = cells.explode().drop_nulls()
-            if len(words) <= 1.5 * max(1, len(cells)):
+            if len(words) <= 1.5 * max(1, len(cells)) and not pt.is_nested(source.table[column].type):
                 continue
             if known is None:
                 prose = mark == guesses.MARKS[-1] and guesses.share(words.str.contains(r"\d")) < 0.9
@@ -226,8 +332,11 @@ def _of_matrix(source: Source, known: pl.Series) -> Source | None:
     marked = np.isposinf(values)
     if marked.all(where=~np.isnan(values)):  # marks alone, such as x
         values = np.where(marked, 1.0, values)
-    zeros = values == 0
     filled = np.isfinite(values)
+    none = guesses.stand_in(pl.Series(values[filled]))
+    if none is not None:
+        filled &= values != none
+    zeros = values == 0
     if zeros.sum() > filled.sum() / 2:
         filled &= ~zeros
     rows, places = np.nonzero(filled)
@@ -236,6 +345,7 @@ def _of_matrix(source: Source, known: pl.Series) -> Source | None:
     what = f"its columns are {len(items):,} items: each filled cell was read as a row"
     lost = int(np.isposinf(values).sum())
     what += f" ({lost:,} that hold no number were left out)" if lost else ""
+    what += f"; {none:g}, far from all others, was read as empty" if none is not None else ""
     source = replace(source, table=source.table.select(rest or items[:1]))  # not the matrix again in each row
     source = taken(source, rows, "the matrix", what)
     table = source.table.select(rest)

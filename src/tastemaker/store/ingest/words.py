@@ -21,6 +21,10 @@ LONGEST_LIST = 200_000  # characters of a cell that is read as a list
 _NAMES = ("name", "title", "label", "tag", "genre", "value")  # of a dictionary: what it is called
 _FAILED = object()
 _NESTED = 4
+_TAG = (  # of HTML, as descriptions of shops have them
+    r"(?is)<(?:style|script)\b.*?</(?:style|script)>|</?(?:p|br|b|i|u|em|strong|small|ul|ol|li|div|span|h[1-6]|a|img"
+    r"|table|tbody|thead|tr|td|th|font|hr|section)(?:\s[^<>]*)?/?>"
+)
 _ENTITY = r"&(?:[A-Za-z][A-Za-z0-9]{1,30}|#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6});"
 
 
@@ -64,9 +68,13 @@ def _series(cells: list[list[str] | None]) -> tuple[pl.Series, pl.Series]:
 
 
 def unescaped(text: pl.Series) -> pl.Series:
-    """Text with the characters that HTML writes as `&amp;`, `&#39;` and the like; the same series where there
-    are none.
+    """Text without the marks of HTML (`<p>`, `<br/>`), and with the characters that it writes as `&amp;`,
+    `&#39;` and the like; the same series where there are none.
     """
+    marked = text.str.contains(_TAG).fill_null(False)
+    if marked.any():
+        bare = text.str.replace_all(_TAG, " ").str.replace_all(" {2,}", " ").str.strip_chars()
+        text = bare.set(bare == "", None).zip_with(marked, text)
     written = text.str.contains(_ENTITY).fill_null(False)
     if not written.any():
         return text

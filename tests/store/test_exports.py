@@ -1,0 +1,342 @@
+"""Tables as shops, trackers, spreadsheets and personal exports write them, by the command."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from tastemaker.cli.main import app
+from tastemaker.store.workspace import Workspace
+
+N = 12
+ITEMS = "item_id,title\n" + "".join(f"i{n},Title {n}\n" for n in range(N))
+
+
+def ingest(tmp_path: Path, events: Any, *options: str, name: str = "e.csv", items: Any = ITEMS) -> Any:
+    """Events of `tastemaker ingest` (a frame) and the report. events: text, bytes, or an Arrow table."""
+    CliRunner().invoke(app, ["init", str(tmp_path / "w")])
+    command = ["ingest", "-w", str(tmp_path / "w"), *options, "--json"]
+    for option, file, content in (("--items", "items.csv", items), ("--interactions", name, events)):
+        if content is None:
+            continue
+        if isinstance(content, pa.Table):
+            pq.write_table(content, tmp_path / file)
+        else:
+            (tmp_path / file).write_bytes(content if isinstance(content, bytes) else content.encode())
+        command += [option, str(tmp_path / file)]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code in (0, 1) and result.stdout, (result.output, result.exception)
+    frame = pl.from_arrow(Workspace.open(tmp_path / "w").table("interactions"))
+    return frame, json.loads(result.stdout)
+
+
+def catalogue(tmp_path: Path) -> dict[str, dict[str, Any]]:
+    rows = Workspace.open(tmp_path / "w").table("items").to_pylist()
+    return {row["item_id"]: row for row in rows}
+
+
+def counts(report: dict[str, Any]) -> dict[str, dict[str | None, int]]:
+    kinds = report["interactions"]["understood"]["kinds"]
+    return {sign: {one["kind"]: one["events"] for one in listed} for sign, listed in kinds.items() if listed}
+
+
+def lines(rows: list[dict[str, Any]]) -> str:
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+# ---- lists, maps and matrices
+
+
+@pytest.mark.parametrize("form", ["commas", "json"])
+def test_columns_of_liked_and_disliked_items_are_wishes_and_refusals(tmp_path: Path, form: str) -> None:
+    rows = [
+        {"user_id": f"u{n}", "liked_items": [f"i{n}", f"i{n + 1}"], "disliked_items": [f"i{n + 2}"]}
+        for n in range(8)
+    ]
+    text = lines(rows)
+    if form == "commas":
+        text = "user_id,liked_items,disliked_items\n" + "".join(
+            f'{r["user_id"]},"{",".join(r["liked_items"])}","{",".join(r["disliked_items"])}"\n' for r in rows
+        )
+    frame, report = ingest(tmp_path, text, name="e.csv" if form == "commas" else "e.jsonl")
+    assert counts(report) == {"wanted": {"like": 16}, "unwanted": {"dislike": 8}}
+    first = frame.filter(pl.col("user_id") == "u3").select("item_id", "kind").rows()
+    assert first == [("i3", "like"), ("i4", "like"), ("i5", "dislike")]
+
+
+def test_maps_of_parquet_are_read(tmp_path: Path) -> None:
+    kind = pa.map_(pa.string(), pa.float64())
+    ratings = pa.array([[("i1", 4.0), ("i2", 1.0)], [("i3", 5.0)], []], kind)
+    frame, _ = ingest(
+        tmp_path, pa.table({"user_id": ["u1", "u2", "u3"], "ratings": ratings}), name="e.parquet"
+    )
+    assert frame.select("user_id", "item_id", "value").rows() == [
+        ("u1", "i1", 4.0),
+        ("u1", "i2", 1.0),
+        ("u2", "i3", 5.0),
+    ]
+
+
+def test_a_map_beside_the_item_tells_of_the_event(tmp_path: Path) -> None:
+    told = pa.array(
+        [[("event_type", "dislike")], [("event_type", "purchase")]], pa.map_(pa.string(), pa.string())
+    )
+    table = pa.table({"user_id": ["u1", "u2"], "item_id": ["i1", "i2"], "properties": told})
+    _, report = ingest(tmp_path, table, name="e.parquet")
+    assert counts(report) == {"wanted": {"purchase": 1}, "unwanted": {"dislike": 1}}
+
+
+@pytest.mark.parametrize("form", ["matrix", "rows"])
+def test_a_number_far_from_all_others_is_no_rating(tmp_path: Path, form: str) -> None:
+    """Jester writes 99 where nobody rated, on a scale of -10 to 10."""
+    cells = [[99.0 if (n + u) % 2 else (n * 5 + u) % 20 - 9.5 for n in range(N)] for u in range(10)]
+    text = "user," + ",".join(f"i{n}" for n in range(N)) + "\n"
+    text += "".join(f"u{u}," + ",".join(map(str, row)) + "\n" for u, row in enumerate(cells))
+    if form == "rows":
+        text = "user,item,rating\n" + "".join(
+            f"u{u},i{n},{value}\n" for u, row in enumerate(cells) for n, value in enumerate(row)
+        )
+    frame, report = ingest(tmp_path, text)
+    assert report["interactions"]["understood"]["ratings"]["scale"] == [-10.0, 10.0]
+    assert frame["value"].max() < 10 and frame["value"].drop_nulls().len() == 60  # type: ignore[operator]
+    assert any("99" in note for note in report["interactions"]["notes"])
+
+
+def test_ratings_outside_the_scale_that_was_given_are_none(tmp_path: Path) -> None:
+    frame, report = ingest(tmp_path, "user,item,rating\nu,i1,0\nu,i2,1\nu,i3,5\nu,i4,11\n", "--scale", "1,5")
+    assert frame["value"].to_list() == [None, 1.0, 5.0, None]
+    assert any(
+        "2 ratings in 'rating' are outside the scale" in note for note in report["interactions"]["notes"]
+    )
+
+
+def test_numbered_columns_of_items_are_a_list(tmp_path: Path) -> None:
+    text = "Order ID,Order Date,Customer User,Item #1 SKU,Item #1 Name,Item #2 SKU,Item #2 Name\n"
+    text += "".join(
+        f"{n},2023-05-{n + 10} 10:00,c{n % 3},i{n},A,{f'i{n + 1}' if n % 2 else ''},B\n" for n in range(10)
+    )
+    frame, _ = ingest(tmp_path, text)
+    assert len(frame) == 15 and frame["timestamp"].null_count() == 0
+    assert frame.filter(pl.col("user_id") == "c1")["item_id"].sort().to_list()[:2] == ["i1", "i2"]
+
+
+# ---- JSON
+
+
+def test_comments_and_commas_before_a_bracket_are_left_out(tmp_path: Path) -> None:
+    text = '[ // all\n {"user_id": "u//1", "item_id": "i1", /* two\nlines */ },\n'
+    text += '{"user_id": "u,]", "item_id": "i2"},\n]'
+    frame, report = ingest(tmp_path, text, name="e.json")
+    assert sorted(frame.select("user_id", "item_id").rows()) == [("u,]", "i2"), ("u//1", "i1")]
+    assert any("comments" in note for note in report["interactions"]["notes"])
+
+
+def test_events_without_records_stay_beside_those_with_several(tmp_path: Path) -> None:
+    """Segment: one product in the properties of a view, several in those of an order."""
+    rows = []
+    for n in range(12):
+        order = n % 3 == 2
+        told = (
+            {"products": [{"product_id": f"i{n}"}, {"product_id": "i0"}]}
+            if order
+            else {"product_id": f"i{n}"}
+        )
+        rows.append(
+            {
+                "userId": f"u{n % 4}",
+                "event": "Order Completed" if order else "Product Viewed",
+                "properties": told,
+            }
+        )
+    _, report = ingest(tmp_path, lines(rows), name="e.jsonl")
+    assert counts(report) == {"wanted": {"purchase": 8}, "ignored": {"view": 8}}
+
+
+def test_one_record_without_an_item_is_no_row(tmp_path: Path) -> None:
+    """YouTube: a removed video has no channel, and was watched all the same."""
+    rows = [
+        {"titleUrl": f"https://y/{n % 5}", "title": f"V {n % 5}", "time": f"2023-05-{n + 10}T10:00:00Z"}
+        | ({"subtitles": [{"name": f"C{n % 5}", "url": "https://y/c"}]} if n % 4 else {})
+        for n in range(12)
+    ]
+    frame, _ = ingest(tmp_path, json.dumps(rows), "--column", "user_id=", name="e.json", items=None)
+    assert len(frame) == 12
+
+
+# ---- people
+
+
+def test_people_without_an_id_are_known_by_another(tmp_path: Path) -> None:
+    text = "userId,anonymousId,item_id\n,a1,i1\nu1,a1,i2\n,a2,i3\n,a2,i4\nu2,a3,i5\nu3,a3,i6\n,a3,i7\n,,i8\n"
+    frame, report = ingest(tmp_path, text)
+    of = dict(frame.select("item_id", "user_id").rows())
+    assert of["i1"] == "u1" and of["i3"] == of["i4"] == "a2"  # who signed in later; who never did
+    assert of["i7"] == "a3"  # of two people's machine it is not said whose
+    assert report["interactions"]["refused"] == 1
+    assert any("4 rows without 'userId'" in note for note in report["interactions"]["notes"])
+
+
+def test_lines_of_an_order_are_of_who_ordered(tmp_path: Path) -> None:
+    """Shopify names the buyer in the first line of an order, and what a product is in its first variant."""
+    text = "Name,Email,Paid at,Lineitem sku,Created at\n"
+    text += "".join(
+        f"#{n // 2},{'' if n % 2 else f'b{n // 4}@x'},{'' if n % 2 else '2023-05-02'},i{n},2023-05-01\n"
+        for n in range(12)
+    )
+    goods = "Handle,Title,Vendor,Variant SKU\n"
+    goods += "".join(
+        f"h{n // 2},{'' if n % 2 else f'Shirt {n // 2}'},{'' if n % 2 else 'Acme'},i{n}\n" for n in range(12)
+    )
+    frame, report = ingest(tmp_path, text, items=goods)
+    assert report["interactions"]["accepted"] == 12
+    assert frame.filter(pl.col("item_id") == "i5")["user_id"].to_list() == ["b1@x"]
+    assert catalogue(tmp_path)["i5"]["title"] == "Shirt 2"
+
+
+# ---- kinds and ratings
+
+
+def test_weights_and_counts_of_nothing_or_less_are_no_wishes(tmp_path: Path) -> None:
+    rows = "".join(f"u{n},i{n},{n - 3}\n" for n in range(8))
+    _, report = ingest(tmp_path, "user,item,weight\n" + rows)
+    assert counts(report) == {"wanted": {None: 4}, "unwanted": {"dislike": 3}, "ignored": {"view": 1}}
+
+
+def test_what_was_sent_back_is_taken_back(tmp_path: Path) -> None:
+    text = "CustomerID,StockCode,Quantity,InvoiceDate\n"
+    text += "c1,i1,6,2010-12-01\nc1,i2,2,2010-12-01\nc1,i1,-6,2010-12-02\n"
+    _, report = ingest(tmp_path, text)
+    assert counts(report) == {"wanted": {None: 2}, "ignored": {"undo": 1}}
+
+
+def test_a_play_that_carries_a_rating_is_one(tmp_path: Path) -> None:
+    _, report = ingest(tmp_path, "user,item,event,rating\nu,i1,watched,1\nu,i2,watched,5\nu,i3,watched,\n")
+    assert counts(report) == {"wanted": {"rating": 1, "play": 1}, "unwanted": {"rating": 1}}
+
+
+def test_milliseconds_of_a_play_tell_skips(tmp_path: Path) -> None:
+    rows = [
+        {"endTime": f"2023-05-{n + 10} 10:20", "artistName": "B", "trackName": f"S {n % 4}", "msPlayed": ms}
+        for n, ms in enumerate([1200, 200_000, 0, 20_000, 200_000, 2000, 180_000, 40_000])
+    ]
+    frame, report = ingest(tmp_path, json.dumps(rows), "--column", "user_id=", name="e.json", items=None)
+    assert frame["value"].round(3).to_list() == [0.006, 1.0, 0.0, 0.5, 1.0, 0.01, 1.0, 1.0]
+    assert counts(report) == {"wanted": {"play": 5}, "ignored": {"play": 3}}
+
+
+def test_ones_own_rating_goes_before_everybodys(tmp_path: Path) -> None:
+    text = "Const,Your Rating,Date Rated,Title,IMDb Rating\n"
+    text += "".join(f"tt{n},{n + 1},2023-01-{n + 10},Film {n},7.{n}\n" for n in range(10))
+    frame, _ = ingest(tmp_path, text, "--column", "user_id=", items=None)
+    assert frame["value"].to_list() == [float(n + 1) for n in range(10)]
+
+
+# ---- personal exports
+
+
+def test_films_that_one_person_rated_once_each_are_items(tmp_path: Path) -> None:
+    text = "Date,Name,Year,Letterboxd URI,Rating\n"
+    text += "".join(
+        f"2023-01-{n + 10},Film {n // 2},{1990 + n},https://b/{n},{n / 2}\n" for n in range(1, 11)
+    )
+    ingest(tmp_path, text, "--column", "user_id=", items=None)
+    assert "Film 1 (1992)" in catalogue(tmp_path) and "Film 1 (1993)" in catalogue(tmp_path)  # of one name
+    assert len(catalogue(tmp_path)) == 10
+
+
+def test_a_header_behind_lines_about_the_file(tmp_path: Path) -> None:
+    text = "Letterboxd list export v7\nDate,Name,Tags,URL,Description\n2024-01-01,Best,,https://b/x,\n\n"
+    text += "Position,Name,Year,URL,Description\n" + "".join(
+        f"{n},Film {n},{1990 + n},https://b/{n},\n" for n in range(9)
+    )
+    frame, _ = ingest(tmp_path, text, "--column", "user_id=", items=None)
+    assert frame["position"].to_list() == list(range(9))
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        "10 May 2023, 11:20",
+        "10 May 2023 11:20",
+        "May 10, 2023 at 11:20AM",
+        "May 10, 2023, 11:20:00\u202fAM",
+        "20230510T112000Z",
+        "10/May/2023:11:20:00 +0000",
+        "2023/05/10 11:20:00 UTC",
+        "2023-05-10 13:20:00+02",
+        "2023-05-10 11:20:00 +0000 UTC",
+        "2023-05-10 11:20:00,000",
+    ],
+)
+def test_times_of_exports_and_databases(tmp_path: Path, time: str) -> None:
+    frame, _ = ingest(tmp_path, f'user,item,time\nu1,i1,"{time}"\nu2,i2,"{time}"\n')
+    assert frame["timestamp"].dt.strftime("%Y-%m-%d %H:%M").to_list() == ["2023-05-10 11:20"] * 2
+
+
+# ---- spreadsheets and texts
+
+
+@pytest.mark.parametrize(
+    ("catalogue", "log"),
+    [
+        ('"=""00{}"""', "00{}"),
+        ("'00{}", "00{}"),
+        ("m {}", "m%20{}"),
+        ("m{}", "m{}\u200b"),
+    ],
+    ids=["formula", "apostrophe", "address", "unseen"],
+)
+def test_ids_that_a_spreadsheet_or_an_address_wrote(tmp_path: Path, catalogue: str, log: str) -> None:
+    items = "item_id,title\n" + "".join(f"{catalogue.format(n)},Title {n}\n" for n in range(9))
+    text = "user_id,item_id\n" + "".join(f"u{n % 3},{log.format(n)}\n" for n in range(9))
+    _, report = ingest(tmp_path, text, items=items)
+    assert report["interactions"]["accepted"] == 9
+
+
+def test_ids_that_a_spreadsheet_shortened_are_refused_with_the_reason(tmp_path: Path) -> None:
+    items = "item_id,title\n9.78164E+12,A\n9.78164E+12,B\n9781638491576,C\n"
+    frame, report = ingest(tmp_path, "user_id,item_id\nu,9.78164E+12\nu,9781638491576\n", items=items)
+    assert frame["item_id"].to_list() == ["9781638491576"]
+    assert "shortened" in report["items"]["reasons"][0]["reason"]
+
+
+def test_marks_inside_quotes_part_nothing(tmp_path: Path) -> None:
+    """Each row has a comma in quotes, and as many blanks as the header."""
+    text = "User Id,Item Id,Tags\n" + "".join(f'u{n % 4},i{n},"at home, on tv"\n' for n in range(12))
+    frame, report = ingest(tmp_path, text)
+    assert report["interactions"]["understood"]["file"]["delimiter"] == "," and len(frame) == 12
+
+
+def test_blank_lines_and_marks_of_order_before_a_header(tmp_path: Path) -> None:
+    part = "user_id,item_id\n" + "".join(f"u{n % 4},i{n}\n" for n in range(6))
+    frame, report = ingest(tmp_path, f"\n\n{part}\ufeff{part}", items=None)
+    assert len(frame) == 12 and frame["item_id"].n_unique() == 6
+    assert report["interactions"]["reasons"][0]["reason"].startswith("the first line again")
+
+
+def test_html_in_descriptions_is_plain_text(tmp_path: Path) -> None:
+    items = "item_id,title,description\n" + "".join(
+        f'i{n},T <3 {n},"<p class=""x"">Soft &amp; <b>warm</b><br/>a < b > c {n}</p>"\n' for n in range(9)
+    )
+    ingest(tmp_path, "user_id,item_id\nu,i1\n", items=items)
+    assert catalogue(tmp_path)["i1"]["text"] == "Soft & warm a < b > c 1"
+    assert catalogue(tmp_path)["i1"]["title"] == "T <3 1"
+
+
+def test_a_folder_of_text_tables_is_one(tmp_path: Path) -> None:
+    (tmp_path / "log").mkdir()
+    for part in range(2):
+        text = "user_id,item_id\n" + "".join(f"u{n},i{n + 6 * part}\n" for n in range(6))
+        (tmp_path / "log" / f"p{part}.csv").write_text(text)
+    (tmp_path / "items.csv").write_text(ITEMS)
+    CliRunner().invoke(app, ["init", str(tmp_path / "w")])
+    files = ["--items", str(tmp_path / "items.csv"), "--interactions", str(tmp_path / "log")]
+    assert CliRunner().invoke(app, ["ingest", "-w", str(tmp_path / "w"), *files]).exit_code == 0
+    assert Workspace.open(tmp_path / "w").table("interactions").num_rows == 12
