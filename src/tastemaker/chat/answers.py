@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from tastemaker.chat.protocol import CallError, Check, Reply, Request, assistant, user
 
 A = TypeVar("A")
-_FENCE = re.compile(r"\s*```(?:json)?\s*\n(.*)\n\s*```\s*", re.DOTALL)
+_FENCE = re.compile(r"```(?:json)?\s*\n(.*?)\n\s*```", re.DOTALL | re.IGNORECASE)
 _SHOWN = 3
 
 
@@ -46,7 +46,7 @@ def _plain(reply: Reply) -> str:
 
 
 def _parsed(reply: Reply, answer: type[BaseModel]) -> BaseModel:
-    fenced = _FENCE.fullmatch(reply.text)
+    fenced = _FENCE.search(reply.text)
     text = fenced[1] if fenced else reply.text
     try:
         return answer.model_validate_json(text)

@@ -23,7 +23,8 @@ from tastemaker.errors import InputError
 
 SECRET = 8  # letters from which a key is one
 _AUDIO = {"audio/wav": "wav", "audio/mpeg": "mp3"}
-_SHOWN = 200
+_SHOWN, _START = 200, 60
+_CUT_OFF = ("length", "max_tokens", "model_length")  # how endpoints call the end at the most tokens
 _DENIED = {
     402: "the account behind the API key has no money left",
     401: "check the API key, in the environment variable {variable}",
@@ -150,7 +151,7 @@ class Endpoint:
             raise
         except Exception as error:
             raise self._broken(error) from None
-        return _reply(self._without_key(content.decode("utf-8", "replace")))
+        return self._reply(self._without_key(content.decode("utf-8", "replace")))
 
     def body(self, request: Request[Any]) -> dict[str, Any]:
         """The fields of a request: what the endpoint reads."""
@@ -183,6 +184,10 @@ class Endpoint:
         code = error.status_code
         said = f"HTTP {code} {self._without_key(error.response.text)[:_SHOWN].strip()}".strip()
         wait = retry_after(error.response.headers.get("retry-after", ""), time.time())
+        return self._failure(code, said, wait)
+
+    def _failure(self, code: int, said: str, wait: float = 0.0) -> CallError:
+        """What a status means."""
         if code in _DENIED:
             remedy = _DENIED[code].format(variable=self.settings.key_variable or "TASTEMAKER_API_KEY")
             return CallError("denied", f"{self._host} answers {said}: {remedy}")
@@ -191,6 +196,25 @@ class Endpoint:
         if code >= 500 or code == 408:
             return CallError("unavailable", said, wait=wait)
         return CallError("refused", said)
+
+    def _reply(self, text: str) -> Reply:
+        """The reply in a chat completion; a body that is none of it counts as a dropped connection, an error
+        that came with status 200 as that error.
+        """
+        try:
+            body = json.loads(text)
+            choice = (body.get("choices") or [{}])[0]
+            error = body.get("error") or choice.get("error")
+            if error:
+                code, said = error.get("code"), str(error.get("message", error))[:_SHOWN]
+                code = code if isinstance(code, int) else 500
+                raise self._failure(code, f"an error with status 200: {said}")
+            message, finish = choice["message"], str(choice.get("finish_reason")).lower()
+            content = _content(message)
+        except (ValueError, LookupError, TypeError, AttributeError):
+            start = f"the body is no whole chat completion: {text[:_START]!r}"
+            raise CallError("dropped", start, paid=True) from None
+        return Reply(content, _usage(body.get("usage")), finish in _CUT_OFF)
 
     def _broken(self, error: Exception) -> CallError:
         """What became of a call without an answer; told by the names of the client's errors, whichever HTTP
@@ -272,21 +296,35 @@ def _media(media: Media) -> dict[str, Any]:
     return {"type": "input_audio", "input_audio": {"data": data, "format": _AUDIO[media.media_type]}}
 
 
+def _content(message: dict[str, Any]) -> str:
+    """What a message says: its text (or that of its parts) without the thoughts before it, its calls of tools
+    as JSON, or why it says nothing. Half a surrogate pair, which no file can hold, becomes a question mark.
+    """
+    content = message.get("content") or message.get("refusal") or ""
+    if isinstance(content, list):
+        content = "".join(part.get("text") or "" for part in content if part.get("type") != "thinking")
+    if calls := message.get("tool_calls"):
+        functions = [call["function"] for call in calls]
+        try:
+            content = json.dumps({"calls": [_called(function) for function in functions]})
+        except ValueError:  # the model is told that it is no JSON
+            content = "\n".join(function["arguments"] for function in functions)
+    content = str(content).rpartition("</think>")[2]
+    return content.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def _called(function: Any) -> dict[str, Any]:
     arguments = function.get("arguments") or "{}"
-    return {"name": function["name"], "arguments": json.loads(arguments)}
+    return {
+        "name": function["name"],
+        "arguments": json.loads(arguments) if isinstance(arguments, str) else arguments,
+    }
 
 
-def _reply(text: str) -> Reply:
-    """The reply in a chat completion; a body that is none of it counts as a dropped connection."""
+def _usage(used: Any) -> Usage | None:
+    """Tokens as the endpoint counts them; None where it does not: no prompt has none."""
     try:
-        body = json.loads(text)
-        choice = body["choices"][0]
-        content = choice["message"].get("content") or ""
-        if calls := choice["message"].get("tool_calls"):
-            content = json.dumps({"calls": [_called(call["function"]) for call in calls]})
-        used = body.get("usage") or None
-        usage = None if used is None else Usage(int(used["prompt_tokens"]), int(used["completion_tokens"]))
-        return Reply(str(content), usage, choice.get("finish_reason") == "length")
-    except (ValueError, LookupError, TypeError, AttributeError):
-        raise CallError("dropped", "the body is no whole chat completion", paid=True) from None
+        usage = Usage(int(used["prompt_tokens"]), int(used["completion_tokens"]))
+    except (LookupError, TypeError, ValueError):
+        return None
+    return usage if usage.input > 0 and usage.output >= 0 else None
