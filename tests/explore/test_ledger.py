@@ -82,7 +82,7 @@ def test_bank_bounds_what_was_earned_and_survives_the_store():
     assert margin(ledger, 35_000) == pytest.approx(-result.low / 35_000)
     assert ledger.left == 0 and ledger.serving is not None
     again = Ledger(cap=1.7442).with_rows(
-        [{"kind": "model", "fingerprint": "x", "note": ""}, *ledger.to_rows()]
+        [{"kind": "model", "fingerprint": "x", "note": ""}, *(entry.to_row() for entry in ledger.entries)]
     )
     assert again == ledger
     assert withdraw(ledger, "alarm at row 10").serving is None

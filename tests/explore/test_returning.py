@@ -134,7 +134,7 @@ def test_the_bank_knows_who_comes_back() -> None:
     gains, people = np.full(200, 0.4), [f"u{number % 50}" for number in range(200)]
     once = settle(ledger, "p", gains, 200, people=people)
     twice = settle(once, "p", gains, 200, people=people)
-    again = ledger.with_rows(twice.to_rows())
+    again = ledger.with_rows([entry.to_row() for entry in twice.entries])
     assert again.entries == twice.entries and bank(again).low == bank(twice).low
     strangers = settle(once, "p", gains, 200, people=[f"other {name}" for name in people])
     assert bank(twice).low < bank(strangers).low < 0.4 * 400

@@ -8,8 +8,7 @@ from typing import Annotated, Any
 import typer
 
 import tastemaker.cli.keys as keys
-from tastemaker.cli.options import HERE, AsJson, Workspace, command, group
-from tastemaker.cli.output import emit
+from tastemaker.cli.options import HERE, Workspace, command, group
 from tastemaker.errors import InputError
 
 app = group("""
@@ -159,8 +158,8 @@ def forget(
     return result
 
 
-@app.command()
-def doctor(workspace: Workspace = HERE, as_json: AsJson = False) -> None:
+@command(app)
+def doctor(workspace: Workspace = HERE) -> Any:
     """Check a workspace for faults.
 
     Settings, tables, every artifact's checksums, the database, leftovers, disk and optional packages; exit
@@ -177,15 +176,10 @@ def doctor(workspace: Workspace = HERE, as_json: AsJson = False) -> None:
     levels = [finding.level for finding in findings]
     errors, warnings = levels.count("error"), levels.count("warn")
     summary = f"{errors} broken, {warnings} to look at" if errors or warnings else "nothing is wrong"
-    text = "\n".join([*map(str, findings), "", summary])
-    emit(
-        {
-            "findings": [asdict(finding) for finding in findings],
-            "errors": errors,
-            "warnings": warnings,
-            "text": text,
-        },
-        as_json,
-    )
-    if errors:
-        raise typer.Exit(2)
+    return {
+        "findings": [asdict(finding) for finding in findings],
+        "errors": errors,
+        "warnings": warnings,
+        "text": "\n".join([*map(str, findings), "", summary]),
+        "exit_code": 2 if errors else 0,
+    }

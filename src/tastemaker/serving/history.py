@@ -66,13 +66,6 @@ class People:
             bare = bare_id(user_id)  # ingest keeps 12.0 as 12
             return self.profile(bare) if bare != user_id else NOBODY
         refused = self.data.unwanted.get(user_id, ())
-        if not events and row is not None:
-            own = self.data.histories
-            place, marks = slice(own.offsets[row], own.offsets[row + 1]), own.marks
-            items = tuple(self.data.item_ids[item] for item in own.items[place].tolist())
-            unwanted = frozenset(item for item in refused if item in self.data.index)
-            told = (0,) * len(items) if marks is None else tuple(marks[place].tolist())
-            return Profile(items, unwanted, marks=told)
         return self._folded(self._wanted(row), refused, events)
 
     def _wanted(self, row: int | None) -> list[Wanted]:

@@ -172,11 +172,8 @@ def read_lines(path: Path) -> list[Any]:
     return values
 
 
-def write_arrays(
-    path: Path, arrays: Mapping[str, npt.NDArray[Any]], about: Mapping[str, str] | None = None
-) -> None:
-    """Replace the safetensors file at `path` by named numeric arrays of any shape; `about` goes into its
-    header.
+def write_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Replace the safetensors file at `path` by named numeric arrays of any shape.
 
     Raises
     ------
@@ -192,7 +189,7 @@ def write_arrays(
             )
         little = array.dtype.newbyteorder("<")
         packed[name] = np.array(array, dtype=little, order="C")  # ascontiguousarray loses 0-d shapes
-    write_bytes(path, safetensors.numpy.save(packed, metadata=dict(about) if about else None))
+    write_bytes(path, safetensors.numpy.save(packed))
 
 
 def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:

@@ -23,7 +23,6 @@ FEW = 5
 MOST_IDENTIFIED = 0.01
 MOST_RECOVERED = 0.05
 SAMPLED = 40  # of what fits, when more does
-Floats = npt.NDArray[np.float64]
 Scores = Callable[[Sequence[int]], npt.NDArray[np.floating]]
 
 

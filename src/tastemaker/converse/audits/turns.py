@@ -66,7 +66,6 @@ FAULTS = {
     "length": "a conversation is shorter or longer than its settings say",
 }
 """Every kind of fault and what it means."""
-LEAKS = ("title", "goal", "handle", "id", "upload", "file")
 FEWEST = 4  # candidates below which there was no choice
 _NOTHING = re.compile(
     r"\bnothing\b[^.?!]*\b(?:fits?|match(?:es)?|meets?|suits?|is (?:all|every))\b|\bno (?:item|match|such)\b",

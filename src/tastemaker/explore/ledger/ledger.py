@@ -178,10 +178,6 @@ class Ledger:
         """l_f of the bank, f share / (c r_max U): constants, as every round's bets must be the same ones."""
         return np.asarray(betting.FRACTIONS) * self.share / (self.c * self.r_max * self.cap)
 
-    def to_rows(self) -> list[dict[str, str]]:
-        """Every entry as a plain row, oldest first."""
-        return [entry.to_row() for entry in self.entries]
-
     def with_rows(self, rows: Iterable[Mapping[str, Any]]) -> Ledger:
         """This ledger with the entries of stored rows, oldest first; rows of other kinds are passed over."""
         return replace(self, entries=tuple(Entry.from_row(row) for row in rows if row["kind"] == TABLE_KIND))

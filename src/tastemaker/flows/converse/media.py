@@ -24,7 +24,6 @@ from tastemaker.stats.random import generator
 SPEEDS = (0.85, 0.9, 1.12, 1.2)
 STEPS = (-4, -3, -2, 2, 3, 4)
 SIZES = (96, 128, 192, 320)
-CLIP = 8.0
 
 
 class Artefacts:

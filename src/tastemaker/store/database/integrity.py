@@ -191,7 +191,7 @@ def _lost(content: npt.NDArray[np.uint8], index: bytes) -> str:
     if (
         len(index) == 96
         and index[:48] == index[48:]
-        and _chain(index[:40], (0, 0)) == struct.unpack("=II", index[40:48])
+        and _chain(index[:40]) == struct.unpack("=II", index[40:48])
     ):
         committed, salt = struct.unpack("=I", index[16:20])[0], index[32:40]
     raw = content[:_HEADER].tobytes()
@@ -199,7 +199,7 @@ def _lost(content: npt.NDArray[np.uint8], index: bytes) -> str:
         return f"the write-ahead log is cut off, {committed} pages were committed to it" if committed else ""
     magic, _, page = struct.unpack(">III", raw[:12])
     sums = struct.unpack(">II", raw[24:32])
-    if magic not in (0x377F0682, 0x377F0683) or _chain(raw[:24], (0, 0), magic & 1) != sums:
+    if magic not in (0x377F0682, 0x377F0683) or _chain(raw[:24], magic & 1) != sums:
         return "the head of the write-ahead log is damaged" if committed or len(content) > _HEADER else ""
     frames = content[_HEADER:]
     frames = frames[: len(frames) // (page + _FRAME) * (page + _FRAME)].reshape(-1, page + _FRAME)
@@ -228,12 +228,11 @@ def _whole(frames: npt.NDArray[np.uint8], sums: tuple[int, int], salt: bytes, bi
     return done
 
 
-def _chain(data: bytes, start: tuple[int, int], big: int = 0) -> tuple[int, int]:
-    """SQLite's checksum of `data`, going on from `start`."""
-    added, step = _added(np.frombuffer(data, np.uint8)[None, :], big)
+def _chain(data: bytes, big: int = 0) -> tuple[int, int]:
+    """SQLite's checksum of `data`, from the beginning."""
+    added, _ = _added(np.frombuffer(data, np.uint8)[None, :], big)
     a, b = added[0].tolist()
-    (w, x), (y, z) = step
-    return (w * start[0] + x * start[1] + a) % 2**32, (y * start[0] + z * start[1] + b) % 2**32
+    return a, b
 
 
 def _added(rows: npt.NDArray[np.uint8], big: int) -> tuple[npt.NDArray[np.uint32], Sequence[Sequence[int]]]:
