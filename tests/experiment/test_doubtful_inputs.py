@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from scipy import stats
+from typer.testing import CliRunner
 
-from tastemaker.cli.main import main
+from tastemaker.cli.main import app, main
 from tastemaker.experiment import Metric
 from tastemaker.experiment.quantiles import Values, quantile_effect
 
@@ -166,3 +169,31 @@ def test_values_that_hardly_differ_are_no_yes_or_no(run: Run) -> None:
     code, text = run("read", people().with_columns(pl.col("m") + 10**12), PLAN + 'kind = "absolute"\n')
     assert code == 1
     assert "only ever 0" not in text
+
+
+@pytest.mark.parametrize(
+    ("plan", "smaller", "all_units", "alpha"),
+    [
+        ("", 1.0, 2.0, 0.05),
+        ("alpha = 0.01\n", 1.0, 2.0, 0.01),
+        ("shares = { control = 0.9, treatment = 0.1 }\n", 5 / 9, 50 / 9, 0.05),
+        ("shares = { control = 0.1, treatment = 0.9 }\n", 5 / 9, 50 / 9, 0.05),
+        ("shares = { control = 0.5, a = 0.3, b = 0.2 }\n", 0.7, 3.5, 0.025),
+    ],
+)
+def test_units_are_counted_for_the_plan(
+    tmp_path: Path, plan: str, smaller: float, all_units: float, alpha: float
+) -> None:
+    """They were those of two equal arms at alpha = .05 whatever the plan says: with 90/10 and as many units
+    the lift was seen in a third of tests. `smaller`, `all_units`: of the units of one of two equal arms.
+    """
+    table = people().with_columns(arm=pl.lit("control"))
+    table.write_csv(tmp_path / "past.csv")
+    (tmp_path / "plan.toml").write_text('id = "t"\nprimary = ["m"]\n' + plan)
+    words = ("--table", tmp_path / "past.csv", "--plan", tmp_path / "plan.toml", "--lift", 0.05, "--json")
+    done = CliRunner().invoke(app, ["experiment", "power", *map(str, words)])
+    (row,) = json.loads(done.stdout)["rows"]
+    one = 2 * row["cv"] ** 2 * (stats.norm.isf(alpha / 2) + stats.norm.ppf(0.8)) ** 2 / 0.05**2
+    assert row["alpha"] == alpha
+    assert row["units_per_arm"] == pytest.approx(smaller * one, abs=1)
+    assert row["units"] == pytest.approx(all_units * one, abs=10)

@@ -147,7 +147,7 @@ def power(
         typer.Option(help="Relative lift to see: .01 is one percent. Answers with units an arm."),
     ] = None,
     units: Annotated[
-        float | None, typer.Option(help="Units an arm. Answers with the lift that is seen.")
+        float | None, typer.Option(help="Units of the smallest arm. Answers with the lift that is seen.")
     ] = None,
     cv: Annotated[float | None, typer.Option(help="SD / mean of the metric by unit.")] = None,
     correlation: Annotated[float, typer.Option(help="Of the metric with its covariate (CUPED).")] = 0.0,
@@ -155,7 +155,10 @@ def power(
     plan: Annotated[
         Path | None, typer.Option(help="The plan whose primary metrics are measured in --table.")
     ] = None,
-    alpha: Annotated[float, typer.Option(help="Chance of a false alarm, two-sided.")] = 0.05,
+    alpha: Annotated[
+        float | None,
+        typer.Option(help="Chance of a false alarm of all tests, two-sided (default: the plan's, else .05)."),
+    ] = None,
     chance: Annotated[float, typer.Option("--power", help="Chance to see the lift.")] = 0.8,
 ) -> Any:
     """How many units for a lift, or which lift for the units there are.

@@ -149,31 +149,39 @@ def forest(effects: Sequence[Effect]) -> list[tuple[str, float, float, float]]:
     return out
 
 
+ALPHA = 0.05
+
+
 def power_rows(
     past: Mapping[str, tuple[float, float]],
     lift: float | None,
     units: float | None,
     alpha: float = 0.05,
     power: float = 0.8,
+    shares: tuple[float, float] = (0.5, 0.5),
 ) -> list[Row]:
-    """One row a metric of `past` (name -> spread, correlation with the past): units for `lift`, or the lift
-    that `units` see.
+    """One row a metric of `past` (name -> spread, correlation with the past): units of the smaller arm for
+    `lift`, or the lift that `units` of it see. alpha: of one test. shares: of the smaller and the larger arm.
     """
     rows: list[Row] = []
+    grown = (1 + shares[0] / shares[1]) / 2  # 1/n + 1/N of the arms as of two equal ones
     for name, (cv, rho) in past.items():
-        needed = sample_size(cv, lift, alpha, power, rho) if lift is not None else float(units or 0)
-        seen = lift if lift is not None else detectable(cv, needed, alpha, power, rho)
+        needed = sample_size(cv, lift, alpha, power, rho) * grown if lift is not None else float(units or 0)
+        seen = lift if lift is not None else detectable(cv, needed / grown, alpha, power, rho)
         row: Row = {"metric": name, "cv": cv, "correlation": rho, "lift": seen}
-        rows.append(row | {"units_per_arm": math.ceil(needed), "power": power})
+        row |= {"units_per_arm": math.ceil(needed), "power": power, "alpha": alpha}
+        rows.append(row | {"units": math.ceil(math.ceil(needed) / shares[0])})
     return rows
 
 
-def power_text(rows: Sequence[Row]) -> str:
-    """The rows as sentences."""
+def power_text(rows: Sequence[Row], equal: bool = True) -> str:
+    """The rows as sentences; equal: whether there are two arms of one size."""
     message = []
     for row in rows:
         lift, chance = 100 * float(row["lift"] or 0), 100 * float(row["power"] or 0)
         basis = f"spread {row['cv']:.3g}, correlation with the past {row['correlation']:.2f}"
-        seen = f"{row['units_per_arm']:,} units an arm see a lift of {lift:.3g} % in {chance:.0f} % of tests"
+        arm = "an arm" if equal else f"in the smallest arm ({row['units']:,} in all)"
+        seen = f"{row['units_per_arm']:,} units {arm} see a lift of {lift:.3g} % in {chance:.0f} % of tests"
+        basis += "" if row["alpha"] == ALPHA else f", alpha {row['alpha']:.3g}"
         message.append(f"{row['metric']}: {seen} ({basis})")
     return "\n".join(message)

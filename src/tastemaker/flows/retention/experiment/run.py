@@ -170,13 +170,13 @@ def watch_experiment(days: Path, plan: Path, out: Path, report: Report) -> dict[
 
 @dataclass(frozen=True)
 class PowerGoal:
-    """The lift to see, or the units there are (an arm); alpha: false alarms; power: chance to see the
-    lift.
+    """The lift to see, or the units there are (of the smaller arm); alpha: false alarms of all tests together
+    (None: the plan's, else .05); power: chance to see the lift.
     """
 
     lift: float | None = None
     units: float | None = None
-    alpha: float = 0.05
+    alpha: float | None = None
     power: float = 0.8
 
     def __post_init__(self) -> None:
@@ -194,15 +194,21 @@ def plan_power(
     plan: Path | None = None,
 ) -> dict[str, Any]:
     """Units for a lift, or the lift that units see; spread and correlation given, or taken from past data by
-    metric.
+    metric, for the plan's shares and as many tests as it corrects for.
     """
     from tastemaker.experiment import clustered
     from tastemaker.experiment.decide import variation
     from tastemaker.experiment.readout.read import columns, measured, prepared
-    from tastemaker.experiment.readout.words import power_rows, power_text
+    from tastemaker.experiment.readout.words import ALPHA, power_rows, power_text
 
+    alpha, shares, equal = ALPHA if goal.alpha is None else goal.alpha, (0.5, 0.5), True
     if table is not None and plan is not None:
         design = read_design(plan)
+        arms_of_all = [design.shares[arm] for arm in (design.control, *design.treatments)]
+        least, control = min(arms_of_all[1:]), arms_of_all[0]
+        shares, equal = (min(least, control), max(least, control)), arms_of_all == [0.5, 0.5]
+        alpha = design.plan.alpha if goal.alpha is None else goal.alpha
+        alpha /= len(design.plan.primary) * len(design.treatments)
         with in_file(table):
             opened, metrics = prepared(lambda names: open_table(table, names, design.ids), design)
             means = [
@@ -223,8 +229,8 @@ def plan_power(
         raise InputError(
             "give --cv (SD / mean of the metric by unit), or --table and --plan to measure it on past data"
         )
-    rows = power_rows(past, goal.lift, goal.units, goal.alpha, goal.power)
-    return {"rows": rows, "text": power_text(rows)}
+    rows = power_rows(past, goal.lift, goal.units, alpha, goal.power, shares)
+    return {"rows": rows, "text": power_text(rows, equal)}
 
 
 def read_surrogate(
