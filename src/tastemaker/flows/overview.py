@@ -110,11 +110,11 @@ def surveys(workspace: Workspace) -> Part:
     """Who answers, which proxy ranks, and what its last report said of its calibration."""
     with Database(workspace.database) as database:
         (asked, answered), mark = Surveys(database).count(), deployed(database)
-        since = next((row.timestamp for row in database.deployments() if row.kind == PROXY), None)
+        newest = database.newest_deployment(PROXY)
     response = answered / asked if asked else None
     proxy = None
-    if mark is not None and since is not None:
-        proxy = {"name": mark, "since": since.isoformat(timespec="seconds")}
+    if mark is not None and newest is not None:
+        proxy = {"name": mark, "since": newest.timestamp.isoformat(timespec="seconds")}
         proxy["learnt_from"] = learnt_from(load_deployed(workspace, mark))
     return {
         "asked": asked,

@@ -83,7 +83,8 @@ SHARES = {"control": 0.5, "treatment": 0.5}  # of people in the running test
 
 def deployed(database: Database) -> str | None:
     """The fingerprint of the newest deployed proxy; None before the first one, and after it was withdrawn."""
-    return next((row.fingerprint for row in database.deployments() if row.kind == KIND), WITHDRAWN) or None
+    row = database.newest_deployment(KIND)
+    return row.fingerprint or None if row else None
 
 
 def learnt_from(proxy: Proxy) -> str:

@@ -226,10 +226,8 @@ def fresh_answers(workspace: Workspace) -> tuple[str | None, pa.Table | None]:
 
 def _since(database: Database, rows: pa.Table) -> pa.Table:
     """The rows asked since the newest deployment of a proxy."""
-    start = next(
-        (row.timestamp for row in database.deployments() if row.kind == KIND),
-        datetime.max.replace(tzinfo=UTC),
-    )
+    newest = database.newest_deployment(KIND)
+    start = newest.timestamp if newest else datetime.max.replace(tzinfo=UTC)
     return rows.filter(pc.greater(rows["timestamp"], pa.scalar(start, rows["timestamp"].type)))
 
 
