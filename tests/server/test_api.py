@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import time
 from collections.abc import Iterator, Sequence
@@ -503,7 +504,12 @@ def test_other_hosts_and_other_sites_are_refused(client: TestClient) -> None:
         headers = {"origin": origin, "host": host}
         assert client.post("/events", json=body, headers=headers).status_code == 200
     # A form or a text/plain post, which browsers send across sites without asking, is not taken for JSON.
-    refusal(client.post("/events", content=json.dumps(body), headers={"content-type": "text/plain"}), 422)
+    plain = client.post("/events", content=json.dumps(body), headers={"content-type": "text/plain"})
+    refusal(plain, 422)
+    assert "content-type: application/json" in plain.json()["remedy"]
+    packed = {"content-type": "application/json", "content-encoding": "gzip"}
+    unread = client.post("/events", content=gzip.compress(json.dumps(body).encode()), headers=packed)
+    assert unread.status_code in (400, 422) and "'gzip' is not read" in unread.json()["remedy"]
 
 
 def test_trouble_inside_is_told_without_a_traceback(service: FakeService) -> None:

@@ -340,3 +340,90 @@ def test_a_folder_of_text_tables_is_one(tmp_path: Path) -> None:
     files = ["--items", str(tmp_path / "items.csv"), "--interactions", str(tmp_path / "log")]
     assert CliRunner().invoke(app, ["ingest", "-w", str(tmp_path / "w"), *files]).exit_code == 0
     assert Workspace.open(tmp_path / "w").table("interactions").num_rows == 12
+
+
+# ---- more of what people give
+
+
+def test_lists_that_stood_beside_an_item_are_no_events(tmp_path: Path) -> None:
+    """Trivago: what was clicked out, and what else was shown."""
+    text = "user_id,timestamp,action,reference,impressions\n"
+    text += "".join(
+        f"U{n % 4},{1541037460 + n},click,i{n % 9},{'i1|i2|i3' if n % 2 else ''}\n" for n in range(20)
+    )
+    frame, report = ingest(tmp_path, text)
+    assert len(frame) == 20 and counts(report) == {"wanted": {"click": 20}}
+
+
+@pytest.mark.parametrize(
+    ("head", "row"),
+    [
+        ("user_id,item_id,timestamp\n", "u{n},i{n},{t},\n"),
+        ("user_id,item_id,timestamp,\n", "u{n},i{n},{t}\n"),
+        ('"user_id","item_id","timestamp"\n', '"{r}","u{n}","i{n}",{t}\n'),
+        ("| user_id | item_id | timestamp |\n", "| u{n} | i{n} | {t} |\n"),
+        ("[user_id],[item_id],[timestamp]\n", "u{n},i{n},{t}\n"),
+        ("User ID *,Item ID (required),Timestamp (s)\n", "u{n},i{n},{t}\n"),
+    ],
+    ids=["mark behind rows", "mark behind header", "R", "table of marks", "brackets", "stars"],
+)
+def test_headers_with_a_cell_more_or_less_or_other_marks(tmp_path: Path, head: str, row: str) -> None:
+    text = head + "".join(row.format(n=n, r=n + 1, t=1_700_000_000 + n) for n in range(10))
+    frame, report = ingest(tmp_path, text)
+    assert report["interactions"]["refused"] == 0
+    assert (
+        frame.select("user_id", "item_id").rows()[3] == ("u3", "i3")
+        and frame["timestamp"].is_not_null().all()
+    )
+
+
+def test_a_table_that_a_database_drew(tmp_path: Path) -> None:
+    rule = "+---------+---------+\n"
+    text = (
+        rule
+        + "| user_id | item_id |\n"
+        + rule
+        + "".join(f"| u{n}      | i{n}      |\n" for n in range(9))
+        + rule
+    )
+    _, report = ingest(tmp_path, text, name="e.txt")
+    assert report["interactions"]["accepted"] == 9 and report["interactions"]["refused"] == 2
+
+
+def test_types_of_dynamodb_are_read_bare(tmp_path: Path) -> None:
+    rows = [
+        {"Item": {"user_id": {"S": f"u{n}"}, "item_id": {"S": f"i{n}"}, "ts": {"N": "1700000000"}}}
+        for n in range(5)
+    ]
+    frame, _ = ingest(tmp_path, lines(rows), name="e.jsonl")
+    assert frame.select("user_id", "item_id").rows()[2] == ("u2", "i2")
+
+
+def test_ratings_in_words_are_kinds(tmp_path: Path) -> None:
+    words = ["thumbs up", "down", "OK", "Loved it"]
+    _, report = ingest(
+        tmp_path, "user,item,rating\n" + "".join(f"u,i{n},{word}\n" for n, word in enumerate(words))
+    )
+    assert counts(report) == {"wanted": {"like": 2}, "unwanted": {"dislike": 1}, "ignored": {"OK": 1}}
+
+
+def test_a_person_is_one_however_the_id_is_written(tmp_path: Path) -> None:
+    """JSON may have 12 as a number, a float and text; and characters that nobody sees."""
+    rows = [{"user_id": user, "item_id": f"i{n}"} for n, user in enumerate([12, 12.0, "12", "12\u200b"])]
+    frame, report = ingest(tmp_path, lines(rows[:3]), name="e.jsonl")
+    assert frame["user_id"].unique().to_list() == ["12"]
+    frame, report = ingest(tmp_path, lines(rows[2:]), name="f.jsonl")
+    assert frame["user_id"].unique().to_list() == ["12"]
+    assert any("characters nobody sees" in note for note in report["interactions"]["notes"])
+
+
+@pytest.mark.parametrize(
+    "text", ["<!DOCTYPE html>\n<html><body>Sign in</body></html>\n", '<?xml version="1.0"?>\n<a/>\n']
+)
+def test_a_page_instead_of_a_table_is_named_as_no_table(tmp_path: Path, text: str) -> None:
+    (tmp_path / "e.csv").write_text(text)
+    CliRunner().invoke(app, ["init", str(tmp_path / "w")])
+    result = CliRunner().invoke(
+        app, ["ingest", "-w", str(tmp_path / "w"), "--interactions", str(tmp_path / "e.csv")]
+    )
+    assert "this format is not read" in str(result.exception)

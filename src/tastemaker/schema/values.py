@@ -50,10 +50,11 @@ def as_text(column: pa.ChunkedArray, name: str) -> pl.Series:
 
 
 def whole_again(ids: pl.Series) -> pl.Series:
-    """Ids that were floats once: when every one ends in ".0" (pandas writes 12 so when a cell is empty), all
-    lose it.
+    """Ids that were floats once: when every one is a whole number and some end in ".0" (pandas writes 12 so
+    when a cell is empty, and JSON may have both), all lose it.
     """
-    if ids.is_null().all() or not ids.str.contains(r"^-?\d+\.0+$").fill_null(True).all():
+    floats = ids.str.contains(r"^-?\d+\.0+$")
+    if not floats.any() or not (floats | ids.str.contains(r"^-?\d+$")).fill_null(True).all():
         return ids
     return ids.str.replace(r"\.0+$", "")
 

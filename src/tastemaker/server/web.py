@@ -34,6 +34,7 @@ POLICY = (
 )
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _FOLDERS = re.compile(r"(?<![\w./])/(?:[^/\s:'\"]+/)+")
+_COMPARE = "compare the request with the examples of /openapi.json"
 _PORT = re.compile(r":(80|443)$")  # what an origin leaves out
 _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
 HEADERS = {
@@ -91,7 +92,18 @@ def bare(text: str) -> str:
 def _split(message: str) -> tuple[str, str]:
     """Our errors end in "; " and the remedy."""
     error, _, remedy = message.rpartition("; ")
-    return (error, remedy) if error else (message, "compare the request with the examples of /openapi.json")
+    return (error, remedy) if error else (message, _COMPARE)
+
+
+def _unread(request: Request) -> str:
+    """What to do about a body whose headers say that it is no plain JSON; nothing where they say it is."""
+    packed = request.headers.get("content-encoding", "identity")
+    if packed != "identity":
+        return f"send the body as it is: content-encoding '{packed[:40]}' is not read"
+    kind = request.headers.get("content-type", "")
+    if request.method in ("POST", "PUT", "PATCH") and "json" not in kind.lower():
+        return f"send JSON, and say so: content-type: application/json (it is '{kind[:60]}')"
+    return ""
 
 
 def _readable(error: RequestValidationError) -> str:
@@ -152,10 +164,8 @@ def add_handlers(app: FastAPI, count: Callable[[str], None] = lambda _: None) ->
         return problem_response(status, *_split(message), 2 if busy else None)
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
-        return problem_response(
-            422, _readable(error), "compare the request with the examples of /openapi.json"
-        )
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        return problem_response(422, _readable(error), _unread(request) or _COMPARE)
 
     @app.exception_handler(HTTPException)
     async def by_framework(request: Request, error: HTTPException) -> JSONResponse:
@@ -172,7 +182,7 @@ def add_handlers(app: FastAPI, count: Callable[[str], None] = lambda _: None) ->
             413: "send it in smaller parts",
         }
         detail = f"{request.method} {request.url.path[:120]}: {error.detail}"
-        response = problem_response(status, detail, remedy.get(status, "compare with /openapi.json"))
+        response = problem_response(status, detail, remedy.get(status) or _unread(request) or _COMPARE)
         response.headers.update(headers)
         return response
 

@@ -45,6 +45,16 @@ def header(data: bytes, path: Path) -> tuple[list[str], str, int]:
             f"{path}: the first line cannot be read ({error}); it must name the columns"
         ) from None
     names[0] = names[0].lstrip("# ") or names[0]
+    rows = [re.sub(r'"[^"]*"', "", row).split(delimiter) for row in sample]
+    widths = {len(row) for row in rows}
+    if widths == {len(names) + 1} and not any(row[-1].strip() for row in rows):
+        names.append("")  # a mark behind the last cell
+    elif widths == {len(names) + 1} and [row.split(delimiter)[0].strip('"') for row in sample] == list(
+        map(str, range(1, len(rows) + 1))
+    ):
+        names.insert(0, "")  # R numbers its rows and not their header
+    elif widths == {len(names) - 1} and not names[-1]:
+        names.pop()
     names = [name or f"column_{place}" for place, name in enumerate(names, start=1)]
     end += 2 if data[end : end + 2] == b"\r\n" else end < len(data)
     return names, delimiter, end
@@ -104,7 +114,7 @@ def without_preamble(data: bytes) -> tuple[bytes, int]:
     lines = data[:_LONGEST_HEADER].splitlines(keepends=True)
     count = int(bool(lines) and re.fullmatch(rb'"?sep=.?"?\s*', lines[0], re.I) is not None)
     filled = [at for at in range(count, len(lines)) if lines[at].strip()]
-    first = next((at for at in filled if not lines[at].startswith(b"#")), min(filled, default=count))
+    first = next((at for at in filled if not lines[at].startswith((b"#", b"+-"))), min(filled, default=count))
     if (behind := _after_blank(lines, first)) > first:
         return data[sum(map(len, lines[:behind])) :], behind
     if first >= len(lines):

@@ -30,6 +30,7 @@ _CSV = (".csv", ".tsv", ".txt", ".inter", ".item", ".user")
 _JSON = (".jsonl", ".ndjson", ".json")
 _ARCHIVES = (".zip", ".bz2", ".xz", ".zst", ".7z", ".tar", ".tgz", ".rar", ".lz4")
 _PACKED = (b"PK\x03\x04", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf", b"Rar!")  # as they begin
+_DOCUMENTS = (b"<!doctype", b"<html", b"<?xml", b"%pdf", b"{\\rtf")
 _PARQUET = (".parquet", ".pq")
 NOT_UTF8 = "the text is not UTF-8; save the file as UTF-8"
 IDS = ("user_id", "item_id", "request_id", "creator", "unit", "arm", "question")
@@ -213,8 +214,12 @@ def _read_file(
     try:
         named = dict.fromkeys(_CSV, "csv") | dict.fromkeys(_JSON, "json") | dict.fromkeys(_PARQUET, "parquet")
         with path.open("rb") as stream:
-            packed = stream.read(8).startswith(_PACKED)
-        kind = "" if packed else named.get(suffix) or text.sniffed(path)
+            head = stream.read(64)
+        packed = head.startswith(_PACKED)
+        document = (
+            head.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(_DOCUMENTS)
+        )  # a page of login, perhaps
+        kind = "" if packed or document else named.get(suffix) or text.sniffed(path)
         if kind == "parquet" and not name.endswith(".gz"):
             return _read_parquet(path)
         if kind not in ("csv", "json"):

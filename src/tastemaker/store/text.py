@@ -390,8 +390,12 @@ def _record(line: str) -> Any:
 
 
 def _bare(value: Any) -> Any:
-    """A value without the names of types around it: {"$date": {"$numberLong": "1"}} of MongoDB is "1"."""
-    while isinstance(value, dict) and len(value) == 1 and next(iter(value)).startswith("$"):
+    """A value without the names of types around it: {"$date": {"$numberLong": "1"}} of MongoDB is "1", and
+    {"S": "u1"} of DynamoDB "u1".
+    """
+    while (
+        isinstance(value, dict) and len(value) == 1 and re.fullmatch(r"\$.*|S|N|BOOL|NULL", next(iter(value)))
+    ):
         (value,) = value.values()
     return value
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from importlib.resources import files
@@ -58,5 +59,5 @@ def is_share(column: str) -> bool:
 
 
 def squeezed(name: str) -> str:
-    """A column's name without case, spaces, hyphens and underscores."""
-    return name.lower().replace("_", "").replace("-", "").replace(" ", "")
+    """A column's name in small letters and digits alone, without what stands in brackets behind it."""
+    return re.sub(r"[\W_]+", "", re.sub(r"(?<=\w)\s*[(\[].*[)\]]\s*$", "", name.lower()))

@@ -28,6 +28,7 @@ _BASKETS = ("order", "basket", "invoice", "transaction", "cart", "receipt", "tic
 _ANSWERS = ("label", "target", "feedback")  # columns of yes and no that do not say to what
 MARKS = (r"\s*\|\s*", r"\s*;\s*", r"\s*,\s*", r"[\s,;|]+")  # what can stand between the items of a cell
 _QUOTED = r"'[^']*'|\"[^\"]*\"|[^\s,\[\](){}'\"]+"  # the entries of a list in quotes
+UNSEEN = "[\u200b\u2060\ufeff\u00ad]"  # characters of no width
 YES, NO = ("1", "1.0", "true", "yes", "y", "t"), ("0", "0.0", "false", "no", "n", "f")
 
 
@@ -108,7 +109,7 @@ def _folded(ids: pl.Series) -> pl.Series:
     coded = ids.str.contains(r"%[0-9A-Fa-f]{2}").fill_null(False).arg_true()
     if len(coded):  # as addresses write letters
         ids = ids.clone().scatter(coded, [unquote(text) for text in ids.gather(coded)])
-    bare = ids.str.normalize("NFKC").str.replace_all("[\u200b\u2060\ufeff\u00ad]", "")
+    bare = ids.str.normalize("NFKC").str.replace_all(UNSEEN, "")
     return bare.str.strip_prefix("'").str.strip_chars().str.to_lowercase()
 
 

@@ -239,17 +239,20 @@ def _settle_kind(rows: Rows) -> None:
     given = rows.settings.column(rows.table, "kind")
     taken = {column for part, column in rows.names.items() if part != "kind"}
     fit = [column for column in rows.candidates.get("kind", ()) if column not in taken]
+    worded = [column for column in rows.candidates.get("value", ()) if column not in taken]  # "thumbs up"
     if given is not None:
         return
     known: dict[str, float] = {}
-    for column in fit:
+    for column in (*fit, *worded):
         try:
             cells = values.as_text(rows.source.table.column(column), column).drop_nulls()
         except InputError:
             cells = pl.Series([], dtype=pl.String)
         counts = dict(cells.value_counts().iter_rows())
         known[column] = sum(n for word, n in counts.items() if kind_named(word)) / max(1, len(cells))
-        if (
+        if column in worded and known[column] < 0.5:
+            del known[column]
+        elif (
             not known[column]
             and column.lower() != "kind"
             and (column.lower() in _VAGUE or len(counts) > _PROSE)

@@ -16,7 +16,7 @@ import pyarrow.types as pt
 import tastemaker.store.ingest.columns as cols
 import tastemaker.store.ingest.guesses as guesses
 import tastemaker.store.ingest.layout as layout
-from tastemaker.schema import kind_named
+from tastemaker.schema import KINDS, kind_named
 from tastemaker.store.ingest.records import by_item, filled_down, of_records, records_of, taken, unfolded
 from tastemaker.store.ingest.rows import IngestSettings
 from tastemaker.store.tables import Source
@@ -198,8 +198,14 @@ def _of_kinds(source: Source, known: pl.Series | None) -> Source:
         if known is None or _share(best.head(_HEAD).explode(), known) > 0.5:
             told[name], entries[name] = kind.name, best
     rest = source.table.drop_columns(list(told))
-    if not any(guesses.several(source, name) for name in told) or {"kind", "items"} & set(rest.column_names):
+    several = any(guesses.several(source, name) for name in told)
+    enough = len(told) > 1 or any(
+        KINDS[kind].sign < 0 for kind in told.values()
+    )  # else lists of wishes alone
+    if not several or not enough or {"kind", "items"} & set(rest.column_names):
         return source
+    if known is not None and guesses.likely_items(replace(source, table=rest), known):
+        return source  # what was shown beside an item
     parts = [
         rest.append_column("items", entries[name].to_arrow()).append_column(
             "kind", pa.array([kind] * rest.num_rows, pa.large_string())
