@@ -521,3 +521,9 @@ def test_a_confidence_is_no_error_probability(tmp_path: Path) -> None:
             study.run(command, *words, "--delta", 0.95)
     with pytest.raises(InputError, match=r"delta .*below \.5"):
         run("power", "--lift", 0.2, "--click-rate", 0.1, "--delta", 0.95)
+
+
+def test_a_lift_in_percent_is_no_share() -> None:
+    """ "--lift 20" for 20 % was 21 times a click rate of .2, for which 70 rows would do."""
+    with pytest.raises(InputError, match=r"a lift of 2000% over a click rate of 0\.2 is a rate above 1"):
+        run("power", "--lift", 20, "--click-rate", 0.2)

@@ -153,3 +153,32 @@ def test_a_proxy_names_the_row_of_the_table_whoever_has_it(
         result = CliRunner().invoke(app, list(map(str, given)))
         assert isinstance(result.exception, InputError)
         assert f"row {row + 1}, {named}" in str(result.exception)
+
+
+def test_one_answer_for_all_days_tells_nothing_inside_users(tmp_path: Path) -> None:
+    """It was "two features say the same; leave one out", where no feature was given."""
+    rng = np.random.default_rng(0)
+    who = np.repeat(np.arange(80), 5)
+    table = pl.DataFrame(
+        {
+            "user_id": [f"u{user}" for user in who],
+            "item_id": [f"i{item}" for item in rng.integers(0, 20, 400)],
+            "day": [f"2026-03-0{1 + row % 5}" for row in range(400)],
+            "return": rng.integers(1, 6, 80)[who],
+            "returned": rng.integers(0, 2, 400),
+        }
+    )
+    table.write_csv(tmp_path / "rows.csv")
+    words = (
+        "retention",
+        "mediation",
+        str(tmp_path / "rows.csv"),
+        "--out",
+        str(tmp_path / "out"),
+        "--json",
+        "-q",
+    )
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["verdict"] == "cannot tell"
+    assert "every user gives one answer only" in json.loads(result.stdout)["because"]

@@ -32,6 +32,11 @@ class Effect:
                 f"lift {self.lift} and click rate {self.click_rate}: give a lift above -1 and a rate in"
                 " (0, 1]"
             )
+        if self.click_rate * (1 + self.lift) > 1:
+            raise InputError(
+                f"a lift of {self.lift:.0%} over a click rate of {self.click_rate:g} is a rate above 1; a"
+                " lift is a share: .2 is 20 %"
+            )
         if not 0 < self.effective <= 1 or self.rows_each < 1:
             raise InputError(
                 f"effective {self.effective} is a share above 0 and at most 1, rows of a person"

@@ -75,7 +75,8 @@ def mediation_tests(
     settings = settings or MediationSettings()
     answered = read_answered(rows, settings, name)
     again = repeaters(answered)
-    enough = again >= 2 and len(answered.user_ids) >= LEAST_PEOPLE
+    differ = bool(np.ptp(answered.answer - group_means(answered.answer, answered.users)) > 0)
+    enough = again >= 2 and len(answered.user_ids) >= LEAST_PEOPLE and differ
     within, between = _inside(answered, settings) if enough else (None, None)
     exposure, reliability = (
         (None, None) if slates is None else _exposure(rows, slates, candidates, settings, key, name)
@@ -95,6 +96,8 @@ def _verdict(
         words = f"users dealt better-answered items at random returned more: {100 * exposure.value:+.2f} pp a"
         return "item", f"{words} point [{100 * exposure.low:+.2f}, {100 * exposure.high:+.2f}]"
     if within is None or between is None:
+        if again >= 2:
+            return "unknown", "every user gives one answer only, so nothing can be told inside users"
         words = f"{again} users have answers on two different days, so a link inside users cannot be told"
         return "unknown", f"{words} from one between them: ask the same users again on another day"
     inside = f"inside users {within.value:+.3f} log-odds a point [{within.low:+.3f}, {within.high:+.3f}]"
