@@ -174,7 +174,9 @@ def test_one_record_without_an_item_is_no_row(tmp_path: Path) -> None:
 
 
 def test_people_without_an_id_are_known_by_another(tmp_path: Path) -> None:
-    text = "userId,anonymousId,item_id\n,a1,i1\nu1,a1,i2\n,a2,i3\n,a2,i4\nu2,a3,i5\nu3,a3,i6\n,a3,i7\n,,i8\n"
+    text = (
+        "userId,anonymousId,item_id\nNULL,a1,i1\nu1,a1,i2\n,a2,i3\n,a2,i4\nu2,a3,i5\nu3,a3,i6\n,a3,i7\n,,i8\n"
+    )
     frame, report = ingest(tmp_path, text)
     of = dict(frame.select("item_id", "user_id").rows())
     assert of["i1"] == "u1" and of["i3"] == of["i4"] == "a2"  # who signed in later; who never did
@@ -427,3 +429,41 @@ def test_a_page_instead_of_a_table_is_named_as_no_table(tmp_path: Path, text: st
         app, ["ingest", "-w", str(tmp_path / "w"), "--interactions", str(tmp_path / "e.csv")]
     )
     assert "this format is not read" in str(result.exception)
+
+
+@pytest.mark.parametrize("nested", [True, False])
+def test_a_place_on_a_page_is_no_order_of_events(tmp_path: Path, nested: bool) -> None:
+    rows: list[dict[str, Any]] = []
+    for n in range(20):
+        told = {"item_id": f"i{n % 9}", "position": n % 3}
+        rows.append(
+            {"user_id": f"u{n % 4}", "timestamp": 1_700_000_000 - n}
+            | ({"properties": told} if nested else told)
+        )
+    frame, report = ingest(tmp_path, lines(rows), name="e.jsonl")
+    assert len(frame) == 20 and report["interactions"]["understood"]["times"]["order"] == "time"
+    assert frame.filter(pl.col("user_id") == "u3")["item_id"].to_list() == ["i1", "i6", "i2", "i7", "i3"]
+
+
+def test_short_descriptions_without_titles_are_titles(tmp_path: Path) -> None:
+    text = "CustomerID,StockCode,Description,InvoiceDate\n"
+    text += "".join(f"c{n % 4},85{n % 9}A,WHITE LANTERN {n % 9},12/{n + 1}/2010 8:26\n" for n in range(20))
+    ingest(tmp_path, text, items=None)
+    assert catalogue(tmp_path)["852A"]["title"] == "WHITE LANTERN 2"
+
+
+def test_a_title_in_several_languages_is_read_in_one(tmp_path: Path) -> None:
+    items = (
+        "item_id,title\n" + """i1,"{""de"": ""Hitze"", ""en"": ""Heat""}"\ni2,"{""de"": ""Hai""}"\ni3,{x}\n"""
+    )
+    ingest(tmp_path, "user_id,item_id\nu,i1\n", items=items)
+    assert [catalogue(tmp_path)[f"i{n}"]["title"] for n in (1, 2, 3)] == ["Heat", "Hai", "{x}"]
+
+
+@pytest.mark.parametrize(("theirs", "ours"), [("{AB-%d}", "ab-%d"), ("A&amp;B%d", "A&B%d")])
+def test_ids_in_braces_and_with_escapes_match(tmp_path: Path, theirs: str, ours: str) -> None:
+    items = "item_id,title\n" + "".join(f"{theirs % n},T {n}\n" for n in range(9))
+    _, report = ingest(
+        tmp_path, "user_id,item_id\n" + "".join(f"u,{ours % n}\n" for n in range(9)), items=items
+    )
+    assert report["interactions"]["accepted"] == 9

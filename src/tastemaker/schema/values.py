@@ -24,7 +24,7 @@ SPAN = "\x1e"  # before each end of a span of numbers that stands there for a va
 # Words that stand for "nothing" in what databases, spreadsheets and pandas write.
 _NOTHING = r"""NULL Null null (null) \N None NONE none nan NaN NAN NA N/A n/a #N/A <NA> <null> NaT nil NIL
     undefined Undefined UNDEFINED #NULL! (none) <none> [null] N.A. n.a."""
-NULL_WORDS = frozenset(_NOTHING.split())
+NULL_WORDS = frozenset((*_NOTHING.split(), "(no genres listed)"))
 # Those of them that may be meant as they stand: Namibia, and "none" of several kinds.
 WORDS = frozenset(["NA", "none", "None", "NONE"])
 

@@ -17,7 +17,7 @@ from tastemaker.errors import InputError
 from tastemaker.schema import KINDS, kind_named, values
 from tastemaker.store.header import headless
 from tastemaker.store.ingest.columns import PEOPLE, squeezed
-from tastemaker.store.ingest.words import literal
+from tastemaker.store.ingest.words import literal, unescaped
 from tastemaker.store.tables import Source
 
 _HEAD = 10_000  # rows that a guess is made from
@@ -109,8 +109,8 @@ def _folded(ids: pl.Series) -> pl.Series:
     coded = ids.str.contains(r"%[0-9A-Fa-f]{2}").fill_null(False).arg_true()
     if len(coded):  # as addresses write letters
         ids = ids.clone().scatter(coded, [unquote(text) for text in ids.gather(coded)])
-    bare = ids.str.normalize("NFKC").str.replace_all(UNSEEN, "")
-    return bare.str.strip_prefix("'").str.strip_chars().str.to_lowercase()
+    bare = unescaped(ids).str.normalize("NFKC").str.replace_all(UNSEEN, "")
+    return bare.str.strip_prefix("'").str.strip_chars(" {}").str.to_lowercase()
 
 
 def _without_zeros(ids: pl.Series) -> pl.Series:

@@ -194,6 +194,12 @@ def _distinct(source: Source, column: str) -> float:
     return unique if unique > 0.5 else 0.0
 
 
+def titles(source: Source, column: str) -> bool:
+    """Whether cells are words about as short as titles, and differ."""
+    filled = guesses.ids_of(source, column, _HEAD).drop_nulls()
+    return _distinct(source, column) > 0 and _length(filled) <= _PROSE
+
+
 def _long(source: Source, column: str) -> float:
     """The mean length of words that differ and are no addresses; else 0."""
     filled = guesses.ids_of(source, column, _HEAD).drop_nulls()

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from tastemaker.schema import moments
+import tastemaker.store.ingest.guesses as guesses
+from tastemaker.schema import moments, values
 from tastemaker.store.ingest.rows import Rows
 
 MANY_TIES = 0.05  # share of events that tie in time beyond which the order of the file decides nothing
@@ -20,6 +21,7 @@ def ordered(rows: Rows, frame: pl.DataFrame) -> pl.DataFrame:
     """`frame` with a column `position` that sorts a user's events; rows whose place is unknown or taken are
     refused. What was done about ties is written into `rows.understood` and its notes.
     """
+    _no_place(rows, frame["user_id"])
     given = rows.position()
     if given is not None:
         placed = frame.with_columns(position=given)
@@ -64,6 +66,24 @@ def ordered(rows: Rows, frame: pl.DataFrame) -> pl.DataFrame:
             )
             placed = placed.with_columns(position=pl.Series(_pair_keys(frame)))
     return placed
+
+
+def _no_place(rows: Rows, users: pl.Series) -> None:
+    """Go by time where a column that only bears the name of a position repeats for a person, as places on a
+    page do.
+    """
+    chosen = rows.settings.column(rows.table, "position")
+    if not {"position", "timestamp"} <= rows.names.keys() or chosen is not None:
+        return
+    column = rows.names["position"]
+    places = pl.DataFrame({"user": users, "place": values.as_whole(rows.source.table[column], column)[0]})
+    again = guesses.share(~places.drop_nulls().is_unique())
+    if again > 0.5:
+        rows.notes.append(
+            f"column '{column}' says {again:.0%} of what it says of a person twice: no order of events, but"
+            f" perhaps places on a page; times were taken; --column position={column} takes it"
+        )
+        del rows.names["position"]
 
 
 def _describe(rows: Rows, placed: pl.DataFrame, order: str) -> tuple[float, bool]:

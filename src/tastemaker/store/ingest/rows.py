@@ -20,7 +20,7 @@ import tastemaker.store.ingest.layout as layout
 from tastemaker.errors import InputError
 from tastemaker.schema import EventRules, kind_of, moments, values
 from tastemaker.store.ingest.report import Report
-from tastemaker.store.ingest.words import as_prose, as_words, unescaped
+from tastemaker.store.ingest.words import as_prose, as_words, in_one_language, unescaped
 from tastemaker.store.tables import NOT_UTF8, Refusal, Source
 
 _SAMPLE = 20_000  # rows that tell whether a column can be read as a part
@@ -152,6 +152,14 @@ class Rows:
         ]
         if "position" in self.names:
             missing = [part for part in missing if part != "timestamp"]
+        if (
+            "title" in missing
+            and self.names.get("description")
+            and layout.titles(self.source, self.names["description"])
+        ):
+            self.names["title"] = column = self.names.pop("description")
+            self.notes.append(f"no column is called title: '{column}' was taken, as its cells are short")
+            missing.remove("title")
         found = layout.optional_parts(self.source, self.table, self.names.values(), missing)
         for part, column in found.items():
             self.names[part] = column
@@ -258,7 +266,7 @@ class Rows:
                     column.cast(pa.list_(pa.string())), " "
                 )  # words of RecBole's `token_seq`, split at blanks
             text = values.as_text(column, theirs)
-            text = self._unescaped(text if joint is None else as_prose(text, joint), theirs)
+            text = self._unescaped(in_one_language(text if joint is None else as_prose(text, joint)), theirs)
             return text, text.is_in(list(values.NULL_WORDS))
 
         text = self._optional(

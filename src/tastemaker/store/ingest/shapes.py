@@ -16,7 +16,7 @@ import pyarrow.types as pt
 import tastemaker.store.ingest.columns as cols
 import tastemaker.store.ingest.guesses as guesses
 import tastemaker.store.ingest.layout as layout
-from tastemaker.schema import KINDS, kind_named
+from tastemaker.schema import KINDS, kind_named, values
 from tastemaker.store.ingest.records import by_item, filled_down, of_records, records_of, taken, unfolded
 from tastemaker.store.ingest.rows import IngestSettings
 from tastemaker.store.tables import Source
@@ -132,6 +132,7 @@ def _people(source: Source) -> Source:
     """
     fit = cols.candidates(source.table.column_names, cols.INTERACTION_NAMES).get("user_id", [])
     cells = {column: guesses.ids_of(source, column) for column in fit}
+    cells = {column: ids.set(ids.is_in(list(values.NULL_WORDS)), None) for column, ids in cells.items()}
     cells = {column: ids for column, ids in cells.items() if ids.null_count() < len(ids)}
     if len(cells) < 2:
         return source

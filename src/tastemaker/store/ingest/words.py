@@ -104,6 +104,25 @@ def as_prose(text: pl.Series, joint: str) -> pl.Series:
     return pl.Series([_prose(cell, joint) if is_list else cell for cell, is_list in cells], dtype=pl.String)
 
 
+def in_one_language(text: pl.Series) -> pl.Series:
+    """Text where cells that say it in several languages ({"en": "Heat", "de": "Hitze"}) are the English, or
+    the first of it.
+    """
+    written = text.str.contains(r"^\{\s*['\"][a-z]{2}([-_]\w{2,4})?['\"]\s*:.*\}$").fill_null(False)
+    if not written.any():
+        return text
+    cells = zip(text.to_list(), written.to_list(), strict=True)
+    return pl.Series([_said(cell) if several else cell for cell, several in cells], dtype=pl.String)
+
+
+def _said(cell: str) -> str | None:
+    """What a cell says in English, or first; a cell that cannot be read as it is."""
+    said = literal(cell)
+    if not isinstance(said, dict):
+        return cell
+    return next((str(text) for text in (said.get("en"), *said.values()) if text), None)
+
+
 def _prose(cell: str, joint: str) -> str | None:
     """The words of a written list, joined, null where it holds none; a cell that is no list as it is."""
     words = _words(literal(cell))
