@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
 from scipy import stats
 from typer.testing import CliRunner
@@ -16,6 +17,7 @@ from typer.testing import CliRunner
 from tastemaker.cli.main import app, main
 from tastemaker.experiment import Metric
 from tastemaker.experiment.quantiles import Values, quantile_effect
+from tastemaker.experiment.surrogate import SurrogatePlan, fit_index, index_effect, index_on_tables
 
 PLAN = 'id = "t"\nprimary = ["m"]\nguardrails = { g = 0.05 }\nplanned = 4000\nn_min = 100\n'
 N = 2000
@@ -197,3 +199,27 @@ def test_units_are_counted_for_the_plan(
     assert row["alpha"] == alpha
     assert row["units_per_arm"] == pytest.approx(smaller * one, abs=1)
     assert row["units"] == pytest.approx(all_units * one, abs=10)
+
+
+def test_the_index_of_few_units_is_not_that_of_many() -> None:
+    """By the normal curve it moved in one test in eight of four units an arm without an effect."""
+    rng = np.random.default_rng(0)
+    past = rng.poisson(3, (1000, 1)) * 1.0
+    index = fit_index(past, 2 * past[:, 0] + rng.standard_normal(1000), ["s"], 0)
+    found = [index_effect(index, rng.poisson(3, (4, 1)), rng.poisson(3, (4, 1))) for _ in range(600)]
+    assert np.mean([item.p < 0.05 for item in found]) <= 0.075
+    assert all((item.p < 0.05) == (item.low > 0 or item.high < 0) for item in found)
+    assert "too few units" in index_effect(index, rng.poisson(3, (3, 1)), rng.poisson(3, (9, 1))).reason
+
+
+def test_an_index_is_not_read_in_another_unit() -> None:
+    """Minutes in the history and seconds in the test: sixty times the effect, "supported"."""
+    rng = np.random.default_rng(1)
+    minutes, arm = rng.gamma(3, 1, N), np.where(np.arange(N) % 2, "control", "treatment")
+    history = pa.table({"minutes": minutes, "long": 2 * minutes + rng.standard_normal(N)})
+    now = rng.gamma(3, 1, N) + 0.3 * (arm == "treatment")
+    plan = SurrogatePlan(("minutes",), "long")
+    same = index_on_tables(history, pa.table({"arm": arm, "minutes": now}), plan)[1]
+    assert same.low < 0.6 < same.high and same.low > 0
+    other = index_on_tables(history, pa.table({"arm": arm, "minutes": 60 * now}), plan)[1]
+    assert "another unit, or other people" in other.reason

@@ -361,10 +361,12 @@ def no_effect(metric: str, reason: str, kind: Kind = "relative", n: int = 0, **a
     return Effect(metric, nan, nan, nan, n, kind, nan, reason=reason, **about)
 
 
-def normal_effect(metric: Metric, value: float, se: float, alpha: float, **about: Any) -> Effect:
-    """An absolute effect of known standard error, with its normal interval and p."""
-    half = -float(special.ndtri(alpha / 2)) * se
-    p = 2 * float(special.ndtr(-abs(value) / se)) if se > 0 else math.nan
+def normal_effect(
+    metric: Metric, value: float, se: float, alpha: float, df: float = math.inf, **about: Any
+) -> Effect:
+    """An absolute effect of a standard error with `df` degrees of freedom, with its interval and p."""
+    half = critical(alpha / 2, df) * se
+    p = 2 * upper_tail(abs(value) / se, df) if se > 0 else math.nan
     return Effect(
         metric.name,
         value,
@@ -373,6 +375,7 @@ def normal_effect(metric: Metric, value: float, se: float, alpha: float, **about
         kind="absolute",
         p=p,
         se=se,
+        df=df,
         better=metric.better,
         **about,
     )

@@ -21,6 +21,7 @@ from tastemaker.experiment.moments import Metric, moments
 from tastemaker.schema.columns import numbers, one_spelling, texts
 from tastemaker.stats.random import generator
 
+LEAST = 4  # units of an arm below which there is no effect
 ASSUMPTIONS = (
     "unconfoundedness: the arm was assigned at random",
     "surrogacy: the arm acts on the long outcome only through the short ones",
@@ -100,21 +101,23 @@ def index_effect(
     """
     arms = [_rows(part, index.names) for part in (treatment, control)]
     n, smallest = len(arms[0]) + len(arms[1]), min(map(len, arms))
-    if smallest < 2:
-        why = f"the smaller arm has {smallest} units; at least 2 are needed"
+    if smallest < LEAST:
+        why = f"too few units: {smallest} in the smaller arm; at least {LEAST} are needed"
         return no_effect(metric, why, "absolute", n)
     scores = [index.predict(arm) for arm in arms]
     value = float(scores[0].mean() - scores[1].mean())
-    noise = sum(float(score.var(ddof=1)) / len(score) for score in scores)
+    parts = [float(score.var(ddof=1)) / len(score) for score in scores]
     gap = arms[0].mean(axis=0) - arms[1].mean(axis=0)
     refit = float(np.var(index.refits[:, 1:] @ gap, ddof=1)) if len(index.refits) > 1 else 0.0
-    se = math.sqrt(noise + refit)
+    se = math.sqrt(sum(parts) + refit)
     if se == 0:
         why = "the index is the same for every unit: there is nothing to compare"
         return no_effect(metric, why, "absolute", n)
+    spread = sum(part**2 / (len(score) - 1) for part, score in zip(parts, scores, strict=True))
+    df = se**4 / spread if spread > 0 else math.inf  # Welch's; that of many users for the refits
     means = [float(score.mean()) for score in scores]
     about = {"n": n, "smallest": smallest, "assumptions": ASSUMPTIONS}
-    return normal_effect(Metric(metric), value, se, alpha, treatment=means[0], control=means[1], **about)
+    return normal_effect(Metric(metric), value, se, alpha, df, treatment=means[0], control=means[1], **about)
 
 
 @dataclass(frozen=True)
@@ -163,7 +166,24 @@ def index_on_tables(
     metrics = [Metric(name) for name in short]
     alone = effects(moments(test, metrics, plan.arm), metrics, control, treatment)
     label = f"{long} (predicted)"
-    return index, index_effect(index, now[arms == treatment], now[arms == control], label), alone
+    found = index_effect(index, now[arms == treatment], now[arms == control], label)
+    why = _elsewhere(past, now[arms == control], short)
+    return index, no_effect(label, why, "absolute", found.n) if why else found, alone
+
+
+def _elsewhere(past: Floats, control: Floats, short: Sequence[str]) -> str:
+    """Why the index does not hold in the test: a short outcome of the control that lies further from the
+    history's mean than the history's units do. Empty where none does.
+    """
+    means, now = past.mean(axis=0), control.mean(axis=0)
+    far = np.abs(now - means) > past.std(axis=0)
+    if not far.any():
+        return ""
+    place = int(np.argmax(far))
+    return (
+        f"'{short[place]}' is {now[place]:.4g} in the control and {means[place]:.4g} in the history: another"
+        " unit, or other people, for whom the index was not fitted"
+    )
 
 
 def index_rows(index: SurrogateIndex) -> list[dict[str, str | int | float | bool | None]]:
