@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -116,7 +117,7 @@ def index_effect(
     spread = sum(part**2 / (len(score) - 1) for part, score in zip(parts, scores, strict=True))
     df = se**4 / spread if spread > 0 else math.inf  # Welch's; that of many users for the refits
     means = [float(score.mean()) for score in scores]
-    about = {"n": n, "smallest": smallest, "assumptions": ASSUMPTIONS}
+    about: dict[str, Any] = {"n": n, "smallest": smallest, "assumptions": ASSUMPTIONS}
     return normal_effect(Metric(metric), value, se, alpha, df, treatment=means[0], control=means[1], **about)
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 import polars as pl
 import pyarrow as pa
@@ -345,5 +345,5 @@ def _each(read: Mapping[str, Moments], settings: AskingSettings) -> Effect:
         parts.append((own - 2 * value * cross + value**2 * shown) / part.n)
     se = math.sqrt(sum(parts)) / share
     message = ("asking acts on nobody who is shown no question",)
-    about = {"n": many.n + none.n, "smallest": min(many.n, none.n), "assumptions": message}
+    about: dict[str, Any] = {"n": many.n + none.n, "smallest": min(many.n, none.n), "assumptions": message}
     return normal_effect(Metric(label, better=metric.better), value, se, settings.alpha, **about)
