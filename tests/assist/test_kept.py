@@ -193,3 +193,17 @@ def test_lists_over_mcp_are_logged_as_slates(assistant: Assistant) -> None:
     logged = query(assistant, SLATE, request)
     assert len(logged) == 2 and logged[1][0] == item and logged[1][1:] == (1.0, "talk-model")
     assert query(assistant, SHOWN, request)[0][:2] == ("kept-moe", 1)
+
+
+@pytest.mark.parametrize(
+    ("words", "kinds"), [("I love the first", ["like"]), ("none of these", ["skip"] * 3)]
+)
+def test_undo_after_an_opinion_undoes_it(assistant: Assistant, words: str, kinds: list[str]) -> None:
+    user = "kept-" + secrets.token_hex(4)
+    name = turn(assistant, "a polka in G", None, user)[-1].conversation_id
+    turn(assistant, words, name, user)
+    assert "Taken back" in turn(assistant, "undo", name, user)[1].text
+    stored = query(assistant, "SELECT kind FROM events WHERE user_id = ? ORDER BY timestamp", user)
+    assert sorted(kind for (kind,) in stored) == sorted([*kinds, *["undo"] * len(kinds)])
+    profile = assistant.service.parts.people.profile(user)
+    assert profile.history == () and not profile.unwanted

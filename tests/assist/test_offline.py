@@ -95,6 +95,7 @@ TEMPI = {
     "a jig under 80 bpm or a reel": [("jig", 0, 80), ("reel", 0, 999)],
     "jigs or reels, over 150 bpm": [("jig", 150, 999), ("reel", 150, 999)],
     "a jig in D under 100 bpm or a reel over 150 bpm": [("jig", 0, 100), ("reel", 150, 999)],
+    "a jig at 120 and a reel at 70": [("jig", 108, 132), ("reel", 63, 77)],
 }
 
 
@@ -145,6 +146,24 @@ def test_what_was_said_for_the_last_alone_can_be_said_so(talk: Talks, shelf: She
     fits = np.flatnonzero(shelf.adherence(talking.state.active).holds)
     pairs = {(facts["tune_type"][row], facts["key"][row]) for row in fits}
     assert pairs == {("jig", "D"), *(("reel", key) for key in KEYS)}
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "a jig under 120 and in D or a reel over 90 and in G",
+        "a jig in D and under 120 or a reel in G and over 90",
+    ],
+)
+def test_what_and_joins_inside_of_a_way_belongs_to_it(talk: Talks, shelf: Shelf, message: str) -> None:
+    talking, facts = talk(), shelf.catalogue.columns
+    talking.say(message)
+    wanted = [
+        row
+        for row, about in enumerate(zip(facts["tune_type"], facts["key"], facts["tempo_bpm"], strict=True))
+        if (about[:2] == ("jig", "D") and about[2] <= 120) or (about[:2] == ("reel", "G") and about[2] >= 90)
+    ]
+    assert wanted and np.flatnonzero(shelf.adherence(talking.state.active).holds).tolist() == wanted
 
 
 @pytest.mark.parametrize("message", [*PAIRED, *TEMPI])

@@ -109,6 +109,10 @@ STANDS = {
     "films: a film about zombies >> a comedy >> undo": {"about ‘zombies’"},
     "films: a film about zombies >> undo": set(),
     "films: a film about zombies >> start over": set(),
+    "tunes: a jig >> none of these >> undo": {"type jig"},
+    "tunes: a jig >> in D >> I love the first >> undo >> undo": {"type jig"},
+    "shop: a dress under 40 >> half that price": {"Dress", "price at most 20"},
+    "tunes: a jig at 60 >> double that tempo": {"type jig", "tempo 108 to 132"},
     "films: a comedy about dogs": {"Comedy"},
 }
 
@@ -131,6 +135,8 @@ SAYS = {
     "shop: dresses >> double that": "did not catch",
     "shop: dresses >> neither": "Left out from now on: “Dress 0”, “Dress 2”, “Dress 4”.",
     "shop: dresses >> none of these": "Left out from now on: “Dress 0”, “Dress 2”, “Dress 4”.",
+    "shop: dresses >> neither of those two": "Left out from now on: “Dress 0”, “Dress 2”, “Dress 4”.",
+    "tunes: a jig >> I love the first >> undo": "Taken back: what you said of “The Star of Cork”.",
     "tunes: undo": "There is nothing to take back.",
     "tunes: a jig >> undo >> undo": "There is nothing to take back.",
     "recipes: thai, not spicy, under 30 minutes": "No words here say ‘spicy’",

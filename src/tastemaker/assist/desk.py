@@ -21,7 +21,7 @@ from tastemaker.assist.shelf import Floats, Shelf
 from tastemaker.assist.state import ABOUT, REMEMBERED, WITHOUT, State, chip_name, label, worded_label
 from tastemaker.converse.claims import safe
 from tastemaker.converse.constraints import Change, Constraint, demands, granted
-from tastemaker.converse.reading.plain import spoken
+from tastemaker.converse.reading.plain import said
 from tastemaker.converse.reading.together import KINDS, distinct, without
 from tastemaker.explore.slate import IN_TALK, Draw, Pool, draw_pool, logger_name
 from tastemaker.retention.reasons import FEWEST
@@ -102,8 +102,8 @@ class People(Protocol):
     def happened(self, user_id: str, row: int, kind: str, request_id: str | None) -> None:
         """Keep what they did, and which list it answers."""
 
-    def take_back(self, user_id: str, row: int) -> bool:
-        """Undo what they did that speaks for an item; False where imported data say so, which stand."""
+    def take_back(self, user_id: str, row: int, sign: int = 1) -> bool:
+        """Undo what they did for an item (against it: sign -1); False where imported data still say so."""
 
     def choose(self, ranked: Sequence[int], k: int, first: Sequence[int] = ()) -> Choice:
         """What is shown of a ranking."""
@@ -428,6 +428,14 @@ class Desk:
             self.feedback(standing, "skip")
         return standing
 
+    def unsay(self, rows: Sequence[int]) -> None:
+        """Take the newest opinions back, which are of these rows."""
+        now, before = self.state, self.state.before or self.state
+        self.change(liked=before.liked, disliked=before.disliked, before=before.before)
+        for row in rows if self.keeps and now.user_id is not None else ():
+            self.people.take_back(str(now.user_id), row, 1 if row in now.liked else -1)
+            self.changed, self._past = True, None
+
     def told(self, row: int, names: Sequence[str]) -> str:
         """What is known of an item, in one clause a field; says so where it is not known."""
         parts = []
@@ -440,10 +448,3 @@ class Desk:
             noun = self.shelf.vocabulary.called(name)
             parts.append(f"{noun} {'not known' if value is None else said(value)}")
         return "; ".join(parts)
-
-
-def said(value: Any) -> str:
-    """A fact's value in words."""
-    if isinstance(value, tuple):
-        return ", ".join(spoken(word) for word in value)
-    return f"{value:g}" if isinstance(value, int | float) else spoken(str(value))

@@ -105,12 +105,12 @@ class Library:
             [Happened(event_name(), user_id, kind, item, value=value, request_id=request_id)]
         )
 
-    def take_back(self, user_id: str, row: int) -> bool:
+    def take_back(self, user_id: str, row: int, sign: int = 1) -> bool:
         item, rules = self.shelf.catalogue.item_ids[row], self.parts.searcher.data.rules
         standing = [
             event.event_id
             for event in self.service.database.history(user_id)
-            if event.item_id == item and rules.sign(event.kind, event.value) > 0
+            if event.item_id == item and rules.sign(event.kind, event.value) * sign > 0
         ]
         self.service.add_events(
             [Happened(event_name(), user_id, "undo", target=target) for target in standing]

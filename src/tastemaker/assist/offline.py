@@ -45,6 +45,11 @@ def answer(message: str, desk: Desk) -> Iterator[Part]:
     if read.undone and desk.state.before is None:
         yield Text("There is nothing to take back.")
         return
+    if read.undone and (rows := _judged(desk.state)):
+        desk.unsay(rows)
+        yield desk.understood()
+        yield Text(f"Taken back: what you said of {desk.shelf.quoted(*rows)}.")
+        return
     if not read.wants and (act := next((act for act in PERSONAL if act in read.acts), "")):
         yield from PERSONAL[act](desk)
         return
@@ -54,7 +59,10 @@ def answer(message: str, desk: Desk) -> Iterator[Part]:
         yield Question(f"There {many} in the list. Which one do you mean?", titles[:5])
         return
     if {"like", "skip", "unlike"} & set(read.acts):
+        known, before = (desk.state.liked, desk.state.disliked), _remembered(desk.state)
         yield from _opinion(read, desk)
+        if (desk.state.liked, desk.state.disliked) != known:
+            desk.change(before=before)
     elif read.wants and (titled := _titled(read)) and _HAD.search(message):
         desk.change(seen=tuple(dict.fromkeys((*desk.state.seen, *titled))))
         yield Text(f"Not shown again: {desk.shelf.quoted(*titled)}.")
@@ -142,6 +150,20 @@ def _wish(message: str, read: Understanding, desk: Desk) -> Iterator[Part]:
     yield from _shown(desk, choice)
 
 
+def _judged(state: State) -> tuple[int, ...]:
+    """The rows that were liked or turned down since the state before, where nothing else is new."""
+    before = state.before
+    if before is None or (before.active, before.near, before.extreme, before.words) != (
+        state.active,
+        state.near,
+        state.extreme,
+        state.words,
+    ):
+        return ()
+    changed = {*before.liked} ^ {*state.liked} | {*before.disliked} ^ {*state.disliked}
+    return tuple(sorted(changed, key=(*state.seen, *changed).index))
+
+
 def _remembered(state: State, most: int = 8) -> State:
     """A state to come back to, with a few of those before it."""
     before = state.before if most else None
@@ -154,10 +176,11 @@ def _lifted(read: Understanding, before: Sequence[Constraint], desk: Desk) -> st
         return ""
     now = desk.state.active
     left = {v for c in now if c.kind == "must" for v in values_of(c.clause)}
+    moved = {(c.clause.field, c.clause.cmp) for c in now if c.clause.cmp in ("le", "ge")}
     gone = [
         replace(c, clause=among(c.clause.field, rest).clause) if (rest := _rest(c, left)) else c
         for c in distinct(before)
-        if c not in now
+        if c not in now and (c.clause.field, c.clause.cmp) not in moved
     ]
     said = {
         words: "; ".join(label(replace(c, kind="must"), desk.shelf.vocabulary) for c in gone if test(c))

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+import numpy as np
+
 from tastemaker.assist.shelf import UNNAMED
 from tastemaker.converse.catalogue import Catalogue
 from tastemaker.converse.constraints import Clause, Constraint
@@ -18,6 +20,7 @@ from tastemaker.converse.reading.passage import negated
 from tastemaker.converse.reading.plain import spoken
 from tastemaker.converse.reading.together import clause_of
 from tastemaker.converse.reading.vocabulary import Vocabulary
+from tastemaker.converse.reading.words import fold
 from tastemaker.errors import InputError
 from tastemaker.schema.values import EITHER, SPAN
 
@@ -225,7 +228,18 @@ _IN_IT = re.compile(r"(\bwith(?:out)? [^.,;!?]*?) in (?:it|them)\b", re.IGNORECA
 _THOSE = re.compile(r"\b(?:these|those|them|all of (?:these|those|them)|both|they)\b", re.IGNORECASE)
 _NONE = re.compile(
     r"^\W*(?:(?:no|nah|nope|sorry|hmm|thanks)[ ,]+)*(?:neither|none|not (?:any )?of|not)(?: of)?"
-    r"(?: (?:these|those|them|either))?(?: ones?)?(?:,? (?:please|thanks|thank you))?\W*$",
+    r"(?: (?:these|those|them|either|the above))?(?: (?:two|three|[2-9]))?(?: ones?)?"
+    r"(?:,? (?:please|thanks|thank you))?\W*$",
+    re.IGNORECASE,
+)
+_DOUBLED = re.compile(
+    r"\W*(?:make (?:it|that) )?(?:(double|twice)|half)(?: (?:of )?(?:that|it|as much|the|this))?"
+    r"(?: (\w+))?\W*$",
+    re.IGNORECASE,
+)
+_FEWER = re.compile(
+    r"\W*(?:(?:and|ok|okay|no|even|still|much|far|a bit|a little|slightly)[ ,]+)*(fewer|less|lower|higher|"
+    r"(?<=(?:even|till) )more)(?: than (?:that|this))?(?: please)?\W*$",
     re.IGNORECASE,
 )
 _NOT_THAT = re.compile(r"\b(?:not|skip|drop|remove) (?:that|this|it)(?: one)?(?=[,.;!]| but\b| and\b)", re.I)
@@ -326,3 +340,23 @@ def _place(hit: re.Match[str], state: State) -> int:
     word = (hit[1] or "").lower()
     named = {"last": len(state.shown), "top": 1}.get(word)
     return named or (ORDINALS.index(word) + 1 if word in ORDINALS else int(hit[2] or hit[3] or hit[4] or 0))
+
+
+def carried(message: str, state: State, vocabulary: Vocabulary) -> str:
+    """A message with the noun of the number that was bounded last: "even fewer" as "fewer calories", and
+    "double that" or "half that tempo" with the number.
+    """
+    numbers = ("le", "ge", "between")
+    bounded = [c.clause for c in state.active if c.clause.cmp in numbers and c.kind == "must"]
+    if not bounded:
+        return message
+    last = bounded[-1]
+    nouns = vocabulary.nouns[last.field]
+    if (hit := _FEWER.match(message)) and last.cmp != "between":
+        return f"{hit[1]} {nouns[0]}"
+    hit = _DOUBLED.match(message)
+    if hit and (not hit[2] or fold(hit[2]) in (*nouns, "speed")):
+        value = float(np.mean(last.value)) * (2 if hit[1] else 0.5)
+        end = {"le": "at most", "ge": "at least", "between": "around"}[last.cmp]
+        return f"{nouns[0]} {end} {value:g}"
+    return message

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, get_type_hints
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError, create_model
 from rapidfuzz import process
 
-from tastemaker.assist.desk import MOST_SHOWN, SHOWN, Desk, as_told, said
+from tastemaker.assist.desk import MOST_SHOWN, SHOWN, Desk, as_told
 from tastemaker.assist.gate import Gate, held_in_place
 from tastemaker.assist.parts import Part
 from tastemaker.assist.shelf import Shelf
 from tastemaker.assist.state import State, moved
 from tastemaker.converse.claims import safe
 from tastemaker.converse.constraints import Change, Clause
+from tastemaker.converse.reading.plain import said
 from tastemaker.converse.reading.standing import settle
 from tastemaker.converse.reading.wishes import Heard
 from tastemaker.errors import InputError

@@ -24,7 +24,7 @@ from tastemaker.assist.absent import (
 )
 from tastemaker.assist.ranking import telling
 from tastemaker.assist.shelf import UNNAMED, Shelf
-from tastemaker.assist.state import NOWHERE, ORDINALS, Pointed, State, pointed, spoken_of
+from tastemaker.assist.state import NOWHERE, ORDINALS, Pointed, State, carried, pointed, spoken_of
 from tastemaker.converse.constraints import Change, Clause
 from tastemaker.converse.reading.names import Named
 from tastemaker.converse.reading.numbers import UNITS
@@ -63,9 +63,6 @@ _OF_ONE = re.compile(
 _OF_WHICH = re.compile(
     r"^(?:(?:and|so|ok|but)[ ,]+)*which (?:ones? )?(?:of (?:these|those|them)|one)\b", re.I
 )
-_DOUBLED = re.compile(
-    r"\W*(?:make (?:it|that) )?(?:(double|twice)|half)(?: (?:of )?(?:that|it|as much))?\W*$", re.IGNORECASE
-)
 _BARE = re.compile(  # nothing but a place of the list
     rf"\W*(?:(?:ok|okay|yes|and|so|hmm)[ ,]+)*(?:the |that |this |number |#)?"
     rf"(?:{'|'.join(ORDINALS)}|last|\d\d?|it|(?<=that )one|(?<=this )one|(?<=the )one)"
@@ -88,11 +85,6 @@ _MANY = re.compile(  # a number of items, and of nothing else
     rf"(?:{_SMALL}(?= (?:[a-z'-]+ ){{0,2}}(?:\x00|more\b|others?\b|of (?:them|those)\b|[a-z-]{{2,}}s\b))(?!"
     rf"[^.;!?]* and (?:an?|\d+|{'|'.join(DIGITS[2:])}) |"
     rf" (?:{UNITS}|years?|days?|weeks?|times|people|or|and|to)\b)|(?<=[a-z] ){_SMALL}(?= ?(?:please)?\W*$))",
-    re.IGNORECASE,
-)
-_FEWER = re.compile(
-    r"\W*(?:(?:and|ok|okay|no|even|still|much|far|a bit|a little|slightly)[ ,]+)*(fewer|less|lower|higher|"
-    r"(?<=(?:even|till) )more)(?: than (?:that|this))?(?: please)?\W*$",
     re.IGNORECASE,
 )
 READ = 2000  # letters of a message that are read
@@ -161,7 +153,7 @@ def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...
     told = tuple(message[n.start : n.end] for n in named if n.sure >= 0.4)
     words, rest = worded(_without(message, named, shelf))
     unknown, rest = unknown_titles(rest, told)
-    heard = shelf.wishes.read(_carried(rest, state, shelf), focus)
+    heard = shelf.wishes.read(carried(rest, state, shelf.vocabulary), focus)
     acts = tuple(act for act in _acts(text) if act != "count" or not shelf.vocabulary.measured(text))
     if meant.refused:
         both = ("like", "skip") if meant.liked and not likened else ("skip",)
@@ -246,22 +238,6 @@ def _followed(text: str, state: State, listing: bool) -> tuple[str, bool]:
     """The messages of the count that a question goes on from, and whether it names no thing of its own."""
     follows = bool(_FOLLOWS.search(text))
     return state.asked if follows or listing else "", follows
-
-
-def _carried(message: str, state: State, shelf: Shelf) -> str:
-    """A message with the noun of the number that was bounded last: "even fewer" as "fewer calories", and
-    "double that" with the number.
-    """
-    bounded = [c.clause for c in state.active if c.clause.cmp in ("le", "ge") and c.kind == "must"]
-    if not bounded:
-        return message
-    noun, value = shelf.vocabulary.nouns[bounded[-1].field][0], bounded[-1].value
-    if hit := _FEWER.match(message):
-        return f"{hit[1]} {noun}"
-    if (hit := _DOUBLED.match(message)) and isinstance(value, int | float):
-        end = "at most" if bounded[-1].cmp == "le" else "at least"
-        return f"{noun} {end} {value * (2 if hit[1] else 0.5):g}"
-    return message
 
 
 def _listing(text: str, shelf: Shelf, heard: Heard, one: bool) -> tuple[str, ...]:

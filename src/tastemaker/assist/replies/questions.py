@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tastemaker.assist.desk import Desk, said
+from tastemaker.assist.desk import Desk
 from tastemaker.assist.parts import Part, Question, Text
 from tastemaker.assist.state import label
 from tastemaker.assist.understand import Understanding
 from tastemaker.converse.constraints import Clause, Constraint
+from tastemaker.converse.reading.plain import said
 from tastemaker.converse.reading.standing import settle
 from tastemaker.converse.reading.together import distinct
 

@@ -41,8 +41,8 @@ BARE = rf"\b(?:between|from|for) {NUMBER} ?(?:and|to|-) ?{NUMBER}(?![\w/'])"
 SPREAD = r" ?(?:±|\+ ?/? ?-|plus or minus|plus/minus|give or take) ?"
 FREE = rf"(?<![\w$€£]){NUMBER}{SPREAD}{NUMBER}(%?)(?![\w/'])"
 UNREAD = (
-    rf"{BARE}|{FREE}|(?:\b(?:{LEAST}|{MOST}|{LATER}|{SOONER}|{ABOUT})|\b(?:not|or)) [$€£]? ?(?=\d)[\d.,:]*\d"
-    r"k?(?![\w/'%])"
+    rf"{BARE}|{FREE}|(?:\b(?:{LEAST}|{MOST}|{LATER}|{SOONER}|{ABOUT})|\b(?:not|or|at)) [$€£]? ?(?=\d)"
+    r"[\d.,:]*\dk?(?![\w/'%])"
 )
 SIGNED = r"(?<![\w)%+/±])(?<!\d )-[$€£]?\d"  # a minus that is no dash
 ODD = (  # a number that nothing here has
@@ -259,6 +259,7 @@ class Numbers:
                 (SOONER, "le"),
                 (ABOUT, "between"),
                 ("exactly", "between"),
+                ("at", "between"),
             )
             for words, cmp in forms:
                 after = rf"(?![\w/'%]| ?(?:to|and|-) ?\d| ?(?:{UNITS}|years?|{self._others})\b)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from tastemaker.converse.reading.words import english
 
@@ -74,3 +75,10 @@ def _small(word: str | None) -> int:
 def spoken(value: str) -> str:
     """A value as it is said."""
     return " ".join(value.translate(QUOTES).replace("_", " ").split())
+
+
+def said(value: Any) -> str:
+    """A fact's value in words."""
+    if isinstance(value, tuple):
+        return ", ".join(spoken(word) for word in value)
+    return f"{value:g}" if isinstance(value, int | float) else spoken(str(value))
