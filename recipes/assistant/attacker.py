@@ -94,8 +94,9 @@ class Crowd:
     def happened(self, user_id: str, row: int, kind: str, request_id: str | None) -> None:
         self.kept.append((user_id, row, kind))
 
-    def take_back(self, user_id: str, row: int) -> bool:
-        self.kept = [entry for entry in self.kept if entry != (user_id, row, "like")]
+    def take_back(self, user_id: str, row: int, sign: int = 1) -> bool:
+        kind = "like" if sign > 0 else "skip"
+        self.kept = [entry for entry in self.kept if entry != (user_id, row, kind)]
         return True
 
     def choose(self, ranked: Sequence[int], k: int, first: Sequence[int] = ()) -> Choice:

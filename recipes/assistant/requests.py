@@ -23,10 +23,10 @@ import numpy as np
 
 from recipes.common import command, parser, read_arguments
 from tastemaker.assist.assistant import Assistant
-from tastemaker.assist.desk import said
 from tastemaker.assist.shelf import Shelf
 from tastemaker.assist.state import State
 from tastemaker.converse.constraints import Clause, Constraint, granted
+from tastemaker.converse.reading.plain import said
 
 FIELDS = {"type": "tune_type", "tempo": "tempo_bpm"}
 ABSENT_HERE = "here that I know of"

@@ -356,7 +356,7 @@ def carried(message: str, state: State, vocabulary: Vocabulary) -> str:
         return f"{hit[1]} {nouns[0]}"
     hit = _DOUBLED.match(message)
     if hit and (not hit[2] or fold(hit[2]) in (*nouns, "speed")):
-        value = float(np.mean(last.value)) * (2 if hit[1] else 0.5)
+        value = float(np.mean(np.asarray(last.value, float))) * (2 if hit[1] else 0.5)
         end = {"le": "at most", "ge": "at least", "between": "around"}[last.cmp]
         return f"{nouns[0]} {end} {value:g}"
     return message

@@ -59,13 +59,12 @@ def read_together(text: Text, groups: Sequence[Group], fields: Mapping[str, Fiel
     """Which values of two fields and more belong together."""
     words = [group for group in groups if fields[_name(group)].kind == "word"]
     parts: list[list[Group]] = []
-    joins = [text.whole[a[-1][1] : b[0][0]] for a, b in pairwise(groups)]
-    either = any(re.search(r"\bor\b", join) for join in joins)  # "in D and under 80 bpm or ..."
+    either = any(re.search(r"\bor\b", text.whole[a[-1][1] : b[0][0]]) for a, b in pairwise(groups))
     for group in groups:
         own = set(map(_name, parts[-1])) if parts else set()
         between = text.whole[parts[-1][-1][-1][1] : group[0][0]] if parts else ""
         said = group[0][2].value.startswith(SPAN) or OF_IT.match(" " + text.whole[group[0][0] : group[0][1]])
-        more = either and said and re.fullmatch(r",? and ", between)
+        more = either and said and re.fullmatch(r",? and ", between)  # "in D and under 80 bpm or ..."
         if not parts or _name(group) in own or (JOINED.fullmatch(between) and not more):
             parts.append([])
         parts[-1].append(group)
