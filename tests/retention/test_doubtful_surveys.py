@@ -182,3 +182,34 @@ def test_one_answer_for_all_days_tells_nothing_inside_users(tmp_path: Path) -> N
     assert result.exit_code == 1
     assert json.loads(result.stdout)["verdict"] == "cannot tell"
     assert "every user gives one answer only" in json.loads(result.stdout)["because"]
+
+
+def questions(people: int = 100) -> pl.DataFrame:
+    """Three questions that agree, three times a person, and an event that has nothing to do with them."""
+    rng = np.random.default_rng(2)
+    felt = rng.standard_normal(3 * people)
+    asked = {
+        name: np.clip(np.round(3 + felt + rng.standard_normal(3 * people)), 1, 5).astype(int)
+        for name in ("return", "worth", "enjoy")
+    }
+    who = {"user_id": np.repeat([f"u{i}" for i in range(people)], 3), "item_id": "i"}
+    return pl.DataFrame({**who, **asked, "like": rng.integers(0, 2, 3 * people)})
+
+
+ASKED = ("--question", "return", "--question", "worth", "--question", "enjoy", "--event", "like")
+
+
+def test_what_cannot_be_told_of_questions_is_not_supported(tmp_path: Path) -> None:
+    """An event that never varies was "no engagement event, supported"; 99 weakened a correlation unseen; and
+    the answers of one person had intervals of no width.
+    """
+    assert run("validate", questions(), tmp_path, *ASKED)["verdict"] == "supported"
+    same = run("validate", questions().with_columns(like=1), tmp_path, *ASKED)
+    assert same["verdict"] == "cannot tell"
+    assert "like is the same on every row" in same["because"]
+    coded = run("validate", questions().with_columns(some("worth", 99)), tmp_path, *ASKED)
+    assert coded["verdict"] == "cannot tell"
+    assert "99 may be a code for no answer, in 'worth' (15 of 300)" in coded["because"]
+    one = run("validate", questions().with_columns(user_id=pl.lit("u")), tmp_path, *ASKED)
+    assert one["verdict"] == "cannot tell"
+    assert "too few units: 1 people" in one["because"]

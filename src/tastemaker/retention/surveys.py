@@ -11,6 +11,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tastemaker.arrays import Floats
 from tastemaker.errors import InputError
 from tastemaker.schema import SURVEYS, check
 from tastemaker.schema.columns import codes, numbers, one_spelling, present
@@ -162,3 +163,23 @@ HEARD = 0.3  # of a play; a glance is nothing to ask about
 def never_salt(seed: int) -> str:
     """What the hash of the never-asked group is salted with."""
     return f"never asked/{seed}"
+
+
+def no_answers(x: Floats, names: Sequence[str]) -> list[str]:
+    """In words, the answers (people, items) that may be a code for none (9, 99, 0, -1): whole numbers apart
+    from all others of the battery, or below 1 in fewer than half of the items.
+    """
+    used = np.unique(x[~np.isnan(x)])
+    if not len(names) or len(used) < 3 or (used % 1).any():
+        return []
+    gaps = np.diff(used)
+    ends = [used[-1]] if gaps[-1] > 1 and gaps[:-1].max() == 1 else []
+    ends += [used[0]] if gaps[0] > 1 and gaps[1:].max() == 1 else []
+    few = 0 < 2 * (np.nanmin(x, axis=0) < 1).sum() < len(names)
+    ends += [used[0]] if few and gaps[0] == 1 else []
+    doubts = []
+    for end in ends:
+        counts = zip(names, (x == end).sum(axis=0), strict=True)
+        cells = ", ".join(f"'{item}' ({count:,} of {len(x):,})" for item, count in counts if count)
+        doubts.append(f"{end:g} may be a code for no answer, in {cells}: empty such cells")
+    return doubts

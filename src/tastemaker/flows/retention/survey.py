@@ -7,14 +7,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from tastemaker.flows.pipeline import Report
 from tastemaker.flows.retention.tables import in_file, warn_of_slips, write_claim
 from tastemaker.retention.increment.rows import IncrementSettings
-from tastemaker.retention.surveys import check_surveys, of_question, turned, with_covariates
+from tastemaker.retention.report import ClaimReport
+from tastemaker.retention.surveys import check_surveys, no_answers, of_question, turned, with_covariates
 from tastemaker.retention.validity.table import ValiditySettings
 from tastemaker.retention.weights.weigh import stages_table
+from tastemaker.schema.columns import numbers
 from tastemaker.store import Database, Workspace, write_table
 from tastemaker.store.tables import IDS, read_typed
 
@@ -135,16 +138,26 @@ def validate_answers(
             if question in asked
         }
         table = widen(table, [*settings.events, *(c for c in (settings.by, settings.weight) if c)])
+    given = [numbers(table, question, name, nulls=True) for question in settings.questions]
+    doubts = no_answers(np.column_stack(given), settings.questions)
     table = turned(table, reverse, name=name)
     report("survey validity", 1, 2, "intervals by user")
     asked_twice = {question: pairs for question, pairs in retests.items() if pairs.pairs}
     result, claim = validity_claim(table, settings, asked_twice, name)
+    claim = _doubted(claim, doubts)
     for title, part in (("pairs", result.pairs), ("contrasts", result.contrasts), ("events", result.events)):
         if part:
             write_table(out / f"{title}.parquet", flat(part))
     written = write_claim(claim, out)
     report("survey validity", 2, 2, "")
     return written
+
+
+def _doubted(claim: ClaimReport, doubts: Sequence[str]) -> ClaimReport:
+    """The claim, which decides nothing while cells may stand for no answer."""
+    if not doubts:
+        return claim
+    return replace(claim, verdict="cannot tell", because=f"{'; '.join(doubts)}. {claim.because}")
 
 
 def validate_battery(
@@ -179,9 +192,7 @@ def validate_battery(
         bounds=given.bounds,
         ordinal=given.ordinal,
     )
-    if given.doubts:
-        because = f"{'; '.join(given.doubts)}. {claim.because}"
-        claim = replace(claim, verdict="cannot tell", because=because)
+    claim = _doubted(claim, given.doubts)
     if given.left_out:
         left = f"{given.left_out:,} people with an empty item are left out: they may answer differently."
         claim = replace(claim, limits=(*claim.limits, left))

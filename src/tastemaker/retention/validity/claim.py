@@ -15,7 +15,7 @@ import pyarrow as pa
 from scipy.stats import f as f_distribution
 
 from tastemaker.errors import InputError
-from tastemaker.retention.report import Cell, ClaimReport, Intervals, Table, Verdict
+from tastemaker.retention.report import LEAST_PEOPLE, Cell, ClaimReport, Intervals, Table, Verdict
 from tastemaker.retention.validity.correlation import pearson
 from tastemaker.retention.validity.polychoric import polychoric
 from tastemaker.retention.validity.table import Associations, ValiditySettings, association_table
@@ -165,6 +165,7 @@ def validity_claim(
 
 def _verdict(associations: Associations, first: str) -> tuple[Verdict, str]:
     overall = [row for row in associations.pairs if row["group"] == "all" and row["a"] == first]
+    users = max((row["users"] for row in overall), default=0)
     judged: list[tuple[bool, bool, str]] = []  # holds, is refuted, in words
     for row in overall:
         r, label = row["polychoric"], f"r({row['a']}, {row['b']})"
@@ -172,11 +173,20 @@ def _verdict(associations: Associations, first: str) -> tuple[Verdict, str]:
             judged.append((False, False, f"{label}: {r.reason}"))
             continue
         text = f"{label} = {r.value:.2f} [{r.low:.2f}, {r.high:.2f}]"
+        if row["users"] < LEAST_PEOPLE:
+            few = f"{text}, too few units: {row['users']} people, {LEAST_PEOPLE} are needed"
+            judged.append((False, False, few))
+            continue
         judged.append((r.low > 0 and r.high < CEILING, r.high < 0 or r.low > CEILING, text))
     for row in associations.events:
         share = row["normalised"]
+        if not 0 < row["rate"] < 1:
+            judged.append((False, False, f"{row['event']} is the same on every row and tells nothing"))
+            continue
         if not np.isfinite([share.value, share.low, share.high]).all():
             judged.append((False, False, f"{row['event']}: {share.reason}"))
+            continue
+        if users < LEAST_PEOPLE:
             continue
         text = f"information with {row['event']} = {share.value:.3f} of its entropy"
         judged.append((share.high < LIMIT, share.low > LIMIT, text))

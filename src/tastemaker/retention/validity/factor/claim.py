@@ -14,6 +14,7 @@ import pyarrow as pa
 from tastemaker.arrays import Floats
 from tastemaker.errors import InputError
 from tastemaker.retention.report import Cell, ClaimReport, Intervals, Table, Verdict
+from tastemaker.retention.surveys import no_answers
 from tastemaker.retention.validity.claim import alpha
 from tastemaker.retention.validity.factor.cfa import CUTOFFS, CfaFit, fit_cfa
 from tastemaker.retention.validity.factor.invariance import Invariance, invariance
@@ -326,7 +327,7 @@ def battery(
         if names
         else np.empty((0, 0))
     )
-    doubts = tuple(_no_answers(x, names))
+    doubts = tuple(no_answers(x, names))
     for item in reverse:
         if item not in names:
             raise InputError(f"{name}: '{item}' cannot be reversed, it is in no block: {', '.join(names)}")
@@ -373,23 +374,3 @@ def battery(
         ordinal,
         doubts,
     )
-
-
-def _no_answers(x: Floats, names: Sequence[str]) -> list[str]:
-    """In words, the answers (people, items) that may be a code for none (9, 99, 0, -1): whole numbers apart
-    from all others of the battery, or below 1 in fewer than half of the items.
-    """
-    used = np.unique(x[~np.isnan(x)])
-    if not len(names) or len(used) < 3 or (used % 1).any():
-        return []
-    gaps = np.diff(used)
-    ends = [used[-1]] if gaps[-1] > 1 and gaps[:-1].max() == 1 else []
-    ends += [used[0]] if gaps[0] > 1 and gaps[1:].max() == 1 else []
-    few = 0 < 2 * (np.nanmin(x, axis=0) < 1).sum() < len(names)
-    ends += [used[0]] if few and gaps[0] == 1 else []
-    doubts = []
-    for end in ends:
-        counts = zip(names, (x == end).sum(axis=0), strict=True)
-        cells = ", ".join(f"'{item}' ({count:,} of {len(x):,})" for item, count in counts if count)
-        doubts.append(f"{end:g} may be a code for no answer, in {cells}: empty such cells")
-    return doubts
