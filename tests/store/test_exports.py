@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tastemaker.cli.main import app
+from tastemaker.store.tables import read_source
 from tastemaker.store.workspace import Workspace
 
 N = 12
@@ -467,3 +470,46 @@ def test_ids_in_braces_and_with_escapes_match(tmp_path: Path, theirs: str, ours:
         tmp_path, "user_id,item_id\n" + "".join(f"u,{ours % n}\n" for n in range(9)), items=items
     )
     assert report["interactions"]["accepted"] == 9
+
+
+# ---- files
+
+
+def test_files_given_twice_changed_while_read_or_through_a_pipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "user_id,item_id\n" + "".join(f"u{n},i{n}\n" for n in range(9))
+    ingest(tmp_path, text)
+    command = ["ingest", "-w", str(tmp_path / "w"), "--interactions", str(tmp_path / "e.csv")]
+    twice = CliRunner().invoke(app, [*command, "--interactions", str(tmp_path / "e.csv")])
+    assert "--interactions was given twice" in str(twice.exception)
+
+    os.mkfifo(tmp_path / "pipe")
+    with ThreadPoolExecutor() as pool:
+        wrote = pool.submit((tmp_path / "pipe").write_text, text + "u9,i9\n")
+        command[-1] = str(tmp_path / "pipe")
+        assert CliRunner().invoke(app, command).exit_code == 0
+        assert wrote.result() > 0
+    assert Workspace.open(tmp_path / "w").table("interactions").num_rows == 10
+
+    def growing(path: Path, *rest: Any) -> Any:
+        source = read_source(path, *rest)
+        if path.name == "e.csv":
+            path.write_text(text + "u9,i9\nu8,")
+        return source
+
+    (tmp_path / "e.csv").write_text(text + "u7,i8\n")
+    monkeypatch.setattr("tastemaker.store.ingest.commit.read_source", growing)
+    command[-1] = str(tmp_path / "e.csv")
+    assert "was written to while it was read" in str(CliRunner().invoke(app, command).exception)
+
+
+def test_a_folder_of_several_tables_is_none(tmp_path: Path) -> None:
+    (tmp_path / "log").mkdir()
+    (tmp_path / "log" / "movies.csv").write_text("item_id,title\ni1,T\n")
+    (tmp_path / "log" / "ratings.csv").write_text("user_id,item_id\nu,i1\n")
+    CliRunner().invoke(app, ["init", str(tmp_path / "w")])
+    result = CliRunner().invoke(
+        app, ["ingest", "-w", str(tmp_path / "w"), "--interactions", str(tmp_path / "log")]
+    )
+    assert "has other columns than" in str(result.exception)

@@ -67,6 +67,9 @@ class HelpfulGroup(TyperGroup):
             ctx.exit()
         if args and args[0].startswith("-") and args[0] != "--help" and "list" in self.commands:
             args = ["list", *args]
+        for option in ("--items", "--interactions"):  # of which the last would be taken, without a word
+            if sum(word.partition("=")[0] == option for word in args) > 1:
+                raise InputError(f"{option} was given twice; give one file, or the folder of all")
         return super().parse_args(ctx, args)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:

@@ -34,21 +34,28 @@ def is_url(place: str | Path) -> bool:
 
 @contextmanager
 def fetched(place: str | Path | None) -> Iterator[Path | None]:
-    """The file or folder as one of this machine, for as long as the context lasts; a path stays itself.
+    """The file or folder as one of this machine, for as long as the context lasts; a path stays itself, and
+    what comes through a pipe ("-" is standard input) is a file.
 
     Raises
     ------
     InputError
         when there is nothing, it cannot be reached, or its kind of store is not installed.
     """
-    if place is None or not is_url(place):
-        yield None if place is None else Path(place)
+    given = None if place is None or is_url(place) else Path("/dev/stdin" if str(place) == "-" else place)
+    piped = given is not None and (given.is_fifo() or given.is_char_device() or given.is_socket())
+    if place is None or (given is not None and not piped):
+        yield given
         return
     with tempfile.TemporaryDirectory() as folder:
-        local = Path(folder) / (PurePosixPath(str(place)).name or "table")
+        local = Path(folder) / ((not piped and PurePosixPath(str(place)).name) or "table")
         with explained(str(place), "read"), on_disk(local):
-            system, path = _opened(str(place))
-            system.get(path, str(local), recursive=system.isdir(path))
+            if given is not None:
+                with given.open("rb") as stream, local.open("wb") as copy:
+                    shutil.copyfileobj(stream, copy)
+            else:
+                system, path = _opened(str(place))
+                system.get(path, str(local), recursive=system.isdir(path))
         _FETCHED[str(local)] = str(place)
         try:
             yield local

@@ -158,7 +158,7 @@ def read_source(
         a whole.
     """
     if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if not file.name.startswith((".", "_")))
+        files = sorted(file for file in path.rglob("*") if file.is_file() and file.name[0] not in "._")
         kinds = ([file for file in files if _suffix(file) in names] for names in (_PARQUET, _CSV, _JSON))
         paths: list[Path] = next(filter(None, kinds), [])
         if not paths:
@@ -166,6 +166,9 @@ def read_source(
                 f"{path}: no Parquet, CSV or JSON file in this folder; give a file, or a folder of them"
             )
         source = _joined([_read_file(file, encoding, numbers, legal) for file in paths])
+        if more := len(files) - len(paths):
+            note = f"{len(paths):,} files of the folder were read, {more:,} of other kinds were not"
+            source = replace(source, notes=(*source.notes, note))
     elif not path.exists():
         raise InputError(f"{path}: no such file; check the path")
     else:
@@ -335,6 +338,13 @@ def _decode_each(raw: list[bytes | None]) -> tuple[list[str | None], npt.NDArray
 
 
 def _joined(parts: list[Source]) -> Source:
+    for part in parts if parts[0].about.get("format") != "parquet" else ():
+        ours, theirs = (set(one.table.column_names) for one in (parts[0], part))
+        lines = part.about.get("format") != "csv"  # of JSON not each has every field
+        if ours != theirs and not (lines and 2 * len(ours & theirs) >= min(len(ours), len(theirs))):
+            raise InputError(
+                f"{part.name}: has other columns than {parts[0].name}; give one table's files in a folder"
+            )
     try:
         table = pa.concat_tables([part.table for part in parts], promote_options="permissive")
     except pa.ArrowException as error:

@@ -175,6 +175,7 @@ def _tables(
     workspace: Workspace, paths: Mapping[str, Path | None], settings: IngestSettings, forgotten: Tombstones
 ) -> tuple[Path, bool]:
     """The folder of the tables that these files make, and whether it was there already."""
+    states = {path: _state(path) for path in paths.values() if path is not None}
     inputs = {name: _file_hash(path) for name, path in paths.items() if path is not None} | forgotten.mark()
     about = {name: value for name, value in asdict(settings).items() if value}
     folder = workspace.data / f"tables-{fingerprint('tables', inputs | {'rules': _rules()}, about)}"
@@ -191,6 +192,9 @@ def _tables(
         for name, path in paths.items()
         if path is not None
     }
+    for path, state in states.items():
+        if _state(path) != state:
+            raise InputError(f"{path}: was written to while it was read; copy it, and give the copy")
     sources, settings = _in_rows(sources, own, settings)
     sources, settings = _without_header(sources, settings)
     try:
@@ -354,6 +358,13 @@ def _given(workspace: Workspace, name: str, path: Path | None) -> Path | None:
 def _own(workspace: Workspace, path: Path | None) -> bool:
     """Whether a file is one of the tables in use, which ingest wrote itself."""
     return path is not None and workspace.has_tables() and path.parent == workspace.tables_folder()
+
+
+def _state(path: Path) -> list[tuple[str, int, int]]:
+    """Size and time of change of a file, or of each in a folder; nothing of what is not there."""
+    files = sorted(path.rglob("*")) if path.is_dir() else [path] if path.exists() else []
+    stats = ((str(file), file.stat()) for file in files)
+    return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
 
 
 def _file_hash(path: Path) -> str:
