@@ -278,6 +278,8 @@ def test_a_header_behind_lines_about_the_file(tmp_path: Path) -> None:
         "2023-05-10 13:20:00+02",
         "2023-05-10 11:20:00 +0000 UTC",
         "2023-05-10 11:20:00,000",
+        "2023-05-10 04:20:00 PDT",
+        "2023-05-10 13:20 CEST",
     ],
 )
 def test_times_of_exports_and_databases(tmp_path: Path, time: str) -> None:
@@ -333,6 +335,8 @@ def test_html_in_descriptions_is_plain_text(tmp_path: Path) -> None:
     ingest(tmp_path, "user_id,item_id\nu,i1\n", items=items)
     assert catalogue(tmp_path)["i1"]["text"] == "Soft & warm a < b > c 1"
     assert catalogue(tmp_path)["i1"]["title"] == "T <3 1"
+    ingest(tmp_path, "user_id,item_id\nu,i1\n", items="item_id,title\ni1,a<b & b>c\n")
+    assert catalogue(tmp_path)["i1"]["title"] == "a<b & b>c"
 
 
 def test_a_folder_of_text_tables_is_one(tmp_path: Path) -> None:
@@ -513,3 +517,18 @@ def test_a_folder_of_several_tables_is_none(tmp_path: Path) -> None:
         app, ["ingest", "-w", str(tmp_path / "w"), "--interactions", str(tmp_path / "log")]
     )
     assert "has other columns than" in str(result.exception)
+
+
+@pytest.mark.parametrize(("clock", "day"), [("{h:02d}:20:00", "2023-05-13"), ("{h}:20 AM", "5/13/2023")])
+def test_days_and_times_of_day_in_two_columns_are_one(tmp_path: Path, clock: str, day: str) -> None:
+    text = "user_id,item_id,Order Time,Order Date\n"
+    text += "".join(f"u,i{9 - h},{clock.format(h=h)},{day}\n" for h in range(9, 0, -1))
+    frame, report = ingest(tmp_path, text)
+    assert frame["timestamp"].dt.hour().to_list() == list(range(1, 10))
+    assert any("times of day" in note for note in report["interactions"]["notes"])
+
+
+def test_the_end_of_a_usual_scale_is_a_rating(tmp_path: Path) -> None:
+    text = "user,item,rating\n" + "".join(f"u{n},i{n % N},{[1, 2, 10][n % 3]}\n" for n in range(60))
+    _, report = ingest(tmp_path, text)
+    assert counts(report) == {"wanted": {"rating": 20}, "unwanted": {"rating": 40}}

@@ -49,6 +49,19 @@ _WORDED = (  # of Unix, of mail, of web servers, and of people
     *(date + clock for date in _DATES for clock in _CLOCKS),
 )
 _YEAR_LAST = r"^(\d{1,2})([./-])(\d{1,2})[./-](\d{4})(\D.*)?$"
+# Hours from UTC of zones whose letters stand for one alone (CST, IST and BST do not)
+_ZONES = {"CEST": 2, "CET": 1, "EEST": 3, "EET": 2, "WEST": 1, "WET": 0, "MSK": 3, "JST": 9, "KST": 9}
+_ZONES |= {
+    "EST": -5,
+    "EDT": -4,
+    "CDT": -5,
+    "MST": -7,
+    "MDT": -6,
+    "PST": -8,
+    "PDT": -7,
+    "AEST": 10,
+    "AEDT": 11,
+}
 ORDERS = ("day/month/year", "month/day/year")
 UNITS = {  # in microseconds
     "seconds": 1e6,
@@ -379,6 +392,7 @@ def _plain(text: pl.Series) -> pl.Series:
     """
     return (
         text.str.replace(r" ?\+0000 UTC$", "+00:00")
+        .str.replace_many([f" {name}" for name in _ZONES], [f"{hours:+03d}:00" for hours in _ZONES.values()])
         .str.replace(r"(:\d\d(?:\.\d+)?) ?([+-]\d\d)$", "${1}${2}:00")
         .str.replace(r"(:\d\d),(\d{1,9})(\D|$)", "${1}.${2}${3}")
         .str.replace(r"^(\d{4})/(\d\d?)/(\d\d?)(\D|$)", "${1}-${2}-${3}${4}")

@@ -247,7 +247,8 @@ def stand_in(numbers: pl.Series) -> float | None:
         rest = values[values != end]
         spread = np.ptp(rest) if len(rest) else 0.0
         common = len(values) - len(rest) > max(_FEW, 0.05 * len(values))
-        if spread and common and min(abs(rest - end)) > 2 * spread:
+        usual = abs(end) <= 10 or end == 100  # the ends of scales
+        if spread and common and not usual and min(abs(rest - end)) > 2 * spread:
             return float(end)
     return None
 

@@ -5,8 +5,11 @@ and of optional parts by how a name begins or ends. Every choice ends as a note 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.types as pt
 
 import tastemaker.store.ingest.guesses as guesses
 from tastemaker.errors import InputError
@@ -19,6 +22,7 @@ _HEAD = 10_000  # rows that a guess is made from
 _CLEARLY = 1.2  # times as many ids of the catalogue decide between two columns
 _LEVELS = 21  # different values at most that ratings have
 _PROSE = 40  # characters that a text has and a title has not
+_CLOCK = r"^\d{1,2}:\d\d(:\d\d(\.\d+)?)?( ?[AaPp][Mm])?$"
 _SHORT = 30  # characters that a word of an attribute has at most
 _NOT_PARTS = ("id", "ids", "url", "uri", "path", "hash", "count", "lang", "language")
 _TIMES = ("date", "time", "timestamp", "datetime", "dat", "dt", "ts", "at", "day")
@@ -213,6 +217,32 @@ def _grouping(source: Source, column: str) -> float:
     unique = filled.n_unique()
     few = 2 <= unique <= len(filled) / 3
     return 1 / unique if few and not _numbers(filled) and _length(filled) <= _SHORT else 0.0
+
+
+def dated(source: Source) -> Source:
+    """A table whose days and times of day stand in two columns, with both in that of the days."""
+    names = source.table.column_names
+    timed = (name for name in names if "time" in name.lower())
+    clocks = [name for name in timed if guesses.share(_text(source, name, _HEAD).str.contains(_CLOCK)) > 0.9]
+    for place, name in enumerate(names if len(clocks) == 1 else ()):
+        if "date" not in name.lower() or _text(source, name, _HEAD).str.contains(":").any():
+            continue
+        if moments_of(source, name) is not None:
+            both = _text(source, name) + " " + _text(source, clocks[0]).fill_null("00:00")
+            note = f"'{clocks[0]}' holds times of day: it was read together with '{name}'"
+            table = source.table.set_column(place, name, both.to_arrow()).drop_columns(clocks)
+            return replace(source, table=table, notes=(*source.notes, note))
+    return source
+
+
+def _text(source: Source, column: str, rows: int | None = None) -> pl.Series:
+    """The first `rows` cells of a column of text, days or times of day; none of another."""
+    cells = source.table.column(column).slice(0, rows)
+    if pt.is_time(cells.type) or pt.is_date(cells.type):
+        cells = cells.cast(pa.string())
+    if not (pt.is_string(cells.type) or pt.is_large_string(cells.type)):
+        return pl.Series([], dtype=pl.String)
+    return guesses.ids_of(replace(source, table=pa.table({column: cells})), column)
 
 
 def moments_of(source: Source, column: str) -> pl.Series | None:

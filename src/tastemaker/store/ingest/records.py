@@ -40,7 +40,8 @@ def records_of(source: Source, column: str, rows: int | None = None) -> list[Any
     kind = cells.type
     inner = kind.value_type if pt.is_list(kind) or pt.is_large_list(kind) else kind
     if pt.is_string(kind) or pt.is_large_string(kind):
-        filled = cells.drop_null().slice(0, _HEAD).to_pylist()
+        some = cells.slice(0, 50 * _HEAD).drop_null()  # the whole where that holds nothing
+        filled = (some if len(some) else cells.drop_null()).slice(0, _HEAD).to_pylist()
         if not filled or not all(map(_RECORDS.match, filled)):
             return None
         values = [None if text is None else literal(text) for text in cells.to_pylist()]
@@ -182,7 +183,7 @@ def filled_down(source: Source) -> Source:
     key = guesses.ids_of(source, names[0]) if names else pl.Series([], dtype=pl.String)
     begins = (key != key.shift(1)).fill_null(True)
     starts = begins.arg_true()
-    if key.null_count() or not 1 < len(starts) < len(key) - 1 or len(starts) != key.n_unique():
+    if key.null_count() or not 1 < len(starts) < len(key) - 1 or key.gather(starts).n_unique() < len(starts):
         return source
     heads = (begins & ~begins.shift(-1, fill_value=True)).arg_true()  # of several rows
     told = []

@@ -84,6 +84,8 @@ def events_in_rows(source: Source, settings: IngestSettings, known: pl.Series | 
     elif settings.column("interactions", "user_id") is None:
         source = _people(source)
     source = filled_down(source)
+    if settings.column("interactions", "timestamp") is None:
+        source = layout.dated(source)
     item = settings.column("interactions", "item_id")
     if (
         known is not None

@@ -23,7 +23,7 @@ _FAILED = object()
 _NESTED = 4
 _TAG = (  # of HTML, as descriptions of shops have them
     r"(?is)<(?:style|script)\b.*?</(?:style|script)>|</?(?:p|br|b|i|u|em|strong|small|ul|ol|li|div|span|h[1-6]|a|img"
-    r"|table|tbody|thead|tr|td|th|font|hr|section)(?:\s[^<>]*)?/?>"
+    r"|table|tbody|thead|tr|td|th|font|hr|section)(?:\s[^<>]*=[^<>]*)?\s*/?>"
 )
 _ENTITY = r"&(?:[A-Za-z][A-Za-z0-9]{1,30}|#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6});"
 
