@@ -55,6 +55,7 @@ def build_vectors(pipeline: Pipeline, folder: Path) -> None:
         views[name] = vectors
         write_table(folder / f"{name}.parquet", _vector_table(pipeline.data.item_ids, name, vectors))
     pipeline.report("item vectors", len(builders), len(builders), "")
+    _encoder.cache_clear()  # training needs its memory
     if not views:
         raise SparseDataError(
             "no item can be told from another: " + "; ".join(warnings or ["no view of the items"])
