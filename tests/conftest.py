@@ -19,6 +19,7 @@ import pytest
 from hypothesis import settings
 
 import tastemaker.store.database.sqlite as sqlite
+from tastemaker.store.database.keys import Keys
 from tests.postgres import INSTALL, Cluster, cluster, programs
 
 settings.register_profile("any load", deadline=None)  # how long an example takes says nothing
@@ -69,6 +70,13 @@ def quick_commits(request: pytest.FixtureRequest) -> Iterator[None]:
         if "store" not in request.path.parts:
             patch.setattr(sqlite, "SYNCHRONOUS", "OFF")
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_server() -> Iterator[None]:
+    """That this process serves, which a test may have said, ends with its file."""
+    yield
+    Keys.serving = False
 
 
 def _repeat(name: str, patch: pytest.MonkeyPatch) -> None:

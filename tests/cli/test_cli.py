@@ -409,9 +409,7 @@ def test_what_to_type_next_is_the_program_as_it_was_called(monkeypatch, tmp_path
 
 
 @pytest.mark.slow
-def test_a_killed_training_resumes_to_the_same_weights(
-    tiny_workspace: Path, tiny_files: Path, tmp_path: Path
-) -> None:
+def test_a_killed_training_resumes_to_the_same_weights(tiny_files: Path, tmp_path: Path) -> None:
     """SIGKILL in the middle of the pipeline, run again: the model is that of the run nobody killed."""
     from tests.conftest import TINY, quiet
 
@@ -419,32 +417,25 @@ def test_a_killed_training_resumes_to_the_same_weights(
     from tastemaker.flows.pipeline import Pipeline
     from tastemaker.store import Workspace
 
-    folder = tmp_path / "killed"
-    Workspace.create(folder, TINY)
-    ingest_files(folder, tiny_files / "items.parquet", tiny_files / "interactions.parquet")
-    command = [
-        sys.executable,
-        "-c",
-        "from tastemaker.cli.main import main; main()",
-        "train",
-        "-q",
-        "-w",
-        str(folder),
-    ]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, env=environment)
-    curve = folder / "artifacts" / "sft"
-    for _ in range(3000):
-        if any(curve.glob("*.partial/curve.jsonl")) or process.poll() is not None:
-            break
-        time.sleep(0.02)
-    process.kill()
-    process.wait()
-    subprocess.run(command, check=True, env=environment)
-    weights = [
-        Pipeline(Workspace.open(one), quiet).path("sft") / "model" / "model.safetensors"
-        for one in (folder, tiny_workspace)
-    ]
+    def train(folder: Path, kill: bool) -> Path:
+        Workspace.create(folder, TINY)
+        ingest_files(folder, tiny_files / "items.parquet", tiny_files / "interactions.parquet")
+        program_ = "from tastemaker.cli.main import main; main()"
+        command = [sys.executable, "-c", program_, "train", "-q", "-w", str(folder), "--until", "sft"]
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        if kill:
+            process = subprocess.Popen(command, env=environment)
+            curve = folder / "artifacts" / "sft"
+            for _ in range(3000):
+                if any(curve.glob("*.partial/curve.jsonl")) or process.poll() is not None:
+                    break
+                time.sleep(0.02)
+            process.kill()
+            process.wait()
+        subprocess.run(command, check=True, env=environment)
+        return Pipeline(Workspace.open(folder), quiet).path("sft") / "model" / "model.safetensors"
+
+    weights = [train(tmp_path / name, kill=name == "killed") for name in ("killed", "whole")]
     assert weights[0].read_bytes() == weights[1].read_bytes()
 
 
@@ -544,12 +535,11 @@ def test_an_interrupted_training_saves_says_so_and_goes_on(
     from tastemaker.store import Workspace
 
     folder = tmp_path / "w"
-    Workspace.create(folder, TINY | {"sft_epochs": 400, "ensemble": models})
+    Workspace.create(folder, TINY | {"sft_epochs": 400, "ensemble": models, "threads": models})
     ingest_files(folder, tiny_files / "items.parquet", tiny_files / "interactions.parquet")
     program_ = "from tastemaker.cli.main import main; main()"
     command = [sys.executable, "-c", program_, "train", "-q", "-w", str(folder)]
-    environment = os.environ | {"OMP_NUM_THREADS": str(models)}  # with two threads both learn at once
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     partial = folder / "artifacts" / "sft"
     while len(list(partial.glob("*.partial/**/curve.jsonl"))) < models and process.poll() is None:
         time.sleep(0.02)
