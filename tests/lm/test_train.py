@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 
@@ -471,3 +472,27 @@ def test_a_signal_reaches_trainings_in_other_threads() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         at_once([waits])
+
+
+def test_signals_that_come_after_the_last_step_or_again_and_again_end_everything_whole() -> None:
+    """Four of them while a thread computes, and none of its tasks looks."""
+    ended = []
+
+    def computes(interruption: Interruption) -> int:
+        while not interruption.asked:
+            time.sleep(0.01)
+        time.sleep(0.2)
+        ended.append(1)
+        return 1
+
+    def impatient(interruption: Interruption) -> int:
+        for _ in range(4):
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            time.sleep(0.01)
+        return 2
+
+    with pytest.raises(KeyboardInterrupt):
+        at_once([computes, impatient])
+    assert ended == [1]
+    with pytest.raises(KeyboardInterrupt), Interruption():
+        signal.raise_signal(signal.SIGTERM)

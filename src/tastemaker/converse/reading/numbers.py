@@ -11,6 +11,7 @@ from itertools import pairwise
 from tastemaker.converse.catalogue import Field
 from tastemaker.converse.constraints import Change, Clause, Strength
 from tastemaker.converse.reading.passage import CORRECTION, NEGATION, REACH, Text
+from tastemaker.converse.reading.plain import SECONDS, factor
 from tastemaker.converse.reading.vocabulary import Vocabulary
 from tastemaker.converse.reading.words import english
 from tastemaker.schema.values import SPAN
@@ -23,15 +24,18 @@ LEAST = (
     r"(?:at least|no less than|not less than|not below|not under|over|above|from|more than|more quick"
     r" than|more fast"
     r" than|upwards of|minimum(?:"
-    r" of)?|min\.?|no slower than|not slower than|faster than|quicker than|no fewer than|north of|longer"
-    r" than|newer than|higher than|no cheaper than|exceed(?:s|ing)?|beyond|>=?)"
+    r" of)?|min\.?|(?:no|not) (?:slower|fewer|cheaper|lighter|smaller|less expensive) than|north of"
+    r"|(?:faster|quicker|longer|newer|higher|heavier|bigger|larger|dearer|pricier|more expensive) than"
+    r"|exceed(?:s|ing)?|beyond|>=?)"
 )
 MOST = (
     r"(?:at most|no more than|not more than|not above|not over|under|below|up to|less than|less quick"
-    r" than|less fast than|maximum(?: of)?|max\.?|no faster than|not faster than|slower than|no higher"
-    r" than|cheaper than|fewer than|shorter than|lower than|within|(?:\w+n'?t|not|never) exceed(?:ing)?|south"
-    r" of|<=?)"
+    r" than|less fast than|maximum(?: of)?|max\.?"
+    r"|(?:no|not) (?:faster|quicker|longer|higher|heavier|bigger|larger|dearer|pricier|more expensive) than"
+    r"|(?:slower|cheaper|fewer|shorter|lower|lighter|smaller|less expensive) than"
+    r"|within|(?:\w+n'?t|not|never) exceed(?:ing)?|south of|<=?)"
 )
+_HURRIED = re.compile(r"\b(?:fast|quick|slow)(?:er)? than\b", re.IGNORECASE)
 ABOUT = r"(?:around|about|roughly|approximately|approx\.?|circa|somewhere around|near|close to|~|-?ish)"
 LATER, SOONER = (
     r"(?:after|since|later than|newer than|not before)",
@@ -59,16 +63,6 @@ FILLER = (
     r"|be|at|in|with|of|an?|the|it|me|to|too|going|goes?|priced|costing|from|between|around|about|or|nor|either"
     r"|under|over|above|below|than|faster|slower|cheaper|older|newer|longer|shorter|more|less|before|after"
 )
-SECONDS = {
-    "ms": 0.001,
-    "s": 1.0,
-    "sec": 1.0,
-    "second": 1.0,
-    "min": 60.0,
-    "minute": 60.0,
-    "h": 3600.0,
-    "hour": 3600.0,
-}
 _UNWILLING = re.compile(  # "I can't spend (more than 40)"
     r"(?:\bnot|n't|\bcannot|\bnever|\bunwilling|\brefuse|\bhate|\bno way)(?:"
     r" (?:i'm|i'll|i|am|will|to|want|like|need|going|willing"
@@ -177,6 +171,11 @@ class Numbers:
                     self._add(text, hit, Clause(name, "le", figure(hit[1] or hit[2])))
             self._bare(text, name)
 
+    def _way(self, name: str, said: str, cmp: str) -> str:
+        """A comparison as it is meant of a field: what is quicker than 20 minutes takes less."""
+        timed = _HURRIED.search(said) and SECONDS.keys() & set(self._numbers[name])
+        return {"ge": "le", "le": "ge"}.get(cmp, cmp) if timed else cmp
+
     def _whole(self, known: Field) -> bool:
         """Whether a field holds whole numbers without a unit: sizes, rooms."""
         ends = (known.low, known.high, *known.quarters)
@@ -188,7 +187,7 @@ class Numbers:
         loose = r"(?:(?!\b(?:or|and)\b)[^.;!?\d]){0,12}?" if before else ""
 
         def value(hit: re.Match[str], group: int) -> float:
-            return round(figure(hit[group]) * _factor(name, hit.group()), 6)
+            return round(figure(hit[group]) * factor(name, hit.group()), 6)
 
         for one, other in ((first, second), (second, first)):
             for hit in text.each(rf"{before}{one}{unit}{SPREAD}{other}(%?){behind}") + (
@@ -213,7 +212,7 @@ class Numbers:
             ),
         ):
             for hit in text.each(rf"{before}{loose}(?<!no )(?<!not )({words}) ?{first}{behind}"):
-                self._add(text, hit, Clause(name, cmp, value(hit, 2)), 1)
+                self._add(text, hit, Clause(name, self._way(name, hit[1], cmp), value(hit, 2)), 1)
         for tail, cmp in (
             (_UP, "ge"),
             (_DOWN, "le"),
@@ -269,7 +268,7 @@ class Numbers:
                     if low <= value <= known.high * 2 * (wide if cmp == "le" else 1):
                         near = 0.0 if words == "exactly" else 5.0 if dated(known) else CLOSE * value
                         bound = _spread(value, near) if cmp == "between" else value
-                        self._add(text, hit, Clause(name, cmp, bound))
+                        self._add(text, hit, Clause(name, self._way(name, hit.group(), cmp), bound))
                     else:
                         text.leave(hit)
             for tail, cmp in ((_UP, "ge"), (_DOWN, "le")):
@@ -305,16 +304,21 @@ class Numbers:
         for words, cmp in (
             (LEAST, "ge"),
             (MOST, "le"),
-        ):  # "under 400": of the only field that has such numbers
+            (rf"(?:at|{ABOUT})", "between"),
+        ):  # "under 400": of the only field that has such numbers, or of the price
             after = rf"(?![\w/'%]| ?(?:to|and|-) ?\d| ?(?:{UNITS}|years?|{self._others})\b)"
             for hit in list(
                 re.finditer(rf"(?<!no )(?<!not )(?<!\w){words} ?{NUMBER}{after}", text.text, re.IGNORECASE)
             ):
                 known = [self.vocabulary.fields[name] for name in self._numbers]
-                around = [one for one in known if one.low <= figure(hit[1]) <= one.high and not dated(one)]
+                value = figure(hit[1])
+                around = [one for one in known if one.low <= value <= one.high and not dated(one)]
+                prices = [one for one in around if "$" in self._numbers[one.name]]
+                around = prices if len(prices) == 1 or cmp == "between" else around
                 if len(around) == 1:
                     text.take(hit.start(), hit.end())
-                    self._add(text, hit, Clause(around[0].name, cmp, figure(hit[1])))
+                    name, bound = around[0].name, _spread(value, CLOSE * value) if cmp == "between" else value
+                    self._add(text, hit, Clause(name, self._way(name, hit.group(), cmp), bound))
 
     def _alternatives(self, text: Text) -> None:
         """ "Under 100 or over 140", "90, 100 or 110 bpm": one wish for any of them, where they were joined by
@@ -423,16 +427,3 @@ def apart(clause: Clause, other: Clause) -> bool:
 def _spread(middle: float, reach: float, share: str = "") -> tuple[float, float]:
     reach = middle * reach / 100 if share else reach
     return round(middle - reach, 3), round(middle + reach, 3)
-
-
-def _factor(name: str, said: str) -> float:
-    """What a length of time in the unit that was said is in the unit of a field ("duration_s")."""
-    own = next(
-        (SECONDS[w] for w in map(_unit, re.split(r"[^a-z]+", name.casefold())[1:]) if w in SECONDS), 0.0
-    )
-    unit = re.search(r"\d[ -]?([a-z]+)(?!.*\d)", said.casefold())
-    return SECONDS.get(_unit(unit[1]), own) / own if own and unit else 1.0
-
-
-def _unit(word: str) -> str:
-    return word.rstrip("s") or word if word != "ms" else word

@@ -206,6 +206,10 @@ def _refused_behind(text: str, at: int) -> bool:
         wished = re.search(r"\b(?:and|or)\b", between) and re.search(
             r"\b(?:want|like|love|give|show|find|play|need|for|an?)\b", said, re.IGNORECASE
         )
+        if hit.group() == "-free" and not re.fullmatch(
+            r"\w+(?:- ?(?:and|or|,) \w+)*", text[at : hit.start()]
+        ):
+            continue  # "vegan or nut-free" refuses nuts
         return hit.start() > at and _UP_TO.match(between) is not None and not wished
     return False
 

@@ -1,4 +1,4 @@
-"""A message in plain letters: straight quotes, numbers, years and lengths of time in digits."""
+"""A message in plain letters: straight quotes, numbers, years and lengths of time in digits; units."""
 
 from __future__ import annotations
 
@@ -21,6 +21,18 @@ _SPANS = {
     r"\b(?:a )?quarter of an hour\b": "15 minutes",
     r"\b(?:an|one) hour\b": "60 minutes",
 }
+
+SECONDS = {
+    "ms": 0.001,
+    "s": 1.0,
+    "sec": 1.0,
+    "second": 1.0,
+    "min": 60.0,
+    "minute": 60.0,
+    "h": 3600.0,
+    "hour": 3600.0,
+}
+GRAMS = {"g": 1.0, "gram": 1.0, "kg": 1000.0, "kilo": 1000.0, "oz": 28.35, "lb": 453.6}
 
 
 def plain(text: str) -> str:
@@ -82,3 +94,18 @@ def said(value: Any) -> str:
     if isinstance(value, tuple):
         return ", ".join(spoken(word) for word in value)
     return f"{value:g}" if isinstance(value, int | float) else spoken(str(value))
+
+
+def factor(name: str, said: str) -> float:
+    """What a time or a weight in the unit that was said is in the unit of a field ("duration_s")."""
+    words = [_unit(word) for word in re.split(r"[^a-z]+", name.casefold())[1:]]
+    unit = re.search(r"\d[ -]?([a-z]+)(?!.*\d)", said.casefold())
+    for table in (SECONDS, GRAMS):
+        own = next((table[word] for word in words if word in table), 0.0)
+        if own and unit:
+            return table.get(_unit(unit[1]), own) / own
+    return 1.0
+
+
+def _unit(word: str) -> str:
+    return word.rstrip("s") or word if word != "ms" else word

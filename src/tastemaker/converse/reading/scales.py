@@ -15,7 +15,7 @@ from tastemaker.converse.reading.passage import Text
 from tastemaker.converse.reading.vocabulary import Facts, Scale, Vocabulary
 from tastemaker.converse.reading.words import english
 
-_THAN = r"\b(?: than (?:that|this|it|the last)(?: one)?)?"
+_THAN = r"\b(?! than \W?\d)(?: than (?:that|this|it|the last)(?: one)?)?"
 _IT_IS = r"\b(?:(?:that|it|this)(?:'s| is| was) (?:a bit |way |much |far )?|a bit |far |way )?"
 _MILDLY = (
     r"\b(?:not|nothing|never|none|anything not|n't(?: be)?)(?: that(?:'s| is))?"

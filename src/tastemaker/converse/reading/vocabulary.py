@@ -153,7 +153,15 @@ class Vocabulary:
             near = process.extractOne(word, self._spelt, scorer=OSA.distance, score_cutoff=2)
             return near[0] if near and _slip(word, near[0], int(near[1])) else hit.group()
 
+        for free in self._free:  # a value, and no refusal of gluten
+            text = re.sub(rf"\b{re.escape(free)}\b", free.replace("-", " "), text, flags=re.IGNORECASE)
         return re.sub(r"(?<![\w'-])[^\W\d_]{4,}(?![\w'-])", mend, text)
+
+    @cached_property
+    def _free(self) -> tuple[str, ...]:
+        """Values such as "gluten-free"."""
+        values = (spoken(value) for field in self.fields.values() for value in field.values)
+        return tuple(value for value in values if value.casefold().endswith("-free"))
 
     def called(self, name: str) -> str:
         """A field in one short word where there is one: "tempo" for tempo_bpm."""

@@ -16,13 +16,14 @@ T = TypeVar("T")
 
 
 class Interruption:
-    """Inside the block the first signal only sets `asked`; a second one interrupts at once.
+    """Inside the block the first signal only sets `asked`; a second one interrupts at once, unless `patient`.
+    One that nobody heeded interrupts at the end of the block.
 
     Other threads than the main one get no signals: nothing changes there.
     """
 
-    def __init__(self) -> None:
-        self.asked = False
+    def __init__(self, patient: bool = False) -> None:
+        self.asked, self.patient = False, patient
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interruption:
@@ -35,16 +36,19 @@ class Interruption:
     ) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        if self.asked and self._before and kind is None:
+            raise KeyboardInterrupt
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
+        if self.asked and not self.patient:
             raise KeyboardInterrupt
         self.asked = True
 
 
 def at_once(tasks: Sequence[Callable[[Interruption], T]]) -> list[T]:
     """What tasks give, each run in a thread of its own with one interruption for all: when one fails, the
-    others are asked to end as by a signal. Then its error is raised, once all have ended.
+    others are asked to end as by a signal. Then its error is raised, once all have ended; also after further
+    signals, since a process that ends while threads compute is aborted.
     """
 
     def run(task: Callable[[Interruption], T]) -> T:
@@ -54,11 +58,11 @@ def at_once(tasks: Sequence[Callable[[Interruption], T]]) -> list[T]:
             interruption.asked = True
             raise
 
-    with Interruption() as interruption, ThreadPoolExecutor(len(tasks)) as pool:
+    with Interruption(patient=True) as interruption, ThreadPoolExecutor(len(tasks)) as pool:
         begun = [pool.submit(run, task) for task in tasks]
         while wait(begun, timeout=1).not_done:
             pass  # a signal that another thread received is seen when this one wakes
-    errors = [error for one in begun if (error := one.exception()) is not None]
-    for error in sorted(errors, key=lambda error: isinstance(error, KeyboardInterrupt)):
-        raise error  # the cause before the endings that it asked for
+        errors = [error for one in begun if (error := one.exception()) is not None]
+        for error in sorted(errors, key=lambda error: isinstance(error, KeyboardInterrupt)):
+            raise error  # the cause before the endings that it asked for
     return [one.result() for one in begun]
