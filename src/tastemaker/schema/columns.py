@@ -85,7 +85,7 @@ def numbers(
     numbers, wrong = _read(values.as_number, cells, column, name)
     if nulls and pt.is_floating(cells.type):
         wrong &= ~np.isnan(cells.cast(pa.float64()).to_numpy())
-    _refuse_first(cells, wrong, column, name, "is no finite number")
+    _refuse_first(cells, wrong, column, name, f"is no finite number, or beyond {values.TOO_LARGE:g}")
     if not nulls:
         complete(cells if not numbers.null_count() else numbers.to_arrow(), column, name, remedy)
     result: Floats = numbers.fill_null(float("nan")).to_numpy().astype(np.float64)
