@@ -20,6 +20,7 @@ import pytest
 from tests.conftest import TINY, quiet, tiny_interactions, tiny_items
 from typer.testing import CliRunner
 
+import tastemaker as tm
 from tastemaker.cli.main import app
 from tastemaker.errors import ArtifactError, InputError
 from tastemaker.flows import deploy
@@ -203,6 +204,15 @@ def _shop(folder: Path, items: list[dict[str, Any]], events: list[tuple[str, str
 COLOURS = [{"item_id": f"i{n}", "title": f"{colour} scarf"} for n, colour in enumerate(["red", "blue"] * 10)]
 
 
+def _shown_in_a_talk(folder: Path) -> int:
+    """How many items the assistant shows, which opens what the page and the API open."""
+    assistant = tm.Assistant.open(folder)
+    try:
+        return sum(part.kind == "item" for part in assistant.respond("surprise me"))
+    finally:
+        assistant.close()
+
+
 @pytest.mark.parametrize(
     ("items", "events", "reason"),
     [
@@ -229,6 +239,7 @@ def test_small_shops_serve_what_their_data_allow(
     )
     ingest_files(tmp_path / "w", tmp_path / "i.parquet", tmp_path / "e.parquet")
     assert "new" in _listed(Searcher.of(_active(tmp_path / "w")))
+    assert _shown_in_a_talk(tmp_path / "w") > 0
 
 
 def test_a_cold_catalogue_is_served_in_its_order(tmp_path: Path) -> None:
@@ -239,6 +250,7 @@ def test_a_cold_catalogue_is_served_in_its_order(tmp_path: Path) -> None:
     run_stages(tmp_path / "w", quiet)
     listed = _listed(Searcher.of(_active(tmp_path / "w")))
     assert listed == Workspace.open(tmp_path / "w").table("items")["item_id"].to_pylist()
+    assert _shown_in_a_talk(tmp_path / "w") > 0
 
 
 def test_training_learns_from_what_people_did_on_the_page_once(folder: Path) -> None:

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import tastemaker.schema as schema
 from tastemaker.corpus.events import Histories, histories, taste
 from tastemaker.corpus.splits import Split, leave_one_out, time_split
-from tastemaker.errors import ArtifactError
+from tastemaker.errors import ArtifactError, InputError
 from tastemaker.flows.anomalies import capped
 from tastemaker.schema import EventRules
 from tastemaker.stats.random import hashed_order
@@ -76,8 +76,12 @@ class Data:
 
     @cached_property
     def training_counts(self) -> npt.NDArray[np.int64]:
-        """(N,) training events of each item."""
-        return self.split.train.counts(len(self.item_ids))
+        """(N,) training events of each item; all events where too few people have enough to hold any out."""
+        try:
+            train = self.split.train
+        except InputError:  # what is served without a model needs no split
+            train = self.histories
+        return train.counts(len(self.item_ids))
 
 
 def load_data(
