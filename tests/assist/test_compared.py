@@ -5,13 +5,15 @@ points, in the unit of the field, and values that end like a refusal.
 from __future__ import annotations
 
 import pytest
+from tests.assist.conftest import tunes
+from tests.assist.test_films import films  # noqa: F401
 from tests.assist.test_spoken import N, labels, shelf_of
 
 from tastemaker.assist.shelf import Shelf
 
 
 @pytest.fixture(scope="module")
-def shelves() -> dict[str, Shelf]:
+def shelves(films: Shelf) -> dict[str, Shelf]:  # noqa: F811
     kitchen = {
         "course": tuple(("soup", "tacos")[row % 2] for row in range(N)),
         "diet": tuple(("vegan", "gluten-free", "vegetarian")[row % 3] for row in range(N)),
@@ -26,6 +28,8 @@ def shelves() -> dict[str, Shelf]:
         "rating": tuple(1.5 + row % 8 / 2 for row in range(N)),
     }
     return {
+        "films": films,
+        "tunes": tunes(),
         "kitchen": shelf_of([f"Plate {row}" for row in range(N)], kitchen),
         "shop": shelf_of([f"Pair {row}" for row in range(N)], shop),
     }
@@ -55,6 +59,19 @@ COMPARED = {
     "shop: boots around 200 g": {"boots", "weight 180 to 220"},
     "shop: more expensive than 100": {"price at least 100"},
     "shop: not more expensive than 100, at least 3 stars": {"price at most 100", "rating at least 3"},
+    "films: a comedy after 1990 or a thriller before 1960": {
+        "Comedy with year at least 1991 or Thriller with year at most 1959"
+    },
+    "films: thrillers after 2000 and dramas before 1980": {
+        "Thriller with year at least 2001 or Drama with year at most 1979"
+    },
+    "films: a comedy after 1990 or a thriller before 1960 >> only the thriller": {
+        "Thriller",
+        "year at most 1959",
+    },
+    "films: a comedy or a drama from the 90s": {"Comedy or Drama", "decade 1990s"},
+    "tunes: anything but D major": {"not D with major"},
+    "tunes: a jig, not in A minor": {"type jig", "not A with minor"},
 }
 
 

@@ -57,7 +57,7 @@ class Together:
 
 def read_together(text: Text, groups: Sequence[Group], fields: Mapping[str, Field]) -> list[Together]:
     """Which values of two fields and more belong together."""
-    words = [group for group in groups if fields[_name(group)].kind == "word"]
+    words = [group for group in groups if fields[_name(group)].kind != "number"]
     parts: list[list[Group]] = []
     either = any(re.search(r"\bor\b", text.whole[a[-1][1] : b[0][0]]) for a, b in pairwise(groups))
     for group in groups:
@@ -86,9 +86,12 @@ def read_together(text: Text, groups: Sequence[Group], fields: Mapping[str, Fiel
             group[0][0]
             for part in run
             for group in part
-            if _name(group) not in of_all or fields[_name(group)].kind == "number"
+            if _name(group) not in of_all or fields[_name(group)].kind != "word"
         }
-        wished = all(fields[spot[2].field].kind != "words" and not text.negated(spot[0]) for spot in spots)
+        clear = all(any(fields[_name(group)].kind == "number" for group in part) for part in run)
+        wished = all(
+            (clear or fields[spot[2].field].kind != "words") and not text.negated(spot[0]) for spot in spots
+        )
         if (
             len(run) > 1
             and (beside or len(several) > 1)
@@ -96,6 +99,10 @@ def read_together(text: Text, groups: Sequence[Group], fields: Mapping[str, Fiel
             and _listed(text, run if not common else parts)
         ):
             result.append(Together(spots[0][0], _either(run), frozenset(beside)))
+            for name in sorted(of_all):
+                if fields[name].kind == "words":  # else an item would need the values of all parts
+                    any_of = tuple(dict.fromkeys(spot[2].value for spot in spots if spot[2].field == name))
+                    result.append(Together(spots[0][0], among(name, any_of, "contains")))
     return result
 
 
@@ -201,14 +208,11 @@ def refused_together(text: Text, groups: Sequence[Group], fields: Mapping[str, F
 
 
 def _meets(text: Text, chunk: Sequence[Group], group: Group) -> bool:
-    """Whether a value says more of the one thing that those before it say: "a jig in D", "slow jigs"; but "G
-    major" may be two words for one.
-    """
+    """Whether a value says more of the one thing that those before it say: "a jig in D", "D major"."""
     between = text.whole[chunk[-1][-1][1] : group[0][0]]
     sort = any(KINDS.search(_name(part)) for part in chunk)
     article = r"\b(?:an?|any|the|no|zero)\s+$" if sort else r"\b(?:an?|any|the)\s+$"
     thing = re.search(article, text.whole[: chunk[0][0][0]], re.IGNORECASE)
-    plural = re.search(r"s\b", text.whole[group[-1][1] - 1 : group[-1][1] + 2])
     start, end, last = chunk[-1][-1]
     if last.value.startswith(SPAN):  # "nothing over 60 that is leather"
         return re.match(r" (?:that|which)\b", between) is not None and ATTACHED.fullmatch(between) is not None
@@ -216,11 +220,7 @@ def _meets(text: Text, chunk: Sequence[Group], group: Group) -> bool:
     things = thing or noun or (text.whole[end - 1] == "s" and end - start > len(last.value))
     if group[0][2].value.startswith(SPAN) and not things:  # "not red under 50" refuses red alone
         return False
-    return (
-        _name(group) not in map(_name, chunk)
-        and ATTACHED.fullmatch(between) is not None
-        and bool(between.strip("s ") or _of_it(text, chunk[-1], group) or thing or plural)
-    )
+    return _name(group) not in map(_name, chunk) and ATTACHED.fullmatch(between) is not None
 
 
 def _own(text: Text, parts: Sequence[Sequence[Group]], common: Collection[str]) -> list[list[Group]]:
@@ -280,11 +280,6 @@ def either_of(ways: Sequence[Way]) -> Change:
     value = tuple(EITHER.join(f"{name}={word}" for name, word in way) for way in ways)
     head = next((name for name, _ in ways[0] if all(name in dict(way) for way in ways)), ways[0][0][0])
     return Change("add", "must", Clause(head, "either", value))
-
-
-def at_once(name: str, values: Sequence[str]) -> Change:
-    """The refusal of what has all of some values of one field."""
-    return replace(either_of([tuple((name, value) for value in values)]), kind="must_not")
 
 
 def ways_of(clause: Clause) -> list[Way]:

@@ -29,8 +29,8 @@ from tastemaker.converse.reading.plain import plain
 from tastemaker.converse.reading.scales import adjectives, comparatives, opposed_mood
 from tastemaker.converse.reading.together import (
     Spot,
-    at_once,
     clause_of,
+    either_of,
     for_each,
     numbers_of,
     read_apart,
@@ -195,7 +195,7 @@ class Wishes:
             elif several:
                 change = among(surface.field, values, "contains")
                 if len(values) == 2 and re.match(r"\W*(?:but )?not both\b", text.whole[group[-1][1] :], re.I):
-                    text.changes.append((start, at_once(surface.field, values)))
+                    text.changes.append((start, _at_once(surface.field, values)))
                 text.add(start, replace(change, op="replace") if alone else change)
             else:
                 at, end, before = wanted.get(surface.field, (start, start, ()))
@@ -380,3 +380,8 @@ def _consistent(changes: Sequence[Change]) -> list[Change]:
         ]
         kept.append(change)
     return kept
+
+
+def _at_once(name: str, values: Sequence[str]) -> Change:
+    """The refusal of what has all of some values of one field."""
+    return replace(either_of([tuple((name, value) for value in values)]), kind="must_not")
