@@ -5,7 +5,7 @@ points, in the unit of the field, and values that end like a refusal.
 from __future__ import annotations
 
 import pytest
-from tests.assist.conftest import tunes
+from tests.assist.conftest import Talk, tunes
 from tests.assist.test_films import films  # noqa: F401
 from tests.assist.test_spoken import N, labels, shelf_of
 
@@ -79,3 +79,10 @@ COMPARED = {
 def test_a_comparison_with_a_number_points_the_way_it_is_meant(line: str, shelves: dict[str, Shelf]) -> None:
     read = {label.removeprefix("course ") for label in labels(shelves, line)}
     assert read == COMPARED[line]
+
+
+def test_a_bare_number_that_corrects_nothing_known_is_said_to_be_unread(shelves: dict[str, Shelf]) -> None:
+    talk = Talk(shelves["shop"])
+    talk.words("boots")
+    for message in ("make it 44", "no, I meant 43"):
+        assert "I did not read" in talk.words(message)

@@ -45,8 +45,8 @@ BARE = rf"\b(?:between|from|for) {NUMBER} ?(?:and|to|-) ?{NUMBER}(?![\w/'])"
 SPREAD = r" ?(?:±|\+ ?/? ?-|plus or minus|plus/minus|give or take) ?"
 FREE = rf"(?<![\w$€£]){NUMBER}{SPREAD}{NUMBER}(%?)(?![\w/'])"
 UNREAD = (
-    rf"{BARE}|{FREE}|(?:\b(?:{LEAST}|{MOST}|{LATER}|{SOONER}|{ABOUT})|\b(?:not|or|at)) [$€£]? ?(?=\d)"
-    r"[\d.,:]*\dk?(?![\w/'%])"
+    rf"{BARE}|{FREE}|(?:\b(?:{LEAST}|{MOST}|{LATER}|{SOONER}|{ABOUT})|\b(?:not|or|at|make it|i meant?))"
+    r" [$€£]? ?(?=\d)[\d.,:]*\dk?(?![\w/'%])"
 )
 SIGNED = r"(?<![\w)%+/±])(?<!\d )-[$€£]?\d"  # a minus that is no dash
 ODD = (  # a number that nothing here has
