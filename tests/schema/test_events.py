@@ -3,11 +3,13 @@
 from datetime import UTC, datetime
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tastemaker.errors import InputError
+from tastemaker.flows.data import positive
 from tastemaker.schema import KINDS, EventRules, kind_named, kind_of
 from tastemaker.store import Event
 
@@ -119,3 +121,13 @@ def test_the_database_takes_every_kind_in_every_spelling() -> None:
         about = {"refers_to": "e0"} if name == "undo" else {"item_id": "i"}
         event = Event("e1", "u", spelling, datetime(2026, 1, 1, tzinfo=UTC), **about)
         assert event.kind == name
+
+
+def test_positive_keeps_what_is_wanted() -> None:
+    rows = {
+        "user_id": ["u"] * 3,
+        "item_id": ["a", "b", "c"],
+        "position": [0, 1, 2],
+        "kind": ["like", "Skip", None],
+    }
+    assert positive(pa.table(rows))["item_id"].to_pylist() == ["a", "c"]

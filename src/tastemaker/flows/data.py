@@ -220,6 +220,13 @@ def _point(workspace: Workspace, snapshot: Snapshot, finished: bool) -> None:
     write_bytes(workspace.data / POINTER, sealed(about))
 
 
+def positive(interactions: pa.Table) -> pa.Table:
+    """The events of a table that say what a person wants, and still stand, ratings from 1 to 5: what
+    evaluations outside of a workspace read.
+    """
+    return taste(interactions, EventRules())[0]
+
+
 def item_texts(items: pa.Table) -> list[str]:
     """`item_text` of each item."""
     return list(map(item_text, *(items[name].to_pylist() for name in ("title", "text", "attributes"))))
