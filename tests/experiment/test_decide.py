@@ -200,4 +200,5 @@ def test_bad_history_is_refused() -> None:
         fit_index(short, np.ones(20), ("a", "b"), 0)
     with pytest.raises(InputError, match="row 1, column 'b'"):
         fit_index(np.array([[1.0, np.nan]]), [1.0], ("a", "b"), 0)
-    assert "smaller arm has 1" in index_effect(fit_index(short, long, ("a", "b"), 0), short, short[:1]).reason
+    few = index_effect(fit_index(short, long, ("a", "b"), 0), short, short[:1])
+    assert "1 in the smaller arm" in few.reason
