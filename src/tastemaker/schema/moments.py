@@ -93,7 +93,10 @@ def remedy(column: pa.ChunkedArray, name: str) -> str:
     """What to do about times that could not be read: of dates whose day and month nobody can tell apart, the
     option that says which is which, and what the first of them is in either order.
     """
-    series = values.series_of(column, name)
+    try:
+        series = values.series_of(column, name)
+    except InputError:
+        return REMEDY
     if series.dtype != pl.String or day_order(_four_digits(series.str.strip_chars())):
         return REMEDY
     dates = series.filter(series.str.strip_chars().str.contains(_EITHER).fill_null(False)).str.strip_chars()

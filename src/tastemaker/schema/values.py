@@ -37,6 +37,9 @@ def as_text(column: pa.ChunkedArray, name: str) -> pl.Series:
     InputError
         when the column holds lists, structures or bytes.
     """
+    if pt.is_decimal(column.type):  # exact: 9007199254740993 is no float
+        column = pc.replace_substring_regex(column.cast(pa.string()), r"(\.\d*?)0+$", r"\1")
+        column = pc.replace_substring_regex(column, r"\.$", "")
     series = series_of(column, name)
     if series.dtype.is_float():
         series = series.set(~series.is_finite().fill_null(True), None)

@@ -5,11 +5,14 @@ named.
 from __future__ import annotations
 
 import logging
+import re
 import zlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
+from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +26,6 @@ import tastemaker.store.text as text
 from tastemaker.errors import ArtifactError, InputError
 from tastemaker.schema import values
 from tastemaker.store.files import replacing
-from tastemaker.store.header import MOST_COLUMNS
 from tastemaker.store.remote import origin
 
 _CSV = (".csv", ".tsv", ".txt", ".inter", ".item", ".user")
@@ -165,7 +167,11 @@ def read_source(
             raise InputError(
                 f"{path}: no Parquet, CSV or JSON file in this folder; give a file, or a folder of them"
             )
-        source = _joined([_read_file(file, encoding, numbers, legal) for file in paths])
+        filled = [file for file in paths if file.stat().st_size] or paths[:1]
+        parts = [_read_file(file, encoding, numbers, legal) for file in filled]
+        source = _joined([_of_folders(part, file, path) for part, file in zip(parts, filled, strict=True)])
+        if empty := len(paths) - len(filled):
+            source = replace(source, notes=(*source.notes, f"files of the folder that are empty: {empty:,}"))
         if more := len(files) - len(paths):
             note = f"{len(paths):,} files of the folder were read, {more:,} of other kinds were not"
             source = replace(source, notes=(*source.notes, note))
@@ -174,6 +180,24 @@ def read_source(
     else:
         source = _read_file(path, encoding, numbers, legal)
     return replace(source, files=tuple(map(origin, source.files)))
+
+
+def _of_folders(part: Source, file: Path, root: Path) -> Source:
+    """A file's rows with what the folders between it and `root` say of all of them (`event_type=click`, as
+    Hive and Spark name them), where no column of the file does; year, month and day as one date.
+    """
+    folders = file.relative_to(root).parts[:-1]
+    said = {name: unquote(value) for name, mark, value in (one.partition("=") for one in folders) if mark}
+    if {"year", "month", "day"} <= said.keys():
+        said = {"date": "-".join(said.pop(one).zfill(2) for one in ("year", "month", "day"))} | said
+    table = part.table
+    for name in said.keys() - set(table.column_names):
+        value = None if said[name] == "__HIVE_DEFAULT_PARTITION__" else said[name]
+        table = table.append_column(name, pa.array([value] * table.num_rows, pa.large_string()))
+    if not said:
+        return part
+    note = f"the names of folders were read as columns ({', '.join(map(repr, said))})"
+    return replace(part, table=table, notes=(*part.notes, note))
 
 
 def as_source(table: pa.Table, name: str) -> Source:
@@ -223,7 +247,7 @@ def _read_file(
             head.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(_DOCUMENTS)
         )  # a page of login, perhaps
         kind = "" if packed or document else named.get(suffix) or text.sniffed(path)
-        if kind == "parquet" and not name.endswith(".gz"):
+        if head.startswith(b"PAR1") or (kind == "parquet" and not name.endswith(".gz")):
             return _read_parquet(path)
         if kind not in ("csv", "json"):
             remedy = (
@@ -253,9 +277,9 @@ def _suffix(path: Path) -> str:
 def _read_parquet(path: Path) -> Source:
     file = pq.ParquetFile(path)
     rows, names = file.metadata.num_rows, file.schema_arrow.names
-    if len(names) > MOST_COLUMNS:
+    if len(names) > text.MOST_COLUMNS:
         raise InputError(
-            f"{path}: {len(names):,} columns, more than the {MOST_COLUMNS:,} that are read; drop some"
+            f"{path}: {len(names):,} columns, more than the {text.MOST_COLUMNS:,} that are read; drop some"
         )
     twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
     if twice:
@@ -282,6 +306,7 @@ def _read_parquet(path: Path) -> Source:
                 " bytes; tables are not that much alike; drop it, or give the table as CSV"
             )
         kind = cells.type.value_type if pa.types.is_dictionary(cells.type) else cells.type
+        kind = pa.large_string() if pa.types.is_string_view(kind) else kind
         table = table.set_column(place, cells.name, table[place].cast(kind))
     return _decoded(table, str(path), np.arange(1, table.num_rows + 1), [], {"format": "parquet"})
 
@@ -309,6 +334,14 @@ def _decoded(
     """Text columns as valid UTF-8; cells that are not are null, and marked as `damaged`."""
     damaged: dict[str, npt.NDArray[np.bool_]] = {}
     for index, cells in enumerate(table.schema):
+        if cells.type == pa.uuid() or cells.type == pa.binary(16):
+            ids = table.column(index).to_pylist()
+            texts = [one and str(UUID(bytes=one) if isinstance(one, bytes) else one) for one in ids]
+            table = table.set_column(index, cells.name, pa.array(texts, pa.large_string()))
+            continue
+        if pa.types.is_string_view(cells.type):
+            table = table.set_column(index, cells.name, table.column(index).cast(pa.large_string()))
+            continue
         written = pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type)
         if not written and not pa.types.is_binary(cells.type) and not pa.types.is_large_binary(cells.type):
             continue
@@ -338,6 +371,7 @@ def _decode_each(raw: list[bytes | None]) -> tuple[list[str | None], npt.NDArray
 
 
 def _joined(parts: list[Source]) -> Source:
+    parts = [parts[0], *(_spelt_as(parts[0].table.column_names, part) for part in parts[1:])]
     for part in parts if parts[0].about.get("format") != "parquet" else ():
         ours, theirs = (set(one.table.column_names) for one in (parts[0], part))
         lines = part.about.get("format") != "csv"  # of JSON not each has every field
@@ -345,9 +379,13 @@ def _joined(parts: list[Source]) -> Source:
             raise InputError(
                 f"{part.name}: has other columns than {parts[0].name}; give one table's files in a folder"
             )
+    tables = [part.table for part in parts]
     try:
-        table = pa.concat_tables([part.table for part in parts], promote_options="permissive")
-    except pa.ArrowException as error:
+        try:
+            table = pa.concat_tables(tables, promote_options="permissive")
+        except pa.ArrowTypeError:  # ids that are numbers in one file and text in another
+            table = pa.concat_tables([_as_texts(one, tables) for one in tables], promote_options="permissive")
+    except (pa.ArrowException, InputError) as error:
         raise InputError(
             f"{parts[0].name}: the files of this folder have different columns ({_line(error)})"
         ) from None
@@ -367,6 +405,27 @@ def _joined(parts: list[Source]) -> Source:
         tuple(dict.fromkeys(note for part in parts for note in part.notes)),
         damaged,
     )
+
+
+def _spelt_as(names: Sequence[str], part: Source) -> Source:
+    """A source whose columns are called as `names` has them, where it spells one otherwise (UserId)."""
+    ours = {_squeezed(name): name for name in names}
+    theirs = part.table.column_names
+    new = [name if name in names else ours.get(_squeezed(name), name) for name in theirs]
+    return replace(part, table=part.table.rename_columns(new)) if len(set(new)) == len(new) else part
+
+
+def _squeezed(name: str) -> str:
+    return re.sub(r"[\W_]", "", name.lower())
+
+
+def _as_texts(table: pa.Table, tables: Sequence[pa.Table]) -> pa.Table:
+    """A table where columns that are of other types in other `tables` are text."""
+    for place, name in enumerate(table.column_names):
+        kinds = {one.schema.field(name).type for one in tables if name in one.column_names}
+        if len(kinds) > 1 and not any(map(pa.types.is_nested, kinds)):
+            table = table.set_column(place, name, values.as_text(table[name], name).to_arrow())
+    return table
 
 
 def _line(error: BaseException) -> str:

@@ -143,7 +143,7 @@ def _same(one: Path, other: Path) -> bool:
 def _rules() -> str:
     """Which rules for rows these are, by the files that hold them: other rules read the same files anew."""
     store = Path(__file__).parents[1]
-    places = (store / "ingest", store.parent / "schema", store)
+    places = (store / "ingest", store / "text", store.parent / "schema", store)
     files = [file for place in places for file in sorted(place.iterdir()) if file.suffix in (".py", ".toml")]
     hashes = {file.relative_to(store.parent).as_posix(): sha256_file(file) for file in files}
     return fingerprint("rules", hashes, None)

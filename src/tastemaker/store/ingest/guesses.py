@@ -15,10 +15,10 @@ import pyarrow.types as pt
 
 from tastemaker.errors import InputError
 from tastemaker.schema import KINDS, kind_named, values
-from tastemaker.store.header import headless
 from tastemaker.store.ingest.columns import PEOPLE, squeezed
 from tastemaker.store.ingest.words import literal, unescaped
 from tastemaker.store.tables import Source
+from tastemaker.store.text.header import headless
 
 _HEAD = 10_000  # rows that a guess is made from
 _FEW = 8  # columns of a table that is no matrix

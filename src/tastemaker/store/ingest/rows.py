@@ -27,6 +27,10 @@ _SAMPLE = 20_000  # rows that tell whether a column can be read as a part
 _NOBODY = "a word that stands for nothing (such as NULL, \\N, None, nan), not an id; rename it if it is one"
 
 _SHORTENED = r"^\d(\.\d+)?[Ee]\+\d\d$"
+_ROUNDED = (
+    "a number too large for a column of floats, which rounds it: others look the same; store the ids as"
+    " whole numbers or text"
+)
 _CUT = "a number that a spreadsheet has shortened (9.78E+12): others look the same; export the ids as text"
 
 
@@ -300,6 +304,9 @@ class Rows:
             count = f"{int(unseen.sum()):,} ids in '{self.names[name]}'"
             self.notes.append(f"{count} hold characters nobody sees (U+200B and the like): read without them")
         longest = self.settings.longest_id
+        if pa.types.is_floating(column.type):
+            exact = {16: 11, 32: 24}.get(column.type.bit_width, 53)
+            self.refuse(ids.cast(pl.Int64, strict=False).abs() >= 2**exact, name, _ROUNDED)
         self.refuse(self.damaged(name), name, NOT_UTF8)
         self.refuse(ids.str.contains(_SHORTENED), name, _CUT)
         self.refuse(ids.is_null(), name, "empty; every row needs an id")

@@ -21,6 +21,7 @@ _CHUNK = 32 << 20
 _DELIMITERS = ",\t;|^~"
 _DOUBLE = b"\x1f"  # stands for "::", which MovieLens and its like write between cells
 _NAME = re.compile(rb"[A-Za-z][\w .:-]{0,40}")
+_RULE = re.compile(rb"[ \t|:+,;-]*--[ \t|:+,;-]*(?:\r?\n|$)")  # as Markdown and SQL tools draw below a header
 _PREAMBLE = 30  # lines that may stand before a header
 _FEW = 8  # columns of a table that is no matrix
 
@@ -49,14 +50,17 @@ def header(data: bytes, path: Path) -> tuple[list[str], str, int]:
     widths = {len(row) for row in rows}
     if widths == {len(names) + 1} and not any(row[-1].strip() for row in rows):
         names.append("")  # a mark behind the last cell
-    elif widths == {len(names) + 1} and [row.split(delimiter)[0].strip('"') for row in sample] == list(
-        map(str, range(1, len(rows) + 1))
+    elif widths == {len(names) + 1} and [row.split(delimiter)[0].strip('"') for row in sample] in (
+        [str(n) for n in range(1, len(rows) + 1)],
+        [str(n) for n in range(len(rows))],
     ):
-        names.insert(0, "")  # R numbers its rows and not their header
+        names.insert(0, "")  # R and pandas number the rows and not their header
     elif widths == {len(names) - 1} and not names[-1]:
         names.pop()
     names = [name or f"column_{place}" for place, name in enumerate(names, start=1)]
     end += 2 if data[end : end + 2] == b"\r\n" else end < len(data)
+    rule = _RULE.match(data, end)
+    end = end if rule is None else rule.end()
     return names, delimiter, end
 
 
@@ -140,7 +144,55 @@ def _after_blank(lines: list[bytes], first: int) -> int:
     return first
 
 
-def sequences(data: bytes) -> bytes | None:
+def laid_out(data: bytes, events: bool) -> tuple[bytes, str]:
+    """The text as lines under a header, where it is laid out in another way that is known, and what that was;
+    else as it is, and "". events: it may be lines of people and items without any header.
+    """
+    for known, form, told in (
+        (events, _sequences, "each line was read as a person and the items of that person, in their order"),
+        (events, _below_items, "each line was read as of the item above it ('7:'), as Netflix wrote them"),
+        (True, _aligned, "columns are parted by blanks, as many as line them up"),
+    ):
+        table = form(data) if known else None
+        if table is not None:
+            return table, told
+    return data, ""
+
+
+def _below_items(data: bytes) -> bytes | None:
+    """Lines of people under a line of their item (`7:`), each with its item before it."""
+    head = data[:_LONGEST_HEADER].splitlines()[:50]
+    first = next((line.split(b",") for line in head if line.strip() and b":" not in line), [])
+    if not head or not first or not re.fullmatch(rb"\d+:\s*", head[0]) or len(first) > 3:
+        return None
+    names = [b"item_id", b"user_id", *(b"date" if b"-" in cell else b"rating" for cell in first[1:])]
+    _, *parts = re.split(rb"(?m)^(\d+):[ \t\r]*$", data)
+    lines = (
+        re.sub(rb"(?m)^(?=\S)", item + b",", below).strip()
+        for item, below in zip(parts[::2], parts[1::2], strict=True)
+    )
+    return b",".join(names) + b"\n" + b"\n".join(filter(None, lines)) + b"\n"
+
+
+def _aligned(data: bytes) -> bytes | None:
+    """Lines whose cells stand below each other, with tabs between them; cells may hold single blanks."""
+    head = [line.strip() for line in data[:_LONGEST_HEADER].splitlines()[:200] if line.strip()]
+    if len(head) < 2 or b"  " not in b"".join(head[:2]) or re.search(rb"[,;|^~\t\"]", head[0]):
+        return None
+    for gap in (rb" +", rb" {2,}"):
+        if len({len(re.split(gap, line)) for line in head[:-1] or head}) == 1 < len(re.split(gap, head[0])):
+            return re.sub(gap, b"\t", re.sub(rb"(?m)^ +| +$", b"", data))
+    return None
+
+
+def single_quoted(data: bytes) -> bool:
+    """Whether cells are quoted by ' instead of ", all of the header and some of the next line."""
+    lines = data[:_LONGEST_HEADER].splitlines()[:2]
+    quoted = [re.findall(rb"(?:^|[,;|\t]) ?'[^']*'(?=$|[,;|\t])", line) for line in lines]
+    return len(lines) == 2 and b"".join(quoted[0]) == lines[0] and bool(quoted[1]) and b'"' not in data
+
+
+def _sequences(data: bytes) -> bytes | None:
     """A text whose lines are a person and then the items of that person, as many as there are, with their
     items as one cell; None for others. Every word holds a digit, as ids do, and persons stand once.
     """
@@ -152,7 +204,8 @@ def sequences(data: bytes) -> bytes | None:
         alike = all(re.fullmatch(rb"[\w-]*\d[\w-]*", word) for one in words for word in one)
         if len(counts) > 2 and max(counts) > 2 and len(people) == len(words) and alike:
             lines = (line.strip().partition(mark) for line in data.splitlines() if line.strip())
-            return b"\n".join(one + b"\t" + rest.replace(mark, b" ") for one, _, rest in lines) + b"\n"
+            rows = (one + b"\t" + rest.replace(mark, b" ") for one, _, rest in lines)
+            return b"user_id\titems\n" + b"\n".join(rows) + b"\n"
     return None
 
 
@@ -223,6 +276,8 @@ def as_utf8(data: bytes, path: Path, encoding: str | None, about: dict[str, Any]
 
 def marked(data: bytes) -> str | None:
     """The encoding that the first bytes give away, if they do."""
+    if data.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return "utf-32"
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
     head = np.frombuffer(data[:400], np.uint8)
