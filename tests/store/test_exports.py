@@ -282,11 +282,73 @@ def test_a_header_behind_lines_about_the_file(tmp_path: Path) -> None:
         "2023-05-10 11:20:00,000",
         "2023-05-10 04:20:00 PDT",
         "2023-05-10 13:20 CEST",
+        "2023-05-10 13:20:00 GMT+2",
+        "2023-05-10 05:50:00 UTC-05:30",
+        "Wed May 10 2023 13:20:00 GMT+0200 (Central European Summer Time)",
+        "10.05.2023 11.20",
+        "10-MAY-23 11.20.00.000000 AM",
+        "2023-05-10-11.20.00.123456",
+        "2023-05-10_11:20:00",
+        "2023.05.10 11:20:00",
+        "20230510 11:20:00",
+        "202305101120",
+        "2023年5月10日 11:20:00",
+        "2023년 5월 10일 11:20:00",
+        "10. May 2023 11:20",
+        "5/10/2023 11:20 a.m.",
+        "/Date(1683717600000)/",
+        "/Date(1683717600000+0200)/",
+        "13328191200000000",
+        "133281912000000000",
+        "638193144000000000",
     ],
 )
 def test_times_of_exports_and_databases(tmp_path: Path, time: str) -> None:
-    frame, _ = ingest(tmp_path, f'user,item,time\nu1,i1,"{time}"\nu2,i2,"{time}"\n')
+    order = ["--time-unit", "month/day/year"] if time.startswith("5/10") else []
+    frame, _ = ingest(tmp_path, f'user,item,time\nu1,i1,"{time}"\nu2,i2,"{time}"\n', *order)
     assert frame["timestamp"].dt.strftime("%Y-%m-%d %H:%M").to_list() == ["2023-05-10 11:20"] * 2
+
+
+@pytest.mark.parametrize("none", ["0", "-1", "1970-01-01 00:00:00", "9999-12-31", "2999-12-31T00:00:00Z"])
+def test_what_stands_for_no_time_is_none(tmp_path: Path, none: str) -> None:
+    times = ["1700000000", none, "1700000001", "1700000002"]
+    text = "user,item,time\n" + "".join(f"u,i{n},{time}\n" for n, time in enumerate(times))
+    frame, report = ingest(tmp_path, text)
+    assert frame["item_id"].to_list() == ["i0", "i2", "i3"]
+    assert "1970-01-01, or a year from 2100 on" in str(report)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Benutzer,Artikel,Bewertung,Datum",
+        "id_utilisateur,produit,puntuación,horodatage",
+        "usuario,id_producto,calificacion,fecha",
+        "пользователь,товар,оценка,время",
+        "用户ID,商品ID,评分,时间戳",
+        "ユーザーID,アイテム,評価,日時",
+    ],
+)
+def test_headers_in_other_languages(tmp_path: Path, header: str) -> None:
+    rows = "".join(f"u{n % 4},i{n},{1 + n % 5},{1_700_000_000 + n}\n" for n in range(N))
+    frame, report = ingest(tmp_path, f"{header}\n{rows}", items=None)
+    assert len(frame) == N and frame["value"].max() == 5 and frame["timestamp"].is_not_null().all()
+    assert counts(report)["unwanted"] == {"rating": 6}
+
+
+@pytest.mark.parametrize(
+    ("ids", "told"),
+    [
+        (("Bob@x.org", "bob@x.org"), True),
+        (("Jos\u00e9", "Jose\u0301"), True),
+        (("u1", "\u202au1\u202c"), False),
+        (("u1", "u2"), False),
+    ],
+)
+def test_ids_of_people_that_look_alike_are_told(tmp_path: Path, ids: tuple[str, str], told: bool) -> None:
+    frame, report = ingest(tmp_path, "user,item\n" + "".join(f"{one},i{n}\n" for n, one in enumerate(ids)))
+    assert frame["user_id"].n_unique() == (1 if "\u202a" in ids[1] else 2)
+    assert ("differ in case or Unicode form alone" in str(report)) is told
 
 
 # ---- spreadsheets and texts
@@ -438,6 +500,14 @@ def test_a_page_instead_of_a_table_is_named_as_no_table(tmp_path: Path, text: st
         app, ["ingest", "-w", str(tmp_path / "w"), "--interactions", str(tmp_path / "e.csv")]
     )
     assert "this format is not read" in str(result.exception)
+
+
+def test_a_rating_of_yes_or_no_is_a_wish_or_a_refusal(tmp_path: Path) -> None:
+    rows = [("yes", "no", "Yes")[n % 3] for n in range(N)]
+    _, report = ingest(
+        tmp_path, "user,item,rating\n" + "".join(f"u,i{n},{one}\n" for n, one in enumerate(rows))
+    )
+    assert counts(report) == {"wanted": {"rating": 8}, "unwanted": {"rating": 4}}
 
 
 @pytest.mark.parametrize("nested", [True, False])

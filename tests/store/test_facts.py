@@ -297,3 +297,31 @@ def test_ids_of_people_are_no_facts(tmp_path: Path) -> None:
     assert any("'seller', 'watched_by': ids of people" in note for note in result["items"]["notes"])
     words = {word for own in workspace.table("items")["attributes"].to_pylist() for word in own or ()}
     assert words and not any(word.startswith(("seller", "watched_by")) for word in words)
+
+
+@pytest.mark.parametrize(
+    ("cells", "numbers"),
+    [
+        (("1.000,50 €", "12,90 €", "999,00 €"), ("1000.5", "12.9", "999")),
+        (("1.200 €", "2.300 €", "999 €"), ("1200", "2300", "999")),
+        (("1\u202f234,50 €", "12,90 €", "7 €"), ("1234.5", "12.9", "7")),
+        (("EUR 12.50", "EUR 7", "EUR 1,300.25"), ("12.5", "7", "1300.25")),
+        (("CHF 1'250.00", "CHF 7.5", "CHF 3"), ("1250", "7.5", "3")),
+        (("$1.125", "$1.25", "$7"), ("1.125", "1.25", "7")),
+        (("₹ 1,25,000", "₹ 500", "₹ 7"), None),
+    ],
+)
+def test_sums_of_money_as_people_write_them(
+    tmp_path: Path, cells: tuple[str, ...], numbers: tuple[str, ...] | None
+) -> None:
+    found, items = taken(tmp_path, {"price": [cells[row % 3] for row in range(N)]})
+    if numbers is None:  # not read, rather than read as 1.25
+        assert found.get("price") != "number"
+    else:
+        assert [item["attributes"] for item in items[:3]] == [[f"price={number}"] for number in numbers]
+
+
+def test_a_year_before_christ_is_no_moment_of_1969(tmp_path: Path) -> None:
+    found, items = taken(tmp_path, {"year": [-500 + row % 7 for row in range(N)]})
+    assert found == {"year": "number"} and items[0]["attributes"] == ["year=-500"]
+    assert items[0]["created_at"] is None

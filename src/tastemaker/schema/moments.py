@@ -18,6 +18,7 @@ from typing import cast
 import polars as pl
 import pyarrow as pa
 
+import tastemaker.schema.clocks as clocks
 import tastemaker.schema.values as values
 from tastemaker.errors import InputError
 
@@ -41,6 +42,7 @@ _CLOCKS = ("", " %H:%M:%S", " %H:%M", " %I:%M:%S %p", " %I:%M %p")
 _WORDED = (  # of Unix, of mail, of web servers, and of people
     "%a %b %d %H:%M:%S %z %Y",
     "%a %b %d %H:%M:%S %Y",
+    "%a %b %d %Y %H:%M:%S%z",
     "%a, %d %b %Y %H:%M:%S %z",
     "%d/%b/%Y:%H:%M:%S %z",
     "%d%b%Y",
@@ -48,20 +50,13 @@ _WORDED = (  # of Unix, of mail, of web servers, and of people
     "%m %d, %Y",
     *(date + clock for date in _DATES for clock in _CLOCKS),
 )
-_YEAR_LAST = r"^(\d{1,2})([./-])(\d{1,2})[./-](\d{4})(\D.*)?$"
-# Hours from UTC of zones whose letters stand for one alone (CST, IST and BST do not)
-_ZONES = {"CEST": 2, "CET": 1, "EEST": 3, "EET": 2, "WEST": 1, "WET": 0, "MSK": 3, "JST": 9, "KST": 9}
-_ZONES |= {
-    "EST": -5,
-    "EDT": -4,
-    "CDT": -5,
-    "MST": -7,
-    "MDT": -6,
-    "PST": -8,
-    "PDT": -7,
-    "AEST": 10,
-    "AEDT": 11,
+# Numbers since another moment than 1970, by their size: from, to, parts of a microsecond, seconds to 1970
+_ELSEWHERE = {
+    "microseconds since 1601": (12 * 10**15, 17 * 10**15, 1, 11_644_473_600),  # Chrome
+    "ticks since 1601": (12 * 10**16, 17 * 10**16, 10, 11_644_473_600),  # Windows
+    "ticks since the year 1": (59 * 10**16, 67 * 10**16, 10, 62_135_596_800),  # .NET
 }
+_YEAR_LAST = r"^(\d{1,2})([./-])(\d{1,2})[./-](\d{4})(\D.*)?$"
 ORDERS = ("day/month/year", "month/day/year")
 UNITS = {  # in microseconds
     "seconds": 1e6,
@@ -85,7 +80,7 @@ _COUNTED = re.compile(r"sec|elapsed|since|offset|duration|epoch|unix|relative|up
 _DATED = re.compile(r"date|dat$|day|dt$|year|when|released|published|created|at$")
 _OWN = 100, 0.95  # whole numbers, and the share of them that differ, from which they look like seconds
 _MOMENT = pl.Datetime("us", "UTC")
-_EARLY, _LATE = datetime(1990, 1, 1, tzinfo=UTC), timedelta(days=2)
+_EARLY, _LATE = datetime(1995, 1, 1, tzinfo=UTC), timedelta(days=2)
 _UNIT: ContextVar[str | None] = ContextVar("time unit", default=None)
 
 
@@ -181,6 +176,15 @@ def span(times: pl.Series) -> tuple[datetime, datetime] | None:
     return (cast(datetime, known.min()), cast(datetime, known.max())) if len(known) else None
 
 
+def strays(times: pl.Series) -> pl.Series:
+    """Which of the moments of events stand for none: the first of 1970, or years from 2100 on, where most
+    are of our time.
+    """
+    none = (times.dt.epoch("s").is_in([0, -1]) | (times.dt.year() >= 2100)).fill_null(False)
+    usual = times.is_between(_EARLY, datetime.now(UTC) + _LATE).sum()
+    return none & bool(2 * none.sum() < usual)
+
+
 def as_time(column: pa.ChunkedArray, name: str, unit: str | None = None) -> tuple[pl.Series, pl.Series]:
     """The moments of `read`, and which cells are none."""
     times = read(column, name, unit=unit)
@@ -209,6 +213,7 @@ def read(column: pa.ChunkedArray, name: str, years: bool = False, unit: str | No
         series = series.str.strip_chars()
         series = series.set(series.is_in(["", *values.NULL_WORDS]).fill_null(False), None)
         series = series.str.replace(r"^(-?\d+),(\d+)$", "${1}.${2}")  # a decimal comma
+        series = series.str.replace(r"^\\?/Date\((-?\d+)([+-]\d{4})?\)\\?/$", "${1}")  # of .NET
     elif not series.dtype.is_numeric():
         return Times(pl.Series([None] * len(series), dtype=_MOMENT), series.is_not_null(), "no times")
     numbers = series.cast(pl.Float64, strict=False)
@@ -225,8 +230,8 @@ def read(column: pa.ChunkedArray, name: str, years: bool = False, unit: str | No
     if years:
         is_year = (numbers.is_between(1000, 2999) & (numbers == numbers.floor())).fill_null(False)
         times = _years(numbers.set(~is_year, None)).zip_with(is_year, times)
-        if 2 * int(is_year.sum()) > counted:  # a year that nobody knew is written 0: no moment of 1970
-            times = times.set((~is_year & (numbers.abs() < 1e8)).fill_null(False), None)
+        # a year that nobody knew is written 0, one before Christ -500: no moments of 1970
+        times = times.set((~is_year & (numbers.abs() < 1e8)).fill_null(False), None)
     if counted or series.dtype != pl.String:
         how = _counted(numbers) if counted else "no times"
     else:
@@ -238,6 +243,9 @@ def read(column: pa.ChunkedArray, name: str, years: bool = False, unit: str | No
 def _counted(numbers: pl.Series) -> str:
     """What numbers count whose size tells it."""
     size = cast(float, numbers.abs().median())
+    for name, (low, high, *_) in _ELSEWHERE.items():
+        if low <= size <= high:
+            return name
     units = ((1e11, "seconds"), (1e14, "milliseconds"), (1e17, "microseconds"))
     return next((name for limit, name in units if size < limit), "nanoseconds") + " since 1970"
 
@@ -255,6 +263,8 @@ def _since_1970(numbers: pl.Series) -> pl.Series:
         .then(n)
         .otherwise(n // 1_000 if whole else n * 1e-3)
     )
+    for low, high, parts, seconds in _ELSEWHERE.values():
+        micros = pl.when(n.is_between(low, high)).then(n // parts - seconds * 1_000_000).otherwise(micros)
     return _moments(pl.DataFrame({"n": numbers}).select(micros.alias("micros"))["micros"])
 
 
@@ -293,7 +303,7 @@ def _bare_dates(series: pl.Series, numbers: pl.Series, name: str) -> Times | Non
                 return Times(seconds, series.is_null() & False, "seconds since 1970", unit, numbers)
             sure = named or (unit == "years" and not filled.str.contains(".", literal=True).any())
             return times if sure else replace(times, other="seconds")
-    for length, pattern in ((8, "%Y%m%d"), (14, "%Y%m%d%H%M%S")):
+    for length, pattern in ((8, "%Y%m%d"), (12, "%Y%m%d%H%M"), (14, "%Y%m%d%H%M%S")):
         if bool(filled.str.contains(rf"^(19|20)\d{{{length - 2}}}$").all()):
             digits = series.cast(pl.String, strict=False).str.replace(r"\.0+$", "")
             made = digits.str.to_datetime(pattern, time_unit="us", time_zone="UTC", strict=False, exact=True)
@@ -376,6 +386,7 @@ def _year_last(text: pl.Series, order: str) -> pl.Series:
 def _worded(text: pl.Series) -> pl.Series:
     """Dates with the month's name, or as `_WORDED` has them; two digits of a year are of 1970 to 2069."""
     text = text.str.replace_all(r"\s+", " ").str.replace(r" (UTC|GMT|Z)\b", " +0000")
+    text = text.str.replace(r"^(\d\d?)\. (\p{L})", "${1} ${2}")  # 14. November 2023
     text = text.str.replace(
         r",? (?:at )?(\d\d?:\d\d(?::\d\d)?) ?([AaPp][Mm])?$", " ${1} ${2}"
     ).str.strip_chars()
@@ -387,20 +398,6 @@ def _worded(text: pl.Series) -> pl.Series:
     for years, written in (("1900y", made.dt.year().is_between(70, 99)), ("2000y", made.dt.year() < 70)):
         made = made.dt.offset_by(years).zip_with(written.fill_null(False), made)  # two digits of a year
     return made
-
-
-def _plain(text: pl.Series) -> pl.Series:
-    """Times as PostgreSQL (+02), Go (+0000 UTC) and Java (seconds,123) write them, with / in the date or
-    without any marks (20230510T112003Z), as ISO 8601 has them.
-    """
-    return (
-        text.str.replace(r" ?\+0000 UTC$", "+00:00")
-        .str.replace_many([f" {name}" for name in _ZONES], [f"{hours:+03d}:00" for hours in _ZONES.values()])
-        .str.replace(r"(:\d\d(?:\.\d+)?) ?([+-]\d\d)$", "${1}${2}:00")
-        .str.replace(r"(:\d\d),(\d{1,9})(\D|$)", "${1}.${2}${3}")
-        .str.replace(r"^(\d{4})/(\d\d?)/(\d\d?)(\D|$)", "${1}-${2}-${3}${4}")
-        .str.replace(r"^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)", "${1}-${2}-${3}T${4}:${5}:${6}")
-    )
 
 
 def _iso(written: pl.Series, order: str | None = None) -> pl.Series:
@@ -418,7 +415,7 @@ def _iso(written: pl.Series, order: str | None = None) -> pl.Series:
         made = made.zip_with(made.is_not_null(), tried if zone else tried.dt.replace_time_zone("UTC"))
     made = made.set(made.dt.year() < 1000, None)  # two digits of a year, read as a year
     other = (made.is_null() & text.is_not_null()).arg_true()
-    plain = _plain(written[other])
+    plain = clocks.iso(written[other])
     text = _four_digits(text)
     found = day_order(text[other], order) if len(other) else ""
     if (plain != written[other]).any():

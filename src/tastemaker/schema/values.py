@@ -96,15 +96,17 @@ def as_score(column: pa.ChunkedArray, name: str) -> tuple[pl.Series, pl.Series]:
         return numbers, bad
     text = series.str.strip_chars().str.to_lowercase()
     number = r"([-+]?\d+(?:[.,]\d+)?)"
-    unit = r"(?:stars?|points?|pts|/\s*\d+|(?:out\s+)?of\s+\d+(?:\s+stars?)?)?"
+    unit = r"(?:stars?|points?|pts|/\s*\d+(?:\.\d+)?|(?:out\s+)?of\s+\d+(?:\.\d+)?(?:\s+stars?)?)?"
     plain, percent = text.str.extract(rf"^{number}\s*{unit}$"), text.str.extract(rf"^{number}\s*%$")
-    whole = text.str.extract(r"(?:/|\bof)\s*(\d+)(?:\s+stars?)?$")
+    whole = text.str.extract(r"(?:/|\bof)\s*(\d+(?:\.\d+)?)(?:\s+stars?)?$")
+    if text.drop_nulls().is_in(["yes", "no", ""]).all():
+        return text.replace_strict({"yes": 1.0, "no": 0.0}, default=None), bad & False
     if (whole.drop_nulls().n_unique() + bool(percent.is_not_null().any())) > 1 and bad.all():
         shares = _comma(plain) / _comma(whole)  # 4/5 beside 8/10 and 80%: shares, as nothing else is common
         shares = shares.zip_with(shares.is_not_null(), _comma(percent) / 100)
         return shares, ~shares.is_finite().fill_null(False) & series.is_not_null()
-    stars = text.str.count_matches("[★⭐]").cast(pl.Float64)
-    glyphs = text.str.contains("^[★⭐☆\ufe0f ]+$").fill_null(False)
+    stars = text.str.count_matches("[★⭐*]").cast(pl.Float64)
+    glyphs = text.str.contains("^[★⭐☆*\ufe0f ]+$").fill_null(False)
     read = _comma(plain).zip_with(plain.is_not_null(), _comma(percent) / 100)
     read = stars.zip_with(glyphs, read)
     healed = bad & read.is_finite().fill_null(False)

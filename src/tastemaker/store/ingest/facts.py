@@ -66,7 +66,12 @@ _LEAK = "(?i)" + "|".join(
     )
 )
 _FILE = r"[/\\]|\.[A-Za-z]\w{1,4}$"
-_AMOUNT = r"(?i)^(?:us)?[$€£¥]? ?(-?\d{1,3}(?:,\d{3})+(?:\.\d+)?|-?\d+(?:[.,]\d+)?) ?(?:[$€£¥]|usd|eur|gbp)?$"
+_MONEY = r"(?:[$€£¥₹₽₩₺₫₴]|us\$|usd|eur|euros?|gbp|jpy|chf|inr|cad|aud|sek|nok|dkk|pln|kr\.?|zł|rs\.?)"
+_AMOUNT = (  # 1,234.50 as well as 1.234,50 and 1 234,50
+    rf"(?i)^{_MONEY}?\s?(-?(?:\d{{1,3}}(?:,\d{{3}})+(?:\.\d+)?|\d{{1,3}}(?:\.\d{{3}})+(?:,\d+)?"
+    rf"|\d{{1,3}}(?:[\s'’]\d{{3}})+(?:[.,]\d+)?"
+    rf"|\d+(?:[.,]\d+)?))\s?{_MONEY}?$"
+)
 _MEASURE = r"(?i)^(-?\d+(?:[.,]\d+)?) ?([a-zµ°]{1,10}|%)\.?$"
 _BARS, _COMMAS = r"[|;]|^\[.*\]$", r"[^\W\d],\s*\w|\w,\s+\w"
 _DATE = (  # days, and their year: 2020-01-31, 31/1/2020, 31 Jan 2020, Jan 31, 2020
@@ -281,8 +286,12 @@ def _measured(text: pl.Series) -> tuple[str, pl.Series | None]:
         parts = text.str.extract_groups(_MEASURE).struct.unnest()
         units = parts["2"].str.to_lowercase().str.replace(r"(..)s$", "${1}").drop_nulls()
         unit = units[0] if len(units) >= enough and units.n_unique() == 1 else ""
-        said = parts["1"] if unit else text.str.extract(_AMOUNT)
-        thousands = said.str.contains(r",\d{3}").fill_null(False)
+        said = parts["1"] if unit else text.str.extract(_AMOUNT).str.replace_all(r"[\s'’]", "")
+        dotted = said.str.contains(r"\.\d{3}(?:[.,]|$)").fill_null(False)  # 1.234,50: points part thousands
+        if dotted.any() and not said.str.contains(r"\.\d{1,2}$").any():
+            said = said.str.replace_all(".", "", literal=True)
+            numbers = numbers.set(dotted, None)
+        thousands = said.str.contains(r"^-?\d{1,3}(,\d{3})+(\.|$)").fill_null(False)
         said = said.str.replace_all(",", "").zip_with(thousands, said.str.replace(",", "."))
         numbers = numbers.zip_with(numbers.is_not_null(), said.cast(pl.Float64, strict=False))
     return {"%": "percent"}.get(unit, unit), numbers if numbers.count() >= enough else None

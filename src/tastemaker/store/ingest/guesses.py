@@ -28,7 +28,8 @@ _BASKETS = ("order", "basket", "invoice", "transaction", "cart", "receipt", "tic
 _ANSWERS = ("label", "target", "feedback")  # columns of yes and no that do not say to what
 MARKS = (r"\s*\|\s*", r"\s*;\s*", r"\s*,\s*", r"[\s,;|]+")  # what can stand between the items of a cell
 _QUOTED = r"'[^']*'|\"[^\"]*\"|[^\s,\[\](){}'\"]+"  # the entries of a list in quotes
-UNSEEN = "[\u200b\u2060\ufeff\u00ad]"  # characters of no width
+# characters of no width, and marks of direction
+UNSEEN = "[\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff\u00ad]"
 YES, NO = ("1", "1.0", "true", "yes", "y", "t"), ("0", "0.0", "false", "no", "n", "f")
 
 
@@ -111,6 +112,20 @@ def _folded(ids: pl.Series) -> pl.Series:
         ids = ids.clone().scatter(coded, [unquote(text) for text in ids.gather(coded)])
     bare = unescaped(ids).str.normalize("NFKC").str.replace_all(UNSEEN, "")
     return bare.str.strip_prefix("'").str.strip_chars(" {}").str.to_lowercase()
+
+
+def alike(ids: pl.Series) -> str:
+    """What to say of ids that differ from another's in case or Unicode form alone; "" where none do."""
+    distinct = ids.drop_nulls().unique(maintain_order=True)
+    pairs = pl.DataFrame({"id": distinct, "key": distinct.str.normalize("NFC").str.to_lowercase()})
+    doubled = pairs.filter(pl.col("key").is_duplicated())
+    if doubled.is_empty():
+        return ""
+    first = doubled.filter(key=doubled["key"][0])["id"].to_list()
+    return (
+        f"people whose ids differ in case or Unicode form alone ({doubled['key'].n_unique():,}, such as"
+        f" {' and '.join(map(repr, first[:2]))}) are different people here; write them alike if they are one"
+    )
 
 
 def _without_zeros(ids: pl.Series) -> pl.Series:

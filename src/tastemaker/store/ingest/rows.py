@@ -27,6 +27,7 @@ _SAMPLE = 20_000  # rows that tell whether a column can be read as a part
 _NOBODY = "a word that stands for nothing (such as NULL, \\N, None, nan), not an id; rename it if it is one"
 
 _SHORTENED = r"^\d(\.\d+)?[Ee]\+\d\d$"
+_NO_TIME = "1970-01-01, or a year from 2100 on, which stand for no time among others; give the time"
 _ROUNDED = (
     "a number too large for a column of floats, which rounds it: others look the same; store the ids as"
     " whole numbers or text"
@@ -235,7 +236,8 @@ class Rows:
         if fit and fit[0].lower() != part and self.settings.column(self.table, part) is None:
             cells = self.source.table.column(fit[0])
             remedy = f"; {moments.remedy(cells, fit[0])}" if part == "timestamp" else ""
-            why = f"most of it cannot be read as one{remedy}"
+            lost = " (without it each event counts as wanted)" if part == "value" else ""
+            why = f"most of it cannot be read as one{lost}{remedy}"
             self.notes.append(f"column '{fit[0]}' was not taken as {part}: {why}")
             del self.names[part]
 
@@ -303,6 +305,8 @@ class Rows:
             ids = ids.str.replace_all(guesses.UNSEEN, "")
             count = f"{int(unseen.sum()):,} ids in '{self.names[name]}'"
             self.notes.append(f"{count} hold characters nobody sees (U+200B and the like): read without them")
+        if name == "user_id" and (told := guesses.alike(ids)):
+            self.notes.append(told)
         longest = self.settings.longest_id
         if pa.types.is_floating(column.type):
             exact = {16: 11, 32: 24}.get(column.type.bit_width, 53)
@@ -341,6 +345,7 @@ class Rows:
         times, wrong = read(column, self.names[name])
         self.refuse(self.damaged(name), name, NOT_UTF8)
         self.refuse(wrong, name, reason)
+        self.refuse(moments.strays(times), name, _NO_TIME)
         return times
 
     def number(self, name: str) -> pl.Series:

@@ -93,12 +93,13 @@ def _in_turn(text: str) -> list[Any] | None:
     """Objects that follow each other, each on any number of lines, perhaps with commas between them; None
     where not all of the text is that.
     """
-    rows, at, decoder = [], 0, json.JSONDecoder()
+    rows, at, decoder, text = list[Any](), 0, json.JSONDecoder(), text.strip(" \t\r\n,")
     try:
-        while at < len(text := text.rstrip(" \t\r\n,")):
+        while at < len(text):
+            while text[at] in " \t\r\n,":
+                at += 1
             row, at = decoder.raw_decode(text, at)
             rows.append(row)
-            at = re.compile(r"[\s,]*").match(text, at).end()
     except (ValueError, RecursionError):
         return None
     return rows
