@@ -84,12 +84,10 @@ def recommended(text: str) -> dict[str, Any]:
 class Server:
     """Serves until closed. refuse: what it answers with 400. searches: prompt -> clauses of its tool call.
 
-    seen: what came in, counted: calls by role, media parts, tools offered. deaf: as a reader, hears nothing
-    in every so-manieth message (0: never).
+    seen: what came in, counted: calls by role, media parts, tools offered.
     """
 
-    def __init__(self, port: int = 0, refuse: Collection[str] = (), deaf: int = 0) -> None:
-        self.deaf = deaf
+    def __init__(self, port: int = 0, refuse: Collection[str] = ()) -> None:
         self.refuse, self.seen = frozenset(refuse), Counter[str]()
         self.heard: list[tuple[str, dict[str, Any]]] = []
         self._rng = random.Random(0)
@@ -152,9 +150,6 @@ class Server:
         if role.startswith("You play"):
             self.heard.append((prompt, said := {"thought": "", "message": message(prompt)}))
             return said
-        if role.startswith("You read"):
-            deaf = self.deaf and self.seen[role] % self.deaf == 0
-            return {"asked": [said and not deaf for said in _asked(prompt)]}
         return recommended(prompt)
 
     def _clauses(self, prompt: str) -> list[dict[str, Any]]:
@@ -173,13 +168,6 @@ class Server:
                 wishes = [old for old in wishes if old["field"] != json.loads(found[1])]
         keys = {"strength": "kind", "field": "field", "is": "cmp", "value": "value"}
         return [{new: wish[old] for old, new in keys.items()} for wish in wishes]
-
-
-def _asked(prompt: str) -> list[bool]:
-    """Of each wish of a reader's prompt, whether the message words it as `message` does."""
-    first, _, *wishes = prompt.split("\n")
-    said = json.loads(first.removeprefix("Message: "))
-    return [message("Ask now\n" + wish.partition(". ")[2]) in said for wish in wishes]
 
 
 def _text(message: dict[str, Any]) -> str:

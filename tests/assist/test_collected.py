@@ -113,7 +113,7 @@ def test_what_was_collected_goes_with_the_person(tmp_path: Path, untouched_works
     shutil.copytree(untouched_workspace, copy)
     talk(copy)
     assert len(collect(copy)) == 1
-    command("forget", "-w", str(copy), "--user", "ann")
+    command("admin", "forget", "-w", str(copy), "--user", "ann")
     with pytest.raises(InputError, match="no person with a name"):
         collect(copy)
     assert len(open_dataset(copy, "people")) == 0

@@ -16,18 +16,18 @@ def test_look_act_again_and_nobody(
     command = lambda *arguments: run(capsys, monkeypatch, *arguments)  # noqa: E731
     sources = ("--items", tiny_files / "items.parquet", "--interactions", tiny_files / "interactions.parquet")
     assert command("init", shop)[0] == command("ingest", "-w", shop, *sources)[0] == 0
-    code, out, _ = command("forget", "-w", shop, "--user", "u005", "--dry-run")
+    code, out, _ = command("admin", "forget", "-w", shop, "--user", "u005", "--dry-run")
     assert code == 0 and "would be removed" in out and "interactions" in out and "u005" not in out
-    code, out, _ = command("forget", "-w", shop, "--user", "u005", "--json")
+    code, out, _ = command("admin", "forget", "-w", shop, "--user", "u005", "--json")
     document = json.loads(out)
     assert (
         code == 0
         and not document["dry_run"]
         and [one["what"] for one in document["removed"]] == ["interactions"]
     )
-    code, out, _ = command("forget", "-w", shop, "--user", "u005")
+    code, out, _ = command("admin", "forget", "-w", shop, "--user", "u005")
     assert code == 0 and "forgotten before" in out
     code, out, _ = command("ingest", "-w", shop, *sources)
     assert code == 0 and f"{document['removed'][0]['count']} rows left out" in out
-    code, out, err = command("forget", "-w", shop, "--user", "u999")
+    code, out, err = command("admin", "forget", "-w", shop, "--user", "u999")
     assert code == 2 and not out and len(err.splitlines()) == 1 and "is about this person" in err

@@ -16,16 +16,18 @@ def test_a_key_is_told_once_listed_revoked_and_logged(
     run = partial(test_cli.run, capsys, monkeypatch)
     shop = tmp_path / "shop"
     assert run("init", shop)[0] == 0
-    assert "no keys" in run("keys", "list", "-w", shop)[1]
-    code, told, _ = run("keys", "add", "-w", shop, "--role", "app", "--name", "backend", "--json")
+    assert "no keys" in run("admin", "keys", "list", "-w", shop)[1]
+    code, told, _ = run("admin", "keys", "add", "-w", shop, "--role", "app", "--name", "backend", "--json")
     key = json.loads(told)["key"]
     assert code == 0 and key.startswith("tm-") and len(key.split("-")[2]) == 64
-    listed = run("keys", "list", "-w", shop)[1]
+    listed = run("admin", "keys", "list", "-w", shop)[1]
     assert "backend" in listed and "app" in listed and key.split("-")[2] not in listed
-    code, _, errors = run("keys", "add", "-w", shop, "--role", "king")
+    code, _, errors = run("admin", "keys", "add", "-w", shop, "--role", "king")
     assert code == 2 and errors == "tastemaker: role 'king' is unknown; choose app, operator, read\n"
-    assert "there already" in run("keys", "add", "-w", shop, "--name", "backend")[2]
-    assert "answers nobody" in run("keys", "revoke", "backend", "-w", shop)[1]
-    assert "no key in force" in run("keys", "revoke", "backend", "-w", shop)[2]
-    actions = [entry["action"] for entry in json.loads(run("keys", "log", "-w", shop, "--json")[1])["log"]]
+    assert "there already" in run("admin", "keys", "add", "-w", shop, "--name", "backend")[2]
+    assert "answers nobody" in run("admin", "keys", "revoke", "backend", "-w", shop)[1]
+    assert "no key in force" in run("admin", "keys", "revoke", "backend", "-w", shop)[2]
+    actions = [
+        entry["action"] for entry in json.loads(run("admin", "keys", "log", "-w", shop, "--json")[1])["log"]
+    ]
     assert actions == ["key added", "key revoked"]

@@ -91,8 +91,11 @@ def put(values: list[Any], row: int, value: Any) -> list[Any]:
     return [*values[: row - 1], value, *values[row:]]
 
 
-WEIGH, READ = ("survey", "weigh", "--covariate", "age"), ("experiment", "read", "--plan", "plan.toml")
-GAIN, PREVIEW = ("retain", "increment", "--baseline", "history"), ("adjust", "preview")
+WEIGH, READ = (
+    ("retention", "survey", "weigh", "--covariate", "age"),
+    ("experiment", "read", "--plan", "plan.toml"),
+)
+GAIN, PREVIEW = ("retention", "increment", "--baseline", "history"), ("retention", "adjust", "preview")
 AGES = surveys()["age"].to_list()
 LANDS = [("DE", "de", "fr")[n % 3] for n in range(N)]
 BLOCKS = ("--block", "value=a,b,c", "--block", "effort=d,e,f")
@@ -136,7 +139,7 @@ CASES: dict[str, tuple[tuple[str, ...], pl.DataFrame, int, str]] = {
         "'u300' answers about item 'i0', which was never logged",
     ),
     "same answer": (
-        ("proxy", "fit", "--feature", "history"),
+        ("retention", "proxy", "fit", "--feature", "history"),
         shown(**{"return": [4] * N}),
         2,
         "everybody answered 4",
@@ -151,7 +154,7 @@ CASES: dict[str, tuple[tuple[str, ...], pl.DataFrame, int, str]] = {
     ),
     "one class": (GAIN, shown(returned=[1] * N), 2, "the outcome is 1 in all"),
     "no such column": (
-        ("retain", "increment", "--baseline", "height"),
+        ("retention", "increment", "--baseline", "height"),
         shown(),
         2,
         "column 'height' is missing; the table has",
@@ -169,7 +172,7 @@ CASES: dict[str, tuple[tuple[str, ...], pl.DataFrame, int, str]] = {
         "row 5, column 'weight' is '-1.0', which is not a number from 0 and above",
     ),
     "no repeats": (
-        ("retain", "paths", "--control", "history"),
+        ("retention", "mediation", "--control", "history"),
         shown().filter(pl.col("day") == 0),
         1,
         "0 users have answers on two",
@@ -181,31 +184,31 @@ CASES: dict[str, tuple[tuple[str, ...], pl.DataFrame, int, str]] = {
         "row 10, column 'score' is empty; every row needs a value there",
     ),
     "a covariate in two spellings": (
-        ("survey", "weigh", "--covariate", "land"),
+        ("retention", "survey", "weigh", "--covariate", "land"),
         surveys(land=LANDS),
         2,
         "column 'land' holds 'DE' and 'de', two spellings of one value",
     ),
     "groups of a battery in two spellings": (
-        ("survey", "validate", *BLOCKS, "--by", "land"),
+        ("retention", "survey", "validate", *BLOCKS, "--by", "land"),
         people(land=LANDS),
         2,
         "column 'land' holds 'DE' and 'de', two spellings of one value",
     ),
     "groups of answers in two spellings": (
-        ("survey", "validate", "--question", "return", "--question", "other", "--by", "land"),
+        ("retention", "survey", "validate", "--question", "return", "--question", "other", "--by", "land"),
         shown(land=LANDS, other=shown()["return"].to_list()[::-1]),
         2,
         "column 'land' holds 'DE' and 'de', two spellings of one value",
     ),
     "cohorts of a proxy in two spellings": (
-        ("proxy", "fit", "--feature", "history", "--cohort", "land"),
+        ("retention", "proxy", "fit", "--feature", "history", "--cohort", "land"),
         shown(land=LANDS),
         2,
         "column 'land' holds 'DE' and 'de', two spellings of one value",
     ),
     "no such cohort of a proxy": (
-        ("proxy", "fit", "--feature", "history", "--cohort", "land"),
+        ("retention", "proxy", "fit", "--feature", "history", "--cohort", "land"),
         shown(),
         2,
         "column 'land' is missing",
@@ -255,7 +258,7 @@ CASES: dict[str, tuple[tuple[str, ...], pl.DataFrame, int, str]] = {
     "an age below 0": (WEIGH, surveys(age=put(AGES, 7, -5.0)), 1, "'age' has -5, which is no age"),
     "an age of 200": (WEIGH, surveys(age=put(AGES, 7, 200.0)), 1, "'age' has 200, which is no age"),
     "years below 0": (
-        ("survey", "weigh", "--covariate", "tenure"),
+        ("retention", "survey", "weigh", "--covariate", "tenure"),
         surveys(tenure=put([abs(age) for age in AGES], 7, -3.0)),
         1,
         "'tenure' is below 0 in 1 of 400 rows",
@@ -450,7 +453,7 @@ def test_slips_among_features_are_named(
     for words in (
         ["increment", "table.csv", "--baseline", "tenure"],
         ["mediation", "table.csv", "--control", "tenure"],
-        ["proxy", "fit", "table.csv", "--feature", "tenure"],
+        ["retention", "proxy", "fit", "table.csv", "--feature", "tenure"],
     ):
         caplog.clear()
         CliRunner().invoke(app, ["retention", *words, "--out", words[0], "-q"])

@@ -31,7 +31,9 @@ def run(*words: object) -> tuple[int, dict[str, object]]:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("world")
-    code, found = run("simulate", "listeners", "--listeners", 3_000, "--items", 100, "--out", out)
+    code, found = run(
+        "retention", "simulate", "listeners", "--listeners", 3_000, "--items", 100, "--out", out
+    )
     assert code == 0 and found["rows"]["rows"] == 6_000
     return out
 
@@ -50,7 +52,7 @@ def test_the_truth_is_kept_apart(world: Path) -> None:
 
 def test_retain_increment_writes_a_report(world: Path, tmp_path: Path) -> None:
     code, found = run(
-        "retain",
+        "retention",
         "increment",
         world / "rows.parquet",
         "--baseline",
@@ -65,22 +67,43 @@ def test_retain_increment_writes_a_report(world: Path, tmp_path: Path) -> None:
 
 
 def test_retain_paths_reaches_its_verdict_and_refuses_without_repeats(world: Path, tmp_path: Path) -> None:
-    words = ["retain", "paths", world / "rows.parquet", "--control", "history", "--out", tmp_path / "p"]
+    words = [
+        "retention",
+        "mediation",
+        world / "rows.parquet",
+        "--control",
+        "history",
+        "--out",
+        tmp_path / "p",
+    ]
     code, found = run(*words, "--slates", world / "slates.parquet")
     assert code == 0 and found["path"] == "item"
     rows = pq.read_table(world / "rows.parquet")
     pq.write_table(rows.filter(pa.compute.equal(rows["day"], 0)), tmp_path / "once.parquet")
-    code, found = run("retain", "paths", tmp_path / "once.parquet", "--out", tmp_path / "q")
+    code, found = run("retention", "mediation", tmp_path / "once.parquet", "--out", tmp_path / "q")
     assert code == 1 and found["path"] == "unknown" and "ask the same users again" in str(found["because"])
 
 
 def test_the_proxy_from_fit_to_score(world: Path, tmp_path: Path) -> None:
     rows = world / "rows.parquet"
-    code, found = run("proxy", "fit", rows, *FEATURES, "--cohort", "low_signal", "--out", tmp_path / "fit")
+    code, found = run(
+        "retention", "proxy", "fit", rows, *FEATURES, "--cohort", "low_signal", "--out", tmp_path / "fit"
+    )
     assert code in (0, 1) and (tmp_path / "fit" / "proxy" / "manifest.json").exists() and found["tables"]
-    code, _ = run("proxy", "calibrate", tmp_path / "fit", rows, "--method", "beta", "--out", tmp_path / "cal")
+    code, _ = run(
+        "retention",
+        "proxy",
+        "calibrate",
+        tmp_path / "fit",
+        rows,
+        "--method",
+        "beta",
+        "--out",
+        tmp_path / "cal",
+    )
     assert code in (0, 1)
     code, _ = run(
+        "retention",
         "proxy",
         "thresholds",
         tmp_path / "cal",
@@ -95,7 +118,7 @@ def test_the_proxy_from_fit_to_score(world: Path, tmp_path: Path) -> None:
     assert code == 0
     proxy = load_proxy(tmp_path / "ready")
     assert proxy.thresholds["pos"].tau is not None and proxy.calibrators["neg"].method == "beta"
-    code, found = run("proxy", "drift", tmp_path / "ready", rows, "--out", tmp_path / "drift")
+    code, found = run("retention", "proxy", "drift", tmp_path / "ready", rows, "--out", tmp_path / "drift")
     assert code == 0 and [len(table["rows"]) for table in found["tables"]] == [3, 2]  # type: ignore[attr-defined]
     table = pq.read_table(rows)
     worse = pa.array([None if one is None else max(1, one - 2) for one in table["return"].to_pylist()])
@@ -103,7 +126,13 @@ def test_the_proxy_from_fit_to_score(world: Path, tmp_path: Path) -> None:
         table.set_column(table.column_names.index("return"), "return", worse), tmp_path / "worse.parquet"
     )
     code, found = run(
-        "proxy", "drift", tmp_path / "ready", tmp_path / "worse.parquet", "--out", tmp_path / "drifted"
+        "retention",
+        "proxy",
+        "drift",
+        tmp_path / "ready",
+        tmp_path / "worse.parquet",
+        "--out",
+        tmp_path / "drifted",
     )
     assert (
         code == 1
@@ -111,21 +140,39 @@ def test_the_proxy_from_fit_to_score(world: Path, tmp_path: Path) -> None:
         and "positive" in str(found["because"])
     )
     code, _ = run(
-        "proxy", "thresholds", tmp_path / "cal", rows, "--positive", 0.999, "--out", tmp_path / "none"
+        "retention",
+        "proxy",
+        "thresholds",
+        tmp_path / "cal",
+        rows,
+        "--positive",
+        0.999,
+        "--out",
+        tmp_path / "none",
     )
     assert code == 1
-    code, found = run("proxy", "score", tmp_path / "ready", rows, "--out", tmp_path / "scored.parquet")
+    code, found = run(
+        "retention", "proxy", "score", tmp_path / "ready", rows, "--out", tmp_path / "scored.parquet"
+    )
     scored = pq.read_table(tmp_path / "scored.parquet")
     assert code == 0 and {"p_pos", "p_neg", "retention"} <= set(scored.column_names)
     with pytest.raises(ArtifactError, match="exists already"):
-        run("proxy", "fit", rows, *FEATURES, "--out", tmp_path / "fit")
+        run("retention", "proxy", "fit", rows, *FEATURES, "--out", tmp_path / "fit")
     with pytest.raises(InputError, match="column 'item_rate' is missing"):
         pq.write_table(pq.read_table(rows).drop_columns(["item_rate"]), tmp_path / "less.parquet")
-        run("proxy", "score", tmp_path / "ready", tmp_path / "less.parquet", "--out", tmp_path / "x.parquet")
+        run(
+            "retention",
+            "proxy",
+            "score",
+            tmp_path / "ready",
+            tmp_path / "less.parquet",
+            "--out",
+            tmp_path / "x.parquet",
+        )
 
 
 def test_damage_and_absence_are_told(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="no proxy"):
         load_proxy(tmp_path / "nothing")
     with pytest.raises(InputError, match="world 'moon'"):
-        run("simulate", "listeners", "--world", "moon", "--out", tmp_path / "w")
+        run("retention", "simulate", "listeners", "--world", "moon", "--out", tmp_path / "w")

@@ -36,7 +36,6 @@ from tastemaker.chat import user as asking
 from tastemaker.chat.endpoint import Endpoint, EndpointSettings
 from tastemaker.cli.converse import app
 from tastemaker.converse.agents.answers import GoalAnswer
-from tastemaker.converse.agents.second import AGREES, DIFFERS, SAID_AGAIN
 from tastemaker.converse.audits.leaks import named_rows
 from tastemaker.converse.constraints import Constraint
 from tastemaker.converse.judges.rubric import ASPECTS
@@ -496,27 +495,3 @@ def test_plugins_play_roles_and_judge(workspace: Path, monkeypatch: pytest.Monke
     assert {row["mean"] for row in found["means"] if row["judge"] == "kind@1"} == {4.0}
     with pytest.raises(InputError, match="installed plugin \\(loud\\)"):
         generate(workspace, "nobody", RunSettings(n=1, model="lout"), Session(), quiet)
-
-
-@pytest.mark.parametrize("deaf", [0, 5])
-def test_a_second_model_reads_what_was_said(workspace: Path, deaf: int) -> None:
-    """What it takes otherwise is said again; how often both agree stands in the audit."""
-    name = f"read{deaf}"
-    with Paraphraser(deaf=deaf) as server:
-        model = ["--model", f"double@{server.url}", "--model", f"reader=other@{server.url}"]
-        where = ["-q", "-w", str(workspace), "--name", name]
-        run = ["run", *where, "--n", "6", "--media", "none", "--at-once", "1", *model]
-        done = CliRunner().invoke(app, run, catch_exceptions=False)
-    assert done.exit_code == 0, done.output
-    talks = list(read_conversations(RunFolder.of(Workspace.open(workspace), name)))
-    assert len(talks) == 6
-    found = audit_run(workspace, name, quiet)
-    readings = found["turns"]["readings"]
-    assert sum(readings.values()) == sum(len(talk.turns) for talk in talks)
-    if deaf:
-        assert (
-            readings[SAID_AGAIN] and readings[SAID_AGAIN] + readings.get(DIFFERS, 0) >= 48 // (deaf + 1) - 1
-        )
-    else:
-        assert set(readings) == {AGREES}
-    assert "second reader: takes" in found["text"]

@@ -139,10 +139,10 @@ def test_forgetting_somebody_leaves_what_was_rolled_back_to(folder: Path, person
     database.add_events([Event("e1", "visitor", "like", datetime(2026, 1, 2, tzinfo=UTC), "t001")])
     database.close()
     _ingest(folder, without=["t005"])
-    assert CliRunner().invoke(app, ["deployments", "rollback", "-w", str(folder)]).exit_code == 0
+    assert CliRunner().invoke(app, ["admin", "deployments", "rollback", "-w", str(folder)]).exit_code == 0
     before, codes = _active(folder), _codes(Searcher.of(_active(folder)))
     in_use = workspace.table("items")["item_id"].to_pylist()
-    done = CliRunner().invoke(app, ["forget", "--user", person, "-w", str(folder)])
+    done = CliRunner().invoke(app, ["admin", "forget", "--user", person, "-w", str(folder)])
     assert done.exit_code == 0, done.output
     after = _active(folder)
     assert after.base == before.base and _codes(Searcher.of(after)) == codes and "t005" in codes

@@ -65,7 +65,7 @@ def test_a_long_sound_is_described_by_its_start(tmp_path: Path, monkeypatch: pyt
 
 
 def folder_with(root: Path, audio: bytes | None, image: bytes | None, train) -> tuple[int, str]:  # type: ignore[no-untyped-def]
-    """Exit code and standard error of `tastemaker encode` on twelve items, the first of which has the
+    """Exit code and standard error of `train --until vectors` on twelve items, the first of which has the
     files.
     """
     names = {"audio": "media/a.mp3" if audio is not None else "", "image": "media/a.png" if image else ""}
@@ -89,7 +89,7 @@ def folder_with(root: Path, audio: bytes | None, image: bytes | None, train) -> 
         )[0]
         == 0
     )
-    return train("encode", "-w", root / "w", "-q")
+    return train("train", "--until", "vectors", "-w", root / "w", "-q")
 
 
 @pytest.fixture

@@ -1,5 +1,5 @@
-"""`tastemaker survey`: files in, weights and reports out, exit codes, and refusals that name file, row and
-column.
+"""`tastemaker retention survey`: files in, weights and reports out, exit codes, and refusals that name file,
+row and column.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tastemaker.store.tables import read_typed
 
 def run(*arguments: str | Path) -> tuple[int, str]:
     """Exit code and stdout; errors meant for people are raised, as `main` catches them."""
-    result = CliRunner().invoke(app, ["survey", *map(str, arguments)])
+    result = CliRunner().invoke(app, ["retention", "survey", *map(str, arguments)])
     if isinstance(result.exception, InputError):
         raise result.exception
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception

@@ -334,7 +334,7 @@ def test_a_file_is_copied_whole_into_an_empty_server(
     secret, history = file.secret("draws"), file.history("u3")
 
     def copy() -> str:
-        words = ["tastemaker", "copy-database", address.url, "-w", str(workspace.root)]
+        words = ["tastemaker", "admin", "copy-database", address.url, "-w", str(workspace.root)]
         monkeypatch.setattr("sys.argv", words)
         main()
         return capsys.readouterr().out

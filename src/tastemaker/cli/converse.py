@@ -45,8 +45,7 @@ def _settings(
         typer.Option(
             help=(
                 "rules (default), or NAME@URL of an endpoint; for one role as"
-                " listener=NAME@URL (profile, goal, listener, reader, recommender); repeat. A reader is a"
-                " second one that reads what the listener said."
+                " listener=NAME@URL (profile, goal, listener, recommender); repeat."
             )
         ),
     ] = None,

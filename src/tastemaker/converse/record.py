@@ -86,8 +86,7 @@ class ToolCall:
 @dataclass(frozen=True)
 class Turn:
     """One exchange. handle and item_id are None when nothing fitted; relaxations: (field, fits without that
-    constraint); asks: the field that the reply asks about; reading: what a second reader made of the
-    message (`agents.second`), None without one.
+    constraint); asks: the field that the reply asks about.
     """
 
     turn: int
@@ -106,7 +105,6 @@ class Turn:
     recommender_thought: str
     tool: ToolCall
     asks: str | None = None
-    reading: str | None = None
 
 
 @dataclass(frozen=True)
@@ -184,6 +182,7 @@ def from_row(row: dict[str, Any]) -> Conversation:
         part["clause"] = Clause(part["clause"]["field"], part["clause"]["cmp"], value)
     for turn in row["turns"]:
         turn["relaxations"] = [(line["field"], line["n_fit"]) for line in turn["relaxations"]]
+        turn.pop("reading", None)  # of data sets whose messages a second model read
         tool = turn["tool"]
         tool["constraints"] = tool.pop("wishes")
         tool["by"] = tool.get("by") or "code"  # data sets of version 0.1 do not say

@@ -76,7 +76,7 @@ class ListenerView:
     order they were played. active: the
     constraints before it. verdict: what the last item did for the goal (None when there is none); has, lacks:
     fields of the goal's demands that it grants and does not. asked: the field that the last reply asked
-    about. misheard: what was said in vain, and the wishes that a second reader took otherwise.
+    about.
     """
 
     turn: int
@@ -93,16 +93,6 @@ class ListenerView:
     lacks: tuple[str, ...]
     asked: str | None
     attachments: tuple[Media, ...] = ()
-    misheard: tuple[str, tuple[Change, ...]] | None = None
-
-
-@dataclass(frozen=True)
-class ReaderView:
-    """For a second reader: a message, wishes of which it makes some, and what items in them are called."""
-
-    message: str
-    wishes: tuple[Change, ...]
-    names: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -141,7 +131,7 @@ class SearchView:
     fields: tuple[tuple[str, str], ...]
 
 
-View = ProfileView | GoalView | ListenerView | ReaderView | RecommenderView | SearchView
+View = ProfileView | GoalView | ListenerView | RecommenderView | SearchView
 
 
 def named(catalogue: Catalogue, row: int, media: tuple[Media, ...] = ()) -> Named:

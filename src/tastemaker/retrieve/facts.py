@@ -191,7 +191,7 @@ class Near:
     def __init__(self, vectors: Floats) -> None:
         self.known = np.asarray(~np.isnan(vectors).any(axis=1), np.bool_)
         if not self.known.any():
-            raise InputError("no item has a vector to compare; run `tastemaker encode`")
+            raise InputError("no item has a vector to compare; run `tastemaker train`")
         present = vectors[self.known].astype(np.float64)
         self._mean, self._spread = present.mean(axis=0), np.maximum(present.std(axis=0), 1e-6)
         self._unit = np.nan_to_num(self._unit_rows(vectors))

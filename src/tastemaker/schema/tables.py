@@ -157,7 +157,6 @@ _TURN = _struct(
     recommender_thought=pa.string(),
     tool=_TOOL,
     asks=pa.string(),
-    reading=pa.string(),
 )
 _PROFILE = _struct(
     age=pa.int32(),

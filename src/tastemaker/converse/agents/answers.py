@@ -30,13 +30,6 @@ class ListenerAnswer(_Answer):
     message: str = Field(min_length=3, max_length=800)
 
 
-class ReaderAnswer(BaseModel):
-    """For each wish, in order, whether the message asks for it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-    asked: list[bool]
-
-
 class RecommenderAnswer(_Answer):
     """A candidate's handle, or nothing_fits; the reply; and the field that it asks about, if any."""
 

@@ -14,13 +14,11 @@ import numpy.typing as npt
 from pydantic import BaseModel
 
 import tastemaker.converse.agents.checks as checks
-import tastemaker.converse.agents.second as second
 from tastemaker.chat import Media
 from tastemaker.converse.agents.answers import (
     GoalAnswer,
     ListenerAnswer,
     ProfileAnswer,
-    ReaderAnswer,
     RecommenderAnswer,
 )
 from tastemaker.converse.agents.plan import Plan, PlanSettings
@@ -57,7 +55,6 @@ from tastemaker.converse.record import (
 )
 from tastemaker.converse.state import State
 from tastemaker.converse.views import (
-    ListenerView,
     Named,
     SearchResult,
     Task,
@@ -212,7 +209,7 @@ def play_turn(scene: Scene, state: State, changes: tuple[Change, ...]) -> State:
         return world.readers.misread(Utterance(text, before.mentions), changes, before.active)
 
     check = checks.listener(listener_view, said, world.lexicon, catalogue.item_ids)
-    answer, reading = _worded(scene, listener_view, check, number)
+    answer = ask("listener", listener_view, ListenerAnswer, check)
     state = replace(
         state,
         active=active,
@@ -258,25 +255,9 @@ def play_turn(scene: Scene, state: State, changes: tuple[Change, ...]) -> State:
         recommender_thought=reply.thought,
         tool=call,
         asks=reply.asks,
-        reading=reading,
     )
     state = replace(state, turns=(*state.turns, turn), handles=handles)
     return state if chosen is None else _played(scene, state, chosen, adherence)
-
-
-def _worded(
-    scene: Scene, view: ListenerView, check: Callable[[ListenerAnswer], str | None], number: int
-) -> tuple[ListenerAnswer, str | None]:
-    """The listener's message, and what a second reader made of it where there is one."""
-    ask, world = scene.ask, scene.world
-
-    def say(now: ListenerView) -> ListenerAnswer:
-        return ask("listener", now, ListenerAnswer, check)
-
-    if not world.settings.reads:
-        return say(view), None
-    others = second.decoys(view, world.catalogue, world.lexicon, scene.plan.rng("decoys", number))
-    return second.heard_twice(view, say, lambda seen, shape: ask("reader", seen, ReaderAnswer, shape), others)
 
 
 def _shown(

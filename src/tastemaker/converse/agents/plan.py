@@ -23,7 +23,7 @@ TRACKS, SESSION = 5, 24  # items of a listener: known beforehand, and in the poo
 class PlanSettings:
     """Dials of a data set. turns: fewest and most (equal for exports of fixed length); nothing: share of
     turns nothing fits; pool: what candidates are drawn from, "catalogue" or "session"; tools: the recommender
-    searches by tool calls of its own; reads: a second model reads what was said.
+    searches by tool calls of its own.
     """
 
     seed: int = 0
@@ -31,7 +31,6 @@ class PlanSettings:
     nothing: float = 0.06
     pool: str = "catalogue"
     tools: bool = False
-    reads: bool = False
 
     def __post_init__(self) -> None:
         """Lengths within 3-12, a share below a half, one of the two pools."""

@@ -19,7 +19,6 @@ from tastemaker.converse.views import (
     ListenerView,
     Named,
     ProfileView,
-    ReaderView,
     RecommenderView,
     SearchView,
     View,
@@ -121,25 +120,11 @@ def _listener(view: ListenerView) -> tuple[Message, ...]:
     )
     if view.attachments:
         lines.append('Your message carries the attachment below: call it "this recording" or "this picture".')
-    if view.misheard is not None:
-        message, wishes = view.misheard
-        lines.append(
-            f"You said {quoted(message)}, and it was not clear what you wish about:\n"
-            + "\n".join(_change(change, names) for change in wishes)
-            + "\nSay all of it again, more plainly."
-        )
     last = view.dialogue[-1].played if view.dialogue else None
     heard = [(f"The last item, {quoted(last.title)}", last.media)] if last else []
     return system(_SYSTEM["listener"]), user(
         "\n".join(lines), *labelled([("Your attachment", view.attachments), *heard])
     )
-
-
-@render.register
-def _reader(view: ReaderView) -> tuple[Message, ...]:
-    wishes = (_change(change, dict(view.names)) for change in view.wishes)
-    lines = [f"{place}. {wish}" for place, wish in enumerate(wishes, start=1)]
-    return system(_SYSTEM["reader"]), user(f"Message: {quoted(view.message)}\nWishes:\n" + "\n".join(lines))
 
 
 @render.register

@@ -17,8 +17,7 @@ ENOUGH, MOST_REPEATS, LEAST_OPEN = 20, 0.08, 0.8  # gates on variety, from so ma
 class Summary:
     """A data set's audit. faults: name -> (conversations with it, times); nothing: (said rightly, said,
     due). copies: conversations of which most messages stand in an earlier one. repeats: share of messages
-    that are another's copy. openings: different first messages a conversation. readings: what a second
-    reader made of the messages.
+    that are another's copy. openings: different first messages a conversation.
     """
 
     conversations: int
@@ -30,7 +29,6 @@ class Summary:
     labels: dict[str, int]
     overruled: int
     unknown: int
-    readings: dict[str, int]
     copies: int
     repeats: float
     openings: float
@@ -73,13 +71,11 @@ def audit(
     totals: Counter[str] = Counter()
     labels: Counter[str] = Counter()
     messages: Counter[str] = Counter()
-    readings: Counter[str] = Counter()
     openings: set[str] = set()
     for conversation in conversations:
         own = [turn.message for turn in conversation.turns]
         totals["copies"] += sum(text in messages for text in own) * 2 > len(own)
         messages.update(own)
-        readings.update(turn.reading for turn in conversation.turns if turn.reading is not None)
         openings.add(own[0] if own else "")
         for line in check(conversation, known):
             faulty[line.name] += not line.ok
@@ -105,7 +101,6 @@ def audit(
         labels=dict(sorted(labels.items())),
         overruled=totals["overruled"],
         unknown=totals["unknown"],
-        readings=dict(sorted(readings.items())),
         copies=totals["copies"],
         repeats=1 - len(messages) / max(messages.total(), 1),
         openings=len(openings) / max(totals["conversations"], 1),

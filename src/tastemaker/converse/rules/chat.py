@@ -14,15 +14,14 @@ from tastemaker.converse.agents.answers import (
     GoalAnswer,
     ListenerAnswer,
     ProfileAnswer,
-    ReaderAnswer,
     RecommenderAnswer,
 )
 from tastemaker.converse.audits.leaks import message_faults
 from tastemaker.converse.language.lexicon import Lexicon
-from tastemaker.converse.language.readers import Mention, Readers, Utterance, evident
+from tastemaker.converse.language.readers import Mention, Readers, Utterance
 from tastemaker.converse.language.speech import found_text, listener_text, nothing_text, persona
 from tastemaker.converse.record import MOVES
-from tastemaker.converse.views import GoalView, ListenerView, ProfileView, ReaderView, RecommenderView
+from tastemaker.converse.views import GoalView, ListenerView, ProfileView, RecommenderView
 from tastemaker.errors import InputError
 from tastemaker.stats.random import generator
 
@@ -32,7 +31,7 @@ MANY = 6
 
 
 class RuleChat:
-    """Plays profile, goal, listener, reader and recommender from their views; free of charge, no network,
+    """Plays profile, goal, listener and recommender from their views; free of charge, no network,
     same view same answer.
     """
 
@@ -55,9 +54,6 @@ class RuleChat:
             return GoalAnswer(goal=view.text)
         if isinstance(view, ListenerView):
             return self._listen(view, request)
-        if isinstance(view, ReaderView):
-            said = Utterance(view.message)
-            return ReaderAnswer(asked=[evident(change, said, self.lexicon) for change in view.wishes])
         if isinstance(view, RecommenderView):
             return self._recommend(view, request)
         raise InputError(
@@ -85,7 +81,6 @@ class RuleChat:
                 len(request.messages),
                 draw,
             )
-            key = key if view.misheard is None else (*key, "again")
             message = listener_text(view, self.lexicon, generator(self.seed, "listener", *key), who)
             heard = self.readers.misread(Utterance(message, mentions), view.changes, view.active)
             new = all(message != turn.message for turn in view.dialogue)

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tastemaker.converse.agents.second import AGREES, DIFFERS, SAID_AGAIN
 from tastemaker.converse.audits.pool import (
     LEAST_P,
     Played,
@@ -137,15 +136,6 @@ def shift_text(shift: Shift | None) -> str:
     )
 
 
-def _readings(counts: Mapping[str, int]) -> str:
-    """How often a second reader took the messages as they were meant."""
-    agrees, again, differs = (counts.get(name, 0) for name in (AGREES, SAID_AGAIN, DIFFERS))
-    return (
-        f"takes {agrees + again:,} of {sum(counts.values()):,} messages as the first does ({again:,} of them"
-        f" said again), {differs:,} otherwise"
-    )
-
-
 def audit_text(turns: Summary, pool: PoolAudit, shift: Shift | None) -> str:
     """The audit for people."""
     right, said, due = turns.nothing
@@ -167,7 +157,6 @@ def audit_text(turns: Summary, pool: PoolAudit, shift: Shift | None) -> str:
                 f"wording: {_share(turns.wording)} of {turns.demands:,} active constraints read out of the"
                 " messages"
             ),
-            *([f"second reader: {_readings(turns.readings)}"] if turns.readings else []),
             (
                 f"nothing fits: said {said}, due {due}, rightly {right}; precision {_share(turns.precision)},"
                 f" recall {_share(turns.recall)}"

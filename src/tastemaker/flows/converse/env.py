@@ -159,7 +159,7 @@ def sources(data: Data, seed: int) -> dict[str, Search]:
     }
 
 
-ROLES = ("profile", "goal", "listener", "reader", "recommender")
+ROLES = ("profile", "goal", "listener", "recommender")
 
 
 @dataclass(frozen=True, eq=False)

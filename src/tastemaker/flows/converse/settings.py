@@ -60,7 +60,6 @@ class RunSettings:
             turns=turns,
             nothing=self.nothing,
             tools=self.tools,
-            reads=any(part.strip().startswith("reader=") for part in self.model.split(",")),
             pool=self.pool,
         )
 

@@ -14,8 +14,8 @@ from tastemaker.store import write_json, write_table
 def simulate_listeners(
     path: str, out: Path, report: Report, settings: Mapping[str, Any], seed: int = 0
 ) -> dict[str, Any]:
-    """`tastemaker simulate listeners`: listeners, rows (pairs, answers, ranker features, returns), surveys
-    and slates in `out`.
+    """`tastemaker retention simulate listeners`: listeners, rows (pairs, answers, ranker
+    features, returns), surveys and slates in `out`.
 
     settings: fields of `ListenerWorld`. Columns true_* and files truth.* hold what no real log shows. Raises
     InputError.

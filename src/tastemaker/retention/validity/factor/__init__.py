@@ -1,7 +1,3 @@
 """Batteries of several items: factor analysis, convergent and discriminant validity, invariance across
 groups.
 """
-
-from tastemaker.plugins import names_below
-
-__getattr__ = names_below(__name__)
