@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import fsspec
 import pytest
@@ -17,12 +16,7 @@ from tastemaker.flows.converse.export import export_run
 from tastemaker.flows.converse.generate import Session, generate
 from tastemaker.flows.converse.settings import RunFolder, RunSettings
 from tastemaker.flows.evaluation.evaluate import evaluate_workspace
-from tastemaker.flows.explore.estimates import estimate
-from tastemaker.flows.explore.tables import Source
-from tastemaker.serving.query import Happened, Query, Slate
-from tastemaker.serving.service import WorkspaceService
 from tastemaker.store import Workspace
-from tastemaker.store.settings import SETTINGS_FILE
 
 Workers = Callable[[Path], list[int]]
 
@@ -57,28 +51,3 @@ def test_people_are_evaluated_elsewhere(
 
     here, computed = ranks(), workers(folder)
     assert ranks() == here and len(computed) > 1
-
-
-def test_estimates_are_made_elsewhere(untouched_workspace: Path, tmp_path: Path, workers: Workers) -> None:
-    folder = Path(shutil.copytree(untouched_workspace, tmp_path / "w"))
-    path = folder / SETTINGS_FILE
-    path.write_text(path.read_text().replace("exploration = 0.0", "exploration = 1.0"))
-    service = WorkspaceService(Workspace.open(folder))
-    people = [row["user_id"] for row in service.users(40, 0)[0]]
-    slates = service.recommend_many([Query(person, k=3) for person in people])
-    for number, (person, slate) in enumerate(zip(people, slates, strict=True)):
-        assert isinstance(slate, Slate)
-        service.delivered([slate.request_id])
-        if number % 3:
-            item = slate.rows[0].item_id
-            like = Happened(f"e{number}", person, "like", item, request_id=slate.request_id)
-            service.add_events([like])
-    service.close()
-
-    def estimated() -> dict[str, Any]:
-        source = Source(workspace=folder)
-        return estimate(source, "uniform", None, 0.05)
-
-    here, computed = estimated(), workers(folder)
-    assert here["passed"], here["reason"]
-    assert estimated() == here and len(computed) == len(here["estimates"])

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import math
-import secrets
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
-from tastemaker.engine import mapped
 from tastemaker.errors import InputError
 from tastemaker.explore.bounds import PLURALS, too_few
 from tastemaker.explore.estimate.weighting import OwnPolicy, on_support
-from tastemaker.explore.estimates import PAIRED, PolicyEstimate, allowed, estimate_policy
+from tastemaker.explore.estimates import PAIRED, PolicyEstimate, estimate_policy
 from tastemaker.explore.gate.certify import STATIONARY, GateSettings, collect
 from tastemaker.explore.ledger.ledger import Ledger
 from tastemaker.explore.policy.base import Policy, Pooled
@@ -28,8 +24,6 @@ from tastemaker.explore.table import Log, Split, split
 from tastemaker.flows.explore.runs import PARTS, learnt_from, open_run, plain_source, save_run
 from tastemaker.flows.explore.tables import Loaded, Source, load
 from tastemaker.flows.pipeline import Report
-from tastemaker.stats.intervals import Interval
-from tastemaker.store import Workspace
 from tastemaker.store.files import plain
 
 ALL_PLACES = 1_000  # of a list
@@ -198,7 +192,7 @@ def estimate(
     checks = loaded.preflight([chosen])
     if checks.refusal:
         return {"passed": False, "reason": checks.refusal, "text": checks.refusal}
-    rows = _estimated(Estimated(log, chosen, loaded.vectors, delta, source.unit), source, names)
+    rows = estimate_policy(log, chosen, loaded.vectors, names=names, delta=delta, unit=source.unit)
     logged, constant = float(log.reward.mean()), bool(np.ptp(log.reward) == 0)
     units, halves = log.units(source.unit), _halves(log, chosen, rows, loaded, source.unit)
     values: dict[str, Any] = plain(
@@ -226,41 +220,6 @@ def estimate(
     return values | {
         "text": "\n".join([head, *filter(None, [which]), text, f"- {STATIONARY}", *drift, *checks.lines])
     }
-
-
-@dataclass(frozen=True, eq=False)
-class Estimated:
-    """The batch function: the name of an estimator -> its estimate, as JSON."""
-
-    log: Log
-    policy: Policy
-    vectors: Any
-    delta: float
-    unit: str
-
-    def rows(self, names: Sequence[str]) -> list[PolicyEstimate]:
-        """By each of these; none: by all that the log allows."""
-        return estimate_policy(
-            self.log, self.policy, self.vectors, names=names, delta=self.delta, unit=self.unit
-        )
-
-    def __call__(self, name: str) -> pa.Table:
-        """A column `estimate`."""
-        return pa.table({"estimate": [json.dumps(asdict(row)) for row in self.rows([name])]})
-
-
-def _estimated(work: Estimated, source: Source, names: Sequence[str]) -> list[PolicyEstimate]:
-    """The estimates, each by itself on the workspace's engine."""
-    workspace = None if source.workspace is None else Workspace.open(source.workspace)
-    if workspace is None or workspace.settings.engine == "local":
-        return work.rows(names)
-    chosen = list(names) or allowed(work.log, work.policy)
-    rows = []
-    for table in mapped(work, chosen, workspace, "estimates", secrets.token_hex(16), lambda *_: None):
-        values = json.loads(table["estimate"][0].as_py())
-        interval = values["interval"] | {"assumptions": tuple(values["interval"]["assumptions"])}
-        rows.append(PolicyEstimate(**values | {"interval": Interval(**interval)}))
-    return rows
 
 
 def _halves(
