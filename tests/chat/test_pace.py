@@ -7,7 +7,6 @@ import pytest
 
 from tastemaker.chat import CallError, PaceSettings, StoppedEarly
 from tastemaker.chat.pace import Pace
-from tastemaker.errors import InputError
 
 
 def run(pace, *outcomes):
@@ -146,9 +145,3 @@ def test_never_more_under_way_than_allowed(clock):
     for thread in threads:
         thread.join(60)
     assert len(seen) == 9 and max(seen) == 3 and pace.under_way == 0
-
-
-def test_settings_are_checked():
-    for bad in ({"most": 0}, {"share": 0}, {"tries": 0}, {"cool_down": -1}):
-        with pytest.raises(InputError):
-            PaceSettings(**bad)

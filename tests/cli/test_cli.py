@@ -73,8 +73,8 @@ def assert_refused(answer: tuple[int, str, str], *words: str) -> None:
 
 
 def test_unknown_workspace_names_the_remedy(command, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    for verb in ("train", "evaluate", "doctor"):
-        code, out, err = command(verb, "-w", tmp_path / "nowhere")
+    for verb in (["train"], ["evaluate"], ["admin", "doctor"]):
+        code, out, err = command(*verb, "-w", tmp_path / "nowhere")
         assert code == 2
         assert "tastemaker init" in out + err
     assert_refused(
@@ -362,9 +362,7 @@ def test_every_help_has_an_example_and_cuts_no_sentence() -> None:
     assert (without, cut) == ([], [])
 
 
-@pytest.mark.parametrize(
-    "path", [[], ["explore"], ["retention"], ["retention", "survey"], ["converse"], ["survey"]]
-)
+@pytest.mark.parametrize("path", [[], ["explore"], ["retention"], ["retention", "survey"], ["converse"]])
 def test_a_group_without_a_command_prints_its_readable_help(command, path: list[str]) -> None:  # type: ignore[no-untyped-def]
     code, out, err = command(*path)
     assert (code, err) == (0, "")

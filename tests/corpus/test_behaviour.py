@@ -3,7 +3,6 @@ leaks.
 """
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from recipes.small import build_small, encode_bytes
@@ -12,7 +11,6 @@ from tastemaker.corpus.behaviour import Words, behaviour_examples, context_token
 from tastemaker.corpus.events import Histories
 from tastemaker.corpus.pairs import cooccurring_pairs
 from tastemaker.corpus.splits import leave_one_out
-from tastemaker.errors import InputError
 
 V = build_small((6, 4, 3))
 CODES = np.stack([np.random.default_rng(5).integers(0, k, 10) for k in V.sizes], axis=1).astype(np.int32)
@@ -99,18 +97,6 @@ def test_behaviour_holds_no_text() -> None:
     assert (
         min(behaviour_examples(h, CODES, V)["tokens"].combine_chunks().flatten().to_pylist()) >= V.base_size
     )
-
-
-@pytest.mark.parametrize(
-    ("call", "words"),
-    [
-        (lambda: behaviour_examples(packed([[10]]), CODES, V), "item index 10 has no Semantic ID"),
-        (lambda: context_tokens(packed([[1]]), CODES, V, 0), "max_items is 0"),
-    ],
-)
-def test_bad_behaviour_input_is_refused_in_words(call, words: str) -> None:
-    with pytest.raises(InputError, match=words):
-        call()
 
 
 def test_thinned_copies_leave_out_a_share_and_differ() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tastemaker.corpus.events import Histories, histories, taste
+from tastemaker.corpus.events import histories, taste
 from tastemaker.errors import InputError
 from tastemaker.schema import EventRules
 
@@ -83,23 +83,6 @@ def test_keeping_events_and_users_equals_the_slow_version(
 def test_bad_tables_are_refused_naming_the_row(events, words: str) -> None:
     with pytest.raises(InputError, match=words):
         histories(table(events), IDS)
-
-
-@pytest.mark.parametrize(
-    ("offsets", "items", "times"),
-    [
-        ([0, 2], [1], None),
-        ([0, 1, 1], [1], None),
-        ([1, 1], [1], None),
-        ([0, 1], [-1], None),
-        ([0, 1], [1], [0.0, 1.0]),
-    ],
-)
-def test_arrays_that_do_not_fit_are_refused(offsets, items, times) -> None:
-    with pytest.raises(InputError):
-        Histories(
-            np.array(["u"]), np.array(offsets), np.array(items), None if times is None else np.array(times)
-        )
 
 
 def test_an_empty_table_packs_to_nothing() -> None:

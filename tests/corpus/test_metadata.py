@@ -65,8 +65,3 @@ def test_items_without_any_field_give_no_example() -> None:
 def test_bad_templates_are_refused(template: str) -> None:
     with pytest.raises(InputError, match="template"):
         metadata_examples(ITEMS, CODES, V, encode_bytes, (template,))
-
-
-def test_items_and_codes_must_match() -> None:
-    with pytest.raises(InputError, match="3 items but Semantic IDs for 2"):
-        metadata_examples(ITEMS, CODES[:2], V, encode_bytes)

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from tastemaker.corpus.events import Histories
 from tastemaker.corpus.pairs import cooccurring_pairs, near_pairs, pair_counts, pair_people
-from tastemaker.errors import InputError
 
 lists = st.lists(st.lists(st.integers(0, 6), max_size=8), max_size=6)
 
@@ -48,8 +47,3 @@ def test_pairs_equal_the_double_loop(rows: list[list[int]], window: int) -> None
     assert weights.tolist() == pytest.approx(
         [seen[p] * (counts[p[0]] * counts[p[1]]) ** -0.5 for p in sorted(seen)]
     )
-
-
-def test_a_window_of_nothing_is_refused() -> None:
-    with pytest.raises(InputError, match="1 or more"):
-        cooccurring_pairs(Histories.of_lists([[1, 2]]), 0)

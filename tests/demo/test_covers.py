@@ -20,7 +20,6 @@ from tastemaker.demo.covers import (
     png_bytes,
     warmth,
 )
-from tastemaker.errors import InputError
 
 TRANSLUCENT = {"petals", "hills", "orbs"}
 
@@ -136,12 +135,3 @@ def test_the_correlation_of_mode_and_warmth_is_as_stated(dark: float, target: fl
     covariance = (joint * np.outer(mode - mean_mode, places - mean_place)).sum()
     deviation = np.sqrt(dark * (1 - dark) * (joint.sum(axis=0) @ (places - mean_place) ** 2))
     assert covariance / deviation == pytest.approx(target, abs=1e-6)
-
-
-def test_unknown_names_and_counts_are_refused() -> None:
-    with pytest.raises(InputError, match="choose a palette"):
-        CoverSpec("beige", "rings")
-    with pytest.raises(InputError, match="shape"):
-        CoverSpec("amber", "blob")
-    with pytest.raises(InputError, match="2-6"):
-        CoverSpec("amber", "rings", 1)

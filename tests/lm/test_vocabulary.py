@@ -82,21 +82,8 @@ def test_errors_name_row_level_and_remedy():
         vocabulary.sid_tokens([[0, 1], [7, 4]])
     with pytest.raises(InputError, match="row 1 has code -1 at level 1"):
         vocabulary.sid_tokens([-1, 0])
-    with pytest.raises(InputError, match="2 levels"):
-        vocabulary.sid_tokens([[0, 1, 2]])
-    with pytest.raises(InputError, match="'nosuch'"):
-        vocabulary.special("nosuch")
     with pytest.raises(ModelError, match=r"vocabulary\.json"):
         Vocabulary.from_json("{}")
-    with pytest.raises(ModelError, match="level 2"):
-        vocabulary.sid_slice(2)
-    for broken in (
-        lambda: build_small(()),
-        lambda: Vocabulary(100, (2,)),
-        lambda: pretrained(5, (2,), bos=5),
-    ):
-        with pytest.raises(ModelError):
-            broken()
 
 
 def test_the_vocabulary_loads_no_torch():

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tastemaker.corpus.events import Histories
-from tastemaker.errors import ArtifactError, InputError
+from tastemaker.errors import ArtifactError
 from tastemaker.retrieve.candidates import Candidates
 from tastemaker.retrieve.memory import Memory, choose_weight, fit_memory, weighed
 
@@ -66,8 +66,3 @@ def test_it_comes_back_from_its_arrays_and_refuses_another_catalogue() -> None:
     np.testing.assert_array_equal(again.table.toarray(), memory.table.toarray())
     with pytest.raises(ArtifactError, match="4 items, the catalogue has 5"):
         Memory.load(memory.arrays(), memory.decay, 5)
-
-
-def test_bad_settings_are_refused() -> None:
-    with pytest.raises(InputError, match="weight -1"):
-        weighed(_candidates([1], [1.0]), np.zeros(1), -1)

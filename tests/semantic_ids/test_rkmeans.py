@@ -179,8 +179,6 @@ def test_bad_views_are_named() -> None:
         (lambda: fit_rkmeans({"text": np.full((50, 3), np.nan)}, (16,), 0), "every item's vector is missing"),
         (lambda: fit_rkmeans({"text": _clusters(10)}, (16,), 0), "10 items but 16 codes"),
         (lambda: fit_rkmeans(views, (16, 1), 0), "at least 2 codes"),
-        (lambda: fit_rkmeans(views, (16,), 0, {"audio": 1.0}), "weights name views"),
-        (lambda: fit_rkmeans(views, (16,), 0, {"text": 0.0}), "must be positive"),
         (lambda: fit_rkmeans(views | {"text": _clusters(9)}, (4,), 0), "differ in their number of items"),
         (lambda: fit_rkmeans({}, (4,), 0), "at least one view"),
         (lambda: encode(book, {"audio": views["text"]}), "view 'audio' is unknown"),

@@ -255,13 +255,5 @@ def test_fitting_leaves_the_global_generator_alone() -> None:
 
 
 def test_bad_input_is_named() -> None:
-    views, pairs = _views()
-    cases = [
-        (lambda: fit_rqvae(views, (512, 8), None), "320 items but 512 codes"),
-        (lambda: fit_rqvae(views, SIZES, np.array([[0, 320]])), "run from 0 to 319"),
-        (lambda: fit_rqvae(views, SIZES, np.array([0, 1])), "give .P, 2."),
-        (lambda: fit_rqvae(views, SIZES, pairs, pair_weights=-np.ones(len(pairs))), "not negative"),
-    ]
-    for call, message in cases:
-        with pytest.raises(InputError, match=message):
-            call()
+    with pytest.raises(InputError, match="320 items but 512 codes"):
+        fit_rqvae(_views()[0], (512, 8), None)

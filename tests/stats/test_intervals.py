@@ -77,10 +77,7 @@ def test_memory_is_flat_in_the_number_of_resamples() -> None:
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: bootstrap([], 0), "at least one user"),
         (lambda: bootstrap([1.0, np.nan], 0), "row 2"),
-        (lambda: bootstrap([1.0], 0, level=1.0), "level"),
-        (lambda: paired_bootstrap([1.0], [1.0, 2.0], 0), "same users"),
         (lambda: Interval(0.0, 1.0, 0.0, 1), "low <= high"),
     ],
 )

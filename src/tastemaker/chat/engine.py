@@ -18,7 +18,6 @@ from tastemaker.chat.cache import Cache, call_key
 from tastemaker.chat.journal import Journal
 from tastemaker.chat.pace import PASSING, Clock, Pace, PaceSettings
 from tastemaker.chat.protocol import CallError, Chat, Check, Reply, Request, StoppedEarly, Usage
-from tastemaker.errors import InputError
 
 A = TypeVar("A")
 
@@ -33,10 +32,6 @@ class EngineSettings:
     reasks: int = 2
     keep_calls: bool = True
     seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.reasks < 0:
-            raise InputError(f"reasks {self.reasks}: must be 0 or more")
 
 
 class Engine:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tastemaker.chat.protocol import CallError, StoppedEarly
-from tastemaker.errors import InputError
 from tastemaker.stats.random import generator
 
 SLOWING = ("rate_limited", "unavailable", "timeout")
@@ -48,12 +47,6 @@ class PaceSettings:
     share: float = 0.3
     give_up: int = 8
     starving: float = 60.0
-
-    def __post_init__(self) -> None:
-        if min(self.most, self.tries, self.window, self.give_up) < 1:
-            raise InputError(f"{self}: needs most, tries, window and give_up of at least 1")
-        if not 0 < self.share < 1 or min(self.cool_down, self.back_off, self.longest, self.patience) < 0:
-            raise InputError(f"{self}: needs 0 < share < 1 and no negative time")
 
 
 class Pace:

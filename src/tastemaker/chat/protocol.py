@@ -118,10 +118,6 @@ class Sampling:
     top_p: float = 1.0
     max_tokens: int = 512
 
-    def __post_init__(self) -> None:
-        if self.temperature < 0 or not 0 < self.top_p <= 1 or self.max_tokens < 1:
-            raise InputError(f"{self}: needs temperature >= 0, 0 < top_p <= 1 and max_tokens >= 1")
-
 
 @lru_cache(maxsize=256)
 def schema_of(answer: Callable[..., Any]) -> dict[str, Any] | None:
@@ -157,12 +153,6 @@ class Request(Generic[A]):
         default_factory=dict, compare=False, repr=False
     )
     tools: tuple[Mapping[str, Any], ...] = field(default=(), compare=False, repr=False)
-
-    def __post_init__(self) -> None:
-        if not self.messages or self.messages[-1].role != "user":
-            raise InputError(f"a request ({self.kind or 'unnamed'}) must end with a user message")
-        if self.answer is not str and not issubclass(self.answer, BaseModel):
-            raise InputError(f"answers are pydantic models or str, not {self.answer.__name__}")
 
     @property
     def schema(self) -> dict[str, Any] | None:

@@ -16,7 +16,6 @@ import pyarrow as pa
 
 from tastemaker.corpus.events import Bools, Histories, Ints
 from tastemaker.corpus.mixing import pack
-from tastemaker.errors import InputError
 from tastemaker.lm.vocabulary import TextEncoder, Vocabulary
 from tastemaker.stats.random import generator
 
@@ -106,7 +105,7 @@ def windows(train: Histories, max_items: int = 50, targets: Bools | None = None)
 
 def _cut(train: Histories, max_items: int, targets: Bools | None) -> tuple[Ints, Ints, Ints]:
     """Of each window: its first event, the one after its last, and the first one with loss."""
-    stride = _checked(max_items)
+    stride = max(1, max_items // 2)  # events between two windows of one user
     extra = np.maximum(train.lengths - max_items, 0)
     count = np.where(train.lengths > 0, 1 - (-extra // stride), 0)
     owners = np.repeat(np.arange(len(train)), count)
@@ -154,7 +153,6 @@ def context_tokens(
     lengths
         (U,) tokens of each prompt, at least 1 (an empty history is `[bos]`).
     """
-    _checked(max_items)
     stop = context.offsets[1:]
     start = np.maximum(stop - max_items, context.offsets[:-1])
     flat, _, offsets = _layout(context, codes, vocabulary, (start, stop), words)
@@ -162,13 +160,6 @@ def context_tokens(
     tokens = np.full((len(context), int(lengths.max(initial=0))), vocabulary.special("pad"), dtype=np.int64)
     tokens[np.repeat(np.arange(len(context)), lengths), _ragged(np.zeros_like(lengths), lengths)] = flat
     return tokens, lengths
-
-
-def _checked(max_items: int) -> int:
-    """Events between two windows of one user; InputError when a sequence would hold none."""
-    if max_items < 1:
-        raise InputError(f"max_items is {max_items}; a sequence holds 1 event or more")
-    return max(1, max_items // 2)
 
 
 def _ragged(start: Ints, sizes: Ints) -> Ints:
@@ -192,11 +183,6 @@ def _layout(
     """Tokens (T,) of windows [start, stop) over events, each begun by `bos`; the event of each token (T,), -1
     for what is no Semantic ID; offsets (W + 1,).
     """
-    if len(h.items) and int(h.items.max()) >= len(codes):
-        raise InputError(
-            f"item index {int(h.items.max())} has no Semantic ID: there are codes for {len(codes):,} items;"
-            " encode the catalogue"
-        )
     start, stop = windows
     sizes, levels = stop - start, codes.shape[1]
     index, line = _ragged(start, sizes), np.empty(0, np.int64) if words is None else words.line

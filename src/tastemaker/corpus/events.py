@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 import tastemaker.schema.columns as columns
-from tastemaker.errors import InputError
 from tastemaker.schema import EventRules, kind_named
 from tastemaker.schema.events import UNWANTED, WANTED, coded
 
@@ -31,8 +30,7 @@ class Histories:
 
     users (U,) str; offsets (U + 1,) int64 from 0 to E; items (E,) int64 item indices >= 0; times (E,) float64
     seconds since 1970 with NaN where unknown, or None; worth (E,) how much each event says that the item was
-    wanted, from 0 to 1, or None; marks (E,) see `event_marks`, or None. Raises InputError when the arrays do
-    not fit together.
+    wanted, from 0 to 1, or None; marks (E,) see `event_marks`, or None.
     """
 
     users: npt.NDArray[np.str_]
@@ -41,26 +39,6 @@ class Histories:
     times: Floats | None = None
     worth: Floats | None = None
     marks: Ints | None = None
-
-    def __post_init__(self) -> None:
-        if (
-            len(self.offsets) != len(self.users) + 1
-            or self.offsets[0] != 0
-            or self.offsets[-1] != len(self.items)
-        ):
-            raise InputError(
-                f"histories do not fit together: {len(self.users)} users, {len(self.offsets)} offsets,"
-                f" {len(self.items)} events"
-            )
-        if np.any(np.diff(self.offsets) < 0):
-            raise InputError("histories do not fit together: offsets must not decrease")
-        if len(self.items) and int(self.items.min()) < 0:
-            raise InputError(
-                f"event {int(np.argmin(self.items)) + 1} has item index {int(self.items.min())}; indices"
-                " count from 0"
-            )
-        if self.times is not None and len(self.times) != len(self.items):
-            raise InputError(f"histories have {len(self.items)} events but {len(self.times)} times")
 
     @classmethod
     def of_lists(

@@ -63,12 +63,8 @@ def metadata_examples(
     Raises
     ------
     InputError
-        when items and codes differ in number, or for a template that is none.
+        for a template that is none.
     """
-    if items.num_rows != len(codes):
-        raise InputError(
-            f"{items.num_rows:,} items but Semantic IDs for {len(codes):,}; encode this catalogue again"
-        )
     sids = vocabulary.sid_tokens(codes).tolist()
     texts = {name: _texts(items, name) for name in FIELDS}
     plans = [_plan(template, vocabulary, encode_text) for template in templates]

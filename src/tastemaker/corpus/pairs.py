@@ -6,7 +6,6 @@ import numpy as np
 import numpy.typing as npt
 
 from tastemaker.corpus.events import Histories, Ints
-from tastemaker.errors import InputError
 
 
 def pair_counts(train: Histories, window: int = 3) -> tuple[Ints, Ints]:
@@ -40,8 +39,6 @@ def near_pairs(train: Histories, window: int = 3) -> tuple[Ints, npt.NDArray[np.
 
 def _occurrences(train: Histories, window: int) -> tuple[Ints, Ints, Ints, Ints]:
     """Distinct pairs (P, 2); of each occurrence (O,) the distance, which pair it is of, and whose it is."""
-    if window < 1:
-        raise InputError(f"a co-occurrence window of {window} events pairs nothing; use 1 or more")
     items, users = train.items, train.user_rows
     size = int(items.max()) + 1 if len(items) else 1
     keys, steps, whose = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]

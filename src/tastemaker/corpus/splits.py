@@ -18,10 +18,6 @@ class Targets:
     context: Histories
     target: Ints
 
-    def __post_init__(self) -> None:
-        if len(self.target) != len(self.context):
-            raise InputError(f"{len(self.context)} contexts but {len(self.target)} targets")
-
     def __len__(self) -> int:
         """Number of users to be evaluated."""
         return len(self.target)
@@ -92,16 +88,11 @@ def time_split(h: Histories, *, validation_share: float = 0.1, test_share: float
     there; the context is all that the same user did before it, also inside the period. Users without an
     earlier event are not evaluated; `excluded` counts users of the test period for whom that is so.
 
-    Raises InputError when times are missing or not in order, shares leave no training part, or a period has
-    nobody to evaluate.
+    Raises InputError when times are missing or not in order, or a period has nobody to evaluate.
     Source: Gusak et al., "Time to Split", RecSys 2025 (global temporal split, last target).
     """
     if h.times is None or not np.all(np.isfinite(h.times)):
         raise InputError("a split in time needs a timestamp on every event; add them or use leave-one-out")
-    if min(validation_share, test_share) <= 0 or validation_share + test_share >= 1:
-        raise InputError(
-            f"shares of validation {validation_share} and test {test_share} must be above 0 and sum below 1"
-        )
     times = h.times
     back = np.flatnonzero((np.diff(times) < 0) & (np.diff(h.user_rows) == 0))
     if len(back):  # a last event by position that is not the last in time would silently become the target

@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from tastemaker.errors import InputError
 from tastemaker.stats.random import generator
 
 Array = npt.NDArray[np.floating[Any]]
@@ -50,16 +49,6 @@ class CoverSpec:
     count: int = 3
     symmetry: int = 4
     seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Unknown names and counts out of range are refused."""
-        if self.palette not in PALETTES or self.shape not in SHAPES:
-            raise InputError(
-                f"cover of palette '{self.palette}' and shape '{self.shape}': choose a palette from"
-                f" {', '.join(PALETTES)} and a shape from {', '.join(SHAPES)}"
-            )
-        if not 2 <= self.count <= 6 or not 1 <= self.symmetry <= 6:
-            raise InputError(f"cover count {self.count} must lie in 2-6 and symmetry {self.symmetry} in 1-6")
 
 
 def lab_to_linear(lab: Array) -> Array:

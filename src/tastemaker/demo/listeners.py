@@ -51,20 +51,6 @@ class ListenerSettings:
     drift: float = 0.1
     noise: float = 0.8
 
-    def __post_init__(self) -> None:
-        """Bounds that make no world are refused."""
-        if not 2 <= self.events_low <= self.events_high:
-            raise InputError(
-                f"events_low {self.events_low} and events_high {self.events_high} must satisfy 2 <= low <="
-                " high"
-            )
-        if not (
-            0 <= self.latent <= 1 and 0 <= self.drift <= 1 and self.session >= 1 and self.companions >= 0
-        ):
-            raise InputError(
-                "latent and drift must lie in 0-1, session be at least 1 and companions at least 0"
-            )
-
 
 @dataclass(frozen=True)
 class World:

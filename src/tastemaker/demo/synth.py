@@ -39,14 +39,6 @@ class Timbre:
     breath: float = 0.0
     gap: float = 0.05
 
-    def __post_init__(self) -> None:
-        """Envelopes that would click are refused."""
-        if self.attack < 0.005 or self.release < 0.02:
-            raise InputError(
-                "a timbre needs an attack of at least 5 ms and a release of at least 20 ms, else its notes"
-                " click"
-            )
-
 
 TIMBRES: dict[str, Timbre] = {
     "plucked": Timbre(

@@ -36,9 +36,9 @@ def behaviour_vectors(
     Raises
     ------
     InputError
-        for pairs outside [0, n_items), negative or non-finite weights, or fewer than two paired items.
+        for fewer than two paired items.
     """
-    pairs, mass = _checked(pairs, weights, n_items)
+    pairs, mass = _useful(pairs, weights)
     counts = sparse.coo_array(
         (np.r_[mass, mass], (np.r_[pairs[:, 0], pairs[:, 1]], np.r_[pairs[:, 1], pairs[:, 0]]))
     )
@@ -56,26 +56,9 @@ def behaviour_vectors(
     )
 
 
-def _checked(pairs: Ints, weights: npt.NDArray[Any] | None, n_items: int) -> tuple[Ints, Floats]:
+def _useful(pairs: Ints, weights: npt.NDArray[Any] | None) -> tuple[Ints, Floats]:
     pairs = np.asarray(pairs, np.int64)
-    if pairs.ndim != 2 or pairs.shape[1] != 2:
-        raise InputError(f"behaviour view: pairs have shape {pairs.shape}, not (P, 2)")
     mass = np.ones(len(pairs)) if weights is None else np.asarray(weights, np.float64)
-    if mass.shape != (len(pairs),):
-        raise InputError(
-            f"behaviour view: {len(pairs)} pairs but weights of shape {mass.shape}; give one weight a pair"
-        )
-    bad = np.flatnonzero(~np.isfinite(mass) | (mass < 0))
-    if len(bad):
-        raise InputError(
-            f"behaviour view: pair {bad[0] + 1} has weight {mass[bad[0]]}; weights must be finite and >= 0"
-        )
-    outside = np.flatnonzero(((pairs < 0) | (pairs >= n_items)).any(axis=1))
-    if len(outside):
-        one = pairs[outside[0]].tolist()
-        raise InputError(
-            f"behaviour view: pair {outside[0] + 1} is {one}; item indices run from 0 to {n_items - 1}"
-        )
     useful = (pairs[:, 0] != pairs[:, 1]) & (mass > 0)
     if not useful.any():
         raise InputError(

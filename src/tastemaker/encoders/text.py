@@ -112,10 +112,6 @@ def fit_tfidf(
     InputError
         when no text has a word.
     """
-    if dimensions < 1:
-        raise InputError(
-            f"text vectors need at least 1 dimension, not {dimensions}; raise it in the settings"
-        )
     documents = _documents(texts, labels)
     try:
         vectorizer = _vectorizer(min_df=2, max_features=MAX_TERMS)

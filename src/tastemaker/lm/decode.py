@@ -126,20 +126,10 @@ def prefill(model: Any, tokens: torch.Tensor, lengths: torch.Tensor) -> Context:
     Raises
     ------
     ModelError
-        for lengths outside 1..C or a context longer than the model's.
+        for a context longer than the model's.
     """
     device = model.get_input_embeddings().weight.device
     tokens, lengths = tokens.to(device), lengths.to(device)
-    if tokens.ndim != 2 or lengths.shape != tokens.shape[:1] or len(lengths) == 0:
-        raise ModelError(
-            f"prefill: tokens {tuple(tokens.shape)} and lengths {tuple(lengths.shape)} must be (R, C) and"
-            " (R,) with R > 0"
-        )
-    if int(lengths.min()) < 1 or int(lengths.max()) > tokens.shape[1]:
-        raise ModelError(
-            f"prefill: lengths must be 1 to {tokens.shape[1]}; an empty history needs at least the start"
-            " token"
-        )
     tokens = tokens[:, : int(lengths.max())]
     longest = getattr(model.config, "max_position_embeddings", None)
     if longest and tokens.shape[1] > longest:

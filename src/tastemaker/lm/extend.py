@@ -107,11 +107,7 @@ def _initialise(
         noise = draws.standard_normal((matrix.shape[0] - old, matrix.shape[1]), dtype=np.float32)
         rows = torch.from_numpy(noise).to(matrix.device) * (NOISE * spread)
         for level, words in enumerate(codeword_rows(codewords, len(mean), seed) if codewords else []):
-            place, size = vocabulary.sid_slice(level), vocabulary.sizes[level]
-            if len(words) != size:
-                raise ModelError(
-                    f"codewords of level {level + 1}: {len(words)} rows, the vocabulary has {size} codes"
-                )
+            place = vocabulary.sid_slice(level)
             centred = torch.from_numpy(words - words.mean(0)).to(rows)
             rows[place.start - old : place.stop - old] = centred * spread
         matrix[old:] = (mean + rows).to(matrix.dtype)

@@ -120,8 +120,6 @@ def train(
         divergence.
     """
     longest = getattr(model.config, "max_position_embeddings", 1 << 30)
-    if siblings is not None and settings.stage != "sft":
-        raise ModelError("siblings belong to fine-tuning; leave them out of other runs")
     data = read_examples(examples, vocabulary, settings.stage == "sft", longest, siblings)
     task = TokenTask(vocabulary, data, settings, siblings)
     yield from train_task(model, task, settings, state_folder, validate)

@@ -57,25 +57,6 @@ class Vocabulary:
     kind: Literal["bytes", "tokenizer"] = "bytes"
     aliases: tuple[tuple[str, int], ...] = ()
 
-    def __post_init__(self) -> None:
-        if self.base_size < 1 or (self.kind == "bytes" and self.base_size != BYTES):
-            raise ModelError(
-                f"vocabulary: base_size is {self.base_size}; a byte vocabulary has {BYTES} text tokens,"
-                " others at least 1"
-            )
-        if not self.sizes or min(self.sizes) < 1:
-            raise ModelError(
-                f"vocabulary: Semantic-ID sizes are {self.sizes}; give one positive number of codes per level"
-            )
-        if len(set(self.specials)) < len(self.specials):
-            raise ModelError(f"vocabulary: special names must be distinct, got {list(self.specials)}")
-        for name, row in self.aliases:
-            if name not in self.specials or not 0 <= row < self.base_size:
-                raise ModelError(
-                    f"vocabulary: alias '{name}' -> {row} must name a special and a row below"
-                    f" {self.base_size}"
-                )
-
     @property
     def levels(self) -> int:
         """Number of Semantic-ID levels L."""
@@ -94,10 +75,6 @@ class Vocabulary:
     def sid_slice(self, level: int) -> slice:
         """The rows of level `level` (counted from 0)."""
         starts = self.sid_starts
-        if not 0 <= level < self.levels:
-            raise ModelError(
-                f"vocabulary: level {level} asked for; this vocabulary has levels 0 to {self.levels - 1}"
-            )
         return slice(starts[level], starts[level + 1])
 
     def sid_tokens(self, codes: npt.ArrayLike) -> Ints:
@@ -109,11 +86,6 @@ class Vocabulary:
             naming the first row and level whose code the codebook does not have.
         """
         values = np.asarray(codes, dtype=np.int64)
-        if values.shape[-1:] != (self.levels,):
-            raise InputError(
-                f"codes: shape {values.shape}; the vocabulary has {self.levels} levels, so the last axis must"
-                " be that long"
-            )
         bad = (values < 0) | (values >= np.asarray(self.sizes))
         if bad.any():
             row, level = (int(part) for part in np.argwhere(np.atleast_2d(bad))[0])
@@ -135,10 +107,6 @@ class Vocabulary:
         aliases = dict(self.aliases)
         if name in aliases:
             return aliases[name]
-        if name not in self.specials:
-            raise InputError(
-                f"special token '{name}' is not in the vocabulary; it has {', '.join(self.specials)}"
-            )
         return self.sid_starts[-1] + [row for row in self.specials if row not in aliases].index(name)
 
     def added(self) -> list[str]:

@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tastemaker.errors import InputError
 from tastemaker.stats.random import generator
 
 Floats = npt.NDArray[np.float64]
@@ -43,11 +42,6 @@ class CrowdSettings:
     answering: float = 0.7
     attention: float = 0.88  # chance to look at the next row after one
     turn: float = 0.05  # how far tastes turn a day in the world "drift", as a share of their variance
-
-    def __post_init__(self) -> None:
-        """A world that is none is refused."""
-        if self.world not in WORLDS:
-            raise InputError(f"world '{self.world}' is unknown; choose {', '.join(WORLDS)}")
 
 
 @dataclass(frozen=True)

@@ -40,18 +40,8 @@ class Mask:
 
 
 def mask(trie: Trie, allowed: npt.NDArray[np.bool_], name: str = "mask") -> Mask:
-    """Prepare a shared mask from `allowed` (N,), by item index; `name` is used in reasons shown to people.
-
-    Raises
-    ------
-    InputError
-        when the mask is not one truth value an item.
-    """
+    """Prepare a shared mask from `allowed` (N,), by item index; `name` is used in reasons shown to people."""
     allowed = np.asarray(allowed)
-    if allowed.shape != trie.items.shape or allowed.dtype != np.bool_:
-        raise InputError(
-            f"{name}: a mask is {len(trie.items)} truth values, got {allowed.dtype} {allowed.shape}"
-        )
     prefix = np.zeros(len(allowed) + 1, np.int32)
     np.cumsum(allowed[trie.items], out=prefix[1:])
     alive = tuple(np.diff(prefix[bounds]) > 0 for bounds in trie.bounds)

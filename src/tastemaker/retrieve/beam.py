@@ -130,11 +130,16 @@ def beam_search(
     Raises
     ------
     InputError
-        for a beam below 1, heads that do not fit the trie (the wrong codebook), or sets of another trie.
+        for heads that do not fit the trie (the wrong codebook).
     ModelError
         when the model's outputs are not numbers.
     """
-    _check(hidden, heads, trie, allowed, beam, normalise)
+    sizes = tuple(len(head) for head in heads)
+    if sizes != trie.sizes:
+        raise InputError(
+            f"the model has {sizes} codes a level, trie {trie.fingerprint} has {trie.sizes}; they belong to"
+            " other codebooks"
+        )
     device, rows = hidden.device, len(allowed)
     leaves = torch.tensor([one.leaves for one in allowed], device=device)
     widths = torch.where(leaves <= EXACT_WITHIN * beam, leaves, beam)
@@ -226,28 +231,3 @@ def _select(
     scores = reached.new_zeros((rows, widest))
     nodes[row, slot], parents[row, slot], scores[row, slot] = edge, parent, reached
     return nodes, scores, live, parents
-
-
-def _check(
-    hidden: Tensor,
-    heads: Sequence[Tensor],
-    trie: Trie,
-    allowed: Sequence[Allowed],
-    beam: int,
-    normalise: str | Tensor,
-) -> None:
-    """Refuse what would otherwise fail silently."""
-    if beam < 1:
-        raise InputError(f"beam: {beam}; a search keeps at least one beam")
-    if not isinstance(normalise, Tensor) and normalise not in ("level", "siblings"):
-        raise InputError("normalise is 'level', 'siblings', or the output rows of the whole vocabulary")
-    if not len(allowed):
-        raise InputError("a search needs at least one request")
-    sizes = tuple(len(head) for head in heads)
-    if sizes != trie.sizes:
-        raise InputError(
-            f"the model has {sizes} codes a level, trie {trie.fingerprint} has {trie.sizes}; they belong to"
-            " other codebooks"
-        )
-    if len(allowed) != len(hidden) or any(one.trie is not trie for one in allowed):
-        raise InputError(f"{len(hidden)} requests need as many allowed sets of this trie, got {len(allowed)}")

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from tastemaker.errors import InputError
 from tastemaker.retrieve.allow import Allowed
 from tastemaker.retrieve.trie import Trie
 
@@ -93,10 +92,8 @@ def expand(beams: Beams, trie: Trie, allowed: Sequence[Allowed], k: int) -> list
     """The `k` best allowed items of each request's beams.
 
     The items of an ID share its probability equally. Equal scores are ordered by Semantic ID, then by item
-    index. Raises InputError when k is below 1.
+    index.
     """
-    if k < 1:
-        raise InputError(f"k: {k}; ask for at least one item")
     counts = beams.counts.cpu().numpy()
     found = np.arange(beams.leaf.shape[1])[None, :] < counts[:, None]
     leaf, score = beams.leaf.cpu().numpy()[found], beams.score.cpu().numpy()[found].astype(np.float64)

@@ -65,11 +65,6 @@ class Matcher:
         similar: Callable[[str, int], npt.NDArray[np.bool_] | None] | None = None,
         most: int = 4096,
     ) -> None:
-        for name, column in columns.items():
-            if len(column) != len(item_ids):
-                raise InputError(
-                    f"field '{name}' has {len(column):,} values for {len(item_ids):,} items; give one an item"
-                )
         self._row = {item: row for row, item in enumerate(item_ids)}
         self._columns, self._similar, self._most = columns, similar, most
         self._numbers: dict[str, npt.NDArray[np.float64]] = {}
@@ -83,7 +78,7 @@ class Matcher:
         Raises
         ------
         InputError
-            for an unknown field, comparison or item, naming the nearest legal ones.
+            for an unknown field or item, naming the nearest legal ones.
         """
         columns = [self._one(clause) for clause in clauses]
         if len(columns) == 1:
@@ -104,8 +99,6 @@ class Matcher:
         return known
 
     def _compare(self, clause: ClauseLike) -> Ternary:
-        if clause.cmp not in COMPARISONS:
-            raise InputError(f"comparison '{clause.cmp}' is not known; choose from {', '.join(COMPARISONS)}")
         if clause.cmp == "similar_to":
             near = self._similar(clause.field, self._item(clause.value)) if self._similar else None
             return np.full(len(self._row), UNKNOWN, np.int8) if near is None else near.astype(np.int8)

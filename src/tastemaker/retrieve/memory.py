@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from tastemaker.errors import ArtifactError, InputError
+from tastemaker.errors import ArtifactError
 from tastemaker.retrieve.baselines import ages, summed, weights_of
 from tastemaker.retrieve.candidates import Candidates
 from tastemaker.retrieve.evaluation import Ints, Score, Sequences, followed
@@ -129,12 +129,7 @@ def evidence(counts: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def weighed(candidates: Candidates, counts: Floats, weight: float) -> Candidates:
-    """`candidates` (scores are log-probabilities) with the evidence of `counts` (n,) added, best first.
-
-    Raises InputError when the weight is negative.
-    """
-    if weight < 0:
-        raise InputError(f"memory weight {weight} must not be negative")
+    """`candidates` (scores are log-probabilities) with the evidence of `counts` (n,) added, best first."""
     return candidates.by(candidates.scores + weight * evidence(counts))
 
 

@@ -12,7 +12,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from tastemaker.errors import InputError
 from tastemaker.lm import decode
 from tastemaker.lm.training.siblings import leaf_vectors
 from tastemaker.lm.vocabulary import Vocabulary
@@ -105,13 +104,9 @@ class LanguageModelRetriever:
         request r may show.
 
         `deadline` is a time of the retriever's clock (seconds); requests not answered by then come back
-        empty, with the reason. Raises InputError for an empty prompt, or as `beam_search` and `expand` do.
+        empty, with the reason. Raises as `beam_search`.
         """
         lengths = np.array([len(prompt) for prompt in prompts], dtype=np.int64)
-        if len(prompts) != len(allowed) or (lengths == 0).any():
-            raise InputError(
-                f"{len(prompts)} requests, each with a prompt, need as many allowed sets; got {len(allowed)}"
-            )
         answers = [nothing(own.reason or LATE) for own in allowed]
         open_rows = np.flatnonzero([own.reason is None for own in allowed])
         open_rows = open_rows[np.argsort(lengths[open_rows], kind="stable")]

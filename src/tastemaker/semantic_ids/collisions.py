@@ -84,7 +84,7 @@ def encode_unique(codebook: Codebook, views: Views, balance: float | None = None
     Raises
     ------
     InputError
-        when N items do not fit, or `balance` is out of range.
+        when N items do not fit.
     """
     z, present = codebook.latent(views)
     caps = _caps(codebook.sizes, len(z), balance)
@@ -169,8 +169,6 @@ class _Free:
 
 
 def _caps(sizes: tuple[int, ...], n: int, balance: float | None) -> list[int]:
-    if balance is not None and balance < 1:
-        raise InputError(f"unique codes: balance {balance} must be at least 1")
     caps = [1]
     for level in range(len(sizes) - 1, 0, -1):
         caps.insert(0, sizes[level] * caps[0])

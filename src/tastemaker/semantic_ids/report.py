@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tastemaker.errors import InputError
 from tastemaker.semantic_ids.collisions import check_codes, groups
 from tastemaker.semantic_ids.sizes import check_sizes
 
@@ -56,14 +55,6 @@ def sid_report(
     """
     sizes = check_sizes(sizes)
     codes = check_codes(codes, sizes)
-    if not len(codes):
-        raise InputError("a Semantic ID report needs at least one item")
-    if attributes is not None and len(attributes) != len(codes):
-        raise InputError(f"{len(codes)} items but {len(attributes)} attribute labels; give one an item")
-    if without_view is not None and len(without_view) != len(codes):
-        raise InputError(
-            f"{len(codes)} items but {len(without_view)} codes without the view; encode the same items"
-        )
     counts = np.diff(groups(codes).starts)
     held, times = np.unique(counts, return_counts=True)
     spread = [np.bincount(codes[:, level], minlength=k) for level, k in enumerate(sizes)]

@@ -97,7 +97,7 @@ def fit_rqvae(
     Raises
     ------
     InputError
-        for fewer items than codes at level 1, bad views (named, with the row), or pairs outside the items.
+        for fewer items than codes at level 1, or bad views (named, with the row).
     """
     settings = settings or RqvaeSettings()
     sizes = check_sizes(sizes)
@@ -217,17 +217,6 @@ def _data(
         return _Data(tensors, present, np.empty((0, 2), np.int64), np.empty(0), None)
     pairs = np.asarray(pairs, np.int64)
     mass = np.ones(len(pairs)) if weights is None else np.asarray(weights, np.float64)
-    if pairs.ndim != 2 or pairs.shape[1] != 2 or mass.shape != (len(pairs),):
-        raise InputError(
-            f"RQ-VAE pairs have shape {pairs.shape} and weights {mass.shape}; give (P, 2) and one weight a"
-            " pair"
-        )
-    if pairs.min() < 0 or pairs.max() >= n:
-        raise InputError(
-            f"RQ-VAE pairs hold item {max(pairs.max(), -pairs.min())}, but items run from 0 to {n - 1}"
-        )
-    if not np.isfinite(mass).all() or mass.min() < 0 or mass.sum() <= 0:
-        raise InputError("RQ-VAE pair weights must be finite, not negative, and not all zero")
     ends = np.r_[pairs, pairs[:, ::-1], np.column_stack([np.arange(n), np.arange(n)])]
     together = sparse.csr_array((np.ones(len(ends), bool), (ends[:, 0], ends[:, 1])), shape=(n, n))
     return _Data(tensors, present, pairs, np.cumsum(mass), together)

@@ -72,8 +72,6 @@ def fit_view(name: str, x: npt.NDArray[Any], weight: float = 1.0, scaling: Scali
     present = _present(name, x)
     if not present.any():
         raise InputError(f"view '{name}': every item's vector is missing; drop the view")
-    if not (np.isfinite(weight) and weight > 0):
-        raise InputError(f"view '{name}': weight {weight}; weights must be positive")
     count, zero = np.count_nonzero(present), np.zeros(x.shape[1])
     mean = sum((rows.sum(axis=0) for rows in _exact(x, present)), zero) / count
     spread = np.sqrt(sum((np.square(rows - mean).sum(axis=0) for rows in _exact(x, present)), zero) / count)
@@ -103,12 +101,6 @@ def fit_views(
     if not views:
         raise InputError(
             "Semantic IDs need at least one view; encode texts, audio, images or behaviour first"
-        )
-    unknown = sorted(set(weights or {}) - set(views))
-    if unknown:
-        raise InputError(
-            f"weights name views that are not there: {', '.join(unknown)}; views are"
-            f" {', '.join(sorted(views))}"
         )
     rows = {name: len(x) for name, x in views.items()}
     if len(set(rows.values())) > 1:

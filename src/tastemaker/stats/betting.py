@@ -28,15 +28,7 @@ def _checked(
     values: npt.ArrayLike, low: float, fractions: Sequence[float], sizes: npt.ArrayLike | None = None
 ) -> tuple[Floats, Floats, Floats | None]:
     array, bets = np.asarray(values, dtype=np.float64), np.asarray(fractions, dtype=np.float64)
-    if array.ndim != 1:
-        raise InputError(f"betting needs one value a row; got an array of shape {array.shape}")
-    if bets.ndim != 1 or not bets.size or not np.all((bets > 0) & (bets < 1)):
-        raise InputError("betting fractions must be numbers above 0 and below 1, at least one")
-    if not math.isfinite(low):
-        raise InputError("betting needs a finite smallest value: give `low`, known before the rows were seen")
     size = None if sizes is None else np.asarray(sizes, dtype=np.float64)
-    if size is not None and (size.shape != array.shape or not np.all((size > 0) & (size <= 1))):
-        raise InputError("betting on sums needs one size a value, a share of the largest: above 0, at most 1")
     wrong = ~(array >= (low if size is None else low * size) - 1e-9 * max(1.0, abs(low)))
     if wrong.any():
         row = int(np.argmax(wrong))

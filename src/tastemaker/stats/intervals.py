@@ -91,25 +91,13 @@ def bootstrap(
     level
         coverage aimed at, in (0, 1).
 
-    Raises
-    ------
-    InputError
-        on no value, a value that is not finite (with its row), or settings out of range.
-
-    Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, section 13.3.
+    Raises InputError on a value that is not finite, with its row. Source: Efron and Tibshirani, An
+    Introduction to the Bootstrap, 1993, section 13.3.
     """
     array = np.asarray(values, dtype=np.float64)
-    if array.ndim != 1 or array.size == 0:
-        raise InputError(
-            f"a bootstrap needs one number a user and at least one user; got an array of shape {array.shape}"
-        )
     if not np.all(np.isfinite(array)):
         raise InputError(
             f"the metric of user row {int(np.flatnonzero(~np.isfinite(array))[0]) + 1} is not a finite number"
-        )
-    if resamples < 1 or not 0 < level < 1:
-        raise InputError(
-            f"a bootstrap needs resamples >= 1 and a level in (0, 1); got {resamples} and {level}"
         )
     means = np.concatenate(list(_resampled_means(array, generator(seed, "bootstrap"), resamples)))
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
@@ -123,13 +111,9 @@ def paired_bootstrap(
     `b`?
 
     `a`, `b` (U,). Pairing removes what makes one user harder than another for both, so the interval is far
-    narrower than two separate ones. Raises InputError when the shapes differ, else as `bootstrap`.
+    narrower than two separate ones. Raises as `bootstrap`.
     """
     first, second = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
-    if first.shape != second.shape:
-        raise InputError(
-            f"a paired difference needs the same users on both sides; got {first.shape} and {second.shape}"
-        )
     return bootstrap(first - second, seed, resamples=resamples, level=level)
 
 

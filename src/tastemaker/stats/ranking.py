@@ -8,20 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from tastemaker.arrays import Bools, Floats
-from tastemaker.errors import InputError
 
 
 def _hits(ranks: npt.ArrayLike, k: int) -> tuple[Floats, Bools]:
     """Ranks as float64 and whether each is within the first `k`; 0, inf and NaN mean "not found"."""
-    if k < 1:
-        raise InputError(f"the cut-off k is {k}; a ranking is cut at 1 or later")
     array = np.asarray(ranks, dtype=np.float64)
-    if np.any(array < 0):
-        where = int(np.flatnonzero(array < 0)[0])
-        raise InputError(
-            f"rank {array.flat[where]:g} of row {where + 1} is negative; ranks count from 1, 0 or inf means"
-            " not found"
-        )
     return array, (array >= 1) & (array <= k)
 
 
@@ -29,7 +20,7 @@ def recall_at(ranks: npt.ArrayLike, k: int) -> Floats:
     """1 where the target is among the first `k`, else 0.
 
     `ranks` (U,) count from 1; 0, inf and NaN mean that the target was not found. With one target a user this
-    is also the hit rate. Raises InputError on a negative rank or `k` below 1.
+    is also the hit rate.
     """
     return _hits(ranks, k)[1].astype(np.float64)
 
@@ -43,20 +34,13 @@ def ndcg_at(ranks: npt.ArrayLike, k: int) -> Floats:
     return np.where(hit, 1.0 / np.log2(1.0 + np.where(hit, array, 1.0)), 0.0)
 
 
-def _descending(counts: npt.ArrayLike) -> Floats:
-    array = np.asarray(counts, dtype=np.float64).ravel()
-    if array.size and (not np.all(np.isfinite(array)) or array.min() < 0):
-        raise InputError("counts of recommended items must be finite and at least 0")
-    return np.sort(array)[::-1]
-
-
 def coverage_curve(counts: npt.ArrayLike) -> Floats:
     """Share of all recommended slots that the n most recommended items cover, for n = 1..N.
 
     `counts` (N,): how often each item was recommended. Returns (N,), non-decreasing, ending at 1 (zeros if
     nothing was recommended).
     """
-    array = _descending(counts)
+    array = np.sort(np.asarray(counts, dtype=np.float64).ravel())[::-1]
     total = array.sum()
     return np.cumsum(array) / total if total > 0 else np.zeros_like(array)
 
@@ -64,12 +48,9 @@ def coverage_curve(counts: npt.ArrayLike) -> Floats:
 def effective_vocabulary(counts: npt.ArrayLike, share: float = 0.95) -> int:
     """Fewest items that cover `share` of the recommended slots; 0 when nothing was recommended.
 
-    `counts` (N,): how often each item was recommended. Source: PLUM, arXiv 2510.07784, section 4. Raises
-    InputError on a share outside (0, 1] or a negative count.
+    `counts` (N,): how often each item was recommended. Source: PLUM, arXiv 2510.07784, section 4.
     """
-    if not 0 < share <= 1:
-        raise InputError(f"the share to cover is {share}; give a number above 0 and at most 1")
-    array = _descending(counts)
+    array = np.sort(np.asarray(counts, dtype=np.float64).ravel())[::-1]
     total = array.sum()
     if total <= 0:
         return 0

@@ -38,8 +38,6 @@ class PlanSettings:
             raise InputError(
                 f"turns {self.turns[0]}-{self.turns[1]}: choose from {SHORTEST} to {LONGEST}, as 8 or 3-12"
             )
-        if not 0 <= self.nothing < 0.5:
-            raise InputError("plan: nothing must lie in [0, .5)")
         if self.pool not in ("catalogue", "session"):
             raise InputError(
                 f"pool '{self.pool}' is not known; choose catalogue, or session to rebuild the published leak"

@@ -5,7 +5,6 @@ variants.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,7 +13,6 @@ from importlib.resources import files
 from tastemaker.converse.catalogue import Field
 from tastemaker.converse.constraints import Medium
 from tastemaker.converse.language.lexicon import language_file
-from tastemaker.errors import InputError
 
 CATEGORIES = "ABCDEFGHIJK"
 SPECIFICITIES = ("LL", "HL", "LH", "HH")
@@ -34,16 +32,6 @@ class Template:
     slots: Mapping[str, str]
     extra: tuple[int, int]
     variants: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        """A letter out of range or a pattern that names no slot is refused."""
-        if self.category not in CATEGORIES or self.specificity not in SPECIFICITIES or not self.variants:
-            raise InputError(
-                f"goal template {self.category}-{self.specificity}: unknown letters or no variant"
-            )
-        for variant in self.variants:
-            if unknown := set(re.findall(r"\{(?:, )?(\w+)\}", variant)) - set(self.slots) - {"more"}:
-                raise InputError(f"goal template {self.category}-{self.specificity}: {unknown} names no slot")
 
     @property
     def name(self) -> str:
