@@ -149,6 +149,4 @@ def test_bad_input_is_refused() -> None:
         fit_calibrator([0.5, 0.6], [1, 1])
     with pytest.raises(InputError, match="method 'none such'"):
         Calibrator.of({"method": "none such"})
-    with pytest.raises(InputError, match="entries for 2 rows"):
-        calibration_table([0.5, 0.6], [0, 1], by=["a"])
     assert "below 1,000" in fit_calibrator(*sample(200)[:2], None, "isotonic").note

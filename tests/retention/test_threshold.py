@@ -150,7 +150,6 @@ def test_the_alarm_rings_when_the_precision_fell_and_not_before() -> None:
         ([0.5, 1.2], [0, 1], None, "row 2: the prediction is 1.2"),
         ([0.5, 0.6], [0, 2], None, "row 2: the outcome is 2"),
         ([0.5, 0.6], [0, 1], [1, -1], "row 2: the weight is -1"),
-        ([0.5], [0, 1], None, "give one a row"),
     ],
 )
 def test_bad_rows_are_named(p: list[float], y: list[float], weight: list[float] | None, words: str) -> None:
@@ -167,5 +166,3 @@ def test_too_few_people_and_a_promise_that_is_none() -> None:
     assert "too few units" in drift(enough, p, np.zeros(500), unit=unit).reason
     with pytest.raises(InputError, match="both lie between 0 and 1"):
         threshold_at_precision([0.5], [1], target=1.5)
-    with pytest.raises(InputError, match="unit has 2 entries for 1 rows"):
-        threshold_at_precision([0.5], [1], unit=[1, 2])

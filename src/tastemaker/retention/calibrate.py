@@ -88,7 +88,7 @@ def fit_calibrator(
     Raises
     ------
     InputError
-        on an unknown method, unequal lengths, p outside [0, 1], y other than 0 and 1, one class, or a
+        on an unknown method, p outside [0, 1], y other than 0 and 1, one class, or a
         negative weight.
     """
     if method not in METHODS:
@@ -119,11 +119,6 @@ def checked(
     """Arrays of one length as float64; InputError naming the first row that is wrong."""
     predicted, truth = np.asarray(p, dtype=np.float64), np.asarray(y, dtype=np.float64)
     w = np.ones(len(truth)) if weight is None else np.asarray(weight, dtype=np.float64)
-    if not len(predicted) == len(truth) == len(w) or not len(truth):
-        raise InputError(
-            f"predictions, outcomes and weights have {len(predicted)}, {len(truth)} and {len(w)} rows; give"
-            " one a row"
-        )
     for name, wrong, rule in (
         ("prediction", ~((predicted >= 0) & (predicted <= 1)), "lies in [0, 1]"),
         ("outcome", ~np.isin(truth, (0, 1)), "is 0 or 1"),
@@ -275,16 +270,12 @@ def calibration_table(
     of each row, whose rows may hang together (default: every row is a unit of its own).
 
     A cohort where the outcome is one-sided has NaN for what is undefined there, and the reason in
-    `expected_observed`. Raises InputError as `fit_calibrator`, or on unequal lengths.
+    `expected_observed`. Raises InputError as `fit_calibrator`.
     """
     predicted, truth, w = checked(p, y, weight)
     n = len(truth)
     who = np.arange(n) if unit is None else np.unique(np.asarray(unit), return_inverse=True)[1]
     cohort = np.full(n, ALL) if by is None else np.asarray(by).astype(str)
-    if len(who) != n or len(cohort) != n:
-        raise InputError(
-            f"unit and by have {len(who)} and {len(cohort)} entries for {n} rows; give one a row"
-        )
     parts: list[tuple[str, Bools]] = [(ALL, w > 0)]
     parts += [(str(name), (cohort == name) & (w > 0)) for name in np.unique(cohort)] if by is not None else []
     return [

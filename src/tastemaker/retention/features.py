@@ -72,16 +72,9 @@ def known_items(
     """The facts of N items. counts (N,) training events; attributes (N) lists; items (E,) of logged events of
     every kind, and whether each is a like (E,) bool or says that the item is unwanted (E,) bool; pairs (i, j)
     -> count.
-
-    Raises InputError when lengths differ.
     """
     n = len(attributes)
     events, likes, skips = np.asarray(items, np.int64), np.asarray(liked, bool), np.asarray(refused, bool)
-    if len(np.asarray(counts)) != n or not len(events) == len(likes) == len(skips):
-        raise InputError(
-            f"{n} items have {len(np.asarray(counts))} counts, {len(events)} events {len(likes)} likes and"
-            f" {len(skips)} refusals; give one each"
-        )
     total = np.bincount(events, minlength=n)
     liked_of, refused_of = (np.bincount(events[rows], minlength=n) for rows in (likes, skips))
     common = (

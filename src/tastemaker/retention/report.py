@@ -11,13 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from tastemaker.errors import InputError
 from tastemaker.stats.intervals import Interval
 
 LEAST_PEOPLE = 30  # fewer are no basis for a verdict, whatever their rows say
 Verdict = Literal["supported", "not supported", "cannot tell"]
 Cell = str | int | float | bool | Interval | None
-VERDICTS: tuple[Verdict, ...] = ("supported", "not supported", "cannot tell")
 
 
 @dataclass(frozen=True)
@@ -30,13 +28,6 @@ class Table:
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     note: str = ""
-
-    def __post_init__(self) -> None:
-        for place, row in enumerate(self.rows):
-            if len(row) != len(self.columns):
-                raise InputError(
-                    f"table '{self.title}', row {place + 1}: {len(row)} cells for {len(self.columns)} columns"
-                )
 
     @classmethod
     def of(cls, title: str, rows: Sequence[Mapping[str, Cell]], note: str = "") -> Table:
@@ -108,8 +99,7 @@ class ClaimReport:
     assumptions: what must hold for the verdict.
     limits: what this cannot show. horizon: over which days an outcome was watched ("day 1"), empty where
     there is none.
-    settings: every setting and key, by name. Raises InputError on an empty claim, an unknown verdict, or a
-    claim without a table.
+    settings: every setting and key, by name.
     """
 
     claim: str
@@ -121,14 +111,6 @@ class ClaimReport:
     limits: tuple[str, ...] = ()
     horizon: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if self.verdict not in VERDICTS:
-            raise InputError(f"verdict '{self.verdict}' is unknown; choose {', '.join(VERDICTS)}")
-        if not self.claim.strip() or not self.because.strip():
-            raise InputError("a report needs a claim and a sentence that says why its verdict is what it is")
-        if not self.tables:
-            raise InputError(f"the claim '{self.claim}' has no table; give the numbers")
 
     @property
     def exit_code(self) -> int:

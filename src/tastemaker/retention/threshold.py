@@ -215,12 +215,8 @@ def drift(
 
 
 def numbered(unit: npt.ArrayLike | None, n: int) -> Ints:
-    """(n,) units numbered from 0; every row a unit of its own where none are given. Raises InputError on
-    another length.
-    """
+    """(n,) units numbered from 0; every row a unit of its own where none are given."""
     if unit is None:
         return np.arange(n)
     numbers = np.unique(np.asarray(unit), return_inverse=True)[1]
-    if len(numbers) != n:
-        raise InputError(f"unit has {len(numbers)} entries for {n} rows; give one a row")
     return np.asarray(numbers, np.int64)

@@ -118,8 +118,6 @@ def test_a_model_that_is_true_is_recovered() -> None:
         ({"return": [0]}, "factor 'return' has 1 item: its loadings are not identified.*test-retest"),
         ({"pair": [0, 1]}, "factor 'pair' has 2 items"),
         ({"a": [0, 1, 2], "b": [2, 3]}, "item 2 is in two blocks"),
-        ({"a": [0, 1, 9]}, "item 9 does not exist"),
-        ({"a": [0, 1, 2]}, "item 3 is in no block"),
     ],
 )
 def test_what_is_not_identified_is_refused(blocks: dict[str, list[int]], words: str) -> None:
@@ -132,8 +130,6 @@ def test_what_is_no_covariance_is_refused() -> None:
     repeated = square(HS)[np.ix_([0, 1, 2, 2], [0, 1, 2, 2])]
     with pytest.raises(InputError, match="not positive definite"):
         fit_cfa(repeated, 301, {"a": [0, 1, 2, 3]})
-    with pytest.raises(InputError, match="symmetric covariance"):
-        fit_cfa(np.ones((3, 2)), 301, {"a": [0, 1, 2]})
     with pytest.raises(InputError, match="at least two"):
         invariance({"one": (square(HS), np.zeros(9), 301)}, BLOCKS)
 

@@ -102,17 +102,8 @@ def grid_requests(score: Floats, p_pos: Floats, p_neg: Floats) -> Requests:
     """The layout of requests that all have n candidates: scores and probabilities (Q, n), row = request x n +
     candidate.
 
-    Equal scores keep the order of candidates. Raises InputError on shapes that differ or a number that is not
-    finite.
+    Equal scores keep the order of candidates.
     """
-    if score.ndim != 2 or not score.size or score.shape != p_pos.shape or score.shape != p_neg.shape:
-        raise InputError(
-            f"scores and probabilities need one shape (requests, items); got {score.shape}, {p_pos.shape},"
-            f" {p_neg.shape}"
-        )
-    for name, values in (("score", score), ("p_pos", p_pos), ("p_neg", p_neg)):
-        if not np.all(np.isfinite(values)):
-            raise InputError(f"request {np.argwhere(~np.isfinite(values))[0][0] + 1}: {name} is not finite")
     q, n = score.shape
     rows = (np.argsort(-score, axis=1, kind="stable") + np.arange(q)[:, None] * n).ravel()
     request, offsets = np.repeat(np.arange(q), n), np.arange(q + 1) * n

@@ -223,8 +223,6 @@ def compare(
     """What each rule of `rules` (name -> rule) does to the same candidates. `report(done, total)` is called
     as it goes.
     """
-    if not rules:
-        raise InputError("there is no rule to compare; give at least one")
     results = {}
     for place, (name, rule) in enumerate(rules.items()):
         results[name] = rank_effects(scored, adjust(scored, rule), k)

@@ -135,12 +135,7 @@ class Prepared:
 
 
 def prepare(p: Floats, y: Floats) -> Prepared:
-    """Sort predictions `p` (n,) in [0, 1] of outcomes `y` (n,) 0 or 1; InputError on a prediction that is
-    none.
-    """
-    if not np.all((p >= 0) & (p <= 1)):
-        row = int(np.argmax(~((p >= 0) & (p <= 1))))
-        raise InputError(f"row {row + 1}: the predicted probability is {p[row]}; it must lie in [0, 1]")
+    """Sort predictions `p` (n,) in [0, 1] of outcomes `y` (n,) 0 or 1."""
     distinct, place = np.unique(p, return_inverse=True)
     inside = np.clip(p, _EDGE, 1 - _EDGE)
     loss = -(y * np.log(inside) + (1 - y) * np.log1p(-inside))

@@ -176,10 +176,6 @@ class Proxy:
 
     def calibrated(self, calibrators: Mapping[str, Calibrator]) -> Proxy:
         """The same proxy with calibrators for 'pos' and 'neg'; thresholds of the old scale are dropped."""
-        if set(calibrators) - set(SIDES):
-            raise InputError(
-                f"calibrators are for {' and '.join(SIDES)}; got {', '.join(sorted(calibrators))}"
-            )
         return replace(self, calibrators=dict(calibrators), thresholds={})
 
 
@@ -254,11 +250,6 @@ def predict(proxy: Proxy, rows: pa.Table, *, name: str = "rows") -> tuple[Floats
 
 def predict_arrays(proxy: Proxy, x: Floats) -> tuple[Floats, Floats]:
     """As `predict`, of features (n, d) in the proxy's order."""
-    if x.ndim != 2 or x.shape[1] != len(proxy.slopes):
-        raise InputError(
-            f"the proxy takes {len(proxy.slopes)} features in the order of its settings; got an array of"
-            f" shape {x.shape}"
-        )
     return _from_scores(proxy, x @ np.array(proxy.slopes))
 
 

@@ -13,21 +13,14 @@ from tastemaker.stats.intervals import Interval
 from tastemaker.stats.resample import by_unit, of_totals
 
 
-def checked(
-    *arrays: npt.ArrayLike, weight: npt.ArrayLike | None, names: Sequence[str]
-) -> tuple[list[Floats], Floats, Ints]:
+def checked(*arrays: npt.ArrayLike, weight: npt.ArrayLike | None) -> tuple[list[Floats], Floats, Ints]:
     """Arrays of equal length as float64 without the rows where one is NaN or has no weight; the weights; the
     rows kept.
 
-    Raises InputError on unequal lengths, no row left, a negative or infinite weight.
+    Raises InputError on a negative or infinite weight.
     """
     results = [np.asarray(array, dtype=np.float64) for array in arrays]
     w = np.ones(len(results[0])) if weight is None else np.asarray(weight, dtype=np.float64)
-    if len({len(part) for part in [*results, w]}) > 1:
-        raise InputError(
-            f"{', '.join(names)} and the weights have {[len(part) for part in [*results, w]]} rows; give one"
-            " value a row"
-        )
     wrong = ~(w >= 0) | np.isinf(w)
     if wrong.any():
         row = int(np.argmax(wrong))
@@ -52,10 +45,9 @@ def pearson(
     """Weighted Pearson correlation of a and b (n,) with a percentile interval from resampling users.
 
     Rows where a or b is NaN are left out; `users` (n,) says whose row it is. n of the result counts users.
-    Where one side does not vary the value is NaN, with the reason. Raises InputError on unequal lengths or a
-    negative weight.
+    Where one side does not vary the value is NaN, with the reason. Raises InputError on a negative weight.
     """
-    (x, y), w, selected = checked(a, b, weight=weight, names=("a", "b"))
+    (x, y), w, selected = checked(a, b, weight=weight)
     owners = None if users is None else np.asarray(users)[selected]
     kind = "weighted Pearson" if weight is not None else "Pearson"
     if len(x) < 3 or x.min() == x.max() or y.min() == y.max():
@@ -93,7 +85,7 @@ def difference_by_user(
     parts = []
     for pair, mask in zip((first, second), rows, strict=True):
         w = np.asarray(mask, dtype=np.float64) * np.asarray(1.0 if weight is None else weight)
-        (x, y), kept_weight, selected = checked(*pair, weight=w, names=("a", "b"))
+        (x, y), kept_weight, selected = checked(*pair, weight=w)
         if len(x) < 3 or x.min() == x.max() or y.min() == y.max():
             return Interval.unknown(len(x), "difference of correlations", CONSTANT, (USERS,))
         x, y = x - x.mean(), y - y.mean()

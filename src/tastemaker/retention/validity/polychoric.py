@@ -32,12 +32,12 @@ def polychoric(
     users.
 
     Thresholds come from the weighted margins, then rho from the one-dimensional likelihood. Rows where a or b
-    is NaN are left out. NaN with the reason where one side does not vary. Raises InputError on unequal
-    lengths, a negative weight, or more than 20 distinct values.
+    is NaN are left out. NaN with the reason where one side does not vary. Raises InputError on a negative
+    weight, or more than 20 distinct values.
 
     Source: Olsson, Psychometrika 1979, the two-step estimator.
     """
-    (x, y), w, selected = checked(a, b, weight=weight, names=("a", "b"))
+    (x, y), w, selected = checked(a, b, weight=weight)
     kind = "two-step polychoric" + ("" if weight is None else ", weighted")
     (rows, i), (columns, j) = np.unique(x, return_inverse=True), np.unique(y, return_inverse=True)
     if min(len(rows), len(columns)) < 2:

@@ -65,7 +65,7 @@ def mutual_information(
     construction for events
     of a few percent: 3 % has .1347 nats of entropy.
     """
-    (x, y), w, selected = checked(a, b, weight=weight, names=("a", "b"))
+    (x, y), w, selected = checked(a, b, weight=weight)
     if len(x) < 2 or permutations < 1:
         raise InputError(
             f"mutual information needs 2 complete rows and 1 permutation; got {len(x)} and {permutations}"
