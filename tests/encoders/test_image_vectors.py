@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from tastemaker.encoders import image_vectors
 from tastemaker.encoders.image import BLOCKS, DIMENSIONS, lab, shrink
-from tastemaker.errors import InputError
 
 
 def _block(x: np.ndarray, name: str) -> np.ndarray:
@@ -99,11 +98,3 @@ def test_missing_tiny_and_plain_pictures() -> None:
     assert np.isnan(x[0]).all() and np.isfinite(x[1:]).all()
     assert _block(x[2], "edges").max() < 1e-6
     assert image_vectors([]).shape == (0, DIMENSIONS)
-
-
-@pytest.mark.parametrize(
-    "bad", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)]
-)
-def test_bad_pictures_name_the_row(bad: np.ndarray) -> None:
-    with pytest.raises(InputError, match="item row 2"):
-        image_vectors([_plain(1, 2, 3), bad])

@@ -66,7 +66,6 @@ def test_counts_of_missing_distinct_and_constant() -> None:
         ([[1.0, 2], [2, 1], [0, 0]], "view 'cover': item row 3 is a constant vector"),
         ([[1.0, 2], [1, 2]], "item row 2 equals every other row"),
         ([[np.nan, np.nan]], "every item's vector is missing"),
-        ([1.0, 2], "holds no vectors"),
     ],
 )
 def test_unusable_vectors_name_view_and_row(x: list, message: str) -> None:

@@ -8,7 +8,6 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from tastemaker.errors import InputError
 from tastemaker.reports import figures
 from tastemaker.reports.figures import Row, Series
 
@@ -61,19 +60,3 @@ def test_the_effective_vocabulary_is_marked_where_the_share_is_covered(
     assert [s.name for s in seen] == ["a", "long"]
     assert seen[0].marks == [(3.0, 0.95)] and seen[1].marks[0][0] == 8_550
     assert len(seen[1].x) <= 400 and seen[1].x[0] == 1 and seen[1].x[-1] == 10_000
-
-
-@pytest.mark.parametrize(
-    ("call", "words"),
-    [
-        (lambda: figures.forest([], "F", "x"), "no method"),
-        (lambda: Series("s", [1], []), "1 x values but 0"),
-        (lambda: figures.curves([Series("s", [], [])], "F", "x", "y"), "no point"),
-        (lambda: figures.dots(["a"], {"m": []}, "F", "x", "y"), "0 values for 1 slices"),
-        (lambda: figures.code_use([[]], "F"), "use of its codes"),
-        (lambda: figures.group_sizes({0: 1}, "F"), "counted from 1"),
-    ],
-)
-def test_nothing_to_draw_is_refused_in_words(call, words: str) -> None:
-    with pytest.raises(InputError, match=words):
-        call()

@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from tastemaker.arrays import Float32, Floats
-from tastemaker.errors import InputError
 
 SIDE = 96  # pictures are averaged down to SIDE x SIDE before edges are measured
 _CELLS, _ANGLES, _LAYOUT = 4, 8, 6
@@ -37,13 +36,8 @@ def image_vectors(images: Iterable[npt.NDArray[np.uint8] | None]) -> Float32:
     (8 x 8), square roots of shares; edge directions modulo 180 degrees (8) in 4 x 4 cells, weighted by
     strength; mean L*, a*, b* in 6 x 6 cells, divided by 100. A picture that is None is a NaN row (missing
     view). One picture is held at a time.
-
-    Raises
-    ------
-    InputError
-        naming the item row, for an array that is not (h, w, 3) uint8 or is empty.
     """
-    rows = [_features(image, row) for row, image in enumerate(images)]
+    rows = [_features(image) for image in images]
     return np.stack(rows) if rows else np.empty((0, DIMENSIONS), np.float32)
 
 
@@ -71,14 +65,9 @@ def shrink(image: Floats, side: int) -> Floats:
     return image
 
 
-def _features(image: npt.NDArray[np.uint8] | None, row: int) -> Float32:
+def _features(image: npt.NDArray[np.uint8] | None) -> Float32:
     if image is None:
         return np.full(DIMENSIONS, np.nan, np.float32)
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
-        raise InputError(
-            f"picture of item row {row + 1}: {image.dtype} {image.shape}; it must be (height, width, 3)"
-            " uint8, RGB"
-        )
     colours = lab(shrink(image.astype(np.float64) / 255, SIDE))
     return np.concatenate(
         [*_colours(colours), _edges(colours[..., 0]), shrink(colours, _LAYOUT).ravel() / 100]

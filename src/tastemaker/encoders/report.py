@@ -65,10 +65,6 @@ def vector_report(x: npt.NDArray[Any], view: str = "vectors", seed: int = 0) -> 
         entries equal, as when zeros stand in for a missing view), or a view whose present vectors are all the
         same.
     """
-    if x.ndim != 2 or not x.size:
-        raise InputError(
-            f"view '{view}': an array of shape {x.shape} holds no vectors; it must be (items, dimensions)"
-        )
     missing = np.isnan(x).all(axis=1)
     _refuse(
         view,

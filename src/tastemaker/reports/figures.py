@@ -20,8 +20,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from tastemaker.errors import InputError
-
 # Placeholders that the page replaces by CSS variables, so that figures follow light and dark mode; in STYLE
 # too.
 INK, MUTED, LINE = "#1b1f24", "#5d6673", "#d5dae1"
@@ -70,10 +68,6 @@ class Series:
     y: Sequence[float]
     marks: Sequence[tuple[float, float]] = field(default=())
 
-    def __post_init__(self) -> None:
-        if len(self.x) != len(self.y):
-            raise InputError(f"series '{self.name}': {len(self.x)} x values but {len(self.y)} y values")
-
 
 @contextmanager
 def _canvas(height: float, text: str) -> Iterator[tuple[Axes, Callable[[], Drawing]]]:
@@ -100,11 +94,7 @@ def _short(value: float, _: Any = None) -> str:
 def forest(rows: Sequence[Row], title: str, label: str, *, reference: float | None = None) -> Drawing:
     """Values with intervals, one row a method, first on top; `reference` draws a line to compare with (0 for
     differences).
-
-    Raises InputError when there is no row.
     """
-    if not rows:
-        raise InputError(f"figure '{title}': no method to show")
     text = f"{title}: " + "; ".join(f"{r.name} {r.value:.4f} [{r.low:.4f}, {r.high:.4f}]" for r in rows)
     with _canvas(0.95 + 0.34 * len(rows), text) as (axes, draw):
         for place, row in enumerate(rows):
@@ -142,11 +132,7 @@ def curves(
 ) -> Drawing:
     """Lines over a common axis: training curves, coverage. Points in `Series.marks` get dots; `share` runs y
     from 0 to 1.
-
-    Raises InputError when no series has a point.
     """
-    if not any(len(s.x) for s in series):
-        raise InputError(f"figure '{title}': no point to draw")
     ends = "; ".join(f"{s.name} ends at {s.y[-1]:.4g}" for s in series if len(s.y))
     rows = _legend_shape([s.name for s in series])[1] if len(series) > 1 else 0
     with _canvas(2.65 + 0.17 * rows, f"{title}: {ends}") as (axes, draw):
@@ -174,12 +160,7 @@ def dots(
 ) -> Drawing:
     """Values with intervals by slice: one column a label, one colour and marker a method; None where a slice
     has no users.
-
-    Raises InputError when a method does not have one entry a label.
     """
-    for name, rows in groups.items():
-        if len(rows) != len(labels):
-            raise InputError(f"figure '{title}': '{name}' has {len(rows)} values for {len(labels)} slices")
     parts = [
         f"{name} {', '.join('none' if r is None else f'{r.value:.4f}' for r in rows)}"
         for name, rows in groups.items()
@@ -228,8 +209,6 @@ def code_use(levels: Sequence[Sequence[int]], title: str) -> Drawing:
     `levels`: for each level the number of items of each of its K_l codes. Levels of more than 128 codes are
     shown in 128 groups of neighbours; a group is dead when all its codes are.
     """
-    if not levels or not all(len(level) for level in levels):
-        raise InputError(f"figure '{title}': each level needs the use of its codes")
     used = [f"{sum(c > 0 for c in level)} of {len(level)}" for level in levels]
     text = f"{title}: codes in use by level: {', '.join(used)}"
     with _canvas(0.8 + 0.42 * len(levels), text) as (axes, draw):
@@ -260,8 +239,6 @@ def group_sizes(sizes: Mapping[int, int], title: str) -> Drawing:
 
     `sizes`: group size -> number of groups of that size.
     """
-    if not sizes or min(sizes) < 1:
-        raise InputError(f"figure '{title}': give the number of groups by size, sizes counted from 1")
     items = [sum(size * n for size, n in sizes.items() if (min(size, 8) == place)) for place in range(1, 9)]
     total = max(sum(items), 1)
     names = [*(str(n) for n in range(1, 8)), "8+"]

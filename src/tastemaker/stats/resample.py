@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from tastemaker.arrays import Floats, Ints
-from tastemaker.errors import InputError
 from tastemaker.stats.intervals import Interval
 from tastemaker.stats.random import generator
 
@@ -22,8 +21,6 @@ def by_unit(values: Floats, units: npt.ArrayLike | None) -> Floats:
     if units is None:
         return values
     owner = np.unique(np.asarray(units), return_inverse=True)[1]
-    if len(owner) != len(values):
-        raise InputError(f"users has {len(owner)} entries for {len(values)} rows; give the user of each row")
     return np.column_stack([np.bincount(owner, column) for column in values.T])
 
 
