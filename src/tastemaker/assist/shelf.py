@@ -123,6 +123,12 @@ class Shelf:
         return {name: known.kind for name, known in self.catalogue.fields.items()}
 
     @cached_property
+    def maker(self) -> str:
+        """The field that says who made the items; "creator" where that is none."""
+        fields = self.catalogue.columns.items()
+        return next((name for name, column in fields if column == self.catalogue.creators), "creator")
+
+    @cached_property
     def value_names(self) -> frozenset[str]:
         """All values, folded."""
         return frozenset(fold(value) for known in self.catalogue.fields.values() for value in known.values)

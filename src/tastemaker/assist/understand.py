@@ -89,7 +89,6 @@ _MANY = re.compile(  # a number of items, and of nothing else
 )
 READ = 2000  # letters of a message that are read
 SURE_OF_MEANING = 0.42  # cosine from which a phrase means a value, softly
-CREATOR = "creator"  # asked for by "who", whether it is a field or not
 
 
 @dataclass(frozen=True)
@@ -277,8 +276,13 @@ def _listing(text: str, shelf: Shelf, heard: Heard, one: bool) -> tuple[str, ...
         re.I,
     ):
         asked = sorted(shelf.kinds, key=lambda name: name not in UNNAMED)[:1]
-    if told and not asked and CREATOR in shelf.kinds and re.match(r"who (?:makes|made|sells)\b", text, re.I):
-        asked = [CREATOR]
+    if (
+        told
+        and not asked
+        and shelf.maker in shelf.kinds
+        and re.match(r"who (?:makes|made|sells)\b", text, re.I)
+    ):
+        asked = [shelf.maker]
     return tuple(asked[:3])
 
 
@@ -341,7 +345,7 @@ def _questioned(
         about = ()
     by_whom = asking and focus and re.search(r"\bwho (?!are you)", text, re.IGNORECASE)
     if not about and by_whom and any(shelf.catalogue.creators):
-        about = (CREATOR,)
+        about = (shelf.maker,)
     by_title = titled and asking and not _PARTICULAR.match(text)
     describe = bool(
         meant.any

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 
@@ -25,8 +25,12 @@ from tastemaker.stats.random import hashed_order
 from tastemaker.store import Database, Workspace, fingerprint, read_table, write_bytes, write_table
 from tastemaker.store.files import sha256_bytes
 from tastemaker.store.folders import remove_folder, sealed, unsealed
+from tastemaker.store.ingest import origin
+from tastemaker.store.ingest.facts import fact_name
 
 ORDER_KEY = "item order"
+BARE = "attribute"  # the field of attributes that name none, where no column of the file gives it a name
+MAKERS = 10_000  # creators up to which they are a field
 EVENTS = "events"  # kind of artifact that keeps what training read of the server's events
 POINTER = "training.json"
 
@@ -44,12 +48,44 @@ class Snapshot:
         return {name: mark for name, mark in asdict(self).items() if mark}
 
 
+@dataclass(frozen=True)
+class Names:
+    """What the fields of items are called that are not in their attributes as `field=value`: by the columns
+    of the file they came from. bare: of attributes without a field; flags: those of them that were columns
+    of their own, and stay under `BARE`.
+    """
+
+    bare: str = BARE
+    creator: str = "creator"
+    year: str = "year"
+    flags: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, workspace: Workspace, tables: str = "") -> Names:
+        """Those of the tables in use, or of earlier `tables`."""
+        told = origin(workspace.tables_folder(tables))
+        called = {part: fact_name(column) for part, column in told["columns"].items()}
+        bare, year = called.get("attributes", ""), called.get("created_at", "")
+        return cls(
+            bare if bare != "attributes" and bare else BARE,
+            called.get("creator") or "creator",
+            year if "year" in year.split("_") else "year",
+            frozenset(map(fact_name, told["flags"])),
+        )
+
+    def field(self, attribute: str) -> tuple[str, str]:
+        """The field and the value of an attribute."""
+        name, found, value = attribute.partition("=")
+        return (name, value) if found else (BARE if attribute in self.flags else self.bare, attribute)
+
+
 @dataclass(frozen=True, eq=False)
 class Data:
     """Items, what people wanted of them, and the split to evaluate on.
 
     histories: wanted items of each user, oldest first. unwanted: user id -> items they do not want. rules:
-    how the workspace's events are read. split_by: how the held-out part is cut off (a setting).
+    how the workspace's events are read. split_by: how the held-out part is cut off (a setting). names: what
+    fields are called.
     """
 
     items: pa.Table
@@ -58,6 +94,12 @@ class Data:
     unwanted: Mapping[str, frozenset[str]]
     rules: EventRules
     split_by: str = "leave_one_out"
+    names: Names = Names()
+
+    @cached_property
+    def fields(self) -> dict[str, dict[str, npt.NDArray[np.int64]]]:
+        """`rows_by_field` of the items."""
+        return rows_by_field(self.items, self.names)
 
     @cached_property
     def index(self) -> dict[str, int]:
@@ -118,7 +160,8 @@ def load_data(
     worth = None
     if {"kind", "value"} <= set(wanted.column_names) and wanted["kind"].null_count < len(wanted):
         worth = rules.worth(wanted["kind"], wanted["value"])
-    return Data(items, item_ids, histories(wanted, item_ids, worth=worth), people, rules, split_by)
+    past = histories(wanted, item_ids, worth=worth)
+    return Data(items, item_ids, past, people, rules, split_by, Names.of(workspace, snapshot.tables))
 
 
 def after(interactions: pa.Table, events: pa.Table) -> pa.Table:
@@ -237,24 +280,46 @@ def item_text(title: str | None, text: str | None, attributes: Sequence[str] | N
     return ". ".join(part for part in (title, text, ", ".join(attributes or ())) if part)
 
 
-def rows_by_attribute(items: pa.Table) -> dict[str, dict[str, npt.NDArray[np.int64]]]:
-    """`field=value` attributes by field and value: the rows of the items that have each, rising; an attribute
-    without a field is filed under 'attribute'.
+def rows_by_field(items: pa.Table, names: Names = Names()) -> dict[str, dict[str, npt.NDArray[np.int64]]]:
+    """Fields that can be filtered on, by name and value: the rows of the items that have each, rising. They
+    are the attributes, who made the items, and the year of their date, unless an attribute says the same.
     """
-    lists = items["attributes"].combine_chunks()
-    flat = lists.flatten().dictionary_encode()
-    if not len(flat):
-        return {}
-    rows, codes = pc.list_parent_indices(lists).to_numpy(), flat.indices.to_numpy()
-    order = np.argsort(codes, kind="stable")
-    parts = np.split(rows[order], np.cumsum(np.bincount(codes, minlength=len(flat.dictionary)))[:-1])
     fields: dict[str, dict[str, npt.NDArray[np.int64]]] = {}
-    for attribute, own in zip(flat.dictionary.to_pylist(), parts, strict=True):
-        name, found, value = attribute.partition("=")
-        values = fields.setdefault(name if found else "attribute", {})
-        value = value if found else name
+    lists = items["attributes"].combine_chunks()
+    for attribute, own in _rows_of(lists.flatten(), pc.list_parent_indices(lists).to_numpy()).items():
+        name, value = names.field(attribute)
+        values = fields.setdefault(name, {})
         values[value] = np.sort(np.concatenate([values[value], own])) if value in values else own
+    for name, column in _beside(items, names, set(fields)):
+        own = _rows_of(column.drop_null(), np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False)))
+        if own and not any(_same(own, values) for values in fields.values()):
+            fields[name] = own
     return fields
+
+
+def _beside(items: pa.Table, names: Names, known: set[str]) -> Iterator[tuple[str, pa.Array]]:
+    """Names and values of the columns that are fields beside the attributes, whose fields are `known`."""
+    if "creator" in items.column_names and names.creator not in known:
+        column = items["creator"].combine_chunks()
+        if pc.count_distinct(column).as_py() <= MAKERS:
+            yield names.creator, column
+    if "created_at" in items.column_names and not known & {names.year, "year", "decade"}:
+        yield names.year, pc.year(items["created_at"]).combine_chunks().cast(pa.string())
+
+
+def _rows_of(values: pa.Array, rows: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[np.int64]]:
+    """The rows of each of the values, which have none in them, in the order in which they first come."""
+    if not len(values):
+        return {}
+    flat = values.dictionary_encode()
+    order = np.argsort(codes := flat.indices.to_numpy(), kind="stable")
+    parts = np.split(rows[order], np.cumsum(np.bincount(codes, minlength=len(flat.dictionary)))[:-1])
+    return dict(zip(flat.dictionary.to_pylist(), parts, strict=True))
+
+
+def _same(one: Mapping[str, npt.NDArray[np.int64]], other: Mapping[str, npt.NDArray[np.int64]]) -> bool:
+    """Whether two fields say the same of all items."""
+    return one.keys() == other.keys() and all(np.array_equal(one[value], other[value]) for value in one)
 
 
 def numbers_of(values: Mapping[str, object]) -> dict[str, float]:
@@ -269,7 +334,7 @@ def numbers_of(values: Mapping[str, object]) -> dict[str, float]:
 def passing(values: Mapping[str, npt.NDArray[np.int64]], wanted: str) -> npt.NDArray[np.int64]:
     """The rows of a field's value, or, of a field of numbers, of a range of them: "20..50", "..50", "20..".
 
-    values: the field's, as `rows_by_attribute` has them.
+    values: the field's, as `rows_by_field` has them.
     """
     rows = [values[wanted]] if wanted in values else []
     if not rows and (span := re.fullmatch(r"(-?\d+(?:\.\d+)?)?\.\.(-?\d+(?:\.\d+)?)?", wanted)):

@@ -19,7 +19,7 @@ from tastemaker.corpus.behaviour import Words, context_tokens
 from tastemaker.corpus.events import Histories
 from tastemaker.corpus.splits import Targets
 from tastemaker.errors import InputError
-from tastemaker.flows.data import Data, passing, rows_by_attribute
+from tastemaker.flows.data import BARE, Data, Names, passing, rows_by_field
 from tastemaker.flows.stages.tokens import codes_in
 from tastemaker.lm.vocabulary import Vocabulary
 from tastemaker.retrieve.allow import Allowed, Mask, allow, mask
@@ -193,10 +193,10 @@ class Searcher:
     def _build_mask(self, filters: Filters) -> Mask:
         keep = np.ones(len(self.data.item_ids), bool)
         for name, values in filters:
-            if name not in self.fields:
+            if (field := self.field(name)) is None:
                 known = ", ".join(self.fields) or "none"
                 raise InputError(f"there is no field '{name}' to filter on; the catalogue has: {known}")
-            rows = [passing(self.fields[name], value) for value in values]
+            rows = [passing(field, value) for value in values]
             allowed = np.zeros(len(keep), bool)
             allowed[np.concatenate(rows)] = True
             keep &= allowed
@@ -207,7 +207,17 @@ class Searcher:
     @cached_property
     def fields(self) -> dict[str, dict[str, Ints]]:
         """Filterable fields: name -> value -> item indices."""
-        return rows_by_attribute(self.data.items)
+        return self.data.fields
+
+    def field(self, name: str) -> dict[str, Ints] | None:
+        """A filterable field: value -> item indices; None where there is none of that name. `BARE` is what
+        went by this name before columns gave it theirs.
+        """
+        return self._bare if name == BARE and self.data.names.bare != BARE else self.fields.get(name)
+
+    @cached_property
+    def _bare(self) -> dict[str, Ints] | None:
+        return rows_by_field(self.data.items.select(["attributes"]), Names()).get(BARE)
 
     def search(
         self,

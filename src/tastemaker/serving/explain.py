@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from tastemaker.corpus.pairs import pair_people
-from tastemaker.flows.data import Data, item_text
+from tastemaker.flows.data import Data, Names, item_text
 from tastemaker.retention.reasons import Reason, rarity_of, reasons
 from tastemaker.serving.query import Evidence, Query, Slate
 
@@ -50,7 +50,10 @@ class Explainer:
     def __init__(self, data: Data) -> None:
         self._index = data.index
         self.items = PerItem(
-            data, ("item_id", "title", "text", "attributes", "creator", "audio", "image"), _item, HELD
+            data,
+            ("item_id", "title", "text", "attributes", "creator", "audio", "image", "created_at"),
+            partial(_item, data.names),
+            HELD,
         )
         self.texts = PerItem(data, ("title", "text", "attributes"), _text, HELD)
         self._attributes = PerItem(data, ("attributes",), _attributes, 8 * HELD)
@@ -102,10 +105,16 @@ def _text(row: dict[str, Any]) -> str:
     return item_text(row["title"], row["text"], row["attributes"])
 
 
-def _item(row: dict[str, Any]) -> dict[str, Any]:
+def _item(names: Names, row: dict[str, Any]) -> dict[str, Any]:
     shown = {name: row[name] for name in ("item_id", "title", "text", "creator")}
+    facts: dict[str, list[str]] = {}
+    for name, value in map(names.field, row["attributes"] or ()):
+        facts.setdefault(name, []).append(value)
+    if row["created_at"] is not None:
+        facts.setdefault(names.year, [str(row["created_at"].year)])
     return shown | {
         "attributes": row["attributes"] or [],
+        "facts": facts,
         "has_audio": row["audio"] is not None,
         "has_image": row["image"] is not None,
     }

@@ -69,13 +69,13 @@ class Pages:
         }
 
     def fields(self) -> list[dict[str, Any]]:
-        """Fields with 2 to 200 values, and those of numbers: the telling ones first, then those that most
-        items have.
+        """Fields with 2 to 200 values that items share, and those of numbers: the telling ones first, then
+        those that most items have.
         """
         listed = []
         for name, values in self.parts.searcher.fields.items():
-            numbers = numbers_of(values)
-            if len(values) >= 2 and (len(values) <= 200 or numbers):
+            numbers, total = numbers_of(values), sum(map(len, values.values()))
+            if len(values) >= 2 and (len(values) <= min(200, total - 1) or numbers):
                 counts = sorted(
                     ((value, len(rows)) for value, rows in values.items()), key=lambda one: (-one[1], one[0])
                 )
@@ -84,7 +84,6 @@ class Pages:
                     if len(counts) <= 200
                     else []
                 )
-                total = sum(count for _, count in counts)
                 field: dict[str, Any] = {
                     "name": name,
                     "label": name.replace("_", " ").capitalize(),

@@ -127,7 +127,7 @@ def still_there(slate: Slate, searcher: Searcher) -> Slate:
 def _check_filters(query: Query, searcher: Searcher) -> None:
     """Refuse a value that no item has: a list that nothing can pass is a slip, not a wish."""
     for name, values in query.filters.items():
-        known = searcher.fields.get(name)
+        known = searcher.field(name)
         if known is None:
             continue  # `mask` refuses the field and names those there are
         for value in values:

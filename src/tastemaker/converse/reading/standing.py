@@ -29,7 +29,8 @@ def _superseded(old: Constraint, change: Change) -> bool:
 
 def _same_time(old: Constraint, change: Change) -> bool:
     """Whether a wish for a year speaks of what one for a decade did, or the other way round."""
-    return {old.clause.field, change.clause.field} == {"year", "decade"} and change.kind != "must_not"
+    names = {old.clause.field, change.clause.field}
+    return "decade" in names and any("year" in name for name in names) and change.kind != "must_not"
 
 
 def joined_values(active: Sequence[Constraint], change: Change) -> Change:

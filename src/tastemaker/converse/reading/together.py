@@ -37,7 +37,9 @@ ATTACHED = re.compile(
     r"(?:(?:in|from|on|by|with|at|of)\s+(?:(?:an?|the)\s+)?(?:key of\s+)?)?",
     re.IGNORECASE,
 )
-KINDS = re.compile(r"type|kind|categor|genre|attribute|topic|format|class", re.IGNORECASE)  # say what it is
+KINDS = re.compile(  # fields that say what a thing is
+    r"type|kind|categor|genre|attribute|topic|format|class|department|tag|keyword", re.IGNORECASE
+)
 OR = re.compile(  # between values of two fields, of which either will do
     r"s?\s*,?\s*\bor\s+(?:(?:maybe|also|else|even|just)\s+)*(?:(?:an?|some|any|the)\s+)?(?:(?:something|anything"
     rf"|{_NOUN})\s+)?(?:(?:that|which)(?:'s| is| are)\s+)?(?:(?:in|from|on|by|with|of)\s+(?:the\s+)?)?",

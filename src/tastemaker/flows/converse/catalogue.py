@@ -13,12 +13,11 @@ from tastemaker.converse.agents.plan import Listeners
 from tastemaker.converse.catalogue import FAMILY, Catalogue, Value
 from tastemaker.converse.record import Profile
 from tastemaker.errors import InputError
-from tastemaker.flows.data import Data, item_texts
+from tastemaker.flows.data import BARE, Data, Names, item_texts
 from tastemaker.flows.media import FACTS_FILE
 from tastemaker.store import Workspace, read_table
 from tastemaker.store.recorded import Recorded
 
-BARE = "attribute"  # the field of attributes that name none
 FAMILY_FIELDS = ("family_id", "family")
 POPULARITY = ("little known", "middling known", "well known")
 PROFILES_FILE = "listener_profiles.parquet"
@@ -37,19 +36,19 @@ def build_catalogue(workspace: Workspace, data: Data) -> Catalogue:
     """
     items = data.items
     facts = _facts(workspace)
-    words = [_attribute_words(attributes) for attributes in items["attributes"].to_pylist()]
+    words = [_attribute_words(attributes, data.names) for attributes in items["attributes"].to_pylist()]
     names = list(
         dict.fromkeys(name for attributes in words for name in attributes if name not in FAMILY_FIELDS)
     )
     columns: dict[str, tuple[Value, ...]] = {
         name: _column([attributes.get(name) for attributes in words]) for name in names
     }
-    if BARE in columns:
-        columns[BARE] = _bare([attributes.get(BARE) for attributes in words], [bool(each) for each in words])
+    for name in {BARE, data.names.bare} & set(columns):
+        columns[name] = _bare([attributes.get(name) for attributes in words], [bool(each) for each in words])
     creators = items["creator"].to_pylist()
     columns |= _derived(creators, columns, data)
     columns = {name: column for name, column in columns.items() if _askable(column)}
-    if not set(columns) - {"popularity", "decade", "year"} and (topics := _topics(data)) is not None:
+    if not set(columns) - {"popularity", "decade", data.names.year} and (topics := _topics(data)) is not None:
         columns["topic"] = topics  # titles and texts are all there is
     if not set(columns) - {"popularity"}:
         raise InputError(
@@ -158,7 +157,7 @@ def _derived(
     """
     derived: dict[str, tuple[Value, ...]] = {}
     if any(creators) and tuple(creators) not in columns.values():
-        derived["creator"] = tuple(creators)
+        derived[data.names.creator] = tuple(creators)
     counts = data.training_counts
     if counts.sum() > 0:
         low, high = np.quantile(counts, [1 / 3, 2 / 3])
@@ -167,9 +166,9 @@ def _derived(
                 POPULARITY[int(count > low) + int(count > high)] for count in counts
             )
     times = data.items["created_at"].to_pylist()
-    if any(times) and not {"year", "decade"} & set(columns):
+    if any(times) and not {"year", "decade", data.names.year} & set(columns):
         derived["decade"] = tuple(f"{time.year // 10 * 10}s" if time else None for time in times)
-        derived["year"] = tuple(float(time.year) if time else None for time in times)
+        derived[data.names.year] = tuple(float(time.year) if time else None for time in times)
     return derived
 
 
@@ -207,10 +206,9 @@ def build_listeners(workspace: Workspace, data: Data) -> Listeners:
     return Listeners(tuple(users), tuple(Profile(**known[user]) for user in users), rows)
 
 
-def _attribute_words(attributes: list[str] | None) -> Mapping[str, list[str]]:
-    """`field=value` attributes by field; an attribute without a field is filed under 'attribute'."""
+def _attribute_words(attributes: list[str] | None, names: Names) -> Mapping[str, list[str]]:
+    """The values of attributes by field."""
     fields: dict[str, list[str]] = {}
-    for one in attributes or []:
-        name, found, value = one.partition("=")
-        fields.setdefault(name if found else BARE, []).append(value if found else name)
+    for name, value in map(names.field, attributes or ()):
+        fields.setdefault(name, []).append(value)
     return fields

@@ -22,6 +22,7 @@ ITEM_EXAMPLE: JsonDict = {
     "title": "The Blackbird",
     "text": "The Blackbird, a hornpipe in D from O'Neill's Music of Ireland",
     "attributes": ["tune_type=hornpipe", "key=D", "book=O'Neill's"],
+    "facts": {"tune_type": ["hornpipe"], "key": ["D"], "book": ["O'Neill's"]},
     "creator": None,
     "has_audio": True,
     "has_image": True,

@@ -9,12 +9,15 @@ from tastemaker.server.models.base import ITEM_EXAMPLE, Out
 
 
 class Item(Out):
-    """One item; `attributes` are `field=value`."""
+    """One item; `attributes` are `field=value`, `facts` the same by the names of the fields that can be
+    filtered on, with the year of its date.
+    """
 
     item_id: str
     title: str | None = None
     text: str | None = None
     attributes: list[str] = Field(default_factory=list)
+    facts: dict[str, list[str]] = Field(default_factory=dict)
     creator: str | None = None
     has_audio: bool = False
     has_image: bool = False

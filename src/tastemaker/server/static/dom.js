@@ -66,7 +66,7 @@ export const brief = (item) => (title(item).length > 60 ? `${title(item).slice(0
 
 /** The item's values for the first filterable fields, in the order of importance that the server gave. */
 export function facts(item, fields, most = 3) {
-  const own = values(item);
+  const own = [...values(item), ...Object.entries(item.facts || {}).map(([name, [value]]) => [name, value])];
   const known = fields.flatMap((field) => own.filter(([name]) => name === field.name).slice(0, 1));
   return (known.length ? known : own).slice(0, most).map(([, value]) => value);
 }

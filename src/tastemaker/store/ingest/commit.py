@@ -18,13 +18,13 @@ import tastemaker.store.ingest.layout as layout
 import tastemaker.store.ingest.shapes as shapes
 from tastemaker.errors import ArtifactError, InputError
 from tastemaker.store.artifacts import fingerprint
-from tastemaker.store.files import sha256_file, write_bytes, write_json
+from tastemaker.store.files import canonical, sha256_bytes, sha256_file, write_bytes, write_json
 from tastemaker.store.folders import read_file, read_manifest, verify_folder, write_folder
 from tastemaker.store.ingest.catalogue import best_id_columns, catalogue_of
 from tastemaker.store.ingest.columns import INTERACTION_NAMES, ITEM_NAMES, PEOPLE, candidates, squeezed
 from tastemaker.store.ingest.facts import without_people
 from tastemaker.store.ingest.guesses import ids_of
-from tastemaker.store.ingest.report import described
+from tastemaker.store.ingest.report import described, origin
 from tastemaker.store.ingest.rows import IngestSettings
 from tastemaker.store.ingest.rules import ingest_interactions, ingest_items
 from tastemaker.store.recorded import record_media
@@ -130,13 +130,15 @@ def ingest_files(
 
 
 def _same(one: Path, other: Path) -> bool:
-    """Whether two folders of tables hold the same bytes, all of the first as they were written."""
+    """Whether two folders of tables hold the same bytes, all of the first as they were written, and their
+    fields have the same names.
+    """
     try:
         files = [read_manifest(folder)["files"] for folder in (one, other)]
         verify_folder(one)
     except ArtifactError:
         return False
-    return all(files[0].get(name) == files[1].get(name) for name in TABLES)
+    return origin(one) == origin(other) and all(files[0].get(name) == files[1].get(name) for name in TABLES)
 
 
 @cache
@@ -177,12 +179,15 @@ def _tables(
     """The folder of the tables that these files make, and whether it was there already."""
     states = {path: _state(path) for path in paths.values() if path is not None}
     inputs = {name: _file_hash(path) for name, path in paths.items() if path is not None} | forgotten.mark()
+    own = {name for name, path in paths.items() if _own(workspace, path)}
+    came = origin(workspace.tables_folder()) if "items" in own else None
+    if came is not None:
+        inputs["origin"] = sha256_bytes(canonical(came))
     about = {name: value for name, value in asdict(settings).items() if value}
     folder = workspace.data / f"tables-{fingerprint('tables', inputs | {'rules': _rules()}, about)}"
     if folder.exists():
         verify_folder(folder)
         return folder, True
-    own = {name for name, path in paths.items() if _own(workspace, path)}
     sources = {
         name: (
             read_source(path)
@@ -198,7 +203,7 @@ def _tables(
     sources, settings = _in_rows(sources, own, settings)
     sources, settings = _without_header(sources, settings)
     try:
-        _write_tables(folder, sources, own, inputs, settings, forgotten)
+        _write_tables(folder, sources, own, inputs, settings, forgotten, came)
     except ArtifactError:
         if not folder.exists():
             raise
@@ -267,6 +272,7 @@ def _write_tables(
     inputs: Mapping[str, str],
     settings: IngestSettings,
     forgotten: Tombstones,
+    came: Mapping[str, Any] | None,
 ) -> None:
     ours = replace(settings, columns={})
     chosen = settings
@@ -312,7 +318,10 @@ def _write_tables(
         write_json(temporary / "events.json", about_events.understood["rules"])
         write_json(
             temporary / "report.json",
-            {"items": about_items.summary(), "interactions": about_events.summary()},
+            {
+                "items": about_items.summary() | ({} if came is None else {"origin": came}),
+                "interactions": about_events.summary(),
+            },
         )
 
 

@@ -4,13 +4,16 @@ people.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from tastemaker.store.folders import read_file
 from tastemaker.store.tables import Refusal
 
 _DELIMITERS = {"\t": "tab", " ": "blank"}
@@ -22,6 +25,22 @@ _ORDERS = {
     "file": "ordered as in the file",
     "hash": "ordered by a keyed hash",
 }
+
+
+def origin(folder: Path) -> dict[str, Any]:
+    """What names the fields of the items of a folder of tables: "columns", part -> column of the file that
+    they came from, and "flags", the columns that were flags. Of tables made of tables it is as it was.
+    """
+    try:
+        about = json.loads(read_file(folder, "report.json"))["items"]
+    except (FileNotFoundError, KeyError):  # tables of version 0.1
+        return {"columns": {}, "flags": []}
+    facts, columns = about["understood"].get("facts", {}), about["columns"]
+    naming = {part: columns[part] for part in ("attributes", "creator", "created_at") if part in columns}
+    return about.get("origin") or {
+        "columns": naming,
+        "flags": sorted(column for column, kind in facts.items() if kind == "flag"),
+    }
 
 
 def described(report: Mapping[str, Any]) -> list[str]:
