@@ -304,7 +304,7 @@ REFUSED = {
     "shop: dresses without silk under 40": {"Dress", "not material silk", "price at most 40"},
     "tunes: a jig not in D under 100 bpm": {"type jig", "not key D", "tempo at most 100"},
     "tunes: no jigs under 100 bpm": {"not jig with tempo at most 100"},
-    "tunes: no fast jigs under 100 bpm": {"not fast with jig with tempo at most 100"},
+    "tunes: no fast jigs under 100 bpm": {"not jig with speed fast and tempo at most 100"},
     "shop: no dresses over 50": {"not Dress with price at least 50"},
     "shop: not red and under 50 jackets": {"not color red", "price at most 50", "Jacket"},
     "shop: the price should not exceed 40": {"price at most 40"},

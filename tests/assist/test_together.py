@@ -23,13 +23,13 @@ from tastemaker.assist.understand import READ
 films, shelves = test_films.films, test_spoken.shelves
 STANDS = {
     # what is refused only where it meets
-    "tunes: can't stand fast ones over 110": {"not fast with tempo at least 110"},
+    "tunes: can't stand fast ones over 110": {"not speed fast and tempo at least 110"},
     "tunes: no reel over 120": {"not reel with tempo at least 120"},
     "tunes: no jigs, under 100": {"not type jig", "tempo at most 100"},
     "films: no comedies before 1990": {"not Comedy with year at most 1989"},
     "films: no comedies made before 1990": {"not Comedy with year at most 1989"},
-    "films: not a comedy from the 80s": {"not Comedy with 1980s"},
-    "films: no comedies from the 80s or 90s": {"not Comedy with 1980s or Comedy with 1990s"},
+    "films: not a comedy from the 80s": {"not Comedy with decade 1980s"},
+    "films: no comedies from the 80s or 90s": {"not Comedy with decade 1980s or Comedy with decade 1990s"},
     "films: no comedies, from the 90s": {"not Comedy", "decade 1990s"},
     "films: a comedy, nothing before 1980": {"Comedy", "year at least 1980"},
     "shop: no dress over 60": {"not Dress with price at least 60"},
@@ -52,11 +52,11 @@ STANDS = {
     "shop: under 30, otherwise under 30": {"price at most 30"},
     "tunes: jigs or reels, fast or slow": {"type jig or reel", "speed fast or slow"},
     "tunes: a jig in D, failing that a reel in G": {
-        "jig with D or reel with G",
+        "jig with key D or reel with key G",
         "type jig if possible",
         "key D if possible",
     },
-    "shop: not a red dress, otherwise anything": {"not red with Dress"},
+    "shop: not a red dress, otherwise anything": {"not Dress with color red"},
     "shop: a red dress, but if none then blue >> actually green": {"Dress", "color green"},
     # either of several fields
     "recipes: not more than 300 calories or less than 20 minutes": {
@@ -70,16 +70,16 @@ STANDS = {
     "recipes: thai or under 20 minutes": {"Thai or prep time at most 20"},
     "shop: a red or silk dress": {"red or silk", "Dress"},
     "shop: a red dress or a silk one": {"red or silk", "Dress"},
-    "shop: a red dress or anything in silk": {"red with Dress or silk"},
+    "shop: a red dress or anything in silk": {"Dress with color red or silk"},
     "films: a comedy or something from the 70s": {"Comedy or 1970s"},
-    "tunes: a jig in D or a fast reel": {"jig with D or reel with fast"},
+    "tunes: a jig in D or a fast reel": {"jig with key D or reel with speed fast"},
     "tunes: jigs or anything in D": {"jig or D"},
     "pods: Ana and Bo >> Ana or Bo": {"hosts Ana or Bo"},
     "recipes: rice >> rice or beans": {"ingredients rice or beans"},
-    "tunes: a jig in G or something in D minor": {"jig with G or D with minor"},
+    "tunes: a jig in G or something in D minor": {"jig with key G or key D and mode minor"},
     "tunes: a jig in G or D minor": {"type jig", "key G or D", "mode minor"},
     # what is refused of a number that is said of a thing
-    "shop: nothing over 60 that's silk": {"not price at least 60 with silk"},
+    "shop: nothing over 60 that's silk": {"not price at least 60 and material silk"},
     "shop: nothing over 60 in silk": {"price at most 60", "not material silk"},
     # whole numbers without a unit are those; around them is the next
     "shoes: size 39": {"size 39"},
@@ -132,7 +132,7 @@ SAYS = {
     "shop: dresses >> which of them are under 25?": "“Dress 0”: price 10; “Dress 2”: price 20.",
     "tunes: a jig >> which of these is in D?": "None of these.",
     "shop: dresses >> the second": "“Dress 2”: attribute Dress; ",
-    "shop: dresses >> double that": "did not catch",
+    "shop: dresses >> double that": "did not read ‘double that’",
     "shop: dresses >> neither": "Left out from now on: “Dress 0”, “Dress 2”, “Dress 4”.",
     "shop: dresses >> none of these": "Left out from now on: “Dress 0”, “Dress 2”, “Dress 4”.",
     "shop: dresses >> neither of those two": "Left out from now on: “Dress 0”, “Dress 2”, “Dress 4”.",

@@ -16,7 +16,7 @@ from tests.conftest import USERS, quiet
 
 import tastemaker.flows.search as search
 from tastemaker.errors import InputError
-from tastemaker.flows.data import last_snapshot, passing, rows_by_attribute
+from tastemaker.flows.data import last_snapshot, passing, rows_by_field
 from tastemaker.flows.deploy import in_service
 from tastemaker.flows.evaluation.evaluate import _control, evaluate_workspace, ours
 from tastemaker.flows.pipeline import Pipeline
@@ -301,13 +301,13 @@ def test_a_history_shows_the_true_kind_of_each_event(tiny_workspace: Path) -> No
 def test_a_catalogue_without_attributes_has_no_fields() -> None:
     kind = pa.list_(pa.string())
     for lists in ([[], []], [["a", "b=c"], []]):
-        fields = rows_by_attribute(pa.table({"attributes": pa.array(lists, kind)}))
+        fields = rows_by_field(pa.table({"attributes": pa.array(lists, kind)}))
         assert sorted(fields) == (["attribute", "b"] if lists[0] else [])
 
 
 def test_a_field_of_many_numbers_is_listed_by_its_range_and_filtered_by_one() -> None:
     cells = [[f"price={10 + row / 4:g}", f"sku=x{row}", f"size={row % 3}"] for row in range(300)]
-    fields = rows_by_attribute(pa.table({"attributes": pa.array(cells, pa.list_(pa.string()))}))
+    fields = rows_by_field(pa.table({"attributes": pa.array(cells, pa.list_(pa.string()))}))
     pages = SimpleNamespace(parts=SimpleNamespace(searcher=SimpleNamespace(fields=fields)))
     price, size = sorted(Pages.fields(pages), key=lambda field: field["name"])  # type: ignore[arg-type]
     assert (price["name"], price["low"], price["high"], price["values"]) == ("price", 10.0, 84.75, [])

@@ -235,7 +235,7 @@ def not_here(words: Sequence[str]) -> str:
 
 def counted(word: str) -> bool:
     """Whether a word is a number alone, which is nobody's name."""
-    return word.isdigit() or word.lower() in _COUNTS
+    return re.fullmatch(r"\d+(?:st|nd|rd|th)?", word) is not None or word.lower() in _COUNTS
 
 
 def _holds(said: str, values: Set[str]) -> bool:

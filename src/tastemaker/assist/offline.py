@@ -14,12 +14,13 @@ from tastemaker.assist.parts import Part, Question, Text
 from tastemaker.assist.ranking import telling
 from tastemaker.assist.replies.personal import CHATTER, PERSONAL, erase
 from tastemaker.assist.replies.questions import answer_question, list_values
-from tastemaker.assist.state import ABOUT, State, label, worded_label
+from tastemaker.assist.state import ABOUT, UNREAD, State, label, worded_label
 from tastemaker.assist.understand import READ, Understanding, guesses, understand
 from tastemaker.converse.constraints import Constraint
-from tastemaker.converse.reading.numbers import among, ranged
+from tastemaker.converse.reading.numbers import among
 from tastemaker.converse.reading.standing import settle
 from tastemaker.converse.reading.together import distinct, values_of
+from tastemaker.converse.reading.unread import unread
 
 SURE_OF_WORDS = 0.3  # cosine from which words are about something here
 
@@ -111,10 +112,11 @@ def _wish(message: str, read: Understanding, desk: Desk) -> Iterator[Part]:
         desk.change(before=_remembered(state))
     yield desk.understood()
     yield from map(Text, filter(None, (*said, not_here(read.absent), read.heard.unclear, read.untold)))
-    if unread := ranged(read.heard.left):
-        yield Text(f"I did not read ‘{unread}’: say what it is of.")
+    if number := _unread(message, read, desk):
+        desk.change(asked=UNREAD + number)
+        yield Text(f"I did not read ‘{number}’: say what it is of.")
     if not (read.apart or read.undone) and _lost(message, read, desk, bool(guessed)):
-        yield from _ask(desk, bool(read.untold or read.heard.unclear or read.absent or read.topics or unread))
+        yield from _ask(desk, bool(read.untold or read.heard.unclear or read.absent or read.topics or number))
         return
     titled = _titled(read)
     if not read.like and "skip" not in read.acts:
@@ -148,6 +150,16 @@ def _wish(message: str, read: Understanding, desk: Desk) -> Iterator[Part]:
     k = min(read.many or SHOWN, MOST_SHOWN)
     choice = desk.people.choose(ranked, k, own) if ranked else desk.pick(rows_now, k, read.like, own)
     yield from _shown(desk, choice)
+
+
+def _unread(message: str, read: Understanding, desk: Desk) -> str:
+    """A number that nothing read and that is neither of items, nor of a name of theirs."""
+    names = " ".join(message[name.start : name.end] for name in read.named).split()
+
+    def known(word: str, number: str) -> bool:
+        return number in names or (telling(word) > 0 and bool(desk.shelf.saying((word, number)).any()))
+
+    return "" if read.pointed.any else unread(read.heard.left, known)
 
 
 def _judged(state: State) -> tuple[int, ...]:

@@ -5,6 +5,7 @@ turn makes the next from it.
 from __future__ import annotations
 
 import json
+import math
 import re
 import secrets
 from collections.abc import Mapping, Sequence
@@ -16,15 +17,17 @@ import numpy as np
 from tastemaker.assist.shelf import UNNAMED
 from tastemaker.converse.catalogue import Catalogue
 from tastemaker.converse.constraints import Clause, Constraint
+from tastemaker.converse.reading.numbers import NUMBER, figure
 from tastemaker.converse.reading.passage import negated
 from tastemaker.converse.reading.plain import spoken
-from tastemaker.converse.reading.together import clause_of
+from tastemaker.converse.reading.together import KINDS, clause_of, ways_of
 from tastemaker.converse.reading.vocabulary import Vocabulary
 from tastemaker.converse.reading.words import fold
 from tastemaker.errors import InputError
-from tastemaker.schema.values import EITHER, SPAN
+from tastemaker.schema.values import SPAN
 
 ABOUT, WITHOUT = "about:", "without:"  # before words that items say or do not: names of chips
+UNREAD = "unread:"  # before a number of which it was asked what it is of, in `asked`
 _ROWS = ("shown", "seen", "liked", "disliked", "near")
 FOREIGN = "this conversation is another person's; begin one of your own, without conversation_id"
 REMEMBERED = 20  # messages that count for the ranking
@@ -182,17 +185,20 @@ def label(constraint: Constraint, vocabulary: Vocabulary) -> str:
     """What a constraint is called, in a few words."""
     clause = constraint.clause
     if clause.cmp == "either" and isinstance(clause.value, tuple):
-        ways = [
-            [
-                _called(clause_of(name, value), vocabulary) if value.startswith(SPAN) else spoken(value)
-                for name, _, value in (part.partition("=") for part in str(both).split(EITHER))
-            ]
-            for both in clause.value
-        ]
-        words = " or ".join(" with ".join(way) for way in ways)
+        words = " or ".join(_way(way, vocabulary) for way in ways_of(clause))
         return f"not {words}" if constraint.kind == "must_not" else words
     words = _called(clause, vocabulary)
     return {"must": words, "must_not": f"not {words}", "prefer": f"{words} if possible"}[constraint.kind]
+
+
+def _way(way: Sequence[tuple[str, str]], vocabulary: Vocabulary) -> str:
+    """Values that belong together: what a thing is, then what it has: "reel with key D and tempo 100"."""
+    kinds = [
+        value for name, value in way if not value.startswith(SPAN) and (len(way) < 2 or KINDS.search(name))
+    ]
+    rest = [_called(clause_of(name, value), vocabulary) for name, value in way if value not in kinds]
+    words = " with ".join(filter(None, (" ".join(map(spoken, kinds)), " and ".join(rest))))
+    return words.replace(" with by ", " by ")
 
 
 def _called(clause: Clause, vocabulary: Vocabulary) -> str:
@@ -236,6 +242,16 @@ _DOUBLED = re.compile(
     r"\W*(?:make (?:it|that) )?(?:(double|twice)|half)(?: (?:of )?(?:that|it|as much|the|this))?"
     r"(?: (\w+))?\W*$",
     re.IGNORECASE,
+)
+_AGAIN = re.compile(  # "make it 44", "44 instead", "no, 44"
+    r"\W*(?:(?:no|nope|oh|ok|okay|sorry|actually|and|or|rather|wait|please|better|then|well)[ ,.!]+)*"
+    r"(?:(?:(?:let'?s )?(?:make|change|say|try|take)(?: (?:it|that|this))?(?: to)?|i meant?"
+    r"|(?:what|how) about)[ ,]+)?"
+    rf"(?:an? |the )?[$€£]?{NUMBER}(?: (?:instead|then|please|rather|i meant?|maybe|now))*\W*",
+    re.IGNORECASE,
+)
+_OF_IT = re.compile(
+    r"\W*(?:(?:it'?s|that'?s|that is|it is|i meant?|of|the|in|as|for|by)[ ,]+)*([\w ]+?)\W*", re.IGNORECASE
 )
 _FEWER = re.compile(
     r"\W*(?:(?:and|ok|okay|no|even|still|much|far|a bit|a little|slightly)[ ,]+)*(fewer|less|lower|higher|"
@@ -343,9 +359,16 @@ def _place(hit: re.Match[str], state: State) -> int:
 
 
 def carried(message: str, state: State, vocabulary: Vocabulary) -> str:
-    """A message with the noun of the number that was bounded last: "even fewer" as "fewer calories", and
-    "double that" or "half that tempo" with the number.
+    """A message with the noun of the number that was bounded last: "even fewer" as "fewer calories", "double
+    that" or "half that tempo" with the number, "make it 44" with the noun; a noun alone with the number of
+    which it was asked what it is of.
     """
+    if state.asked.startswith(UNREAD) and (hit := _OF_IT.fullmatch(message)):
+        noun, number = fold(hit[1]), state.asked.removeprefix(UNREAD)
+        if any(noun in vocabulary.nouns[name] for name in vocabulary.units):
+            return f"{noun} {number}"
+        if any(noun in units for units in vocabulary.units.values()):
+            return f"{number} {noun}"
     numbers = ("le", "ge", "between")
     bounded = [c.clause for c in state.active if c.clause.cmp in numbers and c.kind == "must"]
     if not bounded:
@@ -356,7 +379,24 @@ def carried(message: str, state: State, vocabulary: Vocabulary) -> str:
         return f"{hit[1]} {nouns[0]}"
     hit = _DOUBLED.match(message)
     if hit and (not hit[2] or fold(hit[2]) in (*nouns, "speed")):
-        value = float(np.mean(np.asarray(last.value, float))) * (2 if hit[1] else 0.5)
-        end = {"le": "at most", "ge": "at least", "between": "around"}[last.cmp]
-        return f"{nouns[0]} {end} {value:g}"
+        return _bounded(last, _middle(last) * (2 if hit[1] else 0.5), vocabulary)
+    if (hit := _AGAIN.fullmatch(message)) and hit[0].strip() not in map(str, range(len(state.shown) + 1)):
+        value = figure(hit[1])
+        fields = [(clause, vocabulary.fields[clause.field]) for clause in bounded]
+        fitting = [clause for clause, known in fields if known.low <= value <= known.high]
+        if fitting:
+            nearest = min(fitting, key=lambda clause: abs(math.log((value + 1) / (_middle(clause) + 1))))
+            return _bounded(nearest, value, vocabulary)
     return message
+
+
+def _middle(clause: Clause) -> float:
+    """The number in the middle of what is demanded."""
+    return float(np.mean(np.asarray(clause.value, float)))
+
+
+def _bounded(clause: Clause, value: float, vocabulary: Vocabulary) -> str:
+    """A bound of the same kind at another number, in words."""
+    exact = isinstance(clause.value, tuple) and clause.value[0] == clause.value[1]
+    end = "exactly" if exact else {"le": "at most", "ge": "at least", "between": "around"}[clause.cmp]
+    return f"{vocabulary.nouns[clause.field][0]} {end} {value:g}"

@@ -24,7 +24,7 @@ from tastemaker.assist.absent import (
 )
 from tastemaker.assist.ranking import telling
 from tastemaker.assist.shelf import UNNAMED, Shelf
-from tastemaker.assist.state import NOWHERE, ORDINALS, Pointed, State, carried, pointed, spoken_of
+from tastemaker.assist.state import NOWHERE, ORDINALS, UNREAD, Pointed, State, carried, pointed, spoken_of
 from tastemaker.converse.constraints import Change, Clause
 from tastemaker.converse.reading.names import Named
 from tastemaker.converse.reading.numbers import UNITS
@@ -170,9 +170,13 @@ def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...
     shown = answered or bool({"like", "skip"} & set(acts))
     unread = _unread(left, heard, told, shelf, (bool(acts or meant.any), shown))
     heard = replace(heard, left="" if "idle" in acts or heard.lets_go else unread.left)
-    missing = (*unknown, *absent(heard.left, shelf, told, terse=not acts))[:MOST]
+    own = {word for c in heard.changes for word in shelf.vocabulary.spoken_of(c.clause.field)}
+    lacking = (each for each in absent(heard.left, shelf, told, terse=not acts) if fold(each) not in own)
+    missing = (*unknown, *lacking)[:MOST]
     if apart or undone:
         acts = tuple(act for act in acts if act not in ("like", "skip", "unlike"))
+    many, counting = (0, heard.left) if meant.any else _many(heard.left)
+    heard = replace(heard, left=counting)
     listing = _listing(text, shelf, heard, meant.any or bool(extreme or superlative))
     wants = not answered and _wants(text, heard, acts, bool(named or missing), likened)
     return Understanding(
@@ -197,7 +201,7 @@ def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...
         compared,
         listing,
         unread.untold,
-        0 if meant.any else _many(heard.left),
+        many,
         *_followed(text, state, bool(listing and not heard.values)),
     )
 
@@ -226,17 +230,23 @@ def _unread(left: str, heard: Heard, told: tuple[str, ...], shelf: Shelf, spoken
     return _Rest(left, without, clauses, tuple(about[:MOST]), no_scale)
 
 
-def _many(left: str) -> int:
-    """How many items are asked for: "give me 5 reels", "two more", "top 10"; 0 where it is not said."""
+def _many(left: str) -> tuple[int, str]:
+    """How many items are asked for: "give me 5 reels", "two more", "top 10"; 0 where it is not said. And the
+    words without it.
+    """
     hit = _MANY.search(left)
-    word = (hit[1] or hit[2]).lower() if hit else ""
-    return DIGITS.index(word) if word in DIGITS else int(word or 0)
+    if hit is None:
+        return 0, left
+    word = (hit[1] or hit[2]).lower()
+    rest = left[: hit.start()] + "\0" * len(hit[0]) + left[hit.end() :]
+    return DIGITS.index(word) if word in DIGITS else int(word), rest
 
 
 def _followed(text: str, state: State, listing: bool) -> tuple[str, bool]:
     """The messages of the count that a question goes on from, and whether it names no thing of its own."""
     follows = bool(_FOLLOWS.search(text))
-    return state.asked if follows or listing else "", follows
+    counted = "" if state.asked.startswith(UNREAD) else state.asked
+    return counted if follows or listing else "", follows
 
 
 def _listing(text: str, shelf: Shelf, heard: Heard, one: bool) -> tuple[str, ...]:

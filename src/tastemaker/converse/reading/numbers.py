@@ -13,7 +13,7 @@ from tastemaker.converse.constraints import Change, Clause, Strength
 from tastemaker.converse.reading.passage import CORRECTION, NEGATION, REACH, Text
 from tastemaker.converse.reading.plain import SECONDS, factor
 from tastemaker.converse.reading.vocabulary import Vocabulary
-from tastemaker.converse.reading.words import english
+from tastemaker.converse.reading.words import chat, english, stop_words
 from tastemaker.schema.values import SPAN
 
 NUMBER = (  # no part of a fraction, a time of day or a power
@@ -44,15 +44,6 @@ LATER, SOONER = (
 BARE = rf"\b(?:between|from|for) {NUMBER} ?(?:and|to|-) ?{NUMBER}(?![\w/'])"
 SPREAD = r" ?(?:±|\+ ?/? ?-|plus or minus|plus/minus|give or take) ?"
 FREE = rf"(?<![\w$€£]){NUMBER}{SPREAD}{NUMBER}(%?)(?![\w/'])"
-UNREAD = (
-    rf"{BARE}|{FREE}|(?:\b(?:{LEAST}|{MOST}|{LATER}|{SOONER}|{ABOUT})|\b(?:not|or|at|make it|i meant?))"
-    r" [$€£]? ?(?=\d)[\d.,:]*\dk?(?![\w/'%])"
-)
-SIGNED = r"(?<![\w)%+/±])(?<!\d )-[$€£]?\d"  # a minus that is no dash
-ODD = (  # a number that nothing here has
-    rf"(?:\b(?:between|from|{LEAST}|{MOST}|{ABOUT}) )?(?:[$€£]?\d[\d.,]* ?(?:and|to|-|or) ?)?[$€£]?"
-    rf"(?:{SIGNED}|\d[\d.,]*e[+-]?\d|\d{{10}})[\d.,]*(?: ?(?:and|to|-|or) ?[$€£]?[-+\d.,e]*\d)?"
-)
 CORRECTED = re.compile(rf"\bno, ?(?!not\b)|{CORRECTION.pattern}", re.IGNORECASE)
 JOINED = (
     r"[ ,]*(?:(?:or|and/or|and|,)\b)?(?:(?:"
@@ -97,19 +88,14 @@ class Numbers:
         words = (noun for name in vocabulary.fields if name not in numbers for noun in vocabulary.nouns[name])
         self._others = "|".join(f"{re.escape(noun)}s?" for noun in words) or "(?!)"
         own = [word for name in numbers for word in (*self._numbers[name], *vocabulary.nouns[name])]
-        self._words = "|".join(
+        self.words = "|".join(
             re.escape(word) for word in sorted(own, key=len, reverse=True) if word.isascii()
         )
         filler = (
-            rf"(?:[^\w,]|\d|,(?= ?\d)|(?<!\w)(?:{'|'.join(filter(None, (FILLER, self._words)))})(?![a-z]))*$"
+            rf"(?:[^\w,]|\d|,(?= ?\d)|(?<!\w)(?:{'|'.join(filter(None, (FILLER, self.words)))})(?![a-z]))*$"
         )
         before = NEGATION.pattern.removesuffix(r"\b[^.;:!?]*$")
         self._refusal = re.compile(rf"{before}\b{filler}", re.IGNORECASE)
-
-    def odd(self, text: Text) -> str:
-        """Numbers that no value can be (below nothing, a power), as they were said; they are not read."""
-        hits = text.each(rf"{ODD}(?: ?(?:{self._words or '(?!)'})(?!\w))?")
-        return f"I did not read ‘{hits[0].group().strip()[:80]}’: say it in plain numbers." if hits else ""
 
     def listed(self, said: str) -> str:
         """ "90, 100 or 110 bpm" with the unit at each, "size 41 or 42" with the noun."""
@@ -169,6 +155,7 @@ class Numbers:
                     rf"|\b(?:i|we) only (?:have|got) {NUMBER}(?=\W*$)"
                 ):
                     self._add(text, hit, Clause(name, "le", figure(hit[1] or hit[2])))
+            self._fits(text, name)
             self._bare(text, name)
 
     def _way(self, name: str, said: str, cmp: str) -> str:
@@ -177,9 +164,9 @@ class Numbers:
         return {"ge": "le", "le": "ge"}.get(cmp, cmp) if timed else cmp
 
     def _whole(self, known: Field) -> bool:
-        """Whether a field holds whole numbers without a unit: sizes, rooms."""
-        ends = (known.low, known.high, *known.quarters)
-        return not self._numbers[known.name] and all(float(end).is_integer() for end in ends)
+        """Whether a field holds whole numbers without a unit, or counts people: sizes, rooms, servings."""
+        ends, units = (known.low, known.high, *known.quarters), self._numbers[known.name]
+        return (not units or "people" in units) and all(float(end).is_integer() for end in ends)
 
     def _bounds(self, text: Text, name: str, before: str, behind: str, sign: str) -> None:
         first, second = f"{sign}{NUMBER}", f"(?:{sign})?{NUMBER}"
@@ -227,13 +214,32 @@ class Numbers:
             nearly = hit[1] or re.search(rf"\d-?ish\b|\bor so\b|\b{ABOUT} \w+ [\d.]+$", said, re.IGNORECASE)
             if known.low >= 1000 and not exact:  # years
                 reach = 5.0 if hit[1] else 0.0
-            elif not self._numbers[name] and all(
-                map(float.is_integer, (known.low, known.high, *known.quarters))
-            ):
+            elif self._whole(known):
                 reach = 1.0 if nearly and not exact else 0.0  # "size 39" is no other
             budget = not hit[1] and re.match("budget", hit.group(), re.IGNORECASE)
             clause = Clause(name, "le", middle) if budget else Clause(name, "between", _spread(middle, reach))
             self._add(text, hit, clause, 2)
+
+    def _known(self, word: str) -> bool:
+        """Whether a word is one of a value here, or of any message."""
+        return word.lower() in chat() | stop_words() or any(
+            surface.pattern.fullmatch(word) for surface in self.vocabulary.surfaces
+        )
+
+    def _fits(self, text: Text, name: str) -> None:
+        """ "In 42", "she takes a 38" of a size; "for 6" of people."""
+        known, before = self.vocabulary.fields[name], ""
+        if "size" in self.vocabulary.nouns[name]:
+            before = r"in(?: an?)?|(?:takes?|wears?|needs?|am|'m) an?"
+        elif "people" in self._numbers[name]:
+            before = "(?:enough )?for|feeds"
+        for hit in text.each(
+            rf"\b(?:{before or '(?!)'}) {NUMBER}(?![\w/'%]| ?(?:{UNITS}|(?:to|and|-) ?\d|[a-z]+s)\b)"
+        ):
+            if known.low <= (value := figure(hit[1])) <= known.high:
+                self._add(text, hit, Clause(name, "between", (value, value)))
+            else:
+                text.leave(hit)
 
     def _bare(self, text: Text, name: str) -> None:
         """ "Faster than 120", "under 50": a number that only this field can hold, for its range and its
@@ -266,7 +272,8 @@ class Numbers:
                     value, wide = figure(hit[1]), 1 if dated(known) else 100
                     low = known.low / 2 / (wide if cmp == "ge" else 1)
                     if low <= value <= known.high * 2 * (wide if cmp == "le" else 1):
-                        near = 0.0 if words == "exactly" else 5.0 if dated(known) else CLOSE * value
+                        exact = words == "exactly" or (dated(known) and words == "at")
+                        near = 0.0 if exact else 5.0 if dated(known) else CLOSE * value
                         bound = _spread(value, near) if cmp == "between" else value
                         self._add(text, hit, Clause(name, self._way(name, hit.group(), cmp), bound))
                     else:
@@ -312,10 +319,13 @@ class Numbers:
             ):
                 known = [self.vocabulary.fields[name] for name in self._numbers]
                 value = figure(hit[1])
-                around = [one for one in known if one.low <= value <= one.high and not dated(one)]
+                around = [one for one in known if one.low <= value <= one.high]
+                around = [one for one in around if not dated(one)] if cmp == "between" else around
                 prices = [one for one in around if "$" in self._numbers[one.name]]
                 around = prices if len(prices) == 1 or cmp == "between" else around
-                if len(around) == 1:
+                counted = re.match(r" (\w{3,}s)\b", text.text[hit.end() :])  # "5 ingredients"
+                others = around and self._whole(around[0]) and counted and not self._known(counted[1])
+                if len(around) == 1 and not others:
                     text.take(hit.start(), hit.end())
                     name, bound = around[0].name, _spread(value, CLOSE * value) if cmp == "between" else value
                     self._add(text, hit, Clause(name, self._way(name, hit.group(), cmp), bound))
@@ -384,12 +394,6 @@ def among(name: str, values: Sequence[str], cmp: str = "eq") -> Change:
     if len(values) == 1:
         return Change("add", "must", Clause(name, cmp, values[0]))
     return Change("add", "must", Clause(name, "in", tuple(values)))
-
-
-def ranged(left: str) -> str:
-    """A range in words that nothing read; empty where there is none."""
-    hit = re.search(UNREAD, left, re.IGNORECASE)
-    return hit.group().strip() if hit else ""
 
 
 def figure(text: str) -> float:

@@ -22,6 +22,11 @@ _SPANS = {
     r"\b(?:an|one) hour\b": "60 minutes",
 }
 
+_COUNTED = (  # what small numbers in words are of, where they are numbers of an item
+    r"people|persons?|guests?|servings?|portions?|hours?|minutes?|seconds?|years?|stars?|pages?|euros?|dollars?"
+    r"|pounds?"
+)
+
 SECONDS = {
     "ms": 0.001,
     "s": 1.0,
@@ -44,6 +49,21 @@ def plain(text: str) -> str:
     for pattern, said in _SPELLED.items():
         text = re.sub(rf"(?<![\w'-])(?:{pattern})(?![\w'-])", said, text, flags=re.IGNORECASE)
     small = "|".join(DIGITS[1:])
+    text = re.sub(
+        rf"\b(?:(?<=serves )|(?<=feeds ))({small})\b|\b({small})(?=(?: and a half)? (?:{_COUNTED})\b)",
+        lambda hit: str(_small(hit[1] or hit[2])),
+        text,
+        flags=re.IGNORECASE,
+    )
+    text = re.sub(r"(?<![\d.,])(\d+)(?: and a half|½)(?!\w)", r"\1.5", text, flags=re.IGNORECASE)
+    text = re.sub(r"(?<![\w.,])(\d{1,2}(?:\.\d)?) ?h(?:rs?)?(?!\w)", r"\1 hours", text, flags=re.IGNORECASE)
+    text = re.sub(  # "1h40", "2 hours 5 minutes"
+        r"(?<![\w.,])(\d{1,2}) ?(?:h|hrs?|hours?) ?(?:and )?(\d{1,2})(?: ?(?:m|mins?|minutes?))?"
+        r"(?![\w.,]*\d|\w)",
+        lambda hit: f"{60 * int(hit[1]) + int(hit[2])} minutes",
+        text,
+        flags=re.IGNORECASE,
+    )
     text = re.sub(
         r"\b([A-H])[ -](?:(dur)|moll)\b",
         lambda hit: f"{hit[1]} {'major' if hit[2] else 'minor'}",
@@ -98,7 +118,8 @@ def said(value: Any) -> str:
 
 def factor(name: str, said: str) -> float:
     """What a time or a weight in the unit that was said is in the unit of a field ("duration_s")."""
-    words = [_unit(word) for word in re.split(r"[^a-z]+", name.casefold())[1:]]
+    first, *words = (_unit(word) for word in re.split(r"[^a-z]+", name.casefold()))
+    words = words or [{"runtime": "minute"}.get(first, first)]
     unit = re.search(r"\d[ -]?([a-z]+)(?!.*\d)", said.casefold())
     for table in (SECONDS, GRAMS):
         own = next((table[word] for word in words if word in table), 0.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from tastemaker.converse.constraints import Change, Constraint, merge
+from tastemaker.converse.constraints import Change, Clause, Constraint, merge
 from tastemaker.converse.reading.lifts import allow, let_go
 from tastemaker.converse.reading.numbers import among, apart
 from tastemaker.converse.reading.scales import narrowed
@@ -25,6 +25,11 @@ def _superseded(old: Constraint, change: Change) -> bool:
         return False
     names = {name for way in ways_of(change.clause) for name, _ in way}
     return old.clause.cmp == "either" or old.clause.field in names
+
+
+def _turned(clause: Clause, other: Clause) -> bool:
+    """Whether one bound is the other one turned round: "not under 50" after "under 50"."""
+    return {clause.cmp, other.cmp} == {"le", "ge"} and clause.value == other.value
 
 
 def _same_time(old: Constraint, change: Change) -> bool:
@@ -98,6 +103,7 @@ def settle(active: Sequence[Constraint], heard: Heard, fields: Mapping[str, str]
                     or change.op == "replace"
                     or old.clause.field != name
                     or apart(old.clause, clause)
+                    or _turned(old.clause, clause)
                     or (number and old.clause.cmp in (clause.cmp, "between", "either"))
                     or (number and clause.cmp in ("between", "either"))
                     or (old.clause.cmp == "in" and now and now < set(values_of(old.clause)))

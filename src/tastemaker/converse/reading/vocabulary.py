@@ -168,6 +168,12 @@ class Vocabulary:
         known = english()["nouns"]
         return next((word for word in _words(name) if word in known), _bare(name) or name)
 
+    def spoken_of(self, name: str) -> set[str]:
+        """The words that a field is spoken of in."""
+        nouns = self.nouns.get(name, ())
+        words = {*nouns, *(word for noun in nouns for word in noun.split())}
+        return words | {f"{word}s" for word in words}
+
     def kin(self, stems: Sequence[str]) -> list[str]:
         """The fields whose names have one of these words, or tell of the same: tempo and speed."""
         words = {word for stem in stems for word in (stem, *_words(stem))}
@@ -297,6 +303,8 @@ def _surfaces(
         ending = "(?:es)?" if said.endswith("s") else "(?:e?s)?"
         plural = body + ending if said[-1:].isalpha() else body
         forms.append((plural, len(said), True))
+        if one := _singular(said, shared, parts):
+            forms.append((one, len(said) - 1, True))
         if said.endswith("y"):
             forms.append((re.escape(said[:-1]) + "ies", len(said), True))
     if re.fullmatch(r"\d{3}0s", said):
@@ -311,6 +319,19 @@ def _surfaces(
         Surface(field.name, value, re.compile(bounded(form), re.IGNORECASE), length, sure)
         for form, length, sure in forms
     ]
+
+
+def _singular(said: str, shared: Counter[str], parts: Counter[str]) -> str:
+    """One of a value in the plural as a pattern: "boot" for boots; empty where that is another word."""
+    hit = re.fullmatch(r"(.*[^\W\d]{2})(?:(ie)s|((?:s|sh|ch|x|z)e)s|(?<![su])s)", said, re.IGNORECASE)
+    if hit is None or len(said) < 5:
+        return ""
+    one = hit[1] + ("y" if hit[2] else hit[3][:-1] if hit[3] else "")
+    own = fold(one)
+    known = shared[own] or parts[own] or own in english()["too"] or own in english()["synonyms"]
+    if known or {own, fold(said)} & (chat() | stop_words()):
+        return ""
+    return re.escape(hit[1]) + "(?:y|ie)" if hit[2] else re.escape(one)
 
 
 def _letters(said: str, body: str, near: str) -> list[tuple[str, int]]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
+import tastemaker.converse.reading.unread as unread
 import tastemaker.converse.reading.years as years
 from tastemaker.converse.constraints import Change, Clause, Strength
 from tastemaker.converse.reading.lifts import ALONE, ONLY, lift_fields, manner_of
@@ -101,7 +102,7 @@ class Wishes:
         text.each(r"\banti[- ]\w+")  # neither a wish for it nor a refusal
         lift_fields(text, vocabulary)
         years.years(text, vocabulary)
-        odd = self._numbers.odd(text)
+        odd = unread.odd(text, self._numbers.words)
         self._numbers.read(text)
         self._likenesses(text, focus)
         comparatives(text, vocabulary, self.value, focus)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from tastemaker.converse.constraints import Change, Clause, Strength
-from tastemaker.converse.reading.numbers import LATER, LEAST, MOST, SOONER, among, dated
+from tastemaker.converse.reading.numbers import ABOUT, LATER, LEAST, MOST, SOONER, among, dated
 from tastemaker.converse.reading.passage import NEGATION, REACH, Text
 from tastemaker.converse.reading.plain import DIGITS
 from tastemaker.converse.reading.vocabulary import Vocabulary
@@ -81,6 +81,8 @@ def years(text: Text, vocabulary: Vocabulary) -> None:
     for hit in text.each(_CENTURY) if len(names) == 1 else ():
         now = hit[1].lower() in ("this", "the 21st")
         _add(text, hit, Clause(names[0], "ge" if now else "le", 2000.0 if now else 1999.0))
+    for hit in text.each(rf"\b{ABOUT} ?{_YEAR}") if len(names) == 1 else ():
+        _add(text, hit, Clause(names[0], "between", (year_of(hit[1]) - 5, year_of(hit[1]) + 5)))
     for form, cmp, step in _YEARS if len(names) == 1 else ():
         for hit in text.each(form):
             low, *rest = (year_of(part) for part in hit.groups() if part)
