@@ -907,3 +907,24 @@ def test_the_operator_rolls_back_with_one_click(
     assert service.parts.deployment != serving
     assert service.keys.entries()[-1].actor == "boss"
     browser.console.clear()  # it says 401 of the first look, without a key
+
+
+def test_a_column_is_a_menu_of_its_own_name(browser: chromium.Browser, tmp_path: Path) -> None:
+    from tests.flows.test_filters import EVENTS, books
+
+    browser.console.clear()
+    tm.Workspace.create(tmp_path / "w").ingest(items=books(), interactions=EVENTS).train()
+    assistant = tm.Assistant.open(tmp_path / "w")
+    with served(assistant.service, assistant) as url:
+        start_view(browser, f"{url}/")
+        pick(browser, 0)
+        names = "[...document.querySelectorAll('.menu-name')].map(name => name.textContent)"
+        assert browser.run(names) == ["Genre", "Publisher", "Year"]
+        facts = "[...document.querySelectorAll('.card .facts')].map(fact => fact.textContent)"
+        assert browser.run(f"{facts}.every(fact => /^(Drama|Comedy|Poetry)(19|20)\\d\\d$/.test(fact))")
+        click(browser, ".menu input[value=comedy]")
+        browser.until(f"{facts}.length && {facts}.every(fact => fact.startsWith('Comedy'))")
+        say(browser, "a drama from after 1995")
+        assert browser.run(CHIPS) == ["genre drama", "year at least 1996"]
+        assert browser.console == []
+    assistant.close()

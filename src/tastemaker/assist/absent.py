@@ -7,6 +7,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence, Set
 
+import numpy as np
+
 from tastemaker.assist.ranking import telling
 from tastemaker.assist.shelf import Shelf
 from tastemaker.converse.claims import safe
@@ -76,6 +78,11 @@ _TOPIC = re.compile(
     r"(?<!how )(?<!what )(?<!me )(?<!more )(?<!know )(?<!think )(?<!crazy )(?<!nothing )(?<!details )"
     rf"\b(?:about|{_THINGS} (?:on|with|w/|featuring|starring|involving)|set (?:in|on|at)|dealing with"
     r"|to do with|on the (?:subject|topic|theme) of)\s+(?:(?:an?|the|some|any|my|our|how|being|having)\s+)*",
+    re.IGNORECASE,
+)
+_USE = re.compile(
+    r"(?<!sorry )\bfor (?:(?:an?|the|some|going) )*"
+    r"(?!(?:my|our|his|her|their|your|change|once|example|instance|sale|free|real|sure|now|later)\b)",
     re.IGNORECASE,
 )
 _NEXT = re.compile(r",?\s*(or|nor|and)\s+(?:(?:any|an?|the|with|by|about|from)\s+)*", re.IGNORECASE)
@@ -254,6 +261,16 @@ def unknown_titles(message: str, named: Sequence[str]) -> tuple[tuple[str, ...],
             titles.append(safe(said)[:80])
             message = message[: hit.start(1)] + "it" + message[hit.end(1) :]
     return tuple(titles[::-1]), message
+
+
+def unused(left: str, shelf: Shelf) -> str:
+    """What is said of a use or an occasion that nothing here tells, by word or by meaning: "for hiking"."""
+    for hit in _USE.finditer(left):
+        for _, said in _phrase(left, hit.end()):
+            known = counted(said) or somewhere(said, shelf)
+            if not known and not np.nan_to_num(shelf.embed([said])).any():
+                return f"No words here say ‘{safe(said)[:80]}’, so it counts for nothing."
+    return ""
 
 
 def _asked(left: str, terse: bool) -> Iterator[tuple[int, str]]:

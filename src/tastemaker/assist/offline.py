@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tastemaker.assist.absent import not_here, sought
+from tastemaker.assist.absent import not_here, sought, unused
 from tastemaker.assist.desk import MOST_SHOWN, POOL, SHOWN, Choice, Desk, Rows
 from tastemaker.assist.parts import Part, Question, Text
 from tastemaker.assist.ranking import telling
@@ -111,12 +111,14 @@ def _wish(message: str, read: Understanding, desk: Desk) -> Iterator[Part]:
     if desk.state.words != state.words and not (asked or read.undone):
         desk.change(before=_remembered(state))
     yield desk.understood()
-    yield from map(Text, filter(None, (*said, not_here(read.absent), read.heard.unclear, read.untold)))
-    if number := _unread(message, read, desk):
-        desk.change(asked=UNREAD + number)
-        yield Text(f"I did not read ‘{number}’: say what it is of.")
+    number = _unread(message, read, desk)
+    desk.change(asked=UNREAD + number if number else "")
+    unclear = f"I did not read ‘{number}’: say what it is of." if number else ""
+    idle = unused(read.heard.left, desk.shelf)
+    told = list(filter(None, (not_here(read.absent), read.heard.unclear, read.untold, idle, unclear)))
+    yield from map(Text, filter(None, (*said, *told)))
     if not (read.apart or read.undone) and _lost(message, read, desk, bool(guessed)):
-        yield from _ask(desk, bool(read.untold or read.heard.unclear or read.absent or read.topics or number))
+        yield from _ask(desk, bool(told or read.topics))
         return
     titled = _titled(read)
     if not read.like and "skip" not in read.acts:

@@ -97,7 +97,7 @@ def settle(active: Sequence[Constraint], heard: Heard, fields: Mapping[str, str]
                 )
                 and old.kind != "must_not"
                 and change.kind != "must_not"
-                and name not in replaced
+                and not {name, old.clause.field} & replaced
                 and (
                     single
                     or change.op == "replace"

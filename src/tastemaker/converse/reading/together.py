@@ -17,6 +17,7 @@ from tastemaker.converse.catalogue import Field
 from tastemaker.converse.constraints import Change, Clause, Constraint
 from tastemaker.converse.reading.numbers import among, spanned
 from tastemaker.converse.reading.passage import Text
+from tastemaker.converse.reading.vocabulary import KINDS as KINDS
 from tastemaker.converse.reading.vocabulary import Surface
 from tastemaker.schema.values import EITHER, SPAN
 
@@ -36,9 +37,6 @@ ATTACHED = re.compile(
     r"|costing|costs?|taking|takes?|lasting|running)\s+)*"
     r"(?:(?:in|from|on|by|with|at|of)\s+(?:(?:an?|the)\s+)?(?:key of\s+)?)?",
     re.IGNORECASE,
-)
-KINDS = re.compile(  # fields that say what a thing is
-    r"type|kind|categor|genre|attribute|topic|format|class|department|tag|keyword", re.IGNORECASE
 )
 OR = re.compile(  # between values of two fields, of which either will do
     r"s?\s*,?\s*\bor\s+(?:(?:maybe|also|else|even|just)\s+)*(?:(?:an?|some|any|the)\s+)?(?:(?:something|anything"

@@ -20,7 +20,9 @@ _ODD = (  # a number that nothing here has
     rf"(?:{_SIGNED}|\d[\d.,]*e[+-]?\d|\d{{10}})[\d.,]*(?: ?(?:and|to|-|or) ?[$€£]?[-+\d.,e]*\d)?"
 )
 _SEVERAL = (  # a number that is told by another one
-    r"\b(?:twice|thrice|double|triple|half|(?:three|four|five|ten|\d+) times) (?:as|the|of|that|my|its)\b"
+    r"\bas [a-z]+ as (?:the|that|this|it|my)\b(?! possible)[^.,;:!?\x00]*?"
+    r"(?=[.,;:!?\x00]|$| (?:but|and|or|in|under|over|with)\b)"
+    r"|\b(?:twice|thrice|double|triple|half|(?:three|four|five|ten|\d+) times) (?:as|the|of|that|my|its)\b"
     r"[^.,;:!?\x00]*?(?=[.,;:!?\x00]|$| (?:but|and|or|in|under|over|with)\b)"
     r"|\b\d+ (?:years?|minutes?|bpm) (?:older|newer|younger|earlier|later|longer|shorter)\b(?! than \d)"
     r"(?: than [\w ]+)?"

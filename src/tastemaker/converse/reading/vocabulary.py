@@ -18,6 +18,9 @@ from tastemaker.converse.reading.words import chat, compared, english, fold, sto
 Facts = Callable[[int, str], Value]  # what is known of an item: (row, field)
 UNITS = frozenset(english()["numbers"]["units"].split())
 SHORT = 3  # letters below which a value is only read beside its field's noun, or after "in"
+KINDS = re.compile(  # fields that say what a thing is
+    r"type|kind|categor|genre|attribute|topic|format|class|department|tag|keyword", re.IGNORECASE
+)
 LEAD = r"(?:not|no|but|only|just|forget|never ?mind|drop|lose|scrap)(?: about)?(?: the)?"  # before a letter
 MODES = r"(?:major|minor|dorian|mixolydian|phrygian|lydian|locrian|maj|min)"
 
@@ -303,7 +306,7 @@ def _surfaces(
         ending = "(?:es)?" if said.endswith("s") else "(?:e?s)?"
         plural = body + ending if said[-1:].isalpha() else body
         forms.append((plural, len(said), True))
-        if one := _singular(said, shared, parts):
+        if KINDS.search(field.name) and (one := _singular(said, shared, parts)):
             forms.append((one, len(said) - 1, True))
         if said.endswith("y"):
             forms.append((re.escape(said[:-1]) + "ies", len(said), True))
