@@ -70,8 +70,8 @@ COMPARED = {
         "year at most 1959",
     },
     "films: a comedy or a drama from the 90s": {"Comedy or Drama", "decade 1990s"},
-    "tunes: anything but D major": {"not D with major"},
-    "tunes: a jig, not in A minor": {"type jig", "not A with minor"},
+    "tunes: anything but D major": {"not key D and mode major"},
+    "tunes: a jig, not in A minor": {"type jig", "not key A and mode minor"},
 }
 
 

@@ -169,7 +169,7 @@ def test_the_pages_stream_chips_and_buttons(url: str) -> None:
     without = parts(url, conversation_id=name, remove=[chip])
     assert [each["field"] for each in without[0]["chips"]] == ["type"]
     both = parts(url, conversation_id=name, message="a jig in D and a reel in G")[0]["chips"]
-    (chip,) = [chip["name"] for chip in both if chip["label"] == "jig with D or reel with G"]
+    (chip,) = [chip["name"] for chip in both if chip["label"] == "jig with key D or reel with key G"]
     assert parts(url, conversation_id=name, remove=[chip])[0]["chips"] == []
     pressed = parts(url, conversation_id=name, user_id="u-chat", feedback={shown[0]: "like"})
     assert pressed[-1]["kind"] == "done" and pressed[-1]["changed"]

@@ -209,10 +209,10 @@ def test_what_was_said_together_is_told_with_its_refusals_and_taken_back_whole(t
     talking = talk()
     talking.say("no waltzes, nothing in A")
     said = talking.words(BOTH)
-    assert "jig with D or reel with G" in said and "not type waltz" in said and "not key A" in said
+    assert "jig with key D or reel with key G" in said and "not type waltz" in said and "not key A" in said
     assert "type jig or reel" not in said
     chips = [chip for part in talking.say("more") if isinstance(part, Understood) for chip in part.chips]
-    (both,) = [chip for chip in chips if chip["label"] == "jig with D or reel with G"]
+    (both,) = [chip for chip in chips if chip["label"] == "jig with key D or reel with key G"]
     active = without(talking.state.active, [c for c in talking.state.active if chip_name(c) == both["name"]])
     assert {(c.kind, c.clause.value) for c in active} == {("must_not", "waltz"), ("must_not", "A")}
 

@@ -336,7 +336,7 @@ REFUSED = {
     "tunes: no D, G": {"not key D", "key G"},
     "tunes: no D, G or A": {"not key D", "not key G", "not key A"},
     "tunes: D is out, G is in": {"not key D", "key G"},
-    "recipes: rice or egg but not both": {"not rice with egg", "ingredients rice or egg"},
+    "recipes: rice or egg but not both": {"not ingredients rice and egg", "ingredients rice or egg"},
     "recipes: thai in 20 minutes >> I have an hour actually": {"cuisine Thai", "prep time at most 60"},
     "recipes: thai with rice, quick": {
         "cuisine Thai",

@@ -155,13 +155,14 @@ def _wish(message: str, read: Understanding, desk: Desk) -> Iterator[Part]:
 
 
 def _unread(message: str, read: Understanding, desk: Desk) -> str:
-    """A number that nothing read and that is neither of items, nor of a name of theirs."""
+    """A bound that nothing read, or a number that is neither of items pointed at, nor of a name of theirs."""
     names = " ".join(message[name.start : name.end] for name in read.named).split()
 
     def known(word: str, number: str) -> bool:
-        return number in names or (telling(word) > 0 and bool(desk.shelf.saying((word, number)).any()))
+        said = telling(word) and desk.shelf.saying((word, number)).any()
+        return read.pointed.any or number in names or bool(said)
 
-    return "" if read.pointed.any else unread(read.heard.left, known)
+    return unread(read.heard.left, known)
 
 
 def _judged(state: State) -> tuple[int, ...]:

@@ -193,12 +193,15 @@ def label(constraint: Constraint, vocabulary: Vocabulary) -> str:
 
 def _way(way: Sequence[tuple[str, str]], vocabulary: Vocabulary) -> str:
     """Values that belong together: what a thing is, then what it has: "reel with key D and tempo 100"."""
-    kinds = [
-        value for name, value in way if not value.startswith(SPAN) and (len(way) < 2 or KINDS.search(name))
-    ]
-    rest = [_called(clause_of(name, value), vocabulary) for name, value in way if value not in kinds]
-    words = " with ".join(filter(None, (" ".join(map(spoken, kinds)), " and ".join(rest))))
-    return words.replace(" with by ", " by ")
+    words = [(name, value) for name, value in way if not value.startswith(SPAN)]
+    kinds = [value for name, value in words if len(way) < 2 or KINDS.search(name)]
+    rest: dict[str, str] = {}
+    for name, value in way:
+        if value not in kinds:
+            called = _called(clause_of(name, value), vocabulary)
+            rest[name] = f"{rest[name]} and {spoken(value)}" if name in rest else called
+    said = " with ".join(filter(None, (" and ".join(map(spoken, kinds)), " and ".join(rest.values()))))
+    return said.replace(" with by ", " by ")
 
 
 def _called(clause: Clause, vocabulary: Vocabulary) -> str:
