@@ -291,9 +291,10 @@ def rows_by_field(items: pa.Table, names: Names = Names()) -> dict[str, dict[str
         values = fields.setdefault(name, {})
         values[value] = np.sort(np.concatenate([values[value], own])) if value in values else own
     for name, column in _beside(items, names, set(fields)):
-        own = _rows_of(column.drop_null(), np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False)))
-        if own and not any(_same(own, values) for values in fields.values()):
-            fields[name] = own
+        known = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
+        told = _rows_of(column.drop_null(), known)
+        if told and not any(_same(told, values) for values in fields.values()):
+            fields[name] = told
     return fields
 
 
