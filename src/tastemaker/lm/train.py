@@ -25,6 +25,8 @@ from tastemaker.lm.vocabulary import Vocabulary
 
 __all__ = ["Metrics", "Settings", "Siblings", "train", "train_task"]
 
+TOLD = ("losses", "weights")  # of the window that is not over; its speed is that of the run that reports
+
 
 def _save(run: Run, folder: Path, identity: dict[str, str]) -> None:
     parallel.tell("moments")
@@ -33,6 +35,7 @@ def _save(run: Run, folder: Path, identity: dict[str, str]) -> None:
         "optimiser": run.moments(),
         "average": {} if run.average is None else run.weights(run.average.module),
         "best": run.best_weights,
+        "window": dict(zip(TOLD, run.window.sums, strict=False)),
     }
     values = {
         "last": asdict(run.last) if run.last else None,
@@ -55,6 +58,8 @@ def _restore(run: Run, saved: checkpoint.Checkpoint) -> None:
         run.average.n_averaged.fill_(run.step + 1)
         for name, value in run.weights(run.average.module).items():
             value.copy_(saved.groups["average"][name])
+    for name, total in zip(TOLD, run.window.sums, strict=False):
+        total.copy_(saved.groups["window"][name])
     run.waits, run.stopped = saved.values["waits"], saved.values["stopped"]
     last = saved.values["last"]
     run.last = Metrics(**{**last, "level_losses": tuple(last["level_losses"])}) if last else None
@@ -198,13 +203,13 @@ def _steps(
             metrics = replace(run.window.metrics(run), validation=score)
             run.window = Window(run.task.levels, run.device)
         run.last = metrics if run.ended else None
-        due = time.monotonic() - written >= run.settings.checkpoint_every
-        if folder and (run.ended or due):
+        if folder and run.ended:
             _save(run, folder, identity)
-            written = time.monotonic()
         if metrics:
             yield metrics
+        due = time.monotonic() - written >= run.settings.checkpoint_every
+        if folder and not run.ended and (due or interruption.asked):
+            _save(run, folder, identity)  # after the report: a run that goes on does not tell it again
+            written = time.monotonic()
         if interruption.asked and not run.ended:
-            if folder:
-                _save(run, folder, identity)
             raise KeyboardInterrupt

@@ -105,22 +105,29 @@ def rank_of_target(scores: Floats, targets: Ints, seen: Sequences | None = None)
     InputError
         when a score is NaN.
     """
-    scores = np.array(scores, copy=True) if seen is not None else np.asarray(scores)
-    if seen is not None:
-        scores[row_of_event(seen), seen.items] = -np.inf
-    rows = np.arange(len(scores))
-    own = scores[rows, targets][:, None]
-    if np.isnan(scores).any():
+    scores, targets = np.asarray(scores), np.asarray(targets, np.int64)
+    own = scores[np.arange(len(scores)), targets]
+    if np.isnan(scores.min(initial=0)):
         raise InputError(
             f"scores: row {int(np.isnan(scores).any(axis=1).argmax())} holds NaN; the scorer is broken or"
             " untrained"
         )
-    ranks = 1 + (scores > own).sum(axis=1)
-    tied = np.flatnonzero((scores == own).sum(axis=1) > 1)
-    before = np.arange(scores.shape[1])[None, :] < np.asarray(targets)[tied, None]
-    ranks[tied] += ((scores[tied] == own[tied]) & before).sum(axis=1)
-    ranks[np.isneginf(own[:, 0])] = 0
-    return np.asarray(ranks, np.int64)
+    # A row at a time: it stays in the cache, and nothing as large as the scores is made.
+    ranks = np.array(
+        [
+            1 + np.count_nonzero(row > value) + np.count_nonzero(row[:target] == value)
+            for row, value, target in zip(scores, own, targets, strict=True)
+        ],
+        np.int64,
+    )
+    if seen is not None:
+        rows, items = np.divmod(np.unique(row_of_event(seen) * scores.shape[1] + seen.items), scores.shape[1])
+        theirs, value = scores[rows, items], own[rows]
+        before = (theirs > value) | ((theirs == value) & (items < targets[rows]))
+        ranks -= np.bincount(rows[before], minlength=len(ranks))
+        ranks[rows[items == targets[rows]]] = 0
+    ranks[np.isneginf(own)] = 0
+    return ranks
 
 
 def ranks_of_targets(

@@ -22,6 +22,7 @@ from tastemaker.stats.random import generator
 # A micro-batch of ENOUGH padded tokens takes no row shorter than WASTE of its longest: one more pass costs
 # less than padding.
 WASTE, ENOUGH = 0.75, 512
+PIECE = 100  # events whose time one more piece of a step's rows costs
 
 
 @dataclass(frozen=True)
@@ -236,3 +237,21 @@ def _pad(examples: Examples, rows: list[int], used: list[int], width: int) -> Mi
         sum(used),
         torch.from_numpy(np.concatenate(parents)) if parents else None,
     )
+
+
+def pieces(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Where to cut rows sorted by `lengths` (R,), so that padding each piece to its longest row, and one more
+    pass for each, costs least.
+    """
+    widths, begins = np.unique(lengths, return_index=True)
+    ends = np.append(begins[1:], len(lengths))  # a piece begins and ends where the length changes
+    best, first = np.zeros(len(widths) + 1), np.zeros(len(widths), np.int64)
+    for last, widest in enumerate(widths):
+        costs = best[: last + 1] + (ends[last] - begins[: last + 1]) * widest + PIECE
+        first[last] = costs.argmin()
+        best[last + 1] = costs[first[last]]
+    cuts, last = list[int](), int(first[-1])
+    while last:
+        cuts.append(int(begins[last]))
+        last = int(first[last - 1])
+    return np.array(cuts[::-1], np.int64)

@@ -15,12 +15,12 @@ import torch
 import torch.nn.functional as F
 
 from tastemaker.lm.items import Catalogue, ItemModel
+from tastemaker.lm.training.batches import pieces
 from tastemaker.lm.training.losses import Sums, entropy
 from tastemaker.stats.random import generator
 
 NEGATIVES = 2048  # items drawn beside those of the batch; a softmax over all items did no better
 Rows = npt.NDArray[np.int64]
-PIECE = 100  # events whose time one more piece of a step's rows costs
 EVENTS = 16384  # predicted at once: more are learnt in several portions
 
 
@@ -99,21 +99,6 @@ class ItemLesson:
         """(R,) events of each window."""
         return self.offsets[rows + 1] - self.offsets[rows]
 
-    def _pieces(self, rows: Rows) -> list[Rows]:
-        """Windows, sorted by length, in the pieces that cost least: padding against one more pass."""
-        lengths, begins = np.unique(self._lengths(rows), return_index=True)
-        ends = np.append(begins[1:], len(rows))  # a piece begins and ends where the length changes
-        best, first = np.zeros(len(lengths) + 1), np.zeros(len(lengths), np.int64)
-        for last, longest in enumerate(lengths):
-            costs = best[: last + 1] + (ends[last] - begins[: last + 1]) * longest + PIECE
-            first[last] = costs.argmin()
-            best[last + 1] = costs[first[last]]
-        cuts, last = list[int](), int(first[-1])
-        while last:
-            cuts.append(int(begins[last]))
-            last = int(first[last - 1])
-        return np.split(rows, cuts[::-1])
-
     def _put(self, array: npt.NDArray[Any]) -> torch.Tensor:
         """The array where the model is."""
         return torch.from_numpy(array).to(self.catalogue.rows.device, non_blocking=True)
@@ -132,12 +117,12 @@ class ItemLesson:
         """Losses of windows (R,), the dense read-out telling apart the items `among` (m,), their logits
         corrected by `shift` (m,).
         """
-        pieces = [(part, *self._padded(part)) for part in self._pieces(rows)]
-        read = [items[:, :-1] for _, items, _ in pieces]
+        padded = [(part, *self._padded(part)) for part in np.split(rows, pieces(self._lengths(rows)))]
+        read = [items[:, :-1] for _, items, _ in padded]
         present = np.union1d(among, np.concatenate([items.ravel() for items in read]))
         vectors = model.vectors(self.catalogue, self._put(present))  # each row once, however often it is read
         states, targets = [], []
-        for (part, items, predicted), before in zip(pieces, read, strict=True):
+        for (part, items, predicted), before in zip(padded, read, strict=True):
             marks = None if self.marks is None else self._put(self._padded(part, self.marks)[0][:, :-1])
             seen = F.embedding(self._put(np.searchsorted(present, before)), vectors)
             place = self._put(np.flatnonzero(predicted))

@@ -7,6 +7,7 @@ for the full cross-entropy, without which it loses to generative retrieval and w
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +16,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tastemaker.errors import ArtifactError
+from tastemaker.lm.training.batches import pieces
 from tastemaker.retrieve.evaluation import (
     Floats,
+    Ints,
+    Lists,
     Sequences,
     batches,
     last_events,
@@ -43,6 +47,16 @@ class SASRecSettings:
     seed: int = 0
 
 
+@dataclass(frozen=True)
+class _Piece:
+    """Rows of like length: their events in the pack, and the place of each among (rows, widest)."""
+
+    events: slice
+    slots: Tensor
+    rows: int
+    widest: int
+
+
 class _Block(nn.Module):
     """Attention then a point-wise network, each reading normalised input, as the reference code has them."""
 
@@ -54,26 +68,30 @@ class _Block(nn.Module):
         self.inner, self.outer = nn.Linear(width, width), nn.Linear(width, width)
         self.drop = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, slots: Tensor, shape: tuple[int, int]) -> Tensor:
-        """Packed events (T, d) in and out; only attention sees the padded (rows, columns) of `shape`."""
-        rows, columns = shape
+    def forward(self, x: Tensor, places: list[_Piece]) -> Tensor:
+        """Packed events (T, d) in and out; only attention sees padded rows, a piece of like length at a
+        time.
+        """
         normal = self.attention_norm(x)
-
-        def padded(part: Tensor) -> Tensor:
-            flat = part.new_zeros(rows * columns, part.shape[1]).index_copy(0, slots, part)
-            return flat.view(rows, columns, self.heads, -1).transpose(1, 2)
-
-        mixed = functional.scaled_dot_product_attention(
-            padded(self.query(normal)),
-            padded(self.key(x)),
-            padded(self.value(x)),
-            is_causal=True,
-            dropout_p=self.dropout if self.training else 0.0,
-        )
-        x = normal + self.out(mixed.transpose(1, 2).reshape(rows * columns, -1)[slots])
+        parts = [self.query(normal), self.key(x), self.value(x)]
+        mixed = torch.cat([x[:0], *(self._attention([part[p.events] for part in parts], p) for p in places)])
+        x = normal + self.out(mixed)
         x = self.forward_norm(x)
         added: Tensor = self.drop(self.outer(torch.relu(self.drop(self.inner(x)))))
         return x + added
+
+    def _attention(self, parts: list[Tensor], piece: _Piece) -> Tensor:
+        """Queries, keys and values of a piece's events (E, d) to what each event takes from those before."""
+        count = piece.rows * piece.widest
+
+        def padded(part: Tensor) -> Tensor:
+            flat = part.new_zeros(count, part.shape[1]).index_copy(0, piece.slots, part)
+            return flat.view(piece.rows, piece.widest, self.heads, -1).transpose(1, 2)
+
+        mixed = functional.scaled_dot_product_attention(
+            *map(padded, parts), is_causal=True, dropout_p=self.dropout if self.training else 0.0
+        )
+        return mixed.transpose(1, 2).reshape(count, -1)[piece.slots]
 
 
 class SASRec(nn.Module):
@@ -106,22 +124,34 @@ class SASRec(nn.Module):
         Rows are packed, not padded; a position is counted from the right end of its row, as left padding
         would have it.
         """
-        lengths = np.diff(sequences.offsets)
-        rows, columns = (
-            row_of_event(sequences),
-            np.arange(len(sequences.items)) - np.repeat(sequences.offsets[:-1], lengths),
-        )
-        widest = int(lengths.max(initial=1))
-        device = self.item.weight.device
+        order = np.argsort(np.diff(sequences.offsets), kind="stable")
+        packed = take(sequences, order)
+        lengths, device = np.diff(packed.offsets), self.item.weight.device
+        columns = np.arange(len(packed.items)) - np.repeat(packed.offsets[:-1], lengths)
         from_right = torch.from_numpy(np.repeat(lengths, lengths) - 1 - columns).to(device)
-        slots = torch.from_numpy(rows * widest + columns).to(device)
-        items = torch.from_numpy(np.asarray(sequences.items)).to(device)
-        x = self.item(items) * self.settings.width**0.5 + self.position(from_right)
-        x = self.drop(x)
+        x = self.item(torch.from_numpy(packed.items).to(device)) * self.settings.width**0.5
+        x = self.drop(x + self.position(from_right))
+        places = self._places(packed, lengths, columns)
         for block in self.blocks:
-            x = block(x, slots, (len(lengths), widest))
-        normed: Tensor = self.norm(x)
+            x = block(x, places)
+        begins = np.empty_like(order)
+        begins[order] = packed.offsets[:-1]
+        back = np.arange(len(packed.items)) + np.repeat(
+            begins - sequences.offsets[:-1], np.diff(sequences.offsets)
+        )
+        normed: Tensor = self.norm(x.index_select(0, torch.from_numpy(back).to(device)))
         return normed
+
+    def _places(self, packed: Lists, lengths: Ints, columns: Ints) -> list[_Piece]:
+        """Rows sorted by length, in the pieces that cost least."""
+        rows, places, device = row_of_event(packed), [], self.item.weight.device
+        for first, last in pairwise([0, *pieces(lengths).tolist(), len(lengths)]):
+            events = slice(int(packed.offsets[first]), int(packed.offsets[last]))
+            widest = int(lengths[last - 1])
+            if widest:  # there are events at all
+                slots = torch.from_numpy((rows[events] - first) * widest + columns[events])
+                places.append(_Piece(events, slots.to(device), last - first, widest))
+        return places
 
     @torch.inference_mode()
     def score(self, contexts: Sequences) -> Floats:
