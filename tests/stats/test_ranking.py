@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tastemaker.stats import coverage_curve, effective_vocabulary, ndcg_at, recall_at
+from tastemaker.stats import best_places, coverage_curve, effective_vocabulary, ndcg_at, recall_at
 
 
 def test_golden_values() -> None:
@@ -41,3 +41,10 @@ def test_effective_vocabulary_equals_adding_items_until_covered(counts: list[int
     curve = coverage_curve(counts)
     assert len(curve) == len(counts) and (np.diff(curve) >= -1e-12).all()
     assert not sum(counts) or curve[-1] == pytest.approx(1)
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from([-np.inf, -1.0, 0.0, 0.5, 2.0, np.inf]), max_size=12), st.integers(0, 14))
+def test_the_best_places_are_those_of_a_whole_sort(scores: list[float], k: int) -> None:
+    expected = sorted((-score, place) for place, score in enumerate(scores) if score > -np.inf)[:k]
+    assert best_places(np.array(scores), k).tolist() == [place for _, place in expected]

@@ -22,6 +22,7 @@ from tastemaker.retrieve.allow import allow, mask
 from tastemaker.serving.log import log as keep_slates
 from tastemaker.serving.query import Evidence, Happened, Query, Row, Slate, Unknown
 from tastemaker.serving.serve import SEARCHING
+from tastemaker.stats.ranking import best_places
 from tastemaker.store import Workspace
 
 if TYPE_CHECKING:
@@ -79,9 +80,7 @@ class Library:
             with SEARCHING:
                 best = searcher.candidates(Histories.of_lists([list(rows)]), [allowed], depth)[0].items
         else:
-            own = -scored[kept]
-            top = np.argpartition(own, depth - 1)[:depth]
-            best = kept[top[np.argsort(own[top], kind="stable")]]
+            best = kept[best_places(scored[kept], depth)]
         scores = np.zeros(len(self.shelf), np.float32)
         scores[best] = np.exp(-np.arange(len(best)) / DEPTH)
         return scores

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from tastemaker.assist.shelf import Floats, Shelf
 from tastemaker.converse.reading.names import Named, shares
 from tastemaker.converse.reading.words import english, fold
+from tastemaker.stats.ranking import best_places
 
 Ints = npt.NDArray[np.int64]
 LOUD = 6.0  # a BM25 score that is as good as a match gets for a message of one telling word
@@ -73,10 +74,7 @@ class Ranker:
         if not len(rows):
             return []
         scores = self.scores(evidence)[rows]
-        most = min(max(SHORT_LIST, 4 * k), len(scores))
-        least = np.partition(scores, -most)[-most]
-        near = np.flatnonzero(scores >= least)
-        order = near[np.argsort(-scores[near], kind="stable")][:most]
+        order = best_places(scores, max(SHORT_LIST, 4 * k))
         seen: dict[int, int] = {}
         spread = []
         for place in order:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from tastemaker.retrieve.allow import Allowed
 from tastemaker.retrieve.trie import Trie
+from tastemaker.stats.ranking import best_places
 
 if TYPE_CHECKING:
     from tastemaker.retrieve.beam import Beams
@@ -62,10 +63,7 @@ def best_of(scores: npt.NDArray[np.floating[Any]], allowed: Allowed, k: int) -> 
     if allowed.reason is not None:
         return nothing(allowed.reason)
     hidden = allowed.hide(np.asarray(scores, np.float32))
-    n = min(k, allowed.items)
-    worst = np.partition(hidden, len(hidden) - n)[len(hidden) - n]
-    items = np.flatnonzero(hidden >= worst) if worst > -np.inf else np.flatnonzero(hidden > -np.inf)
-    best = items[np.argsort(-hidden[items], kind="stable")][:n].astype(np.int64)
+    best = best_places(hidden, min(k, allowed.items))
     reason = f"only {allowed.items} items are allowed" if len(best) < k else None
     return Candidates(best, hidden[best].astype(np.float64), (MODEL,) * len(best), reason)
 
@@ -75,7 +73,7 @@ def best_among(
 ) -> Candidates:
     """The `k` best allowed ones of a few `items` (M,), in order of index, by their `scores` (M,)."""
     may = np.flatnonzero(allowed.allows(items))
-    best = may[np.argsort(-scores[may], kind="stable")][:k]
+    best = may[best_places(scores[may], k)]
     reason = allowed.reason or (f"only {len(best)} items are allowed" if len(best) < k else None)
     return Candidates(items[best], scores[best].astype(np.float64), (MODEL,) * len(best), reason)
 

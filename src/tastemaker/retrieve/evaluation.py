@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from tastemaker.errors import InputError
 from tastemaker.stats.random import generator
-from tastemaker.stats.ranking import effective_vocabulary
+from tastemaker.stats.ranking import best_places, effective_vocabulary
 
 Ints = npt.NDArray[np.integer[Any]]
 Floats = npt.NDArray[np.floating[Any]]
@@ -170,8 +170,7 @@ def top_items(
         scores = np.array(score(part), copy=True)
         if seen == "remove":
             scores[row_of_event(part), part.items] = -np.inf
-        order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-        lists += [ranked[np.isfinite(own[ranked])] for ranked, own in zip(order, scores, strict=True)]
+        lists += [best_places(own, k) for own in scores]
     return lists
 
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from tastemaker.errors import InputError
 from tastemaker.schema.values import EITHER, SPAN
+from tastemaker.stats.ranking import best_places
 
 Column = Sequence[str | float | tuple[str, ...] | None]
 Ternary = npt.NDArray[np.int8]
@@ -208,7 +209,7 @@ class Near:
         scores = np.where(
             self.known, self._unit @ self._unit_rows(query[None].astype(np.float64))[0], -np.inf
         )
-        return np.argsort(-scores, kind="stable")[:k]
+        return best_places(scores, k)
 
 
 def same_melody(chroma: Floats) -> Callable[[Floats], int]:
@@ -226,5 +227,5 @@ def same_melody(chroma: Floats) -> Callable[[Floats], int]:
 
 def top(scores: npt.NDArray[np.floating], k: int) -> npt.NDArray[np.int64]:
     """The k rows of highest positive score, highest first, ties by row."""
-    order = np.argsort(-scores, kind="stable")[:k]
-    return np.asarray(order[scores[order] > 0], np.int64)
+    order = best_places(scores, k)
+    return order[scores[order] > 0]

@@ -23,6 +23,7 @@ from tastemaker.retrieve.allow import Allowed
 from tastemaker.retrieve.baselines import summed, weights_of
 from tastemaker.retrieve.candidates import Candidates, best_among
 from tastemaker.retrieve.evaluation import Sequences
+from tastemaker.stats.ranking import best_places
 
 Floats = npt.NDArray[np.float32]
 NEIGHBOURS = 100  # known items that are kept of those like a new one
@@ -103,7 +104,7 @@ def likeness(views: Sequence[Any], new: npt.NDArray[np.bool_]) -> Any:
     for start in range(0, len(rows) if parts else 0, step):
         products = [a[start : start + step] @ b for a, b in parts]
         total = sum(one.toarray() if sparse.issparse(one) else one for one in products) / len(parts)
-        nearest = np.argsort(-total, axis=1, kind="stable")[:, :count]
+        nearest = np.stack([best_places(row, count) for row in total])
         items.append(known[nearest])
         values.append(np.maximum(np.take_along_axis(total, nearest, 1), 0).astype(np.float32))
     flat = np.concatenate(items)

@@ -4,6 +4,8 @@ arrays.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -32,6 +34,16 @@ def ndcg_at(ranks: npt.ArrayLike, k: int) -> Floats:
     """
     array, hit = _hits(ranks, k)
     return np.where(hit, 1.0 / np.log2(1.0 + np.where(hit, array, 1.0)), 0.0)
+
+
+def best_places(scores: npt.NDArray[np.floating[Any]], k: int) -> npt.NDArray[np.int64]:
+    """The places (at most `k`) of the highest of `scores` (N,), highest first, ties by place; -inf is never
+    one of them. All are read once, and only the best are sorted.
+    """
+    n = len(scores)
+    places = np.flatnonzero(scores >= np.partition(scores, n - k)[n - k]) if 0 < k < n else np.arange(n)
+    places = places[scores[places] > -np.inf]
+    return places[np.argsort(-scores[places], kind="stable")][:k]
 
 
 def coverage_curve(counts: npt.ArrayLike) -> Floats:
