@@ -193,23 +193,23 @@ def _steps(
     if run.last is not None:
         yield run.last
         return
-    written = time.monotonic()
-    while not run.ended:
+    written, over = time.monotonic(), run.ended
+    while not over:
         parallel.tell(True)
         run.advance()
         score = run.validate(validate) if validate and run.validation_due else None
-        metrics = None
-        if run.ended or score is not None or run.step % run.settings.log_every == 0:
+        metrics, over = None, run.ended
+        if over or score is not None or run.step % run.settings.log_every == 0:
             metrics = replace(run.window.metrics(run), validation=score)
             run.window = Window(run.task.levels, run.device)
-        run.last = metrics if run.ended else None
-        if folder and run.ended:
+        run.last = metrics if over else None
+        if folder and over:
             _save(run, folder, identity)
         if metrics:
             yield metrics
-        due = time.monotonic() - written >= run.settings.checkpoint_every
-        if folder and not run.ended and (due or interruption.asked):
+        asked, due = interruption.asked, time.monotonic() - written >= run.settings.checkpoint_every
+        if folder and not over and (due or asked):
             _save(run, folder, identity)  # after the report: a run that goes on does not tell it again
             written = time.monotonic()
-        if interruption.asked and not run.ended:
+        if asked and not over:
             raise KeyboardInterrupt

@@ -88,8 +88,9 @@ class _Block(nn.Module):
             flat = part.new_zeros(count, part.shape[1]).index_copy(0, piece.slots, part)
             return flat.view(piece.rows, piece.widest, self.heads, -1).transpose(1, 2)
 
+        query, key, value = map(padded, parts)
         mixed = functional.scaled_dot_product_attention(
-            *map(padded, parts), is_causal=True, dropout_p=self.dropout if self.training else 0.0
+            query, key, value, is_causal=True, dropout_p=self.dropout if self.training else 0.0
         )
         return mixed.transpose(1, 2).reshape(count, -1)[piece.slots]
 
@@ -145,7 +146,7 @@ class SASRec(nn.Module):
     def _places(self, packed: Lists, lengths: Ints, columns: Ints) -> list[_Piece]:
         """Rows sorted by length, in the pieces that cost least."""
         rows, places, device = row_of_event(packed), [], self.item.weight.device
-        for first, last in pairwise([0, *pieces(lengths).tolist(), len(lengths)]):
+        for first, last in pairwise([0, *pieces(np.asarray(lengths, np.int64)).tolist(), len(lengths)]):
             events = slice(int(packed.offsets[first]), int(packed.offsets[last]))
             widest = int(lengths[last - 1])
             if widest:  # there are events at all
