@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
 import subprocess
 import sys
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pyarrow.dataset
 import pytest
 
 import tastemaker as tm
 from tastemaker.cli.main import main
+from tastemaker.store import Workspace as Store
 from tests.conftest import TINY, tiny_interactions, tiny_items
 
 ROOT = Path(__file__).parents[1]
@@ -102,6 +107,46 @@ def test_tables_in_memory_are_files(tmp_path: Path, make: Any) -> None:
     assert str(shop.folder) in repr(tm.Workspace.open(shop.folder))
 
 
+def rows_of(kind: str, rows: list[dict[str, Any]], folder: Path) -> Any:
+    """Rows as this kind of object."""
+    frame = pd.DataFrame(rows)
+    file = folder / "e.csv"
+    frame.to_csv(file, index=False)
+    kinds: dict[str, Any] = {
+        "generator": (row for row in rows),
+        "tuple": tuple(rows),
+        "lazy": pl.LazyFrame(rows),
+        "dataset": pyarrow.dataset.dataset(pa.Table.from_pylist(rows)),
+        "bytes": io.BytesIO(file.read_bytes()),
+        "text": io.StringIO(file.read_text()),
+        "mixed frame": frame.assign(user_id=[n if n % 2 else str(n) for n in range(len(rows))]),
+        "mixed rows": [row | {"user_id": n if n % 2 else str(n)} for n, row in enumerate(rows)],
+        "uuids": frame.assign(user_id=[UUID(int=n) for n in range(len(rows))]),
+    }
+    return kinds[kind]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["generator", "tuple", "lazy", "dataset", "bytes", "text", "mixed frame", "mixed rows", "uuids"],
+)
+def test_whatever_holds_rows_is_a_table(tmp_path: Path, kind: str) -> None:
+    events = [{"user_id": f"u{n}", "item_id": f"t00{n % 4 + 1}", "time": 1_700_000_000 + n} for n in range(8)]
+    shop = tm.Workspace.create(tmp_path / "shop", quiet=True)
+    shop.ingest(items=tiny_items(), interactions=rows_of(kind, events, tmp_path))
+    assert shop.result["interactions"]["accepted"] == 8
+    people = sorted(Store.open(shop.folder).table("interactions")["user_id"].to_pylist())
+    want = {"mixed": [str(n) for n in range(8)], "uuids": [str(UUID(int=n)) for n in range(8)]}
+    assert people == want.get(kind.partition(" ")[0], [f"u{n}" for n in range(8)])
+
+
+def test_a_workspace_in_another_process_opens_what_it_needs(shop: tm.Workspace) -> None:
+    first = shop.recommend("u001", k=2, log=False)  # a service is open now
+    other = deepcopy(shop)
+    assert other.recommend("u001", k=2, log=False)["item_id"] == first["item_id"]
+    assert shop.recommend(pa.array(["u001"]), k=2, log=False)["item_id"] == first["item_id"]
+
+
 def test_a_bad_table_is_named_as_it_was_given(tmp_path: Path) -> None:
     shop = tm.Workspace.create(tmp_path / "shop", quiet=True)
     with pytest.raises(tm.InputError, match=r"^items.*item_id") as caught:
@@ -109,6 +154,16 @@ def test_a_bad_table_is_named_as_it_was_given(tmp_path: Path) -> None:
     assert "/tmp" not in str(caught.value)
     with pytest.raises(tm.InputError, match="interactions: int is no table"):
         shop.ingest(items=tiny_items(), interactions=3)
+    for wrong in ([("u", "i1")], [Path("a.csv")], pd.Series(["a"]), pd.DataFrame({"x": pd.cut([1, 2], 2)})):
+        with pytest.raises(tm.InputError, match=r"interactions: .* is no table"):
+            shop.ingest(items=tiny_items(), interactions=wrong)
+    for option, told in (
+        ({"columns": ["user_id=u"]}, "columns=.*give a mapping"),
+        ({"scale": 5}, "scale=5: give the lowest and the highest rating"),
+        ({"positive": "klick"}, "kind 'klick' is unknown"),
+    ):
+        with pytest.raises(tm.InputError, match=told):
+            shop.ingest(items=tiny_items(), interactions=tiny_interactions(), **option)
     with pytest.raises(tm.InputError, match="either items and interactions, or a dataset"):
         shop.ingest()
     with pytest.raises(tm.InputError, match="tastemaker init"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -67,6 +68,10 @@ class Workspace:
         """The workspace in `folder`; InputError when there is none."""
         return cls(folder, quiet)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is open: a copy in another process opens it anew."""
+        return {name: value for name, value in self.__dict__.items() if name != "_service"}
+
     def __repr__(self) -> str:
         return f"Workspace({str(self.folder)!r})"
 
@@ -94,6 +99,8 @@ class Workspace:
             with progress(self.quiet) as report:
                 self.result = ingest_dataset(self.folder, dataset, report)
             return self._changed()
+        if columns is not None and not isinstance(columns, Mapping):
+            raise InputError(f"columns={columns!r}: give a mapping, as {{'item_id': 'artistID'}}")
         settings = IngestSettings(columns=dict(columns or {}), **reading)
         with ExitStack() as stack:
             given = {"items": items, "interactions": interactions}
@@ -223,27 +230,53 @@ class Workspace:
 
 def _as_file(name: str, table: Table, stack: ExitStack) -> Path | str | None:
     """The path or URL given, or a file of the table given, which lasts as long as `stack`."""
-    if table is None or isinstance(table, str | Path):
-        return table  # a string may be a URL
+    if table is None or isinstance(table, str | os.PathLike):
+        return table if table is None or isinstance(table, str) else Path(table)  # a string may be a URL
+    path = Path(stack.enter_context(tempfile.TemporaryDirectory())) / name
+    if hasattr(table, "read"):
+        content = table.read()
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        if isinstance(table, list):
-            arrow = pa.Table.from_pylist(table)
-        elif hasattr(table, "to_arrow"):
-            arrow = table.to_arrow()
-        else:
-            arrow = pa.table(dict(table) if isinstance(table, Mapping) else table)
+        pq.write_table(_arrow(table), path)
     except (pa.ArrowException, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise InputError(
             f"{name}: {type(table).__name__} is no table ({reason}); give a path, a pandas, polars or Arrow"
-            " table"
+            " table, or rows as mappings of columns to values"
         ) from None
-    path = Path(stack.enter_context(tempfile.TemporaryDirectory())) / f"{name}.parquet"
-    pq.write_table(arrow, path)
     return path
+
+
+def _arrow(table: Table) -> pa.Table:
+    """A table of any kind as one of Arrow; columns of mixed types are text. Raises TypeError or an error of
+    Arrow where it is none.
+    """
+    import pyarrow as pa
+
+    from tastemaker.store.text import as_column
+
+    table = table.collect() if hasattr(table, "collect") else table  # a lazy frame of polars
+    for method in ("to_arrow", "to_table"):  # of polars; a dataset of Arrow
+        if hasattr(table, method):
+            return getattr(table, method)()
+    if isinstance(table, Mapping):
+        return pa.table(dict(table))
+    if isinstance(table, pa.Table | pa.RecordBatch | pa.RecordBatchReader) or hasattr(table, "columns"):
+        try:
+            return pa.table(table)
+        except pa.ArrowException:  # a frame of pandas with numbers and text in one column
+            if not hasattr(table, "columns") or len(set(table.columns)) < len(table.columns):
+                raise
+            return pa.table({str(name): as_column(table[name].tolist()) for name in table.columns})
+    rows = list(table)
+    if not all(isinstance(row, Mapping) for row in rows):
+        raise TypeError("its rows are no mappings")
+    names = dict.fromkeys(name for row in rows for name in row)
+    return pa.table({name: as_column([row.get(name) for row in rows]) for name in names})
 
 
 def _count(name: str, value: Any, least: int, what: str) -> int:
@@ -256,7 +289,7 @@ def _ids(given: Any) -> list[str] | None:
     """The ids of a list of texts; None for what is none."""
     if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
         return None
-    ids = list(given)
+    ids = given.to_pylist() if hasattr(given, "to_pylist") else list(given)  # an array of Arrow
     return ids if all(isinstance(one, str) for one in ids) else None
 
 

@@ -112,7 +112,8 @@ def test_unknown_options_and_values_are_one_line(command, fresh: Path) -> None: 
     assert_refused(command("ingest", "-w", fresh), "--items")
     assert_refused(command("ingest", "-q", "-w", fresh, "--dataset", "netflix"), "netflix", "movielens")
     assert_refused(command("recommend", "-w", fresh), "--user or --history")
-    assert_refused(command("trian"), "trian")
+    assert_refused(command("trian"), "trian", "see `tastemaker --help`")
+    assert_refused(command("ingest", "-w", fresh, "--items", "a.csv", "b.csv"), "b.csv", "ingest --help`")
 
 
 BAD_ITEMS = {
@@ -611,3 +612,28 @@ def test_small_courtesies_of_the_command_line(tmp_path: Path, command) -> None: 
     code, out, _ = command(*given, "--time-unit", "month/day/year")
     assert code == 0 and "from 2021-01-02 to 2021-05-06" in out
     assert "one line of JSON" in command("chat", "--help")[1]
+    assert command("chat", "-h")[1] == command("chat", "--help")[1]
+
+
+def test_paths_with_blanks_and_of_home(tmp_path: Path, command, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    code, out, _ = command("init", "~/my shop")
+    assert code == 0 and f"ingest -w '{tmp_path}/my shop' --items" in out
+    (tmp_path / "items.csv").write_text("item_id,title\na,A\nb,B\n")
+    assert command("ingest", "--workspace=~/my shop", "--items=~/items.csv")[0] == 0
+    code, _, err = command("recommend", "-w", "my shop", "--user", "u")
+    assert code == 2 and "run `tastemaker train -w 'my shop'`" in err
+
+
+def test_a_later_log_takes_the_place_of_an_earlier_one_aloud(tmp_path: Path, command) -> None:  # type: ignore[no-untyped-def]
+    command("init", "-q", tmp_path / "w")
+    (tmp_path / "items.csv").write_text("item_id,title\na,A\nb,B\n")
+    for day in (1, 2):
+        rows = "".join(f"u{n},a,2023-05-0{day}T10:00:0{n}Z\n" for n in range(5))
+        (tmp_path / f"{day}.csv").write_text(f"user_id,item_id,time\n{rows}")
+    given = ("ingest", "-w", tmp_path / "w", "--items", tmp_path / "items.csv", "--interactions")
+    told = "the 5 interactions from 2023-05-01 to 2023-05-01 were replaced by these later ones"
+    assert told not in command(*given, tmp_path / "1.csv")[1]
+    assert told in command(*given, tmp_path / "2.csv")[1]
+    assert "were replaced" not in command(*given, tmp_path / "1.csv")[1]

@@ -326,6 +326,17 @@ def test_lists_say_how_many_there_are(client: TestClient) -> None:
     assert whole.status_code == 200  # a range that nobody can mean is none
 
 
+def test_what_was_not_read_of_an_address_is_named(client: TestClient) -> None:
+    answer = client.get("/items?limt=2&query=reel&q%20x=1")
+    assert answer.status_code == 200 and answer.headers["x-ignored-parameters"] == "limt, q%20x"
+    assert "x-ignored-parameters" not in client.get("/items?limit=2&offset=0").headers
+    asked = client.post("/recommendations?k=3", json={"user_id": "listener-1"})
+    assert asked.headers["x-ignored-parameters"] == "k"
+    for method, address in (("get", "/fields/"), ("post", "/recommendations/")):
+        told = refusal(client.request(method, address, json={}), 404 if method == "get" else 405)
+        assert told["remedy"] == "leave out the slash at the end"
+
+
 def test_reading_items_users_fields_and_info(client: TestClient) -> None:
     assert client.get("/items/tune-000").json()["title"] == "The Blackbird"
     found = client.get("/items", params={"query": "blackbird reel", "limit": 2}).json()

@@ -78,6 +78,12 @@ def test_a_bad_setting_is_one_line_with_the_remedy(workspace: Workspace, line: s
     assert diagnose(workspace.root)[0].level == "error"
 
 
+def test_settings_that_an_editor_begins_with_a_mark_are_read(tmp_path: Path) -> None:
+    file = Workspace.create(tmp_path / "w").root / "tastemaker.toml"
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    assert Workspace.open(tmp_path / "w").settings.seed == 0
+
+
 def test_settings_may_be_left_out_and_whole_numbers_serve_as_fractions(workspace: Workspace) -> None:
     write_text(workspace.root / SETTINGS_FILE, "format = 1\nlearning_rate = 1\n")
     opened = Workspace.open(workspace.root)

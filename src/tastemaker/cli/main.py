@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -85,7 +86,7 @@ def version(
 
 @command(app)
 def init(
-    folder: Annotated[Path, typer.Argument(help="The folder to create; it must be new or empty.")],
+    folder: Annotated[Path, typer.Argument(help="The folder to create; what is in it stays.")],
 ) -> Any:
     """Create an empty workspace.
 
@@ -94,9 +95,9 @@ def init(
     from tastemaker.store.settings import SETTINGS_FILE
     from tastemaker.store.workspace import Workspace as Store
 
-    Store.create(folder)
+    folder = Store.create(folder).root
     text = f"{folder} is a workspace now; its settings are in {folder / SETTINGS_FILE}."
-    text += f"\nNext: {program()} ingest -w {folder} --items FILE --interactions FILE"
+    text += f"\nNext: {program()} ingest -w {quote(str(folder))} --items FILE --interactions FILE"
     return {"workspace": str(folder), "text": text}
 
 
@@ -343,7 +344,10 @@ def main() -> None:
         )
     except Exception as error:
         if getattr(error, "exit_code", None) is not None and hasattr(error, "format_message"):
-            fail(error.format_message(), 2)
+            said, where = error.format_message(), getattr(error, "ctx", None)
+            if where is not None and "Possible options" not in said:
+                said = f"{said.rstrip('.')}; see `{where.command_path} --help`"
+            fail(said, 2)
         if os.environ.get("TASTEMAKER_DEBUG"):
             raise
         if isinstance(error, OSError) and not isinstance(error, ConnectionError | TimeoutError):

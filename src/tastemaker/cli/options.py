@@ -24,6 +24,7 @@ Workspace = Annotated[
         "--workspace",
         "-w",
         envvar="TASTEMAKER_WORKSPACE",
+        callback=lambda given: given and given.expanduser(),  # bash leaves --workspace=~/shop as it is
         help="The workspace folder (see `tastemaker init`).",
     ),
 ]
@@ -65,7 +66,7 @@ class HelpfulGroup(TyperGroup):
         if not args and not ctx.resilient_parsing:
             print(ctx.get_help())
             ctx.exit()
-        if args and args[0].startswith("-") and args[0] != "--help" and "list" in self.commands:
+        if args and args[0].startswith("-") and args[0] not in ("--help", "-h") and "list" in self.commands:
             args = ["list", *args]
         for option in ("--items", "--interactions"):  # of which the last would be taken, without a word
             if sum(word.partition("=")[0] == option for word in args) > 1:
@@ -89,6 +90,7 @@ def group(text: str, name: str | None = None) -> typer.Typer:
     return typer.Typer(
         cls=HelpfulGroup,
         name=name,
+        context_settings={"help_option_names": ["--help", "-h"]},
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
         help=with_examples(text),

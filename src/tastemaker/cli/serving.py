@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -116,7 +117,8 @@ def demo(
     with progress(quiet) as report:
         emit(build_demo(workspace, dataset, tunes, report), as_json)
     if listener is None:
-        print(f"\nNext: {program()} serve -w {workspace}", file=sys.stderr if as_json else sys.stdout)
+        told = f"\nNext: {program()} serve -w {quote(str(workspace))}"
+        print(told, file=sys.stderr if as_json else sys.stdout)
         return
     from tastemaker.serving.service import open_service
 
@@ -125,7 +127,8 @@ def demo(
 
     def announce(url: str) -> None:
         _announced(service.keys, workspace)(url)
-        print(f"Next, in another terminal: {program()} recommend -w {workspace} --user {person}", flush=True)
+        given = f"-w {quote(str(workspace))} --user {person}"
+        print(f"Next, in another terminal: {program()} recommend {given}", flush=True)
         print(f"Your own data:             {program()} init shop", flush=True)
 
     settings = ServerSettings.of(service.workspace.settings)
@@ -183,7 +186,7 @@ def _announced(keys: Keys, workspace: Path) -> Callable[[str], None]:
         if not keys.all():
             print(
                 "There are no keys: only this machine reaches it, and every program here may do everything;"
-                f" `{program()} admin keys add -w {workspace}` changes that.",
+                f" `{program()} admin keys add -w {quote(str(workspace))}` changes that.",
                 flush=True,
             )
 

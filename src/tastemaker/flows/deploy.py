@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -82,7 +83,8 @@ def in_service(workspace: Workspace) -> Deployment:
         base = trained_base(workspace)
         if base is None:
             where = workspace.root
-            raise ArtifactError(f"{where}: nothing was trained yet; run `tastemaker train -w {where}`")
+            command = f"tastemaker train -w {quote(str(where))}"
+            raise ArtifactError(f"{where}: nothing was trained yet; run `{command}`")
         return _activate(workspace, _make(workspace, base, None, SILENT, "from earlier stages"))
 
 

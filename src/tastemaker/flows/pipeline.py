@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import tastemaker.plugins as plugins
@@ -141,7 +142,7 @@ class Pipeline:
             why = f"the stage '{name}' is not done for the tables and settings as they are now"
             if self.workspace.tombstones.people:
                 why += ", from which people were removed who asked to be forgotten since the last training"
-            raise ArtifactError(f"{where}: {why}; run `tastemaker train -w {where}`")
+            raise ArtifactError(f"{where}: {why}; run `tastemaker train -w {quote(str(where))}`")
         return self.workspace.artifacts.get(name, self.fingerprint(name))
 
     def run(self, name: str, build: Callable[[Pipeline, Path], None]) -> tuple[Path, bool]:

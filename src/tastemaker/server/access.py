@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Annotated, Any, TypeVar
+from urllib.parse import quote
 
 import jwt
 from fastapi import APIRouter, Depends, Request
@@ -97,6 +98,7 @@ class GuardedRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The handler behind the rule of its endpoint."""
         handler, rule = super().get_route_handler(), self.endpoint.__dict__["rule"]
+        known = {one.alias for one in self.dependant.query_params}
 
         async def guarded(request: Request) -> Response:
             access: Access = request.app.state.access
@@ -104,7 +106,11 @@ class GuardedRoute(APIRoute):
             seen["route"] = self.path_format
             request.state.caller = await access.admit(request, rule)
             seen["caller"] = request.state.caller.role
-            return await handler(request)
+            response = await handler(request)
+            unread = sorted(quote(name[:40]) for name in set(request.query_params) - known)
+            if unread:  # a misspelt one would go unseen; refused, it would break who sends more than is read
+                response.headers["X-Ignored-Parameters"] = ", ".join(unread[:8])
+            return response
 
         return guarded
 

@@ -137,7 +137,7 @@ def create_app(
         allow_origins=settings.edge.origins,
         allow_methods=["GET", "POST", "DELETE"],
         allow_headers=["Authorization", "Content-Type"],
-        expose_headers=["Retry-After", "X-Request-Id", "X-Total-Count"],
+        expose_headers=["Retry-After", "X-Request-Id", "X-Total-Count", "X-Ignored-Parameters"],
     )
     app.add_middleware(Edge, settings=settings.edge)
     app.add_middleware(Observe, meters=meters, clock=clock)

@@ -131,6 +131,20 @@ def methods_at(app: FastAPI, path: str) -> set[str]:
     return known | {"HEAD"} if "GET" in known else known
 
 
+def _way_out(app: FastAPI, request: Request, status: int) -> str:
+    """What to do about a refusal of the framework."""
+    path = request.url.path.rstrip("/")
+    if path != request.url.path and request.method in methods_at(app, path):
+        return "leave out the slash at the end"
+    known = {
+        404: "the addresses there are stand in /openapi.json",
+        405: "use one of the methods that `Allow` names",
+        408: "send it in one go",
+        413: "send it in smaller parts",
+    }
+    return known.get(status) or _unread(request) or _COMPARE
+
+
 def add_handlers(app: FastAPI, count: Callable[[str], None] = lambda _: None) -> None:
     """Turn every way a request can fail into `{error, remedy}`; no traceback leaves the server. `count` gets
     the kind of each failure that is the server's own.
@@ -175,14 +189,8 @@ def add_handlers(app: FastAPI, count: Callable[[str], None] = lambda _: None) ->
             status, error.detail = 405, "Method Not Allowed"  # the page's files, asked last, know none
         if status == 405:
             headers["Allow"] = ", ".join(sorted(known or {"GET", "HEAD"}))
-        remedy = {
-            404: "the addresses there are stand in /openapi.json",
-            405: "use one of the methods that `Allow` names",
-            408: "send it in one go",
-            413: "send it in smaller parts",
-        }
         detail = f"{request.method} {request.url.path[:120]}: {error.detail}"
-        response = problem_response(status, detail, remedy.get(status) or _unread(request) or _COMPARE)
+        response = problem_response(status, detail, _way_out(app, request, status))
         response.headers.update(headers)
         return response
 

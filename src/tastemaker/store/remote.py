@@ -43,6 +43,7 @@ def fetched(place: str | Path | None) -> Iterator[Path | None]:
         when there is nothing, it cannot be reached, or its kind of store is not installed.
     """
     given = None if place is None or is_url(place) else Path("/dev/stdin" if str(place) == "-" else place)
+    given = given and given.expanduser()  # which a shell leaves to us in --items=~/items.csv
     piped = given is not None and (given.is_fifo() or given.is_char_device() or given.is_socket())
     if place is None or (given is not None and not piped):
         yield given

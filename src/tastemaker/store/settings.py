@@ -314,7 +314,7 @@ def read_settings(root: Path) -> Settings:
     """The settings of the workspace at `root`, defaults filled in; InputError as `Workspace.open` says."""
     path = root / SETTINGS_FILE
     try:
-        given = tomllib.loads(path.read_bytes().decode())
+        given = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(
             f"{root}: is not a Tastemaker workspace (no {SETTINGS_FILE}); make one with"

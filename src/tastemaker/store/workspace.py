@@ -59,7 +59,7 @@ class Workspace:
         InputError
             when there is a workspace already, or a setting is unknown or illegal.
         """
-        root = Path(path)
+        root = Path(path).expanduser()
         file = root / SETTINGS_FILE
         if file.exists():
             raise InputError(f"{root}: is a workspace already; use it as it is, or choose another folder")
@@ -77,7 +77,7 @@ class Workspace:
         InputError
             when `path` is no workspace, was made by a newer version, or has an illegal setting.
         """
-        root = Path(path)
+        root = Path(path).expanduser()
         found = cls(root, read_settings(root))
         for folder in (found.data, found.artifacts.root, found.runs):
             folder.mkdir(parents=True, exist_ok=True)

@@ -62,7 +62,7 @@ _SEE = "see `tastemaker experiment --help`"
 def read_design(path: Path) -> Design:
     """Read and check a design (TOML or JSON). Raises InputError naming the file and the key that is wrong."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         given: Any = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}; write the plan before the test, {_SEE}") from None

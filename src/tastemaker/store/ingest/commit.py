@@ -47,7 +47,8 @@ _LEGAL = {  # names of which a header bears one
 class Ingested:
     """The outcome of `ingest_files`: the folder of tables now in use, and a `Report.summary` for each
     table. reused: these tables were made before; changed: others were in use until now. listed: the folder
-    with the rows that were refused and the cells that were left empty.
+    with the rows that were refused and the cells that were left empty. replaced: what to say where the
+    interactions are all later than those in use until now.
     """
 
     folder: Path
@@ -55,6 +56,7 @@ class Ingested:
     changed: bool
     reports: Mapping[str, dict[str, Any]]
     listed: Path
+    replaced: str = ""
 
     @property
     def mostly_refused(self) -> list[str]:
@@ -74,6 +76,7 @@ class Ingested:
                 f"{name}: {report['accepted']:,} of {report['rows']:,} rows accepted from {report['source']}"
             )
             lines += [f"  {line}" for line in described(report)]
+        lines += [self.replaced] if self.replaced else []
         for file, key in (("refused.csv", "refused"), ("cells.csv", "cells")):
             if any(report.get(key) for report in self.reports.values()):
                 what = "refused row" if key == "refused" else "cell left empty"
@@ -126,7 +129,22 @@ def ingest_files(
                 workspace.use_tables(folder.name.removeprefix("tables-"))
                 break
     record_media(workspace)
-    return Ingested(folder, reused, before != folder, reports, listed)
+    fresh = before is not None and before != folder and interactions is not None
+    replaced = _replaced(before, reports) if before is not None and fresh else ""
+    return Ingested(folder, reused, before != folder, reports, listed, replaced)
+
+
+def _replaced(before: Path, reports: Mapping[str, Any]) -> str:
+    """What to say of an earlier log that ends before the new one begins: it is no longer learnt from."""
+    earlier = json.loads(read_file(before, "report.json"))["interactions"]
+    old, new = (one.get("understood", {}).get("times", {}) for one in (earlier, reports["interactions"]))
+    if not old.get("last") or not new.get("first") or old["last"] >= new["first"]:
+        return ""
+    return (
+        f"the {earlier['accepted']:,} interactions from {old['first'][:10]} to {old['last'][:10]} were"
+        " replaced by these later ones, and are not learnt from any more: give the folder of all files to"
+        " keep them"
+    )
 
 
 def _same(one: Path, other: Path) -> bool:

@@ -57,10 +57,15 @@ class IngestSettings:
         if self.longest_text < 1 or self.longest_id < 1:
             raise InputError("longest_text and longest_id must be at least 1")
         moments.check_unit(self.time_unit)
-        object.__setattr__(self, "positive", tuple(kind_of(kind).name for kind in self.positive))
+        kinds = [self.positive] if isinstance(self.positive, str) else self.positive or ()
+        object.__setattr__(self, "positive", tuple(kind_of(kind).name for kind in kinds))
         if self.scale is not None:
-            object.__setattr__(self, "scale", (float(self.scale[0]), float(self.scale[1])))
-            EventRules(scale=(self.scale[0], self.scale[1]))
+            try:
+                low, high = map(float, self.scale)
+            except (TypeError, ValueError):
+                raise InputError(f"scale={self.scale!r}: give the lowest and the highest rating") from None
+            object.__setattr__(self, "scale", (low, high))
+            EventRules(scale=(low, high))
 
     def numbers(self, table: str) -> set[str]:
         """Columns that are named by their place, in a file without a header: those of parts of events are in
