@@ -5,6 +5,7 @@ messages that ask for nothing.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -203,6 +204,17 @@ def test_words_of_a_conversation_outlive_the_process(shelves: dict[str, Shelf]) 
         '"words": ["about:zombies", "without:trains"]', '"without": ["trains"]'
     )
     assert load(older, "c", None, talk.shelf.catalogue).words == ("without:trains",)
+
+
+def test_a_wish_that_speaks_of_a_field_that_is_gone_is_left_out(shelves: dict[str, Shelf]) -> None:
+    talk, _ = said(shelves, "shop: a red dress or anything in silk >> under 60")
+    catalogue = talk.shelf.catalogue
+    left = {name: column for name, column in catalogue.columns.items() if name != "material"}
+    without = replace(catalogue, columns=left)
+    again = load(dump(talk.state, catalogue.item_ids), "c", None, without)
+    assert [constraint.clause.field for constraint in again.active] == ["price"]
+    shelf = replace(talk.shelf, catalogue=without)
+    assert shelf.adherence(again.active).holds.any()
 
 
 def test_a_long_message_costs_what_its_beginning_costs(

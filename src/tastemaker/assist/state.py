@@ -135,9 +135,10 @@ def load(text: str, conversation_id: str, user_id: str | None, catalogue: Catalo
     """The state that was dumped; items that are gone are left out, and wishes for fields that are gone."""
     kept, row = json.loads(text), catalogue.row
     clauses = [
-        (kind, Clause(name, cmp, tuple(value) if isinstance(value, list) else value))
+        (kind, clause)
         for kind, name, cmp, value in kept["active"]
-        if name in catalogue.columns
+        if _fields(clause := Clause(name, cmp, tuple(value) if isinstance(value, list) else value))
+        <= catalogue.columns.keys()
     ]
     rows = {name: tuple(row[item] for item in kept.get(name, ()) if item in row) for name in _ROWS}
     if len(rows["shown"]) < len(kept["shown"]):  # "the second" would be another than the one that was seen
@@ -157,6 +158,13 @@ def load(text: str, conversation_id: str, user_id: str | None, catalogue: Catalo
         extreme=kept.get("extreme", ""),
         words=tuple(kept.get("words", [f"{WITHOUT}{said}" for said in kept.get("without", ())])),
     )
+
+
+def _fields(clause: Clause) -> set[str]:
+    """The fields that a clause speaks of."""
+    if clause.cmp != "either":
+        return {clause.field}
+    return {name for way in ways_of(clause) for name, _ in way}
 
 
 def moved(state: State, handles: Sequence[int], old: Catalogue, new: Catalogue) -> tuple[State, list[int]]:
