@@ -254,11 +254,13 @@ _DOUBLED = re.compile(
     r"(?: (\w+))?\W*$",
     re.IGNORECASE,
 )
-_AGAIN = re.compile(  # "make it 44", "44 instead", "no, 44"
-    r"\W*(?:(?:no|nope|oh|ok|okay|sorry|actually|and|or|rather|wait|please|better|then|well)[ ,.!]+)*"
+_AGAIN = re.compile(  # "make it 44", "44 instead", "no, 44", "not 42 but 44", "60 to 90 then"
+    r"\W*(?:(?:no|nope|oh|ok|okay|sorry|actually|rather|wait|please|better|then|well"
+    r"|not \d[\d.]*,?(?: but)?)[ ,.!]+)*(?:(or|and)\b[ ,]+)?"
     r"(?:(?:(?:let'?s )?(?:make|change|say|try|take)(?: (?:it|that|this))?(?: to)?|i meant?"
-    r"|(?:what|how) about)[ ,]+)?"
-    rf"(?:an? |the )?[$€£]?{NUMBER}(?: (?:instead|then|please|rather|i meant?|maybe|now))*\W*",
+    r"|(?:what|how) about|we are|we're)[ ,]+)?"
+    rf"(?:an? |the )?[$€£]?{NUMBER}(?: ?(?:to|-) ?{NUMBER})?"
+    r"(?: (?:instead|then|please|rather|i meant?|maybe|now|only|too|is (?:ok|okay|fine)))*\W*",
     re.IGNORECASE,
 )
 _OF_IT = re.compile(
@@ -392,12 +394,12 @@ def carried(message: str, state: State, vocabulary: Vocabulary) -> str:
     if hit and (not hit[2] or fold(hit[2]) in (*nouns, "speed")):
         return _bounded(last, _middle(last) * (2 if hit[1] else 0.5), vocabulary)
     if (hit := _AGAIN.fullmatch(message)) and hit[0].strip() not in map(str, range(len(state.shown) + 1)):
-        value = figure(hit[1])
+        value, *more = (figure(part) for part in hit.groups()[1:] if part)
         fields = [(clause, vocabulary.fields[clause.field]) for clause in bounded]
         fitting = [clause for clause, known in fields if known.low <= value <= known.high]
         if fitting:
             nearest = min(fitting, key=lambda clause: abs(math.log((value + 1) / (_middle(clause) + 1))))
-            return _bounded(nearest, value, vocabulary)
+            return _bounded(nearest, value, vocabulary, bool(hit[1] or hit[0].endswith("too")), *more)
     return message
 
 
@@ -406,8 +408,15 @@ def _middle(clause: Clause) -> float:
     return float(np.mean(np.asarray(clause.value, float)))
 
 
-def _bounded(clause: Clause, value: float, vocabulary: Vocabulary) -> str:
-    """A bound of the same kind at another number, in words."""
+def _bounded(
+    clause: Clause, value: float, vocabulary: Vocabulary, also: bool = False, to: float | None = None
+) -> str:
+    """A bound of the same kind at another number, in words; one number `also`, or a range that ends there."""
+    noun = vocabulary.nouns[clause.field][0]
     exact = isinstance(clause.value, tuple) and clause.value[0] == clause.value[1]
+    if to is not None:
+        return f"{noun} {value:g} to {to:g}"
+    if exact and also:
+        return f"{noun} {_middle(clause):g} or {noun} {value:g}"
     end = "exactly" if exact else {"le": "at most", "ge": "at least", "between": "around"}[clause.cmp]
-    return f"{vocabulary.nouns[clause.field][0]} {end} {value:g}"
+    return f"{noun} {end} {value:g}"

@@ -87,6 +87,7 @@ _MANY = re.compile(  # a number of items, and of nothing else
     rf" (?:{UNITS}|years?|days?|weeks?|times|people|or|and|to)\b)|(?<=[a-z] ){_SMALL}(?= ?(?:please)?\W*$))",
     re.IGNORECASE,
 )
+MANY = 20  # items up to which a bare number can be how many are asked for
 READ = 2000  # letters of a message that are read
 SURE_OF_MEANING = 0.42  # cosine from which a phrase means a value, softly
 
@@ -238,6 +239,8 @@ def _many(left: str) -> tuple[int, str]:
     if hit is None:
         return 0, left
     word = (hit[1] or hit[2]).lower()
+    if hit[2] and word.isdigit() and int(word) > MANY:  # "exactly 50"
+        return 0, left
     rest = left[: hit.start()] + "\0" * len(hit[0]) + left[hit.end() :]
     return DIGITS.index(word) if word in DIGITS else int(word), rest
 

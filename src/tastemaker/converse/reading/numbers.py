@@ -64,7 +64,7 @@ _UNWILLING = re.compile(  # "I can't spend (more than 40)"
 _TOO_MUCH = re.compile(
     r"(?: \w+)?(?: is| would be|'s)(?: way| far| just| a bit)? (?:too \w+|out of)\b", re.IGNORECASE
 )
-_UP = r" ?(?:or more|or above|or faster|or higher|and up|\+|plus|minimum|at least)"
+_UP = r" ?(?:or more|or better|or above|or faster|or higher|and up|\+|plus|minimum|at least)"
 _DOWN = r" ?(?:or less|or under|or below|or slower|or fewer|max|maximum|at most|tops)"
 CLOSE = 0.1  # how far "around" reaches, as a share
 
@@ -293,11 +293,12 @@ class Numbers:
     def ranges(self, text: Text) -> None:
         """ "Between 90 and 95", "under 100 or over 140"."""
         self._unnamed(text)
-        self._alternatives(text)
+        self.alternatives(text)
 
     def _unnamed(self, text: Text) -> None:
         """ "Between 90 and 95": of the only number field whose values hold both, or that there is."""
-        for hit in [m for form in (BARE, FREE) for m in re.finditer(form, text.text, re.IGNORECASE)]:
+        alone = rf"(?<![\w$€£.,/:-]){NUMBER} ?(?:to|-) ?{NUMBER}(?![\w/'%:]|[ -]?(?:{UNITS}|years?)\b)"
+        for hit in [m for form in (BARE, FREE, alone) for m in re.finditer(form, text.text, re.IGNORECASE)]:
             low, high = sorted(figure(part) for part in hit.groups()[:2])
             if hit.re.groups == 3:
                 low, high = _spread(figure(hit[1]), figure(hit[2]), hit[3])
@@ -308,15 +309,15 @@ class Numbers:
             if len(around) == 1:
                 text.take(hit.start(), hit.end())
                 self._add(text, hit, Clause(around[0].name, "between", (low, high)))
-        for words, cmp in (
-            (LEAST, "ge"),
-            (MOST, "le"),
-            (rf"(?:at|{ABOUT})", "between"),
-        ):  # "under 400": of the only field that has such numbers, or of the price
-            after = rf"(?![\w/'%]| ?(?:to|and|-) ?\d| ?(?:{UNITS}|years?|{self._others})\b)"
-            for hit in list(
-                re.finditer(rf"(?<!no )(?<!not )(?<!\w){words} ?{NUMBER}{after}", text.text, re.IGNORECASE)
-            ):
+        after = rf"(?![\w/'%]| ?(?:to|and|-) ?\d| ?(?:{UNITS}|years?|{self._others})\b)"
+        for form, cmp in (
+            *(
+                (rf"(?<!no )(?<!not )(?<!\w){words} ?{NUMBER}{after}", cmp)
+                for words, cmp in ((LEAST, "ge"), (MOST, "le"), (rf"(?:at|{ABOUT})", "between"))
+            ),
+            *((rf"(?<![\w$€£.,]){NUMBER}{tail}{after}", cmp) for tail, cmp in ((_UP, "ge"), (_DOWN, "le"))),
+        ):  # "under 400", "400 or less": of the only field that has such numbers, or of the price
+            for hit in list(re.finditer(form, text.text, re.IGNORECASE)):
                 known = [self.vocabulary.fields[name] for name in self._numbers]
                 value = figure(hit[1])
                 around = [one for one in known if one.low <= value <= one.high]
@@ -330,7 +331,7 @@ class Numbers:
                     name, bound = around[0].name, _spread(value, CLOSE * value) if cmp == "between" else value
                     self._add(text, hit, Clause(name, self._way(name, hit.group(), cmp), bound))
 
-    def _alternatives(self, text: Text) -> None:
+    def alternatives(self, text: Text) -> None:
         """ "Under 100 or over 140", "90, 100 or 110 bpm": one wish for any of them, where they were joined by
         "or" or nothing is all of them at once.
         """

@@ -110,7 +110,8 @@ class Wishes:
         self._numbers.ranges(text)
         strange = self._numbers.strange(text)
         values, unclear, manner = self._values(text, second)
-        years.alone(text, vocabulary)
+        if years.alone(text, vocabulary):
+            self._numbers.alternatives(text)
         adjectives(text, vocabulary)
         strange = strange or years.absent_decades(text, vocabulary)
         moods = self._moods(text)

@@ -93,8 +93,9 @@ def years(text: Text, vocabulary: Vocabulary) -> None:
                 _add(text, hit, Clause(names[0], cmp, low + step))
 
 
-def alone(text: Text, vocabulary: Vocabulary) -> None:
-    """ "1984", "comedies 1984": a year that nothing else was, and decades that no value is."""
+def alone(text: Text, vocabulary: Vocabulary) -> bool:
+    """ "1984", "comedies 1984": a year that nothing else was. Whether there is any."""
+    before = len(text.changes)
     names = [name for name, known in vocabulary.fields.items() if dated(known)]
     for hit in text.each(_ALONE) if len(names) == 1 else ():
         known, year = vocabulary.fields[names[0]], float(hit[1])
@@ -102,6 +103,7 @@ def alone(text: Text, vocabulary: Vocabulary) -> None:
             _add(text, hit, Clause(names[0], "between", (year, year)))
         else:
             text.leave(hit)
+    return len(text.changes) > before
 
 
 def absent_decades(text: Text, vocabulary: Vocabulary) -> str:
