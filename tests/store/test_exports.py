@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tastemaker.cli.main import app
+from tastemaker.errors import InputError
 from tastemaker.store.tables import read_source
 from tastemaker.store.workspace import Workspace
 
@@ -753,3 +755,33 @@ def test_a_time_of_day_alone_is_no_time_of_an_event(tmp_path: Path) -> None:
         tmp_path, pa.table({"user_id": ["a"] * 3, "item_id": ["i1", "i2", "i3"], "time": clock})
     )
     assert len(frame) == 3 and "column 'time' was not taken as timestamp" in str(report)
+
+
+def test_parts_of_a_folder_need_no_ending(tmp_path: Path) -> None:
+    text = "user_id,item_id\n" + "".join(f"{u},{i}\n" for u, i, _ in LOG)
+    frame, _ = folder(tmp_path, {"part-00000": text, "part-00001": text, "_SUCCESS": ""})
+    assert len(frame) == 2 * len(LOG)
+
+
+def test_what_cannot_be_read_as_a_whole_is_named_with_its_file(tmp_path: Path) -> None:
+    CliRunner().invoke(app, ["init", str(tmp_path / "w")])
+    (tmp_path / "items.csv").write_text(ITEMS)
+    (tmp_path / "twice.csv.gz").write_bytes(gzip.compress(gzip.compress(b"user_id,item_id\nu1,i1\n")))
+    spans = pa.array([1, 2], pa.duration("s"))
+    table = pa.table({"user_id": ["a", "b"], "item_id": ["i1", "i2"], "timestamp": spans})
+    pq.write_table(table, tmp_path / "e.pq")
+    given = ["ingest", "-w", str(tmp_path / "w"), "--items", str(tmp_path / "items.csv"), "--interactions"]
+    for name, told in (
+        ("twice.csv.gz", "was packed twice"),
+        ("e.pq", "column 'timestamp' holds duration[s]"),
+    ):
+        result = CliRunner().invoke(app, [*given, str(tmp_path / name)])
+        assert isinstance(result.exception, InputError) and f"{name}: {told}" in str(result.exception)
+
+
+def test_lists_that_hold_nothing_need_no_word(tmp_path: Path) -> None:
+    items = lines(
+        [{"item_id": f"i{n}", "title": f"T{n}", "description": [], "categories": []} for n in range(N)]
+    )
+    _, report = ingest(tmp_path, "user_id,item_id\nu1,i1\n", items=items)
+    assert "cannot be read" not in str(report)

@@ -139,6 +139,8 @@ def series_of(column: pa.ChunkedArray, name: str) -> pl.Series:
     inner = kind
     while pt.is_list(inner) or pt.is_large_list(inner) or pt.is_fixed_size_list(inner):
         inner = inner.value_type
+    if pt.is_null(inner):  # lists without anything in them
+        return pl.Series([None] * len(column), dtype=pl.String)
     if pt.is_decimal(inner) and inner is kind:
         column = column.cast(pa.float64())
     elif (

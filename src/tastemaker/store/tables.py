@@ -163,6 +163,14 @@ def read_source(
         files = sorted(file for file in path.rglob("*") if file.is_file() and file.name[0] not in "._")
         kinds = ([file for file in files if _suffix(file) in names] for names in (_PARQUET, _CSV, _JSON))
         paths: list[Path] = next(filter(None, kinds), [])
+        if not paths:  # part-00000, as Hadoop names them
+            held = {file: text.sniffed(file) for file in files}
+            paths = next(
+                filter(
+                    None, ([file for file in files if held[file] == k] for k in ("parquet", "csv", "json"))
+                ),
+                [],
+            )
         if not paths:
             raise InputError(
                 f"{path}: no Parquet, CSV or JSON file in this folder; give a file, or a folder of them"
@@ -242,11 +250,10 @@ def _read_file(
         named = dict.fromkeys(_CSV, "csv") | dict.fromkeys(_JSON, "json") | dict.fromkeys(_PARQUET, "parquet")
         with path.open("rb") as stream:
             head = stream.read(64)
-        packed = head.startswith(_PACKED)
-        document = (
-            head.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(_DOCUMENTS)
-        )  # a page of login, perhaps
+        packed, begin = head.startswith(_PACKED), head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+        document = begin.startswith(_DOCUMENTS)  # a page of login, perhaps
         kind = "" if packed or document else named.get(suffix) or text.sniffed(path)
+        kind = "json" if kind == "csv" and begin.startswith(b'{"') else kind
         if head.startswith(b"PAR1") or (kind == "parquet" and not name.endswith(".gz")):
             return _read_parquet(path)
         if kind not in ("csv", "json"):

@@ -5,7 +5,8 @@ it.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -296,11 +297,14 @@ def _write_tables(
     chosen = settings
     if "interactions" in sources and not own:
         chosen = best_id_columns(sources["items"], sources["interactions"], settings)
-    items, about_items = ingest_items(sources["items"], settings=ours if "items" in own else chosen)
+    with _named(sources["items"]):
+        items, about_items = ingest_items(sources["items"], settings=ours if "items" in own else chosen)
     empty = as_source(schema.INTERACTIONS.empty_table(), "(none given)")
-    events, about_events = ingest_interactions(
-        sources.get("interactions", empty), items, settings=ours if "interactions" in own else chosen
-    )
+    given = sources.get("interactions", empty)
+    with _named(given):
+        events, about_events = ingest_interactions(
+            given, items, settings=ours if "interactions" in own else chosen
+        )
     if settings.column("items", "attributes") is None:
         items, persons = without_people(items, events["user_id"])
         if persons:
@@ -341,6 +345,17 @@ def _write_tables(
                 "interactions": about_events.summary(),
             },
         )
+
+
+@contextmanager
+def _named(source: Source) -> Iterator[None]:
+    """Put the file's name before what is wrong with one of its columns."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(
+            f"{source.name}: {error}" if str(error).startswith("column ") else str(error)
+        ) from None
 
 
 def _check_columns(sources: Mapping[str, Source], own: set[str], settings: IngestSettings) -> None:

@@ -59,7 +59,10 @@ def read_bytes(path: Path) -> tuple[bytes, dict[str, Any]]:
                     " tables do not; give the unpacked file if this one does"
                 )
             parts.append(part)
-    return b"".join(parts), {"compressed": True}
+    data = b"".join(parts)
+    if data.startswith(b"\x1f\x8b"):
+        raise InputError(f"{path}: was packed twice; unpack it once")
+    return data, {"compressed": True}
 
 
 def sniffed(path: Path) -> str:
