@@ -53,8 +53,9 @@ def non_inferior(effect: Effect, margin: float, alpha: float = 0.05) -> NonInfer
 
     An effect without a number never passes: absence of evidence is no safety. A lift that has none because
     one arm has no event is bounded by the binomial of the other arm's events. Raises InputError on a margin
-    that is not above 0.
+    that is not above 0, or alpha outside (0, .5).
     """
+    checked_alpha(alpha)
     if not (math.isfinite(margin) and margin > 0):
         raise InputError(
             f"guardrail '{effect.metric}': margin {margin} is not above 0; say how much harm is tolerable"

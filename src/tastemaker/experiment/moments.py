@@ -95,6 +95,8 @@ class Moments:
 
     def __add__(self, other: Moments) -> Moments:
         """The moments of both sets of units together."""
+        if self.columns != other.columns:
+            raise InputError(f"moments of different columns do not add: {self.columns} and {other.columns}")
         n = self.n + other.n
         if not n:
             return self
@@ -170,6 +172,10 @@ class Moments:
         return float(self.mean[self._place(name)])
 
     def _place(self, name: str) -> int:
+        if name not in self.columns:
+            raise InputError(
+                f"the moments hold no column '{name}'; they were taken of {', '.join(self.columns)}"
+            )
         return self.columns.index(name)
 
 

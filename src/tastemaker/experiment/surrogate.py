@@ -17,6 +17,7 @@ import pyarrow as pa
 from tastemaker.arrays import Floats
 from tastemaker.errors import InputError
 from tastemaker.experiment.checks import check_units
+from tastemaker.experiment.decide import checked_alpha
 from tastemaker.experiment.effects import Effect, effects, no_effect, normal_effect
 from tastemaker.experiment.moments import Metric, moments
 from tastemaker.schema.columns import numbers, one_spelling, texts
@@ -100,6 +101,7 @@ def index_effect(
     fails the interval is of the index, not of the long outcome. An arm with fewer than 2 units gives no
     number, with the reason.
     """
+    checked_alpha(alpha)
     arms = [_rows(part, index.names) for part in (treatment, control)]
     n, smallest = len(arms[0]) + len(arms[1]), min(map(len, arms))
     if smallest < LEAST:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tastemaker.arrays import Floats, Ints
+from tastemaker.errors import InputError
 from tastemaker.stats.intervals import Interval
 from tastemaker.stats.random import generator
 
@@ -28,6 +29,8 @@ def draw_counts(n: int, key: Sequence[str | int], resamples: int) -> Iterator[In
     """How often each of n units is drawn in each of `resamples` draws of n with replacement, (draws, n) at a
     time.
     """
+    if resamples < 1:
+        raise InputError(f"resamples is {resamples}; a bootstrap needs at least 1")
     rng, step = generator(*key, "bootstrap of users"), max(1, _HELD // n)
     for start in range(0, resamples, step):
         size = min(step, resamples - start)

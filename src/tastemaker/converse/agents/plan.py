@@ -38,6 +38,8 @@ class PlanSettings:
             raise InputError(
                 f"turns {self.turns[0]}-{self.turns[1]}: choose from {SHORTEST} to {LONGEST}, as 8 or 3-12"
             )
+        if not 0 <= self.nothing < 0.5:
+            raise InputError(f"nothing {self.nothing}: give the share of turns that nothing fits, below .5")
         if self.pool not in ("catalogue", "session"):
             raise InputError(
                 f"pool '{self.pool}' is not known; choose catalogue, or session to rebuild the published leak"

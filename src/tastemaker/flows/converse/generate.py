@@ -75,7 +75,9 @@ class Session:
     chat: Chat | None = None
 
     def __post_init__(self) -> None:
-        """Kinds of failures that exist."""
+        """At least one call at once; kinds of failures that exist."""
+        if self.at_once < 1:
+            raise InputError(f"at_once is {self.at_once}: let one call at least be under way")
         if unknown := set(self.retry) - {*FAILURES, "all"}:
             raise InputError(
                 f"failure kind '{', '.join(sorted(unknown))}' is not known; choose from {', '.join(FAILURES)}"

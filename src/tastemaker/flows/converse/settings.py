@@ -35,13 +35,17 @@ class RunSettings:
     tools: bool = False
 
     def __post_init__(self) -> None:
-        """At least one conversation; turns as a number or a range; known media."""
+        """At least one conversation; turns as a number or a range; known media; a model's numbers."""
         if self.n < 1:
             raise InputError(f"{self.n} conversations: ask for at least one")
         if not re.fullmatch(r"\d+(-\d+)?", self.turns):
             raise InputError(f"turns '{self.turns}': give a number as 8, or a range as 3-12")
         if unknown := set(self.kinds) - {"audio", "image"}:
             raise InputError(f"media '{', '.join(sorted(unknown))}': choose from audio, image, or none")
+        if not self.temperature >= 0 or self.max_tokens < 1:
+            raise InputError(
+                f"temperature {self.temperature}, max_tokens {self.max_tokens}: give 0 or more, and 1 or more"
+            )
         if self.tools and self.model == RULES:
             raise InputError("--tools needs a --model that makes tool calls; rules read the words themselves")
         self.plan()

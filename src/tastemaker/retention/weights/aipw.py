@@ -99,6 +99,10 @@ def aipw_mean(
     Source: Robins, Rotnitzky and Zhao, JASA 1994; cross-fitting: Chernozhukov et al., Econometrics Journal
     2018; bounds: Manski, Partial Identification of Probability Distributions, 2003.
     """
+    if folds < 2:
+        raise InputError(
+            f"folds is {folds}; the answer model needs at least 2 folds of users to be fitted on other people"
+        )
     rests = (
         f"{MISSING_AT_RANDOM}, or the answer model is right",
         POSITIVE,

@@ -284,8 +284,12 @@ def average_variance(loadings: Floats, owner: Ints) -> Floats:
 
 
 def checked_covariance(covariance: npt.ArrayLike, n: int) -> Floats:
-    """(p, p) a positive definite covariance of more than p people, else InputError."""
+    """(p, p) a finite, symmetric, positive definite covariance of more than p people, else InputError."""
     s = np.asarray(covariance, dtype=np.float64)
+    if s.ndim != 2 or s.shape[0] != s.shape[1] or not np.isfinite(s).all() or not np.allclose(s, s.T):
+        raise InputError(
+            f"a factor model needs a finite symmetric covariance of the items; got shape {s.shape}"
+        )
     if n <= len(s) or np.linalg.eigvalsh(s)[0] <= 1e-10 * np.trace(s):
         raise InputError(
             f"the covariance of {len(s)} items over {n} people is not positive definite: too few people, an"
@@ -297,11 +301,19 @@ def checked_covariance(covariance: npt.ArrayLike, n: int) -> Floats:
 def owners(blocks: Mapping[str, Sequence[int]], p: int) -> Ints:
     """(p,) the factor of each item."""
     owner = np.full(p, -1, dtype=np.int64)
-    for factor, items in enumerate(blocks.values()):
+    for factor, (name, items) in enumerate(blocks.items()):
         for item in items:
+            if item not in range(p):
+                raise InputError(
+                    f"factor '{name}': item {item} does not exist; items count from 0 to {p - 1}"
+                )
             if owner[item] >= 0:
                 raise InputError(f"item {item} is in two blocks; each item loads on one factor")
             owner[item] = factor
+    if (owner < 0).any():
+        raise InputError(
+            f"item {int(np.argmin(owner))} is in no block; give its factor, or leave it out of the covariance"
+        )
     return owner
 
 

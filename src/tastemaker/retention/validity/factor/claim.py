@@ -170,7 +170,8 @@ def battery_claim(
 def _named(text: str, labels: Sequence[str]) -> str:
     """A text about items by their number, with their names."""
     numbered = r"(?<=\bitem )\d+|(?<=\bitems )\d+(?= and)|(?<=\d and )\d+(?= repeat)"
-    return re.sub(numbered, lambda found: f"'{labels[int(found[0])]}'", text)
+    named = {str(place): label for place, label in enumerate(labels)}
+    return re.sub(numbered, lambda found: f"'{named.get(found[0], found[0])}'", text)
 
 
 def _fitted(labels: Sequence[str], fit: Callable[[], CfaFit]) -> CfaFit:

@@ -57,6 +57,8 @@ def invariance(
     if len(groups) < 2:
         raise InputError(f"invariance compares groups; got {', '.join(groups) or 'none'}, give at least two")
     parts = [(checked_covariance(s, n), np.asarray(m, dtype=np.float64), n) for s, m, n in groups.values()]
+    if len({(s.shape, m.shape) for s, m, _ in parts}) > 1 or parts[0][1].shape != (len(parts[0][0]),):
+        raise InputError("every group needs the covariance and the means of the same items")
     seen = Moments(
         np.array([s for s, _, _ in parts]),
         np.array([m for _, m, _ in parts]),
