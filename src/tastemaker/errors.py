@@ -1,5 +1,8 @@
 """Errors a user can act on. Each message says what is wrong, where, and what to do."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class TastemakerError(Exception):
     """Base of every error meant for a user; the command line prints it as one line and exits with
@@ -33,3 +36,12 @@ class FullError(ArtifactError):
 
 class ModelError(TastemakerError):
     """A language model cannot be loaded, extended, trained or decoded as asked."""
+
+
+@contextmanager
+def in_file(path: object) -> Iterator[None]:
+    """Put the file's name before whatever is wrong with what it holds."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from None

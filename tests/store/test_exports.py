@@ -286,6 +286,8 @@ def test_a_header_behind_lines_about_the_file(tmp_path: Path) -> None:
         "2023-05-10 13:20 CEST",
         "2023-05-10 13:20:00 GMT+2",
         "2023-05-10 05:50:00 UTC-05:30",
+        "2023-05-10 16:50:00 GMT+5:30",
+        "2023-05-10 13:20:00 GMT+02",
         "Wed May 10 2023 13:20:00 GMT+0200 (Central European Summer Time)",
         "10.05.2023 11.20",
         "10-MAY-23 11.20.00.000000 AM",
@@ -300,9 +302,6 @@ def test_a_header_behind_lines_about_the_file(tmp_path: Path) -> None:
         "5/10/2023 11:20 a.m.",
         "/Date(1683717600000)/",
         "/Date(1683717600000+0200)/",
-        "13328191200000000",
-        "133281912000000000",
-        "638193144000000000",
     ],
 )
 def test_times_of_exports_and_databases(tmp_path: Path, time: str) -> None:

@@ -18,7 +18,6 @@ from typing import cast
 import polars as pl
 import pyarrow as pa
 
-import tastemaker.schema.clocks as clocks
 import tastemaker.schema.values as values
 from tastemaker.errors import InputError
 
@@ -50,13 +49,11 @@ _WORDED = (  # of Unix, of mail, of web servers, and of people
     "%m %d, %Y",
     *(date + clock for date in _DATES for clock in _CLOCKS),
 )
-# Numbers since another moment than 1970, by their size: from, to, parts of a microsecond, seconds to 1970
-_ELSEWHERE = {
-    "microseconds since 1601": (12 * 10**15, 17 * 10**15, 1, 11_644_473_600),  # Chrome
-    "ticks since 1601": (12 * 10**16, 17 * 10**16, 10, 11_644_473_600),  # Windows
-    "ticks since the year 1": (59 * 10**16, 67 * 10**16, 10, 62_135_596_800),  # .NET
-}
 _YEAR_LAST = r"^(\d{1,2})([./-])(\d{1,2})[./-](\d{4})(\D.*)?$"
+# Hours from UTC of zones whose letters stand for one alone (CST, IST and BST do not)
+_ZONES = {"CEST": 2, "CET": 1, "EEST": 3, "EET": 2, "WEST": 1, "WET": 0, "MSK": 3, "JST": 9, "KST": 9}
+_ZONES |= {"EST": -5, "EDT": -4, "CDT": -5, "MST": -7, "MDT": -6, "PST": -8, "PDT": -7}
+_ZONES |= {"AEST": 10, "AEDT": 11}
 ORDERS = ("day/month/year", "month/day/year")
 UNITS = {  # in microseconds
     "seconds": 1e6,
@@ -243,9 +240,6 @@ def read(column: pa.ChunkedArray, name: str, years: bool = False, unit: str | No
 def _counted(numbers: pl.Series) -> str:
     """What numbers count whose size tells it."""
     size = cast(float, numbers.abs().median())
-    for name, (low, high, *_) in _ELSEWHERE.items():
-        if low <= size <= high:
-            return name
     units = ((1e11, "seconds"), (1e14, "milliseconds"), (1e17, "microseconds"))
     return next((name for limit, name in units if size < limit), "nanoseconds") + " since 1970"
 
@@ -263,8 +257,6 @@ def _since_1970(numbers: pl.Series) -> pl.Series:
         .then(n)
         .otherwise(n // 1_000 if whole else n * 1e-3)
     )
-    for low, high, parts, seconds in _ELSEWHERE.values():
-        micros = pl.when(n.is_between(low, high)).then(n // parts - seconds * 1_000_000).otherwise(micros)
     return _moments(pl.DataFrame({"n": numbers}).select(micros.alias("micros"))["micros"])
 
 
@@ -400,6 +392,30 @@ def _worded(text: pl.Series) -> pl.Series:
     return made
 
 
+def _plain(text: pl.Series) -> pl.Series:
+    """Times as PostgreSQL (+02), Go (+0000 UTC), Java (seconds,123), JavaScript (GMT+0200), DB2 and Oracle
+    (10.13.20) write them, with / or 年月日 in the date or without any marks (20230510T112003Z), as ISO 8601
+    has them.
+    """
+    return (
+        text.str.replace(r" ?\+0000 UTC$", "+00:00")
+        .str.replace(r" \([^)]*\)$", "")
+        .str.replace(r" ?(?:GMT|UTC) ?([+-])(\d)(:?\d\d)?$", "${1}0${2}${3}")
+        .str.replace(r" ?(?:GMT|UTC) ?([+-]\d\d)", "${1}")
+        .str.replace(r"(:\d\d(?:\.\d+)?[+-]\d\d)(\d\d)$", "${1}:${2}")
+        .str.replace(r"(?i)([ap])\.m\.$", "${1}m")
+        .str.replace(r"(\d{4})\s*[年년]\s*(\d\d?)\s*[月월]\s*(\d\d?)\s*[日일]", "${1}-${2}-${3}")
+        .str.replace(r"^(\d{4}-\d\d-\d\d)[-_ ]+(\d\d)[.:-](\d\d)[.:-](\d\d)", "${1}T${2}:${3}:${4}")
+        .str.replace(r"^(\S+) (\d\d?)\.(\d\d)\.(\d\d)(?:\.\d+)?( |$)", "${1} ${2}:${3}:${4}${5}")
+        .str.replace(r"^(\d\d?[./-]\S+) (\d\d?)\.(\d\d)$", "${1} ${2}:${3}")
+        .str.replace_many([f" {name}" for name in _ZONES], [f"{hours:+03d}:00" for hours in _ZONES.values()])
+        .str.replace(r"(:\d\d(?:\.\d+)?) ?([+-]\d\d)$", "${1}${2}:00")
+        .str.replace(r"(:\d\d),(\d{1,9})(\D|$)", "${1}.${2}${3}")
+        .str.replace(r"^(\d{4})[/.](\d\d?)[/.](\d\d?)(\D|$)", "${1}-${2}-${3}${4}")
+        .str.replace(r"^(\d{4})(\d\d)(\d\d)[T ](\d\d):?(\d\d):?(\d\d)", "${1}-${2}-${3}T${4}:${5}:${6}")
+    )
+
+
 def _iso(written: pl.Series, order: str | None = None) -> pl.Series:
     text = (
         written.str.replace(r"^([\d./-]+),? +(\d)", "${1}T${2}")
@@ -415,7 +431,7 @@ def _iso(written: pl.Series, order: str | None = None) -> pl.Series:
         made = made.zip_with(made.is_not_null(), tried if zone else tried.dt.replace_time_zone("UTC"))
     made = made.set(made.dt.year() < 1000, None)  # two digits of a year, read as a year
     other = (made.is_null() & text.is_not_null()).arg_true()
-    plain = clocks.iso(written[other])
+    plain = _plain(written[other])
     text = _four_digits(text)
     found = day_order(text[other], order) if len(other) else ""
     if (plain != written[other]).any():

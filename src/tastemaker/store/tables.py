@@ -161,16 +161,11 @@ def read_source(
     """
     if path.is_dir():
         files = sorted(file for file in path.rglob("*") if file.is_file() and file.name[0] not in "._")
-        kinds = ([file for file in files if _suffix(file) in names] for names in (_PARQUET, _CSV, _JSON))
-        paths: list[Path] = next(filter(None, kinds), [])
-        if not paths:  # part-00000, as Hadoop names them
+        kinds = [[file for file in files if _suffix(file) in names] for names in (_PARQUET, _CSV, _JSON)]
+        if not any(kinds):  # part-00000, as Hadoop names them
             held = {file: text.sniffed(file) for file in files}
-            paths = next(
-                filter(
-                    None, ([file for file in files if held[file] == k] for k in ("parquet", "csv", "json"))
-                ),
-                [],
-            )
+            kinds = [[file for file in files if held[file] == kind] for kind in ("parquet", "csv", "json")]
+        paths: list[Path] = next(filter(None, kinds), [])
         if not paths:
             raise InputError(
                 f"{path}: no Parquet, CSV or JSON file in this folder; give a file, or a folder of them"
@@ -187,7 +182,7 @@ def read_source(
         raise InputError(f"{path}: no such file; check the path")
     else:
         source = _read_file(path, encoding, numbers, legal)
-    return replace(source, files=tuple(map(origin, source.files)))
+    return replace(_one_spelling(source), files=tuple(map(origin, source.files)))
 
 
 def _of_folders(part: Source, file: Path, root: Path) -> Source:
@@ -378,9 +373,8 @@ def _decode_each(raw: list[bytes | None]) -> tuple[list[str | None], npt.NDArray
 
 
 def _joined(parts: list[Source]) -> Source:
-    parts = [parts[0], *(_spelt_as(parts[0].table.column_names, part) for part in parts[1:])]
     for part in parts if parts[0].about.get("format") != "parquet" else ():
-        ours, theirs = (set(one.table.column_names) for one in (parts[0], part))
+        ours, theirs = (set(map(_squeezed, one.table.column_names)) for one in (parts[0], part))
         lines = part.about.get("format") != "csv"  # of JSON not each has every field
         if ours != theirs and not (lines and 2 * len(ours & theirs) >= min(len(ours), len(theirs))):
             raise InputError(
@@ -414,12 +408,20 @@ def _joined(parts: list[Source]) -> Source:
     )
 
 
-def _spelt_as(names: Sequence[str], part: Source) -> Source:
-    """A source whose columns are called as `names` has them, where it spells one otherwise (UserId)."""
-    ours = {_squeezed(name): name for name in names}
-    theirs = part.table.column_names
-    new = [name if name in names else ours.get(_squeezed(name), name) for name in theirs]
-    return replace(part, table=part.table.rename_columns(new)) if len(set(new)) == len(new) else part
+def _one_spelling(source: Source) -> Source:
+    """A source where columns that are spelt otherwise in some rows (userId, user_id), and in none both, are
+    one.
+    """
+    first, table = dict[str, str](), source.table
+    for name in source.table.column_names:
+        ours = first.setdefault(_squeezed(name) or name, name)
+        cells = table[ours], table[name]
+        if ours == name or pc.any(pc.and_(*map(pc.is_valid, cells))).as_py():
+            continue
+        if cells[0].type != cells[1].type and not any(pa.types.is_nested(one.type) for one in cells):
+            cells = tuple(values.as_text(one, name).to_arrow() for one in cells)
+        table = table.set_column(table.column_names.index(ours), ours, pc.coalesce(*cells)).drop_columns(name)
+    return source if table is source.table else replace(source, table=table)
 
 
 def _squeezed(name: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tastemaker.errors import InputError
+from tastemaker.errors import InputError, in_file
 from tastemaker.experiment.moments import Metric
 from tastemaker.experiment.readout import words
 from tastemaker.experiment.readout.logs import (
@@ -21,7 +21,7 @@ from tastemaker.experiment.readout.logs import (
     unasked_share,
 )
 from tastemaker.flows.pipeline import Report
-from tastemaker.flows.retention.tables import in_file, write_claim
+from tastemaker.flows.retention.tables import write_claim
 from tastemaker.retention.report import ClaimReport, Intervals, Table
 from tastemaker.store import Database, Surveys, Workspace, write_table
 

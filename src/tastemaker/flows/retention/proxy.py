@@ -12,9 +12,9 @@ from typing import Any, cast
 
 import pyarrow as pa
 
-from tastemaker.errors import ArtifactError, InputError
+from tastemaker.errors import ArtifactError, InputError, in_file
 from tastemaker.flows.pipeline import Report
-from tastemaker.flows.retention.tables import in_file, warn_of_slips, write_claim
+from tastemaker.flows.retention.tables import warn_of_slips, write_claim
 from tastemaker.retention.adjust.rules import Capped, Constrained, Hinge, Rule, Step, Value
 from tastemaker.retention.proxy.claim import calibration_claim, drift_claim, slopes_table, threshold_claim
 from tastemaker.retention.proxy.judge import calibrate_proxy, calibration, choose_thresholds

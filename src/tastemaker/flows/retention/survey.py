@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from tastemaker.errors import in_file
 from tastemaker.flows.pipeline import Report
-from tastemaker.flows.retention.tables import in_file, warn_of_slips, write_claim
+from tastemaker.flows.retention.tables import warn_of_slips, write_claim
 from tastemaker.retention.increment.rows import IncrementSettings
 from tastemaker.retention.report import ClaimReport
 from tastemaker.retention.surveys import check_surveys, no_answers, of_question, turned, with_covariates

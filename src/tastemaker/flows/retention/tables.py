@@ -6,14 +6,13 @@ import json
 import logging
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tastemaker.errors import InputError
+from tastemaker.errors import InputError, in_file
 from tastemaker.experiment.readout.design import Design, design_of
 from tastemaker.retention.report import ClaimReport
 from tastemaker.retention.weights.design import far_values
@@ -103,12 +102,3 @@ def _all_there(wanted: Iterable[str], names: list[str]) -> None:
     missing = next((name for name in wanted if name not in names), None)
     if missing is not None:
         raise InputError(f"column '{missing}' is missing; the table has {', '.join(names) or 'no columns'}")
-
-
-@contextmanager
-def in_file(path: Path) -> Iterator[None]:
-    """Put the file's name before whatever is wrong with what it holds."""
-    try:
-        yield
-    except InputError as error:
-        raise InputError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from None

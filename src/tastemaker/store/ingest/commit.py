@@ -5,8 +5,7 @@ it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -17,7 +16,7 @@ import polars as pl
 import tastemaker.schema as schema
 import tastemaker.store.ingest.layout as layout
 import tastemaker.store.ingest.shapes as shapes
-from tastemaker.errors import ArtifactError, InputError
+from tastemaker.errors import ArtifactError, InputError, in_file
 from tastemaker.store.artifacts import fingerprint
 from tastemaker.store.files import canonical, sha256_bytes, sha256_file, write_bytes, write_json
 from tastemaker.store.folders import read_file, read_manifest, verify_folder, write_folder
@@ -297,11 +296,11 @@ def _write_tables(
     chosen = settings
     if "interactions" in sources and not own:
         chosen = best_id_columns(sources["items"], sources["interactions"], settings)
-    with _named(sources["items"]):
+    with in_file(sources["items"].name):
         items, about_items = ingest_items(sources["items"], settings=ours if "items" in own else chosen)
     empty = as_source(schema.INTERACTIONS.empty_table(), "(none given)")
     given = sources.get("interactions", empty)
-    with _named(given):
+    with in_file(given.name):
         events, about_events = ingest_interactions(
             given, items, settings=ours if "interactions" in own else chosen
         )
@@ -345,17 +344,6 @@ def _write_tables(
                 "interactions": about_events.summary(),
             },
         )
-
-
-@contextmanager
-def _named(source: Source) -> Iterator[None]:
-    """Put the file's name before what is wrong with one of its columns."""
-    try:
-        yield
-    except InputError as error:
-        raise InputError(
-            f"{source.name}: {error}" if str(error).startswith("column ") else str(error)
-        ) from None
 
 
 def _check_columns(sources: Mapping[str, Source], own: set[str], settings: IngestSettings) -> None:

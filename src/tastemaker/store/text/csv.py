@@ -19,6 +19,8 @@ import pyarrow.csv
 
 from tastemaker.errors import InputError
 from tastemaker.store.text.header import (
+    MOST_ROWS,
+    Text,
     as_utf8,
     double_colons,
     header,
@@ -26,11 +28,11 @@ from tastemaker.store.text.header import (
     is_data,
     is_frame,
     laid_out,
+    read_bytes,
     single_quoted,
     without_preamble,
 )
 from tastemaker.store.text.quotes import LONGEST, Rows, mended, survey
-from tastemaker.store.text.raw import MOST_ROWS, Text, read_bytes
 
 _BLOCK = 64 << 20
 _SAMPLE = 256 << 10

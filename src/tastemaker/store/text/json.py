@@ -14,9 +14,8 @@ import numpy as np
 import pyarrow as pa
 
 from tastemaker.errors import InputError
-from tastemaker.store.text.header import MOST_COLUMNS, as_utf8
+from tastemaker.store.text.header import MOST_COLUMNS, Text, as_utf8, read_bytes
 from tastemaker.store.text.quotes import LONGEST
-from tastemaker.store.text.raw import Text, read_bytes
 
 _COMMENT = re.compile(r'("(?:[^"\\]|\\.)*")|//[^\n]*|/\*.*?\*/', re.S)  # strings stay
 _TRAILING = re.compile(r'("(?:[^"\\]|\\.)*")|,(?=\s*[\]}])')
@@ -59,8 +58,6 @@ def read_json(path: Path, encoding: str | None = None) -> Text:
             f"{path}: row 1 is {refused[0][2]}, nor is any other; give objects one a line, or one array of"
             " them, whole"
         )
-    if twice := _spelt_twice(records, names):
-        notes.append("fields of two spellings were read as one: " + ", ".join(map(repr, twice)))
     columns = {name: as_column([record.get(name) for record in records]) for name in names}
     table = pa.table(columns) if columns else pa.table({"(none)": pa.nulls(len(records))})
     return Text(table, np.array(rows, dtype=np.int64), refused, about, notes)
@@ -145,23 +142,6 @@ def _within(value: dict[str, Any], path: Path) -> tuple[list[Any] | None, str]:
             dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)
         ], "its columns"
     return None, ""
-
-
-def _spelt_twice(records: list[dict[str, Any]], names: dict[str, None]) -> list[str]:
-    """Take together the fields that are spelt otherwise in some records (userId, user_id), but in none both;
-    the spellings that are gone.
-    """
-    first, gone = dict[str, str](), list[str]()
-    for name in list(names):
-        ours = first.setdefault(re.sub(r"[\W_]", "", name.lower()) or name, name)
-        if ours == name or any(name in record and ours in record for record in records):
-            continue
-        for record in records:
-            if name in record:
-                record[ours] = record.pop(name)
-        gone.append(name)
-        del names[name]
-    return gone
 
 
 def _objects(data: bytes) -> Iterator[dict[str, Any] | str]:

@@ -10,14 +10,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tastemaker.errors import InputError
+from tastemaker.errors import InputError, in_file
 from tastemaker.experiment.checks import AATest
 from tastemaker.experiment.readout.design import Design
 from tastemaker.experiment.readout.logs import RETURN, Window, cut_of, unit_table
 from tastemaker.experiment.surrogate import SurrogatePlan
 from tastemaker.flows.pipeline import Report
 from tastemaker.flows.retention.live.context import SHARES
-from tastemaker.flows.retention.tables import in_file, open_table, read_design, warn_of_slips, write_claim
+from tastemaker.flows.retention.tables import open_table, read_design, warn_of_slips, write_claim
 from tastemaker.schema.columns import codes
 from tastemaker.store import Database, Surveys, Workspace, write_table
 from tastemaker.store.database.surveys import DIFFERS
