@@ -148,3 +148,12 @@ def shuffle_ties(h: Histories, key: int | str) -> Histories:
     """The same events, those of a person at one time in another, keyed order: what may not matter."""
     noise = generator(key, "ties").random(len(h.items))
     return replace(h, items=h.items[np.lexsort((noise, moments_of(h)))])
+
+
+def had_before(targets: Targets) -> float:
+    """The share of targets that stand in their own person's context."""
+    if not len(targets):
+        return 0.0
+    own = np.repeat(targets.target, targets.context.lengths) == targets.context.items
+    rows = targets.context.user_rows[own]
+    return len(np.unique(rows)) / len(targets)

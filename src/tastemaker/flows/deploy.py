@@ -31,7 +31,7 @@ from tastemaker.flows.deployment import (
 )
 from tastemaker.flows.explore.ledger_store import ledger_in
 from tastemaker.flows.pipeline import WORDS, Report
-from tastemaker.retrieve.memory import fit_memory, weight_in
+from tastemaker.retrieve.memory import fit_memory, weighing_in
 from tastemaker.retrieve.trie import build_trie
 from tastemaker.store import Database, Finding, Workspace, fingerprint, read_manifest
 from tastemaker.store.database import Keys
@@ -314,7 +314,7 @@ def base_of(workspace: Workspace, memory: str, sft: str) -> Base:
     """The base that finished `memory` and `sft` stages (and `refit`, where there is one) make."""
     artifacts = workspace.artifacts
     about = json.loads((artifacts.get("memory", memory) / "summary.json").read_text())
-    weight, ratio = weight_in(about, workspace.settings.remove_seen)
+    weighing = weighing_in(about, workspace.settings.remove_seen)
     inputs, settings, mark = dict[str, str](), dict[str, Any](), sft
     kind = "sft"
     while kind != "tokens":
@@ -329,7 +329,8 @@ def base_of(workspace: Workspace, memory: str, sft: str) -> Base:
     ]
     kind, model = ("refit", refits[-1]) if refits else ("sft", sft)
     served = {name: settings[name] for name in ("max_items", *WORDS) if name in settings}
-    return Base(kind, model, mark, weight, served, likeness=ratio)
+    weight, likeness, habit = weighing
+    return Base(kind, model, mark, weight, served, likeness=likeness, habit=habit)
 
 
 def _make(

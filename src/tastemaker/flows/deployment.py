@@ -46,8 +46,8 @@ class Base:
 
     kind, model: kind and fingerprint of the artifact with the language model; both "" where content
     neighbours and popularity serve, and `why` says why. tokens: fingerprint of codebook and Semantic IDs.
-    weight, likeness: of the memory, and of likeness by text beside its counts. settings: those that the model
-    depends on when it serves.
+    weight, likeness, habit: of the memory, and of likeness by text and a person's own events beside its
+    counts. settings: those that the model depends on when it serves.
     """
 
     kind: str = ""
@@ -57,6 +57,7 @@ class Base:
     settings: Mapping[str, Any] = field(default_factory=dict)
     why: str = ""
     likeness: float = 0.0
+    habit: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -158,6 +159,7 @@ class Deployment:
         memory = None
         if self.memory:
             memory = Memory.load(arrays, float(arrays["decay"][0]), len(data.item_ids))
+            memory = replace(memory, habit=self.base.habit)
             if self.base.likeness:
                 memory = memory.with_texts(self.text_vectors(), self.base.likeness)
         sizes = tuple(int(size) for size in arrays["sizes"])

@@ -356,10 +356,10 @@ class Searcher:
         targets: Targets,
         weights: Sequence[float],
         tick: Callable[[int], None] = lambda done: None,
-        ratios: Sequence[float] = (0.0,),
+        more: Sequence[tuple[float, float]] = ((0.0, 0.0),),
     ) -> npt.NDArray[np.int64]:
-        """(W * R, T) the rank of each target under each weight of the memory and, within it, each ratio of
-        likeness that is added to its own; 0 for one that is not found. A beam search knows no likeness.
+        """(W * M, T) the rank of each target under each weight of the memory and, within it, each likeness
+        and habit that is added to its own; 0 for one that is not found. A beam search knows neither.
         """
         if self.score is None:
             lists = self.search_all(targets.context, tick, weights)
@@ -368,9 +368,15 @@ class Searcher:
         for part in self._blocks(targets.context):
             wanted = targets.target[done : done + len(part)]
             scores, known = self.score(part), self._remembered(part, weights)
-            like = self.memory.likeness(part) if self.memory is not None and any(ratios) else np.float32(0)
+            like = own = np.zeros((1, 1), np.float32)
+            if self.memory is not None:
+                like = self.memory.likeness(part) if any(ratio for ratio, _ in more) else like
+                own = self.memory.own(part) if any(habit for _, habit in more) else own
             seen = part if self.settings.remove_seen else None
-            tables = (scores + w * (known + ratio * like) for w, ratio in product(weights, ratios))
+            tables = (
+                scores + weight * (known + ratio * like + habit * own)
+                for weight, (ratio, habit) in product(weights, more)
+            )
             parts.append([rank_of_target(table, wanted, seen) for table in tables])
             done += len(part)
             tick(done)

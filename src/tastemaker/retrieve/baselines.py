@@ -23,6 +23,7 @@ TOKEN = r"(?u)[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400-\u9fff]+"
 
 WINDOW, DAMPING, DECAY = 3, 5.0, 0.8  # of co-occurrence
 # BM25: how soon repeats of a word stop counting, and how much long texts are held back.
+HABIT_DECAY = 0.99  # .98 to 1 did about as well on a log of groceries
 SATURATION, LENGTH_PENALTY = 1.2, 0.75
 
 
@@ -67,6 +68,16 @@ def summed(contexts: Sequences, weights: npt.NDArray[Any], table: Any) -> npt.ND
     for row, (start, stop) in enumerate(pairwise(ends[contexts.offsets].tolist())):
         sums[row] = np.bincount(places[start:stop], values[start:stop], columns)
     return sums
+
+
+def habit(contexts: Sequences, n_items: int, decay: float = HABIT_DECAY) -> npt.NDArray[np.float32]:
+    """(U, N) how often each person had each item, an event of age t counting decay^t: where people come back
+    to what they had, hard to beat.
+    """
+    weights, ends = np.power(decay, ages(contexts)), pairwise(contexts.offsets.tolist())
+    parts = [slice(*both) for both in ends]
+    rows = [np.bincount(contexts.items[part], weights[part], n_items) for part in parts]
+    return np.array(rows, np.float32).reshape(len(parts), n_items)
 
 
 def content_knn(vectors: Floats, use: Literal["last", "mean"] = "last") -> Score:

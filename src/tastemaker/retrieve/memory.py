@@ -6,7 +6,8 @@ nearest-neighbour language model (Khandelwal et al., arXiv 1911.00172), with ite
 and a log-linear mix, which did better on the Beauty validation part than a linear one. An item's score
 depends on the history and the item alone, so filters reorder nothing.
 
-Beside the counts, where the held-out part says so, stands how like the history an item is by its text.
+Beside the counts, where the held-out part says so, stands how like the history an item is by its text, and,
+where what people had is not removed, how often they had it themselves.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
 from tastemaker.errors import ArtifactError
-from tastemaker.retrieve.baselines import ages, summed, weights_of
+from tastemaker.retrieve.baselines import ages, habit, summed, weights_of
 from tastemaker.retrieve.candidates import Candidates
 from tastemaker.retrieve.evaluation import Ints, Score, Sequences, followed
 from tastemaker.stats.ranking import ndcg_at
@@ -31,6 +32,8 @@ GRID = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
 # What a summary calls the weight that is best where what people had is removed, and where it is kept.
 WEIGHTS = {"weight": True, "weight, seen kept": False}
 RATIOS = (0.0, 1.0, 2.0, 4.0)  # what a likeness of 1 may count for, beside the evidence of counts
+HABITS = (0.0, 0.5, 1.0, 2.0, 4.0)  # what the evidence of a person's own events may count for, beside that
+RETURNING = 0.01  # the share of people from which habit is tried
 LIKE_DECAY = 0.8  # what an event of the history counts for that, for each later one
 FLOOR = 0.05  # a transition counted once, just now, is 1: the floor says how much less never is
 
@@ -41,13 +44,15 @@ class Memory:
     item a.
 
     `decay`: what an item of the history weighs, per event of age. The latest event weighs 1. `texts` (d, N):
-    unit vectors of the items' texts, or zeros, in columns; `ratio`: what a likeness of 1 by them counts for.
+    unit vectors of the items' texts, or zeros, in columns; `ratio`: what a likeness of 1 by them counts for;
+    `habit`: what the evidence of the person's own events counts for.
     """
 
     table: Any
     decay: float
     texts: npt.NDArray[np.float32] | None = None
     ratio: float = 0.0
+    habit: float = 0.0
 
     def with_texts(self, vectors: npt.NDArray[np.float32] | None, ratio: float) -> Memory:
         """The same with likeness by text `vectors` (N, d), of any length, NaN where an item has none."""
@@ -70,19 +75,26 @@ class Memory:
         return (torch.from_numpy(means) @ torch.from_numpy(self.texts)).numpy()
 
     def evidence(self, contexts: Sequences) -> npt.NDArray[np.float32]:
-        """(U, N) what counts and likeness together add to a log-probability for a weight of 1."""
-        added = evidence(self.score(contexts))
+        """(U, N) what counts, habit and likeness together add to a log-probability for a weight of 1."""
+        added = self.counted(contexts)
         return added + np.float32(self.ratio) * self.likeness(contexts) if self.ratio else added
+
+    def counted(self, contexts: Sequences) -> npt.NDArray[np.float32]:
+        """(U, N) the same of counts and habit alone."""
+        added = evidence(self.score(contexts))
+        return added + np.float32(self.habit) * self.own(contexts) if self.habit else added
+
+    def own(self, contexts: Sequences) -> npt.NDArray[np.float32]:
+        """(U, N) the evidence of what each person had."""
+        return evidence(habit(contexts, self.table.shape[0]))
 
     def score(self, contexts: Sequences) -> npt.NDArray[np.float32]:
         """(U, N) float32 n(u, i) of every item after each context: the memory as a recommender of its own."""
         return summed(contexts, self.decay ** ages(contexts).astype(np.float64), self.table)
 
     def beside(self, score: Score, weight: float) -> Score:
-        """Another recommender's logits with the same evidence added, as a control."""
-        return lambda contexts: np.asarray(
-            score(contexts) + weight * evidence(self.score(contexts)), np.float32
-        )
+        """Another recommender's logits with the same evidence of counts added, as a control."""
+        return lambda contexts: np.asarray(score(contexts) + weight * self.counted(contexts), np.float32)
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Plain arrays to store."""
@@ -133,12 +145,29 @@ def weighed(candidates: Candidates, counts: Floats, weight: float) -> Candidates
     return candidates.by(candidates.scores + weight * evidence(counts))
 
 
-def weight_in(about: Mapping[str, Any], remove_seen: bool) -> tuple[float, float]:
-    """The weight that a summary has for the rule of what is shown (older ones have one for both), and the
-    ratio of likeness beside it.
+class Weighing(NamedTuple):
+    """What the memory weighs and, within it, likeness by text and habit."""
+
+    weight: float
+    likeness: float = 0.0
+    habit: float = 0.0
+
+    def __str__(self) -> str:
+        return f"{self.weight:g}, likeness {self.likeness:g}, habit {self.habit:g}"
+
+
+def habits_for(share: float, removed: bool) -> tuple[float, ...]:
+    """The habits to try where a `share` of held-out people took something again: none where it is `removed`
+    or hardly anybody does.
     """
+    return HABITS if share >= RETURNING and not removed else HABITS[:1]
+
+
+def weighing_in(about: Mapping[str, Any], remove_seen: bool) -> Weighing:
+    """What a summary has for the rule of what is shown; older ones have one weight for both, and no habit."""
     (name,) = (name for name, removed in WEIGHTS.items() if removed == remove_seen)
-    return float(about.get(name, about["weight"])), float(about.get(f"{name}: likeness", 0.0))
+    more = (float(about.get(f"{name}: {what}", 0.0)) for what in Weighing._fields[1:])
+    return Weighing(float(about.get(name, about["weight"])), *more)
 
 
 def choose_weight(ranks: Ints, grid: Sequence[Any] = GRID) -> tuple[Any, dict[Any, float]]:

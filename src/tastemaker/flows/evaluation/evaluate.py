@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +19,18 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tastemaker.corpus.splits import Targets
+from tastemaker.corpus.splits import Targets, had_before
 from tastemaker.engine import mapped
 from tastemaker.errors import InputError
 from tastemaker.flows.data import last_snapshot
 from tastemaker.flows.deploy import active
 from tastemaker.flows.evaluation.sections import (
+    HABIT,
     NOTHING,
     Outcome,
     alarm,
     comparisons,
     curves,
-    had_before,
     headline,
     order_check,
     order_words,
@@ -46,7 +47,7 @@ from tastemaker.flows.stages.trained import trained_parts
 from tastemaker.flows.stages.vectors import load_views
 from tastemaker.retrieve import baselines as simple
 from tastemaker.retrieve import evaluation
-from tastemaker.retrieve.memory import GRID, Memory, choose_weight, fit_memory
+from tastemaker.retrieve.memory import GRID, Memory, Weighing, choose_weight, fit_memory, habits_for
 from tastemaker.store import Workspace, read_arrays, write_arrays, write_bytes, write_json, write_text
 
 Ints = npt.NDArray[np.integer[Any]]
@@ -188,6 +189,8 @@ def _baseline(pipeline: Pipeline, name: str, targets: Targets, report: Report) -
         outcomes.append(_scored(pipeline, "memory of transitions alone", memory.score, targets))
     elif name == "popularity":
         outcomes = [_scored(pipeline, name, simple.popularity(train, n), targets)]
+        if not pipeline.workspace.settings.remove_seen:
+            outcomes.append(_scored(pipeline, HABIT, lambda contexts: simple.habit(contexts, n), targets))
     elif name == "content":
         views = load_views(pipeline.path("vectors"))
         vectors = next((views[name] for name in ("text", "audio", "image") if name in views), None)
@@ -208,13 +211,19 @@ def _control(pipeline: Pipeline, score: evaluation.Score, memory: Memory, target
     settings = pipeline.workspace.settings
     seen: Any = "remove" if settings.remove_seen else "keep"
     held = pipeline.data.split.validation.sample(4000, settings.seed)
+    habits = habits_for(had_before(held), settings.remove_seen)
+    grid = [Weighing(weight, habit=habit) for weight, habit in product(GRID, habits)]
     ranks = [
-        evaluation.ranks_of_targets(memory.beside(score, weight), held.context, held.target, seen)
-        for weight in GRID
+        evaluation.ranks_of_targets(
+            replace(memory, habit=one.habit).beside(score, one.weight), held.context, held.target, seen
+        )
+        for one in grid
     ]
-    weight, _ = choose_weight(np.stack(ranks))
-    name = f"SASRec with the same memory, weight {weight:g}"
-    return _scored(pipeline, name, memory.beside(score, weight), targets)
+    best, _ = choose_weight(np.stack(ranks), grid)
+    name = f"SASRec with the same memory, weight {best.weight:g}" + (
+        f" and habit {best.habit:g}" if best.habit else ""
+    )
+    return _scored(pipeline, name, replace(memory, habit=best.habit).beside(score, best.weight), targets)
 
 
 def sasrec(pipeline: Pipeline, report: Report) -> Any:

@@ -11,7 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from tastemaker.corpus.events import Histories
-from tastemaker.corpus.splits import Targets, ends_tied, leave_one_out, moments_of, shuffle_ties, time_split
+from tastemaker.corpus.splits import (
+    Targets,
+    ends_tied,
+    had_before,
+    leave_one_out,
+    moments_of,
+    shuffle_ties,
+    time_split,
+)
 from tastemaker.errors import InputError
 from tastemaker.flows.data import Data
 from tastemaker.flows.pipeline import Pipeline
@@ -25,7 +33,8 @@ from tastemaker.store import read_lines
 
 Ints = npt.NDArray[np.integer[Any]]
 COUNTING = ("item co-occurrence", "memory of transitions alone")
-SIMPLE = ("popularity", "content neighbours", *COUNTING)
+HABIT = "what people had, oftener and later first"
+SIMPLE = ("popularity", HABIT, "content neighbours", *COUNTING)
 METRICS = {"R@5": (recall_at, 5), "N@5": (ndcg_at, 5), "R@10": (recall_at, 10), "N@10": (ndcg_at, 10)}
 
 
@@ -188,15 +197,6 @@ def alarm(one: Outcome, n_items: int) -> dict[str, Any]:
         " histories are swapped"
     )
     return {"name": one.name, "ok": not found.alarms, "text": "; ".join(found.alarms) or fine}
-
-
-def had_before(targets: Targets) -> float:
-    """The share of targets that stand in their own person's context."""
-    if not len(targets):
-        return 0.0
-    own = np.repeat(targets.target, targets.context.lengths) == targets.context.items
-    rows = targets.context.user_rows[own]
-    return len(np.unique(rows)) / len(targets)
 
 
 def repeats(targets: Targets, removed: bool) -> dict[str, Any]:

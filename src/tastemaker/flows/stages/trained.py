@@ -11,15 +11,27 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from tastemaker.corpus.splits import had_before
 from tastemaker.flows.pipeline import Pipeline
 from tastemaker.flows.search import Parts, Searcher, with_model
 from tastemaker.flows.stages.passes import searching
 from tastemaker.flows.stages.tokens import load_codes
 from tastemaker.flows.stages.vectors import load_views
-from tastemaker.retrieve.memory import GRID, RATIOS, WEIGHTS, Memory, choose_weight, fit_memory, weight_in
+from tastemaker.retrieve.memory import (
+    GRID,
+    RATIOS,
+    WEIGHTS,
+    Memory,
+    Weighing,
+    choose_weight,
+    fit_memory,
+    habits_for,
+    weighing_in,
+)
 from tastemaker.store import read_arrays, write_arrays, write_json
 
 USERS = 4000
+PARTS = Weighing._fields[1:]
 
 
 def trained_parts(pipeline: Pipeline, remember: bool = True) -> Parts:
@@ -35,19 +47,20 @@ def load_memory(pipeline: Pipeline) -> tuple[Memory | None, float]:
     """The memory and its weight; None when it weighs nothing."""
     folder = pipeline.path("memory")
     about: dict[str, Any] = json.loads((folder / "summary.json").read_text())
-    weight, ratio = weight_in(about, pipeline.workspace.settings.remove_seen)
-    if not weight:
+    chosen = weighing_in(about, pipeline.workspace.settings.remove_seen)
+    if not chosen.weight:
         return None, 0.0
     memory = Memory.load(
         read_arrays(folder / "memory.safetensors"), about["decay"], len(pipeline.data.item_ids)
     )
-    return memory.with_texts(load_views(pipeline.path("vectors")).get("text"), ratio), weight
+    memory = memory.with_texts(load_views(pipeline.path("vectors")).get("text"), chosen.likeness)
+    return replace(memory, habit=chosen.habit), chosen.weight
 
 
 def build_memory(pipeline: Pipeline, folder: Path) -> None:
     """Count transitions, then weigh them and likeness by text against the model by N@10 of a sample of
-    validation users: once with what people had removed, once with it kept, so that the setting
-    `remove_seen` needs no training.
+    validation users: once with what people had removed, once with it kept (and habit beside it), so that the
+    setting `remove_seen` needs no training.
     """
     data, settings = pipeline.data, pipeline.workspace.settings
 
@@ -65,15 +78,19 @@ def build_memory(pipeline: Pipeline, folder: Path) -> None:
             chosen = replace(searching(settings), remove_seen=removed)
             searcher = Searcher(replace(parts, settings=chosen))
             ratios = RATIOS if texts is not None and searcher.score is not None else RATIOS[:1]
-            grid = tuple(product(GRID, ratios))
-            best, by_weight = choose_weight(searcher.ranks(targets, GRID, tell, ratios), grid)
-            weight, ratio = best
-            about |= {name: weight, f"{name}: likeness": ratio}
-            about[f"validation N@10 by {name}"] = {
-                f"{w:g}, likeness {r:g}": v for (w, r), v in by_weight.items()
-            }
+            grid = [Weighing(*one) for one in product(GRID, ratios)]
+            more = [(ratio, 0.0) for ratio in ratios]
+            best, found = choose_weight(searcher.ranks(targets, GRID, tell, more), grid)
+            habits = habits_for(had_before(targets), removed) if searcher.score is not None else ()
+            if len(habits) > 1:
+                more = [(best.likeness, habit) for habit in habits]
+                grid = [Weighing(weight, *one) for weight, one in product(GRID, more)]
+                best, again = choose_weight(searcher.ranks(targets, GRID, tell, more), grid)
+                found |= again
+            about |= {name: best.weight} | {f"{name}: {part}": best._asdict()[part] for part in PARTS}
+            about[f"validation N@10 by {name}"] = {str(one): value for one, value in found.items()}
             if removed == settings.remove_seen:
-                says += f", weight {weight:g}, likeness by text {ratio:g} (validation N@10"
-                says += f" {by_weight[0.0, 0.0]:.4f} without, {by_weight[best]:.4f} with)"
+                says += f", weight {best} (validation N@10 {found[grid[0]]:.4f} without,"
+                says += f" {found[best]:.4f} with)"
     write_arrays(folder / "memory.safetensors", memory.arrays())
     write_json(folder / "summary.json", {"says": says} | about)

@@ -18,6 +18,7 @@ from tastemaker.store.tables import Refusal
 
 _DELIMITERS = {"\t": "tab", " ": "blank"}
 _NAMED = 12  # unused columns named in the summary; --json has all
+_OFTEN = 0.2  # share of events from which people seem to come back to what they had
 _ORDERS = {
     "position": "ordered by position",
     "time": "ordered by time",
@@ -119,7 +120,9 @@ def _times(understood: Mapping[str, Any]) -> str:
     if times["first"] is not None:
         told.append(f"{times.get('unit', 'times')} from {times['first'][:10]} to {times['last'][:10]}")
         told.append(f"{times['tied']:.1%} of events tie in time")
-    told.append(f"{understood['repeats']:.1%} repeat an item the person had before")
+    again = " (by default nobody is shown what they had; `remove_seen = false` shows it)"
+    often = again if understood["repeats"] >= _OFTEN else ""
+    told.append(f"{understood['repeats']:.1%} repeat an item the person had before{often}")
     return "order: " + ", ".join(told)
 
 
