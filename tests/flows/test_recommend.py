@@ -19,6 +19,7 @@ from tastemaker.errors import InputError
 from tastemaker.flows.data import last_snapshot, passing, rows_by_field
 from tastemaker.flows.deploy import in_service
 from tastemaker.flows.evaluation.evaluate import _control, evaluate_workspace, ours
+from tastemaker.flows.evaluation.sections import HABIT, LATE
 from tastemaker.flows.pipeline import Pipeline
 from tastemaker.flows.search import Searcher
 from tastemaker.flows.stages.trained import trained_parts
@@ -114,6 +115,7 @@ def test_the_model_has_learnt_the_cycle(tiny_workspace: Path) -> None:
     found = {one["name"]: one["values"]["R@10"]["value"] for one in result["metrics"]["methods"]}
     ours = found["Tastemaker"]
     assert min(ours, found["Tastemaker, model alone"]) > found["popularity"] + 0.2
+    assert LATE not in found and HABIT not in found  # no times, and nothing is shown again
     ranks = read_arrays(Path(result["run"]) / "ranks.safetensors")
     assert float(np.mean((ranks["Tastemaker"] > 0) & (ranks["Tastemaker"] <= 10))) == pytest.approx(ours)
     assert (Path(result["run"]) / "report.html").read_text().startswith("<!doctype html>")

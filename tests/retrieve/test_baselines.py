@@ -7,12 +7,20 @@ import pytest
 
 from tastemaker.corpus.events import Histories
 from tastemaker.errors import InputError
-from tastemaker.retrieve.baselines import Lexical, content_knn, cooccurrence, popularity
+from tastemaker.retrieve.baselines import Lexical, content_knn, cooccurrence, late_popularity, popularity
 
 
 def test_popularity_counts_training_events() -> None:
     score = popularity(Histories.of_lists([[0, 1], [1], [1, 2, 2]]), 4)
     assert score(Histories.of_lists([[3], []])).tolist() == [[1, 3, 2, 0]] * 2
+
+
+def test_late_popularity_counts_the_last_tenth_by_time() -> None:
+    items, times = np.repeat([0, 1, 2], [9, 10, 1]), np.append(np.arange(19.0), np.nan)
+    score = late_popularity(items, times[::-1].copy(), 4)  # the item of row 0 has no time
+    assert score(Histories.of_lists([[1], []])).tolist() == [[2, 0, 0, 0]] * 2
+    nothing = late_popularity(items, np.full(20, np.nan), 4)
+    assert not nothing(Histories.of_lists([[1]])).any()
 
 
 def test_content_neighbours_of_the_last_item_and_of_the_mean() -> None:

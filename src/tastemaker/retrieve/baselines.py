@@ -33,6 +33,16 @@ def popularity(train: Sequences, n_items: int) -> Score:
     return lambda contexts: np.broadcast_to(counts, (len(contexts.offsets) - 1, n_items))
 
 
+def late_popularity(items: npt.NDArray[np.int64], times: npt.NDArray[np.float64], n_items: int) -> Score:
+    """Score every item by its number of events (E,) among the latest tenth by `times` (E,), NaN where
+    unknown.
+    """
+    known = ~np.isnan(times)
+    late = known & (times >= np.quantile(times[known], 0.9)) if known.any() else known
+    counts = np.bincount(items[late], minlength=n_items).astype(np.float32)
+    return lambda contexts: np.broadcast_to(counts, (len(contexts.offsets) - 1, n_items))
+
+
 def profile(contexts: Sequences, n_items: int, use: Literal["last", "mean"], decay: float = 1.0) -> Any:
     """(U, N) sparse weights of each context's items: 1 for the last alone, or decay^age, rows summing to
     1.

@@ -26,6 +26,7 @@ from tastemaker.flows.data import last_snapshot
 from tastemaker.flows.deploy import active
 from tastemaker.flows.evaluation.sections import (
     HABIT,
+    LATE,
     NOTHING,
     Outcome,
     alarm,
@@ -189,6 +190,9 @@ def _baseline(pipeline: Pipeline, name: str, targets: Targets, report: Report) -
         outcomes.append(_scored(pipeline, "memory of transitions alone", memory.score, targets))
     elif name == "popularity":
         outcomes = [_scored(pipeline, name, simple.popularity(train, n), targets)]
+        if train.times is not None:
+            late = simple.late_popularity(train.items, train.times, n)
+            outcomes.append(_scored(pipeline, LATE, late, targets))
         if not pipeline.workspace.settings.remove_seen:
             outcomes.append(_scored(pipeline, HABIT, lambda contexts: simple.habit(contexts, n), targets))
     elif name == "content":

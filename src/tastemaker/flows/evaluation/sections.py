@@ -34,7 +34,8 @@ from tastemaker.store import read_lines
 Ints = npt.NDArray[np.integer[Any]]
 COUNTING = ("item co-occurrence", "memory of transitions alone")
 HABIT = "what people had, oftener and later first"
-SIMPLE = ("popularity", HABIT, "content neighbours", *COUNTING)
+LATE = "popularity in the last tenth of the events"
+SIMPLE = ("popularity", LATE, HABIT, "content neighbours", *COUNTING)
 METRICS = {"R@5": (recall_at, 5), "N@5": (ndcg_at, 5), "R@10": (recall_at, 10), "N@10": (ndcg_at, 10)}
 
 
