@@ -158,6 +158,8 @@ def short(items):
     return [[1.0, 2.0]]
 def raising(items):
     return items["colour"]
+def words(items):
+    return [["red"]] * items.num_rows
 """
 ODD_POINTS = """
 [project.entry-points."tastemaker.encoders"]
@@ -167,7 +169,11 @@ ODD_POINTS = """
 
 @pytest.mark.parametrize(
     ("name", "reason"),
-    [("short", "64 items gave an array of shape (1, 2)"), ("raising", "'shop-odd' failed (KeyError:")],
+    [
+        ("short", "64 items gave an array of shape (1, 2)"),
+        ("raising", "'shop-odd' failed (KeyError:"),
+        ("words", "'shop-odd' failed (ValueError: could not convert string to float: 'red')"),
+    ],
 )
 def test_an_encoder_that_gives_no_vectors_is_named(
     shop: Path, tmp_path: Path, name: str, reason: str
@@ -181,12 +187,15 @@ def test_an_encoder_that_gives_no_vectors_is_named(
 RERANK = """\
 def backwards(query, slate):
     return slate.reordered(range(len(slate.pool))[::-1])
+def negative(query, slate):
+    return slate.reordered([-1])
 def raising(query, slate):
     raise RuntimeError("not today")
 """
 RERANK_POINTS = """
 [project.entry-points."tastemaker.rerankers"]
 backwards = "shop_order:backwards"
+negative = "shop_order:negative"
 raising = "shop_order:raising"
 """
 
@@ -202,5 +211,6 @@ def test_a_reranker_orders_what_the_search_found_and_a_failing_one_changes_nothi
     before, after = json.loads(plain.stdout), json.loads(turned.stdout)
     assert [row["item_id"] for row in after["rows"]] == [row["item_id"] for row in before["rows"]][::-1]
     assert after["ranker"].endswith("shop-order-1.0")
-    line = turned.stderr.strip().splitlines()
-    assert len(line) == 1 and "'raising'" in line[0] and "not today" in line[0]
+    negative, raising = turned.stderr.strip().splitlines()
+    assert "'negative'" in negative and "it numbers the pool from 0" in negative
+    assert "'raising'" in raising and "not today" in raising

@@ -102,11 +102,13 @@ def get(group: str, name: str) -> Any:
     return plugin
 
 
-def call(group: str, name: str, *arguments: Any) -> Any:
-    """What the plugin of that name gives back for `arguments`; InputError naming it when it fails."""
+def call(group: str, name: str, *arguments: Any, read: Callable[[Any], Any] = lambda given: given) -> Any:
+    """What the plugin of that name gives back for `arguments`, as `read` takes it; InputError naming the
+    plugin when it fails, or gives what cannot be read.
+    """
     plugin = get(group, name)
     try:
-        return plugin(*arguments)
+        return read(plugin(*arguments))
     except InputError:
         raise
     except Exception as error:  # whatever somebody else's function raises

@@ -30,8 +30,15 @@ def half_weight(log, policy):
 
 def wrong(log, policy):
     return np.zeros(3)
+
+def words(log, policy):
+    return ["much"] * len(log)
 """
-ENTRY = "[tastemaker.estimators]\nhalf = half_package:half_weight\nshort = half_package:wrong\n"
+ENTRY = """[tastemaker.estimators]
+half = half_package:half_weight
+short = half_package:wrong
+words = half_package:words
+"""
 BROKEN = "[tastemaker.estimators]\nlost = no_such_module:estimate\n"
 
 
@@ -117,6 +124,7 @@ def test_an_estimator_of_another_package_is_asked_by_name(installed: Path) -> No
     ("name", "words"),
     [
         ("short", "gave an array of shape (3,); one number for each of the 400 rows"),
+        ("words", "failed (ValueError: could not convert string to float: 'much')"),
         ("lost", "of the package 'lost_package' cannot be loaded"),
         ("nothing", "'nothing' does not exist; choose one of ips, clipped_ips"),
         ("mips", "prefixes of the actions and a column 'prefix_propensity' are needed"),

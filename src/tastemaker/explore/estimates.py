@@ -87,6 +87,11 @@ def estimate_policy(
     return [_estimate(_contributions(name, log, policy, model).by(units), delta) for name in chosen]
 
 
+def _terms(given: object) -> Contributions | Floats:
+    """What an estimator gave, as numbers."""
+    return given if isinstance(given, Contributions) else np.asarray(given, np.float64)
+
+
 def allowed(log: Log, policy: Policy) -> list[str]:
     """The package's own estimators that a log has all for."""
     return [name for name in BUILT_IN if not _missing(name, log, policy)]
@@ -121,10 +126,9 @@ def _of_plugin(name: str, log: Log, policy: Policy) -> Contributions:
         raise InputError(
             f"estimator '{name}' does not exist; choose one of {', '.join((*BUILT_IN, *installed))}"
         )
-    terms = plugins.call(GROUP, name, log, policy)
-    if isinstance(terms, Contributions):
-        return terms
-    values = np.asarray(terms, dtype=np.float64)
+    values = plugins.call(GROUP, name, log, policy, read=_terms)
+    if isinstance(values, Contributions):
+        return values
     if values.shape != (len(log),):
         raise InputError(
             f"estimator '{name}' gave an array of shape {values.shape}; one number for each of the"

@@ -169,6 +169,8 @@ class Slate:
         Scores go by place: the first keeps the largest, so that what is drawn later follows the new order.
         """
         rows = list(order)
+        if min(rows, default=0) < 0:
+            raise InputError(f"the order holds {min(rows)}; it numbers the pool from 0")
         candidates = replace(
             self.candidates,
             items=self.candidates.items[rows],
