@@ -115,3 +115,9 @@ def test_conversations_of_a_model(given: dict[str, Any]) -> None:
         RunSettings(**given)
     with pytest.raises(tm.InputError, match="let one call at least be under way"):
         Session(at_once=0)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_conversations_of_a_seed_that_is_none(seed: int) -> None:
+    with pytest.raises(tm.InputError, match="give a whole number from 0 to 4294967295"):
+        RunSettings(seed=seed)

@@ -165,6 +165,16 @@ def test_new_actions_of_a_csv_are_those_marked(tmp_path: Path, written: tuple[st
     assert "4 known, 3 logged, 1 novel" in text
 
 
+def test_a_fault_of_the_actions_names_their_file(tmp_path: Path) -> None:
+    (tmp_path / "items.csv").write_text("item_id\na0\na1\n")
+    (tmp_path / "log.csv").write_text("action,reward,propensity\na0,1,0.5\na1,0,0.5\n")
+    words = ["explore", "support", str(tmp_path / "log.csv"), "--actions", str(tmp_path / "items.csv")]
+    refused = CliRunner().invoke(app, words).exception
+    assert isinstance(refused, InputError) and f"{tmp_path / 'items.csv'}: the table of actions" in str(
+        refused
+    )
+
+
 def test_a_mark_that_is_no_truth_is_named() -> None:
     with pytest.raises(
         InputError, match="row 2, column 'new' of the actions: 'perhaps' is neither true nor false"

@@ -137,6 +137,7 @@ def test_slates_follow_the_pairs() -> None:
         {"return_value": 0.99},
         {"ask_rate": 0.0},
         {"days": 0},
+        {"answer_by_activity": float("nan")},
     ],
 )
 def test_settings_out_of_range_are_refused(settings: dict[str, object]) -> None:

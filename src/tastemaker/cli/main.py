@@ -212,7 +212,9 @@ def evaluate(
     baselines: Annotated[
         str, typer.Option(help="Comma-separated: popularity, content, cooccurrence, sasrec; or none.")
     ] = "popularity,content,cooccurrence,sasrec",
-    users: Annotated[int, typer.Option(help="Evaluate a keyed sample of this many users; 0 = all.")] = 0,
+    users: Annotated[
+        int, typer.Option(min=0, help="Evaluate a keyed sample of this many users; 0 = all.")
+    ] = 0,
     part: Annotated[
         str,
         typer.Option(

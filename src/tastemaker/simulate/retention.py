@@ -106,6 +106,9 @@ class ListenerWorld:
                 raise InputError(
                     f"ListenerWorld.{name} is {getattr(self, name)}; give a share above 0 and at most 1"
                 )
+        for name in ("answer_by_activity", "answer_by_base", "asked_effect"):
+            if not math.isfinite(getattr(self, name)):
+                raise InputError(f"ListenerWorld.{name} is {getattr(self, name)}; give a finite number")
         if min(self.listeners, self.items, self.days) < 1:
             raise InputError("ListenerWorld needs at least 1 listener, 1 item and 1 day")
 

@@ -38,6 +38,8 @@ class RunSettings:
         """At least one conversation; turns as a number or a range; known media; a model's numbers."""
         if self.n < 1:
             raise InputError(f"{self.n} conversations: ask for at least one")
+        if not 0 <= self.seed < 2**32:
+            raise InputError(f"seed {self.seed}: give a whole number from 0 to {2**32 - 1}")
         if not re.fullmatch(r"\d+(-\d+)?", self.turns):
             raise InputError(f"turns '{self.turns}': give a number as 8, or a range as 3-12")
         if unknown := set(self.kinds) - {"audio", "image"}:

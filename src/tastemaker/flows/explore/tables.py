@@ -101,11 +101,13 @@ def load(source: Source) -> Loaded:
     assert source.log is not None
     table, columns = read_any(source.log), source.columns()
     listed = None if source.actions is None else read_any(source.actions)
+    where = source.actions or source.log
     try:
         catalogue = Catalogue.logged(table, columns.action) if listed is None else Catalogue.of(listed)
+        where = source.log
         loaded = _loaded(table, catalogue, columns, source)
     except InputError as error:
-        raise InputError(f"{source.log}: {error}") from None
+        raise InputError(f"{where}: {error}") from None
     del table  # twice the log's size, of which nothing is needed any more
     pa.default_memory_pool().release_unused()
     return loaded
