@@ -111,14 +111,19 @@ def picture(path: Path, size: tuple[int, int] = (40, 30)) -> bytes:
     return path.read_bytes()
 
 
-def test_a_catalogue_with_one_mp3_and_one_picture_is_encoded(command, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_catalogue_with_one_mp3_and_one_picture_is_trained_without_these_views(
+    command,  # type: ignore[no-untyped-def]
+    tmp_path: Path,
+) -> None:
     soundfile.write(tmp_path / "a.mp3", tone(44_100), 44_100)
     code, _ = folder_with(tmp_path, (tmp_path / "a.mp3").read_bytes(), picture(tmp_path / "a.png"), command)
-    assert code == 0
-    folder = next((tmp_path / "w/artifacts/vectors").glob("*/audio.parquet")).parent
-    views = load_views(folder)
-    assert set(views) == {"text", "behaviour", "audio", "image"}
-    assert np.isfinite(views["audio"]).all(axis=1).sum() == np.isfinite(views["image"]).all(axis=1).sum() == 1
+    assert code == 0 and notes(tmp_path) == []  # both were read
+    (path,) = (tmp_path / "w/artifacts/vectors").glob("*/summary.json")
+    left = [note for note in json.loads(path.read_text())["warnings"] if note.startswith("left out: view")]
+    assert ["'audio'" in left[0], "'image'" in left[1]] == [True, True]
+    assert all("item row" in note and "or is the only one" in note for note in left), left
+    assert set(load_views(path.parent)) == {"text", "behaviour"}
+    assert command("train", "--until", "tokens", "-w", tmp_path / "w", "-q") == (0, "")
 
 
 def test_a_silent_sound_leaves_its_view_out(command, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

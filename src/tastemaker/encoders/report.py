@@ -81,11 +81,11 @@ def vector_report(x: npt.NDArray[Any], view: str = "vectors", seed: int = 0) -> 
         )
     present = x[~missing].astype(np.float64)
     distinct = len(np.unique(present, axis=0))
-    if distinct == 1 and len(present) > 1:
-        first = int(np.flatnonzero(~missing)[1]) + 1
+    if distinct == 1:
+        last = int(np.flatnonzero(~missing)[-1]) + 1
         raise InputError(
-            f"view '{view}': item row {first} equals every other row; the encoder ignores its input, drop the"
-            " view"
+            f"view '{view}': item row {last} equals every other row that has a vector, or is the only one;"
+            " it tells nothing apart, drop the view"
         )
     dead = int((present.std(axis=0) == 0).sum())
     cosine = _mean_cosine(present, seed)
