@@ -263,10 +263,26 @@ def test_predictions_are_scored_and_bad_files_are_named(workspace: Path, tmp_pat
         ([*answers, answers[0]], "answered twice"),
         ([unknown], "record 1: item .* is not in the catalogue"),
         ([7], "record 1: is no JSON object"),
+        (
+            [answers[0] | {"predicted_track_ids": None}],
+            "predicted_track_ids' is 'None'; give a list",
+        ),
+        (
+            [answers[0] | {"predicted_track_ids": "t1"}],
+            "predicted_track_ids' is 't1'; give a list",
+        ),
+        ([answers[0] | {"turn_number": "x"}], "record 1: 'turn_number' is 'x'; give a whole number"),
+        ([answers[0] | {"session_id": []}], "record 1: 'session_id' is .* give text"),
+        ([answers[0] | {"predicted_response": 5}], "record 1: 'predicted_response' is '5'; give text"),
     ]:
         path.write_text(json.dumps(rows))
         with pytest.raises(InputError, match=f"predictions.json, .*{said}"):
             read_predictions(workspace, "whole", path)
+    path.write_bytes(json.dumps(answers).encode("utf-16"))
+    with pytest.raises(InputError, match=r"predictions.json: is not UTF-8"):
+        read_predictions(workspace, "whole", path)
+    path.write_text(json.dumps(answers), "utf-8-sig")  # as some editors begin a file
+    assert read_predictions(workspace, "whole", path)["metrics"]["ndcg@1"] == 1.0
     with pytest.raises(InputError, match="no such file"):
         read_predictions(workspace, "whole", tmp_path / "missing.json")
 

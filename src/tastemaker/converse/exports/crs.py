@@ -108,7 +108,17 @@ def _prediction(
                 f"{where}: field '{name}' is missing; every record has"
                 f" {', '.join(Prediction.__dataclass_fields__)}"
             )
-    items = tuple(row["predicted_track_ids"])
+    given, reply = row["predicted_track_ids"], row["predicted_response"]
+    ids = isinstance(given, list | tuple) and {*map(type, given)} <= {str}
+    for name, right, wanted in (
+        ("session_id", isinstance(row["session_id"], str), "text"),
+        ("turn_number", str(row["turn_number"]).isdecimal(), "a whole number"),
+        ("predicted_track_ids", ids, "a list of ids"),
+        ("predicted_response", isinstance(reply, str), "text"),
+    ):
+        if not right:
+            raise InputError(f"{where}: '{name}' is {str(row[name])[:40]!r}; give {wanted}")
+    items = tuple(given)
     if len(items) > MOST_ITEMS:
         raise InputError(f"{where}: {len(items)} items predicted; give at most {MOST_ITEMS}")
     if len(set(items)) != len(items):
@@ -117,11 +127,9 @@ def _prediction(
     unknown = [item for item in items if catalogue is not None and item not in catalogue]
     if unknown:
         raise InputError(f"{where}: item '{unknown[0]}' is not in the catalogue; predict items that are")
-    if blind and not str(row["predicted_response"]).strip():
+    if blind and not reply.strip():
         raise InputError(f"{where}: the reply is empty; a blind phase needs words in predicted_response")
-    return Prediction(
-        row["session_id"], row["user_id"], int(row["turn_number"]), items, str(row["predicted_response"])
-    )
+    return Prediction(row["session_id"], row["user_id"], int(row["turn_number"]), items, reply)
 
 
 def rank_in(items: Sequence[str], target: str) -> int:

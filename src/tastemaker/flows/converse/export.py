@@ -87,7 +87,10 @@ def read_json(path: Path) -> Any:
     InputError
         naming the file and line that is no JSON.
     """
-    text = path.read_text("utf-8")
+    try:
+        text = path.read_text("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: is not UTF-8; write it again in that encoding") from None
     if path.suffix == ".json":
         try:
             return json.loads(text)
