@@ -106,14 +106,14 @@ def artifacts(shop: Path, stage: str) -> list[Path]:
 
 
 def test_an_installed_encoder_becomes_a_view_and_a_broken_one_is_one_line(shop: Path, site: Path) -> None:
-    done = tastemaker(site, "train", "--until", "vectors", "-w", shop, "-q")
+    done = tastemaker(site, "encode", "-w", shop, "-q")
     assert done.returncode == 0, done.stderr
     lines = done.stderr.strip().splitlines()
     assert len(lines) == 1 and "'shop-broken'" in lines[0] and "half written" in lines[0]
     views = load_views(artifacts(shop, "vectors")[0])
     assert views["length"].shape == (64, 2) and set(views) == {"text", "behaviour", "length"}
     # Without the plugin the views are others, and so is what they are called.
-    assert tastemaker(Path("/nowhere"), "train", "--until", "vectors", "-w", shop, "-q").returncode == 0
+    assert tastemaker(Path("/nowhere"), "encode", "-w", shop, "-q").returncode == 0
     assert len(artifacts(shop, "vectors")) == 2
 
 
@@ -129,7 +129,7 @@ def test_the_plugin_of_the_page_works_on_titles_of_any_colour(tmp_path: Path) ->
     (tmp_path / "log.csv").write_text("user_id,item_id,position\n" + events)
     Workspace.create(tmp_path / "shop", {"text_view": "tfidf", "threads": 1})
     files = ("--items", tmp_path / "items.csv", "--interactions", tmp_path / "log.csv")
-    for step in (["ingest", *files], ["train", "--until", "vectors", "-q"]):
+    for step in (["ingest", *files], ["encode", "-q"]):
         done = tastemaker(tmp_path / "site", *step, "-w", tmp_path / "shop")
         assert done.returncode == 0, done.stderr
     view = load_views(artifacts(tmp_path / "shop", "vectors")[0])["palette"]
@@ -139,10 +139,10 @@ def test_the_plugin_of_the_page_works_on_titles_of_any_colour(tmp_path: Path) ->
 def test_a_tokenizer_is_chosen_by_its_name(shop: Path, site: Path) -> None:
     file = shop / "tastemaker.toml"
     file.write_text(file.read_text().replace('tokenizer = "rkmeans"', 'tokenizer = "flat"'))
-    done = tastemaker(site, "train", "--until", "tokens", "-w", shop, "-q")
+    done = tastemaker(site, "tokenize", "-w", shop, "-q")
     assert done.returncode == 0, done.stderr
     assert artifacts(shop, "tokens")
-    refused = tastemaker(Path("/nowhere"), "train", "--until", "tokens", "-w", shop, "-q")
+    refused = tastemaker(Path("/nowhere"), "tokenize", "-w", shop, "-q")
     assert refused.returncode == 2 and "it must be one of rkmeans, rqvae" in refused.stderr
 
 
@@ -179,7 +179,7 @@ def test_an_encoder_that_gives_no_vectors_is_named(
     shop: Path, tmp_path: Path, name: str, reason: str
 ) -> None:
     laid("shop-odd", ODD, ODD_POINTS.format(name=name), tmp_path / "site")
-    done = tastemaker(tmp_path / "site", "train", "--until", "vectors", "-w", shop, "-q")
+    done = tastemaker(tmp_path / "site", "encode", "-w", shop, "-q")
     assert done.returncode == 2 and len(done.stderr.strip().splitlines()) == 1
     assert f"'{name}'" in done.stderr and reason in done.stderr
 

@@ -29,6 +29,7 @@ from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any
 
 from tastemaker.errors import InputError
@@ -142,6 +143,21 @@ def on_demand(package: str, file: str) -> tuple[Callable[[str], Any], Callable[[
         return getattr(import_module(home[name]), name)
 
     return find, lambda: sorted(home), sorted(home)
+
+
+def names_below(package: str) -> Callable[[str], Any]:
+    """`__getattr__` of a package that has its modules' names too, as scripts of version 0.1 import them."""
+
+    def find(name: str) -> Any:
+        modules = [module.name for module in iter_modules(import_module(package).__path__)]
+        if name not in modules and not name.startswith("_"):
+            for module in modules:
+                home = import_module(f"{package}.{module}")
+                if name in vars(home):
+                    return vars(home)[name]
+        raise AttributeError(f"module '{package}' has no attribute '{name}'")
+
+    return find
 
 
 def _package(point: EntryPoint) -> tuple[str, str]:

@@ -147,3 +147,12 @@ def serve_tools(workspace: Path, user: str | None, port: int | None) -> None:
             listener.listen()
             print(f"serving on {address(listener)}/mcp  (Ctrl-C stops it)", flush=True)
         serve_mcp(assistant, user, listener)
+
+
+def mcp(
+    workspace: Workspace = HERE,
+    user: Annotated[str | None, typer.Option(help="Who the other assistant acts for.")] = None,
+    http: Annotated[int | None, typer.Option(help="Streamable HTTP on this port instead of stdio.")] = None,
+) -> None:
+    """The same as `tastemaker serve --mcp`, with --http for --port."""
+    serve_tools(workspace, user, http)

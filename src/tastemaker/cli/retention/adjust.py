@@ -31,6 +31,7 @@ def preview(
         list[str] | None,
         typer.Option("--set", help="A setting of the rule, for example alpha=0.5; repeat."),
     ] = None,
+    dial: Annotated[list[str] | None, typer.Option("--dial", hidden=True)] = None,  # as 0.1 spelt it
     most: Annotated[
         int | None, typer.Option(min=0, help="Cap: no item moves more positions than this.")
     ] = None,
@@ -44,7 +45,7 @@ def preview(
     """
     from tastemaker.flows.retention.proxy import preview_rule, rule_of
 
-    chosen = rule_of(rule, pairs(given, "--set"), most)
+    chosen = rule_of(rule, pairs([*(given or []), *(dial or [])], "--set"), most)
     return preview_rule(
         scored, chosen, rule if most is None else f"{rule} capped at {most}", out, report, top
     )

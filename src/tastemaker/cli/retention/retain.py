@@ -9,10 +9,21 @@ from typing import Annotated, Any
 
 import typer
 
-from tastemaker.cli.options import Out, Report, Seed, TimeUnit, answers, pairs
+from tastemaker.cli.options import Out, Report, Seed, TimeUnit, command, group, pairs
+
+app = group(
+    "Do answers tell who returns, and is it the item's doing?\n\nA table has one row a shown item: user_id,"
+    " item_id, day, request_id, features known before the question, answers (1 to 5, empty where there is"
+    " none) in columns such as return, and the outcome (0 or 1) in returned.\n\n  tastemaker retention"
+    " simulate listeners --world item --out world\n\n  tastemaker retention increment world/rows.parquet"
+    " --baseline history --baseline sameday --baseline like\n\n  tastemaker retention mediation"
+    " world/rows.parquet --slates world/slates.parquet --control history --control sameday\n\nExit codes: 0"
+    " supported (mediation: a verdict was reached), 1 not supported or cannot be told (the reason is"
+    " printed), 2 bad input."
+)
 
 
-@answers()
+@command(app)
 def increment(
     report: Report,
     rows: Annotated[Path, typer.Argument(help="Parquet, CSV or JSON lines, one row a shown item.")],
@@ -72,7 +83,7 @@ def increment(
     return run(rows, out, report, settings, reverse or (), seed)
 
 
-@answers()
+@command(app)
 def mediation(
     report: Report,
     rows: Annotated[Path, typer.Argument(help="Parquet, CSV or JSON lines, one row a shown item.")],
@@ -116,3 +127,6 @@ def mediation(
         settings=settings,
         seed=seed,
     )
+
+
+app.command("paths", hidden=True)(mediation)  # as 0.1 spelt it

@@ -1,3 +1,7 @@
 """Is it the item, the user, or the user's day? The one question that decides whether ranking by the answers
 can help.
 """
+
+from tastemaker.plugins import names_below
+
+__getattr__ = names_below(__name__)

@@ -1,3 +1,7 @@
 """Batteries of several items: factor analysis, convergent and discriminant validity, invariance across
 groups.
 """
+
+from tastemaker.plugins import names_below
+
+__getattr__ = names_below(__name__)
