@@ -150,8 +150,8 @@ class SASRec(nn.Module):
             events = slice(int(packed.offsets[first]), int(packed.offsets[last]))
             widest = int(lengths[last - 1])
             if widest:  # there are events at all
-                slots = torch.from_numpy((rows[events] - first) * widest + columns[events])
-                places.append(_Piece(events, slots.to(device), last - first, widest))
+                slots = torch.from_numpy((rows[events] - first) * widest + columns[events]).to(device)
+                places.append(_Piece(events, slots, last - first, widest))
         return places
 
     @torch.inference_mode()
