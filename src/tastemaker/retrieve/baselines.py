@@ -84,10 +84,13 @@ def habit(contexts: Sequences, n_items: int, decay: float = HABIT_DECAY) -> npt.
     """(U, N) how often each person had each item, an event of age t counting decay^t: where people come back
     to what they had, hard to beat.
     """
-    weights, ends = np.power(decay, ages(contexts)), pairwise(contexts.offsets.tolist())
-    parts = [slice(*both) for both in ends]
-    rows = [np.bincount(contexts.items[part], weights[part], n_items) for part in parts]
-    return np.array(rows, np.float32).reshape(len(parts), n_items)
+    weights, sums = (
+        np.power(decay, ages(contexts)),
+        np.empty((len(contexts.offsets) - 1, n_items), np.float32),
+    )
+    for row, (start, stop) in enumerate(pairwise(contexts.offsets.tolist())):
+        sums[row] = np.bincount(contexts.items[start:stop], weights[start:stop], n_items)
+    return sums
 
 
 def content_knn(vectors: Floats, use: Literal["last", "mean"] = "last") -> Score:

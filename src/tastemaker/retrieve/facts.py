@@ -16,13 +16,12 @@ from tastemaker.stats.ranking import best_places
 
 Column = Sequence[str | float | tuple[str, ...] | None]
 Ternary = npt.NDArray[np.int8]
-COMPARISONS = ("eq", "in", "le", "ge", "between", "contains", "similar_to", "same_group", "either")
 YES, NO, UNKNOWN = 1, 0, -1
 
 
 class ClauseLike(Protocol):
-    """A field, one of `COMPARISONS`, and what to compare with; similar_to and same_group compare with an item
-    id.
+    """A field, a comparison (of those that `converse.constraints` knows), and what to compare with;
+    similar_to and same_group compare with an item id.
     """
 
     @property
