@@ -33,9 +33,7 @@ def _counted(events: pa.Table) -> list[bool]:
 
 
 def anomalies(workspace: Workspace) -> list[Finding]:
-    """Items that a few people push on the server, and people who send more than counts: what a doctor says of
-    poisoned inputs. Empty where nothing stands out.
-    """
+    """Items that few people push on the server, and people who send more than counts; empty for neither."""
     if not workspace.database.exists():
         return []
     with Database(workspace.database) as database:

@@ -1,6 +1,4 @@
-"""What a deployment serves of the tables in use: the items, their Semantic IDs, and what is known of those
-that came after training.
-"""
+"""What a deployment serves of the tables in use: items, Semantic IDs, and what is known of later items."""
 
 from __future__ import annotations
 
@@ -118,9 +116,7 @@ def _new_codes(
 def _shown(
     workspace: Workspace, base: Base, trained: Sequence[str], since: Sequence[str], views: Views
 ) -> list[dict[str, npt.NDArray[Any]]]:
-    """For each view of sound and pictures (and sentences) that new items have, the unit vector of each item;
-    words are compared as they are.
-    """
+    """For each view of sound and pictures (and sentences) of new items, each item's unit vector."""
     folder, found = _vectors_of(workspace, base), []
     words = (folder / "text_encoder.json").exists()
     stored = load_views(folder) if set(views) - {"text"} or not words else {}

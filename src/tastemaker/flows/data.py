@@ -165,9 +165,7 @@ def load_data(
 
 
 def after(interactions: pa.Table, events: pa.Table) -> pa.Table:
-    """The server's events behind those of the table; one that the table has too (same person, item and time)
-    counts once.
-    """
+    """The server's events behind those of the table; one in both (person, item, time) counts once."""
     end = (pc.max(interactions["position"]).as_py() or 0) + 1
     own = pl.DataFrame(pl.from_arrow(events)).with_columns(pl.col("position") + end)
     table = pl.DataFrame(pl.from_arrow(interactions))
@@ -264,9 +262,7 @@ def _point(workspace: Workspace, snapshot: Snapshot, finished: bool) -> None:
 
 
 def positive(interactions: pa.Table) -> pa.Table:
-    """The events of a table that say what a person wants, and still stand, ratings from 1 to 5: what
-    evaluations outside of a workspace read.
-    """
+    """Events that say what a person wants and still stand, ratings from 1 to 5: what evaluations read."""
     return taste(interactions, EventRules())[0]
 
 

@@ -31,9 +31,7 @@ NOTICE = "The tunes are real; every listener is simulated. Nobody's listening is
 
 
 def build_demo(folder: Path, dataset: str, tunes: int, report: Report) -> dict[str, Any]:
-    """Everything up to a served model; what an earlier run finished is reused, what it was killed in
-    resumes.
-    """
+    """Everything up to a served model; what is finished is reused, what a kill cut off resumes."""
     started = time.monotonic()
     if not (folder / SETTINGS_FILE).exists():
         Workspace.create(folder, LOOK.get(dataset, {}))

@@ -201,9 +201,7 @@ def changed(folder: Path, name: str | None = None) -> dict[str, Any]:
 
 
 def pushed(folder: Path, place: str) -> dict[str, Any]:
-    """`tastemaker admin deployments push`: every folder that the active deployment is made of, verified, at
-    an address; what it held of an earlier one goes.
-    """
+    """`tastemaker admin deployments push`: the verified folders of the active deployment, at an address."""
     workspace = Workspace.open(folder)
     deployment = in_service(workspace)
     folders = deployment.folders()
@@ -293,9 +291,7 @@ def missing_items(deployment: Deployment) -> list[str]:
 
 
 def trained_base(workspace: Workspace) -> Base | None:
-    """What the newest finished training fixed, from the manifests of its stages: those of the tables in use
-    before others.
-    """
+    """What the newest finished training fixed, by its stages' manifests: of tables in use before others."""
     trained = []
     tables = workspace.tables_fingerprint()
     for artifact in workspace.artifacts.finished():

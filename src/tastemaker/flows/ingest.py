@@ -49,9 +49,7 @@ def ingest_files(
 
 
 def _refreshed(workspace: Workspace) -> Deployment | None:
-    """The deployment of the new tables, where anything is served yet; the first ingest loads no model
-    code.
-    """
+    """The deployment of the new tables where anything is served; the first ingest loads no model code."""
     if not (workspace.artifacts.root / "deployment").exists():
         return None
     from tastemaker.flows.deploy import refresh
@@ -67,9 +65,7 @@ def read_options(
     strict: bool,
     time_unit: str | None = None,
 ) -> ingest.IngestSettings:
-    """The settings that options of the command line stand for. Raises InputError on one that cannot be
-    read.
-    """
+    """The settings that options of the command line stand for. InputError: one cannot be read."""
     chosen = {}
     for option in columns:
         part, equals, column = option.partition("=")
@@ -99,9 +95,7 @@ def read_options(
 def ingest_dataset(
     workspace: Path, dataset: str, report: Report, tunes: int | None = None, listeners: int = LISTENERS
 ) -> dict[str, Any]:
-    """Tables of a packaged data set: real ratings (movielens), or real tunes with **simulated** listeners
-    (tunes).
-    """
+    """Tables of a data set: real ratings (movielens), real tunes with **simulated** listeners (tunes)."""
     opened = Workspace.open(workspace)
     source = opened.data / "source"
     report("catalogue", 0, 1, dataset)
@@ -122,9 +116,7 @@ def ingest_dataset(
 
 
 def _tunes(workspace: Workspace, tunes: int | None, listeners: int) -> tuple[pa.Table, pa.Table]:
-    """Items and simulated interactions; the facts needed to render sound and covers stay beside the
-    tables.
-    """
+    """Items and simulated interactions; facts that sound and covers need stay beside the tables."""
     from tastemaker.demo.listeners import simulate
     from tastemaker.demo.tunes import catalogue
     from tastemaker.flows.media import FACTS_FILE

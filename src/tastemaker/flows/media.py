@@ -1,6 +1,4 @@
-"""Sound and covers of items: files inside the workspace, or, for the demo's tunes, rendered when first asked
-for.
-"""
+"""Sound and covers of items: files in the workspace, or, for the demo's tunes, rendered when asked for."""
 
 from __future__ import annotations
 

@@ -43,9 +43,7 @@ MEASURED = [
 
 
 def part(workspace: Workspace, name: str) -> Part:
-    """One part; `{"reason": ...}` where there is nothing to tell or it cannot be read. Raises InputError for
-    a name that is none.
-    """
+    """One part, or `{"reason": ...}` where it cannot be told. Raises InputError for no part's name."""
     if name not in PARTS:
         raise InputError(f"'{name}' is no part of the overview; choose {', '.join(PARTS)}")
     try:

@@ -92,9 +92,7 @@ class Pipeline:
     """The stages of one workspace: where each lies, whether it is finished, and how to build it."""
 
     def __init__(self, workspace: Workspace, report: Report, snapshot: Snapshot | None = None) -> None:
-        """snapshot: what to learn from; by default what the newest training of the tables in use learns
-        from.
-        """
+        """snapshot: what to learn from; default: what the newest training of these tables learns from."""
         self.workspace, self.report = workspace, report
         self.stages = STAGES[workspace.settings.base != "small"]
         self.tables = workspace.tables_fingerprint() if snapshot is None else snapshot.tables
@@ -146,9 +144,7 @@ class Pipeline:
         return self.workspace.artifacts.get(name, self.fingerprint(name))
 
     def run(self, name: str, build: Callable[[Pipeline, Path], None]) -> tuple[Path, bool]:
-        """The stage's artifact and whether it was there already; `build(pipeline, folder)` makes it
-        otherwise.
-        """
+        """The stage's artifact, by `build(pipeline, folder)` where it is new, and whether it was there."""
         reused = self.finished(name)
         folder = self.workspace.artifacts.put(
             name,

@@ -177,9 +177,7 @@ class Searcher:
         return [self.data.index[item] for item in item_ids]
 
     def allowed(self, query: Constrained) -> Allowed:
-        """The items a query may be answered with: passing every filter, not excluded, not seen if the
-        workspace says so.
-        """
+        """Items a query may be answered with: passing filters, not excluded, not seen where so set."""
         removed = self.index_of(sorted(query.exclude))
         if self.settings.remove_seen:
             removed += self.index_of(query.history)
@@ -210,9 +208,7 @@ class Searcher:
         return self.data.fields
 
     def field(self, name: str) -> dict[str, Ints] | None:
-        """A filterable field: value -> item indices; None where there is none of that name. `BARE` is what
-        went by this name before columns gave it theirs.
-        """
+        """A filterable field: value -> item indices, or None. `BARE` is what this name was before columns."""
         return self._bare if name == BARE and self.data.names.bare != BARE else self.fields.get(name)
 
     @cached_property
@@ -287,15 +283,11 @@ class Searcher:
         return [replace(one, reserved=own) for one, own in zip(best, new, strict=True)]
 
     def scores(self, histories: Histories) -> npt.NDArray[np.float32] | None:
-        """(U, N) what `candidates` orders items by, whatever is allowed; None where a beam search proposes
-        them.
-        """
+        """(U, N) what `candidates` orders items by, allowed or not; None where a beam search proposes."""
         return None if self.score is None else self._tables(histories, (self.weight,))[0]
 
     def _tables(self, histories: Histories, weights: Sequence[float]) -> list[npt.NDArray[np.float32]]:
-        """(U, N) scores of all items for each weight of the memory; of the histories asked for last they are
-        kept, for who has done nothing since gets the same.
-        """
+        """(U, N) scores of all items by weight of the memory; of the last histories they are kept."""
         assert self.score is not None
         if len(histories) > FEW or tuple(weights) != (self.weight,):
             scores, known = self.score(histories), self._remembered(histories, weights)
@@ -393,9 +385,7 @@ class Searcher:
     def answer(
         self, queries: Sequence[Constrained], deadline: float | None = None, spare: int = 0
     ) -> list[Candidates]:
-        """Candidates for each query, in order; `spare` more than it asks for, where a later step chooses
-        among them.
-        """
+        """Candidates for each query, in order; `spare` more for a later step to choose among."""
         marks = [query.marks or (0,) * len(query.history) for query in queries]
         histories = Histories.of_lists([self.index_of(query.history) for query in queries], marks=marks)
         deepest = max(query.k for query in queries) + spare

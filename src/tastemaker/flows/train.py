@@ -175,9 +175,7 @@ def _newer(workspace: Workspace, snapshot: Snapshot) -> list[str]:
 
 
 def _prune(workspace: Workspace, stages: Sequence[Mapping[str, Any]]) -> list[Path]:
-    """Remove stages and tables of earlier trainings: all but the last `KEPT` of each stage and what these,
-    deployments and other artifacts were made from.
-    """
+    """Remove earlier trainings' stages and tables but the last `KEPT` and what is in use or needed by it."""
     about = {one: read_manifest(one.path)["about"] for one in workspace.artifacts.finished()}
     named = {(one.kind, one.fingerprint): one for one in about}
     roots = [one for one in about if one.kind not in KINDS]

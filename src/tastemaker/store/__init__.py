@@ -1,6 +1,4 @@
-"""Everything that is kept: atomic files, sealed folders, artifacts, tables, the database, and the workspace
-that holds them.
-"""
+"""What is kept: atomic files, sealed folders, artifacts, tables, the database, and the workspace of all."""
 
 from tastemaker.store.artifacts import Artifact as Artifact
 from tastemaker.store.artifacts import Artifacts as Artifacts

@@ -1,6 +1,4 @@
-"""Content-addressed, immutable, checksummed folders: one per result, named by the fingerprint of all that it
-was made from.
-"""
+"""Content-addressed, immutable, checksummed folders, named by the fingerprint of what each was made from."""
 
 from __future__ import annotations
 
@@ -23,9 +21,7 @@ STATE = "state"
 
 
 def fingerprint(kind: str, inputs: Mapping[str, str], settings: Any, version: int = 1) -> str:
-    """32 hexadecimal digits that name a result: same kind, inputs' fingerprints, settings and code version,
-    same name.
-    """
+    """32 hexadecimal digits that name a result: same kind, inputs, settings and code version, same name."""
     return sha256_bytes(canonical([kind, inputs, settings, version]))[:32]
 
 
@@ -40,16 +36,12 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Artifacts:
-    """The folders `root/<kind>/<fingerprint>`, each built once. `<fingerprint>.partial` is one being
-    built.
-    """
+    """The folders `root/<kind>/<fingerprint>`, each built once; `<fingerprint>.partial` is being built."""
 
     root: Path
 
     def path(self, kind: str, fingerprint: str) -> Path:
-        """Where the artifact lies when it is finished; InputError for a kind or fingerprint that is no plain
-        name.
-        """
+        """Where an artifact lies once finished; InputError for a kind or fingerprint that is no name."""
         if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", kind) or not re.fullmatch(
             r"[0-9a-f]{8,64}", fingerprint
         ):
@@ -64,9 +56,7 @@ class Artifacts:
         return (self.path(kind, fingerprint) / MANIFEST).exists()
 
     def partial(self, kind: str, fingerprint: str) -> Path:
-        """The folder a resumable build works in: it outlives a kill, and `put(resume=True)` turns it into the
-        artifact.
-        """
+        """The folder of a resumable build: it outlives a kill; `put(resume=True)` makes it the artifact."""
         path = self.path(kind, fingerprint)
         folder = path.with_name(f"{path.name}.partial")
         folder.mkdir(parents=True, exist_ok=True)
@@ -129,9 +119,7 @@ class Artifacts:
         return self.path(kind, fingerprint)
 
     def verify(self, kind: str, fingerprint: str, full: bool = True) -> dict[str, Any]:
-        """Check an artifact and return what its manifest says `about` it: kind, fingerprint, inputs,
-        settings, created.
-        """
+        """Check an artifact; its manifest's `about`: kind, fingerprint, inputs, settings, created."""
         path = self.path(kind, fingerprint)
         if not path.exists():
             raise ArtifactError(f"{path}: there is no such {kind}; run the command that makes it")
@@ -150,9 +138,7 @@ class Artifacts:
         return [Artifact(path.parent.name, path.name, path) for path in paths]
 
     def prune(self, keep: Iterable[tuple[str, str]]) -> list[Path]:
-        """Remove every artifact whose (kind, fingerprint) is not in `keep`, and every build nobody is working
-        on.
-        """
+        """Remove artifacts whose (kind, fingerprint) is not in `keep`, and builds nobody is working on."""
         kept = {self.path(kind, one) for kind, one in keep}
         removed = []
         for artifact in self.finished():
@@ -193,9 +179,7 @@ def _empty(folder: Path) -> None:
 
 
 def _sealed(partial: Path) -> bool:
-    """Whether a kill came between the end of a build and its renaming: all is there and whole, but for
-    `state`.
-    """
+    """Whether a kill came after the end of a build, before its renaming: all is whole but for `state`."""
     try:
         verify_folder(partial, skip=STATE)
     except ArtifactError:

@@ -43,9 +43,7 @@ PACKAGES = (
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at: `message` says what was found, `remedy` (empty when all is well) what to
-    do.
-    """
+    """One thing that was looked at: what was found, and as `remedy` (empty when all is well) what to do."""
 
     level: Literal["ok", "warn", "error"]
     subject: str
@@ -172,9 +170,7 @@ def _artifacts(workspace: Workspace, full: bool) -> Iterator[Finding]:
 
 
 def _forgotten(workspace: Workspace) -> Iterator[Finding]:
-    """Whether people who asked to be forgotten are still in the tables, or in what was learnt from earlier
-    ones.
-    """
+    """Whether people who asked to be forgotten are still in the tables, or in what was learnt from them."""
     try:
         tombstones = workspace.tombstones
         if not tombstones.people:

@@ -44,9 +44,7 @@ _DENIED = {
 
 
 def plain(value: Any) -> Any:
-    """`value` as JSON can hold it: dataclasses, arrays, paths and dates converted; NaN and infinities become
-    null.
-    """
+    """`value` as JSON can hold it: dataclasses, arrays, paths, dates converted; NaN and infinities null."""
     if is_dataclass(value) and not isinstance(value, type):
         return plain(asdict(value))
     if isinstance(value, Mapping):
@@ -100,9 +98,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Replace the file at `path` by `value` as indented JSON, as `write_bytes` does; see `plain` for what is
-    converted.
-    """
+    """Replace the file at `path` by `value` as indented JSON (see `plain`), as `write_bytes` does."""
     write_text(path, json.dumps(plain(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
@@ -209,9 +205,7 @@ def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
 
 
 def leftovers(root: Path) -> list[Path]:
-    """Temporary files and folders under `root` whose writer is gone; those still being written are not
-    listed.
-    """
+    """Temporary files and folders under `root` whose writer is gone; not those still being written."""
     found = []
     for inner, folders, names in os.walk(root):
         for name in [one for one in folders if LEFTOVER.match(one)]:
@@ -295,9 +289,7 @@ def _last_newline(path: Path) -> int:
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turn what the operating system, or a library that writes for us, says about a write into one line for
-    the user.
-    """
+    """Turn what the operating system or a library says about a failed write into one line for the user."""
     try:
         yield
     except Exception as error:

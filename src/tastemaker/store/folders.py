@@ -1,6 +1,4 @@
-"""Sealed folders: written once, with a manifest, written last, that holds the size and SHA-256 of every file
-and of itself.
-"""
+"""Sealed folders: written once, last a manifest that holds size and SHA-256 of every file and of itself."""
 
 from __future__ import annotations
 
@@ -163,9 +161,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def contents(manifest: Mapping[str, Any]) -> str:
-    """The checksum of what a folder holds and was made from, whenever it was made: equal trainings have
-    equal ones.
-    """
+    """The checksum of what a folder holds and was made from, whenever that was: equal for equal trainings."""
     about = {name: value for name, value in manifest["about"].items() if name != "created"}
     return sha256_bytes(canonical([about, manifest["files"]]))
 

@@ -121,9 +121,7 @@ def send_folders(place: str, folders: Mapping[str, Path], about: Mapping[str, An
 
 
 def sent_folders(place: str) -> dict[str, Any]:
-    """The list that `send_folders` left at an address: its `about`, and `folders`. Raises InputError when it
-    cannot be read, ArtifactError when it is damaged.
-    """
+    """What `send_folders` listed at an address. InputError: not readable; ArtifactError: damaged."""
     with explained(place, "read"):
         system, root = _opened(place)
         return _listed(place, system.cat_file(f"{root}/{LIST}"))
@@ -170,9 +168,7 @@ def receive_folder(place: str, name: str, mark: str, folder: Path) -> bool:
 
 
 def _send(system: Any, there: str, folder: Path) -> bool:
-    """Copy a sealed folder, its manifest last; False where all its files are there, each as long as the one
-    here: `pull` compares their bytes.
-    """
+    """Copy a sealed folder, manifest last; False where all its files are there in the right lengths."""
     manifest = (folder / MANIFEST).read_bytes()
     here = {f"{there}/{file}": folder / file for file in (*read_manifest(folder)["files"], MANIFEST)}
     sizes = {path: file.stat().st_size for path, file in here.items()}

@@ -1,6 +1,4 @@
-"""The settings of a workspace: fields of `tastemaker.toml`, their defaults, comments and legal values, each
-written once.
-"""
+"""The settings of a workspace: fields of `tastemaker.toml`, each default, comment and legal values once."""
 
 from __future__ import annotations
 
@@ -30,9 +28,7 @@ def _setting(
     choices: tuple[str, ...] = (),
     group: str = "",
 ) -> Any:
-    """A field of `Settings`: `default` gives its type; `low` and `high` bound a number, `choices` (and the
-    plugins of `group`) a word.
-    """
+    """A field of the type of `default`: a number from `low` to `high`, a word of `choices` or plugins."""
     limits = {"low": low, "high": high, "choices": choices, "group": group}
     return field(default=default, metadata={"comment": comment} | limits)
 

@@ -1,6 +1,4 @@
-"""Tables in and out: Parquet, CSV and JSON lines as people have them, with every row that cannot be read
-named.
-"""
+"""Tables in and out: Parquet, CSV and JSON lines as people have them; every unreadable row is named."""
 
 from __future__ import annotations
 
@@ -409,9 +407,7 @@ def _joined(parts: list[Source]) -> Source:
 
 
 def _one_spelling(source: Source) -> Source:
-    """A source where columns that are spelt otherwise in some rows (userId, user_id), and in none both, are
-    one.
-    """
+    """A source where columns spelt in two ways (userId, user_id), in no row both, are one."""
     first, table = dict[str, str](), source.table
     for name in source.table.column_names:
         ours = first.setdefault(_squeezed(name) or name, name)

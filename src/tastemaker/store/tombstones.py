@@ -1,6 +1,4 @@
-"""Tombstones: who asked to be forgotten, as keyed hashes of their ids, so that no later ingest brings them
-back.
-"""
+"""Tombstones: who asked to be forgotten, as keyed hashes, so that no later ingest brings them back."""
 
 from __future__ import annotations
 
@@ -78,9 +76,7 @@ class Tombstones:
         return self._hash(user_id) in self.people
 
     def add(self, user_id: str, held: Iterable[str]) -> Tombstones:
-        """With one more person and what they were in, their erasure unfinished; on disk, for the owner alone
-        to read, when this returns.
-        """
+        """With one more person, their erasure unfinished; on disk, readable by the owner alone, on return."""
         mark = frozenset((self._hash(user_id),))
         held = self.held | frozenset(held)
         return self._written(

@@ -1,6 +1,4 @@
-"""A workspace: one folder with a catalogue's tables, artifacts, runs, database and a settings file of few
-settings.
-"""
+"""A workspace: one folder with a catalogue's tables, artifacts, runs, database and a settings file."""
 
 from __future__ import annotations
 
@@ -86,9 +84,7 @@ class Workspace:
         return found
 
     def _tell_changes(self) -> None:
-        """Say which settings are others than when the workspace was last opened: somebody changed them, or a
-        disk did.
-        """
+        """Say which settings changed since the workspace was last opened, by somebody or by a disk."""
         path, now, before = self.data / "settings.json", asdict(self.settings), dict[str, Any]()
         try:
             before = unsealed(path.read_bytes())
@@ -169,17 +165,13 @@ class Workspace:
         return (self.data / "current.json").exists()
 
     def table(self, name: str, full: bool = True, tables: str = "") -> pa.Table:
-        """The table `items` or `interactions` in use, or of earlier `tables`; checksums verified
-        (`full=False`: sizes only).
-        """
+        """The table `items` or `interactions`, in use or of earlier `tables`; `full=False`: no checksums."""
         folder = self.tables_folder(tables)
         verify_folder(folder, full)
         return read_table(folder / f"{name}.parquet", TABLES[name])
 
     def event_rules(self, tables: str = "") -> schema.EventRules:
-        """How the events of the tables in use, or of earlier `tables`, are to be read, as ingest understood
-        them.
-        """
+        """How events of the tables in use, or of earlier `tables`, are read, as ingest understood them."""
         if not tables and not self.has_tables():
             return schema.EventRules()
         try:
@@ -256,9 +248,7 @@ class Workspace:
 
     @contextmanager
     def lease(self, name: str, purpose: str = "", wait: bool = False) -> Iterator[Callable[[], None]]:
-        """Hold `name` among the machines that share the database, as `postgres.lease`; nothing to hold where
-        the database is a file.
-        """
+        """Hold `name` among the machines that share a server's database (`postgres.lease`); else nothing."""
         if isinstance(self.database, Address):
             with lease(self.database, name, purpose or name, wait) as held:
                 yield held

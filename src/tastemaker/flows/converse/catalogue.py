@@ -126,9 +126,7 @@ def _number(text: str) -> float | None:
 
 
 def _bare(values: list[list[str] | None], described: Sequence[bool]) -> tuple[Value, ...]:
-    """Attributes without a field: of items that have other attributes it is known that they lack these, where
-    these are flags or several.
-    """
+    """Attributes without a field: where they are flags or several, other items are known to lack them."""
     column = _column(values)
     words = {word for value in values for word in value or ()}
     if len(words) > 1 and not any(isinstance(value, tuple) for value in column):
@@ -152,9 +150,7 @@ def _column(values: list[list[str] | None]) -> tuple[Value, ...]:
 def _derived(
     creators: list[str | None], columns: dict[str, tuple[Value, ...]], data: Data
 ) -> dict[str, tuple[Value, ...]]:
-    """The creator unless another field says the same; how well known an item is; the decade and the
-    year it appeared in.
-    """
+    """Creator unless another field says it; how well known an item is; decade and year it appeared in."""
     derived: dict[str, tuple[Value, ...]] = {}
     if any(creators) and tuple(creators) not in columns.values():
         derived[data.names.creator] = tuple(creators)
@@ -187,9 +183,7 @@ def _askable(column: tuple[Value, ...]) -> bool:
 
 
 def build_listeners(workspace: Workspace, data: Data) -> Listeners:
-    """The logs' users with what the data say of them; a catalogue without logs gets listeners without a
-    past.
-    """
+    """The logs' users with what the data say of them; without logs, listeners without a past."""
     users = [str(user) for user in data.histories.users]
     if not users:
         return Listeners(("listener-1",), (Profile(),), (np.empty(0, np.int64),))

@@ -1,6 +1,4 @@
-"""A stored data set of conversations: its rows written and read, the settings it was begun with, its
-environment opened again.
-"""
+"""A stored data set of conversations: rows written and read, its settings, its environment opened again."""
 
 from __future__ import annotations
 
@@ -26,9 +24,7 @@ ROW_GROUP = 64
 
 @contextmanager
 def table_writer(path: Path) -> Iterator[Callable[[Any], None]]:
-    """Writes rows to a Parquet file a row group at a time; what was written stands even when the run ends
-    early.
-    """
+    """Writes rows to a Parquet file a row group at a time; what was written stands if the run ends early."""
     rows: list[Any] = []
     failure: BaseException | None = None
     with (

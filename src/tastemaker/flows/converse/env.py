@@ -226,9 +226,7 @@ def families(model: str) -> set[str]:
 
 
 def family(model: str) -> str:
-    """A model's family: its name up to the first digit, dash, slash, colon or @. Judges must not be of the
-    generator's.
-    """
+    """A model's family: its name up to a digit or one of `-/:@`. Judges must not be of the generator's."""
     name = model.split("@")[0].rstrip("/").rsplit("/", 1)[-1].casefold()
     letters = next((at for at, letter in enumerate(name) if not letter.isalpha()), len(name))
     return name[:letters] or name

@@ -106,9 +106,7 @@ def read_json(path: Path) -> Any:
 
 
 def export_key(folder: RunFolder) -> str:
-    """The key of a data set's pseudonyms: follows from its settings, for people's own conversations from the
-    workspace's secret, and stays in the workspace.
-    """
+    """The key of a data set's pseudonyms, from its settings or (people's own) the workspace's secret."""
     if saved_settings(folder).model == PEOPLE:
         with Database(Workspace.open(folder.root.parents[1]).database) as database:
             return database.secret("pseudonyms")

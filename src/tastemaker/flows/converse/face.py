@@ -1,6 +1,4 @@
-"""What `tastemaker.converse` offers in Python: a data set of conversations generated, read, audited, judged,
-exported.
-"""
+"""What `tastemaker.converse` offers in Python: data sets generated, read, audited, judged, exported."""
 
 from __future__ import annotations
 
@@ -74,9 +72,7 @@ class DataSet:
         return Result(values["faults_by_check"] == 0, values.pop("text"), values)
 
     def export(self, kind: str = "chat", out: str | Path | None = None, extended: bool = True) -> Path:
-        """Write the data set as chat, preference, retrieval, tools, talkplay or crs rows, to a file or a URL;
-        returns the file, or the URL's path.
-        """
+        """Write chat, preference, retrieval, tools, talkplay or crs rows; returns the file or URL's path."""
         return Path(export_run(self.workspace, self.name, kind, extended, out)["file"])
 
 

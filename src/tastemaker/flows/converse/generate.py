@@ -1,6 +1,4 @@
-"""`tastemaker converse plan | run | resume | retry | status`: conversations, each finished once, whatever
-happens in between.
-"""
+"""`tastemaker converse plan | run | resume | retry | status`: conversations, each finished once."""
 
 from __future__ import annotations
 
@@ -134,9 +132,7 @@ def work_on(env: ConversationEnv, engine: Engine, folder: RunFolder) -> Callable
 
 @dataclass(frozen=True)
 class Played:
-    """The batch function: places of conversations that rules play -> each as JSON, null for one that
-    failed.
-    """
+    """The batch function: places of conversations that rules play -> each as JSON, null where it failed."""
 
     root: str
     name: str
@@ -200,9 +196,7 @@ def _keep_media(env: ConversationEnv, folder: RunFolder, conversation: Conversat
 
 
 def open_engine(env: ConversationEnv, chat: Chat, folder: RunFolder, session: Session) -> Engine:
-    """Cache, journal and budget of a data set's folder. Rules are free: only finished conversations are
-    kept.
-    """
+    """Cache, journal and budget of a data set's folder; of rules, only finished conversations are kept."""
     free = env.settings.model == RULES
     lines = read_lines(folder.journal) if folder.journal.exists() else []
     journal = Journal(partial(append_line, folder.journal), lines, env.identity, session.resume)
@@ -216,9 +210,7 @@ def open_engine(env: ConversationEnv, chat: Chat, folder: RunFolder, session: Se
 
 
 def plan_run(workspace: Path, settings: RunSettings, session: Session, report: Report) -> dict[str, Any]:
-    """A few conversations tried with rules and scaled up: calls, tokens and money; and what can be asked
-    for.
-    """
+    """A few conversations tried with rules and scaled up: calls, tokens, money; and what can be asked for."""
     env = open_env(workspace, settings, report)
     expected = forecast(env, session.price, report)
     fields = {name: asdict(about) for name, about in env.world.catalogue.fields.items()}
@@ -396,9 +388,7 @@ def _summary(
 
 
 def status(workspace: Path, name: str) -> dict[str, Any]:
-    """How far a data set is: finished, failed by kind, spent, unconfirmed; of a collected one, what it
-    holds.
-    """
+    """How far a data set is: finished, failed by kind, spent, unconfirmed; what a collected one holds."""
     store = Workspace.open(workspace)
     folder = RunFolder.of(store, name)
     if is_collected(folder):

@@ -60,9 +60,7 @@ WARM = 0.7  # repeats at temperature 0 would say nothing
 
 @dataclass(frozen=True)
 class Question:
-    """One turn to be judged, as it is or with a planted defect; sample: 0, 1, ... asks the same judge
-    again.
-    """
+    """One turn to be judged, as is or with a planted defect; sample: 0, 1, ... asks the same judge again."""
 
     conversation: Conversation
     turn: int
@@ -78,9 +76,7 @@ class Question:
 def open_judges(
     judges: Sequence[str], env: ConversationEnv, folder: RunFolder, session: Session
 ) -> dict[str, Engine]:
-    """One engine a judge, all on one budget; what is paid for is kept under judging/, rules are free and kept
-    nowhere.
-    """
+    """One engine a judge on one budget; what is paid for is kept under judging/, rules nowhere."""
     lexicon = env.world.lexicon
     journals = {}
     for judge in dict.fromkeys(name for name in judges if name not in OFFLINE):
@@ -236,9 +232,7 @@ def _check_independent(judges: Sequence[str], model: str) -> None:
 def questions(
     folder: RunFolder, known: Known, sample: int, seed: int
 ) -> tuple[list[Question], dict[str, list[Question]], list[Pair]]:
-    """One keyed turn of each of the first `sample` conversations, the same with each defect planted, and a
-    keyed pair.
-    """
+    """A keyed turn of each of the first `sample` conversations, plain and with each defect, and a pair."""
     clean: list[Question] = []
     planted: dict[str, list[Question]] = {defect: [] for defect in ASPECT_OF}
     pairs: list[Pair] = []
@@ -289,9 +283,7 @@ def summarise(
     chosen: list[Chosen],
     seed: int,
 ) -> dict[str, Any]:
-    """Means, agreement, detection, consistency; an aspect whose defect a judge does not notice is marked as
-    not reported.
-    """
+    """Means, agreement, detection, consistency; an aspect whose defect a judge misses is not reported."""
     models = sorted({rating.judge for rating in rated})
     detections = [
         detection(rated, spoiled[defect], judge, defect, seed) for judge in models for defect in ASPECT_OF

@@ -111,9 +111,7 @@ class Artefacts:
         return int(self.near["image"].ranked(image_vectors([pixels])[0], 1)[0])
 
     def recognises(self, kind: str, row: int) -> bool:
-        """Whether an item's artefact is recognised as that item: else a request by it could not be
-        answered.
-        """
+        """Whether an item's artefact is recognised as that item: else no request by it could be answered."""
         artefact = self.attach(kind, row)
         return artefact is not None and self.recognise(artefact) == row
 

@@ -1,6 +1,4 @@
-"""`tastemaker converse collect`: what people said to the assistant, as a data set that is read as generated
-ones are.
-"""
+"""`tastemaker converse collect`: what people said to the assistant, as a data set like generated ones."""
 
 from __future__ import annotations
 

@@ -70,9 +70,7 @@ class RunSettings:
         )
 
     def identity(self, tables: str, vectors: str) -> dict[str, Any]:
-        """Everything the bytes follow from but the number of conversations: more of them leave the first ones
-        as they are.
-        """
+        """All that the bytes follow from but the number of conversations: more leave the first ones as is."""
         own = {name: value for name, value in asdict(self).items() if name != "tools" or value}
         return {**own, "n": None, "tables": tables, "vectors": vectors, "version": 1}
 

@@ -1,6 +1,4 @@
-"""Full-ranking evaluation of the pipeline beside its baselines: one run folder with metrics, figures and a
-report.
-"""
+"""Full-ranking evaluation of the pipeline beside its baselines: a run folder of metrics, figures, report."""
 
 from __future__ import annotations
 
@@ -59,9 +57,7 @@ BASELINES = ("popularity", "content", "cooccurrence", "sasrec")
 def evaluate_workspace(
     workspace: Path, baselines: Sequence[str], part: str, users: int, report: Report
 ) -> dict[str, Any]:
-    """`tastemaker evaluate`: every system on the same users and targets; metrics.json and report.html in a
-    new run folder.
-    """
+    """`tastemaker evaluate`: each system on the same targets; metrics.json, report.html in a new run."""
     unknown = sorted(set(baselines) - set(BASELINES))
     if unknown or part not in ("test", "validation"):
         what = f"--baselines {unknown[0]}" if unknown else f"--part {part}"
@@ -209,9 +205,7 @@ def _baseline(pipeline: Pipeline, name: str, targets: Targets, report: Report) -
 
 
 def _control(pipeline: Pipeline, score: evaluation.Score, memory: Memory, targets: Targets) -> Outcome:
-    """Another recommender with the same memory, added as ours is: to all items, with the weight that
-    validation users choose.
-    """
+    """Another recommender with the same memory added to all items, at the weight validation chooses."""
     settings = pipeline.workspace.settings
     seen: Any = "remove" if settings.remove_seen else "keep"
     held = pipeline.data.split.validation.sample(4000, settings.seed)

@@ -41,9 +41,7 @@ METRICS = {"R@5": (recall_at, 5), "N@5": (ndcg_at, 5), "R@10": (recall_at, 10), 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What one system did: `ranks` (U,) of the targets (0 = not found), its top-10 `lists`, and those of the
-    swap check.
-    """
+    """What one system did: `ranks` (U,) of targets (0: not found), top-10 `lists` and the swap check's."""
 
     name: str
     ranks: Ints
@@ -221,9 +219,7 @@ def order_words(h: Histories) -> str:
 
 
 def order_check(data: Data, part: str, removed: bool) -> dict[str, Any]:
-    """Whether the order of events at one time decides a number: counting, under that order and another
-    one.
-    """
+    """Whether the order of events at one time decides a number: counting under that order and another."""
     name, h = "order of events", data.histories
     tied = float(ends_tied(h).mean()) if h.times is not None else 0.0
     text = f"{tied:.1%} of people end with events at one time"

@@ -40,9 +40,7 @@ COLUMNS = "CREATE TABLE IF NOT EXISTS spent_columns (gate INTEGER PRIMARY KEY, m
 
 @dataclass(frozen=True)
 class SpentRows:
-    """ledger: its database; beside: one in the folder of the log, None where rows come from a workspace or
-    that folder takes no files.
-    """
+    """ledger: its database; beside: one in the log's folder, None of a workspace or a read-only folder."""
 
     ledger: Path | Address
     beside: Path | None = None
@@ -78,9 +76,7 @@ class SpentRows:
         return found
 
     def add(self, log: Log, whole: Log | None) -> None:
-        """Remember these rows, of a whole log, as opened. Raises InputError when somebody else opened them
-        meanwhile.
-        """
+        """Remember these rows, of a whole log, as opened. InputError: somebody else opened them meanwhile."""
         marks, columns = spent_marks(log).astype("<u8").tobytes(), io.BytesIO()
         named: dict[str, Any] = {**column_marks(log), "whole": whole_marks(log if whole is None else whole)}
         np.savez_compressed(columns, **named)
@@ -166,9 +162,7 @@ def certify(
 
 
 def _require_reference(source: Source, book: Ledger, path: Path | Address) -> None:
-    """After a deployment, plain rows must say what pi0 gave: the claim is about V0, not about what was
-    served.
-    """
+    """After a deployment plain rows must say what pi0 gave: the claim is of V0, not of what was served."""
     if source.log is None or book.latest is None:
         return
     name = source.columns().reference

@@ -184,9 +184,7 @@ def support(
 def estimate(
     source: Source, policy: str, candidate: int | None, delta: float, names: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """The estimators called `names` (none: every one that the log allows), with lower bounds by Student's t
-    and, where a least value is known, by betting.
-    """
+    """The estimators called `names` (none: all the log allows), bounded below by Student's t and betting."""
     chosen, loaded, which = policy_of(policy, _load(source, policy), candidate)
     log = loaded.log
     checks = loaded.preflight([chosen])
@@ -225,9 +223,7 @@ def estimate(
 def _halves(
     log: Log, policy: Policy, rows: Sequence[PolicyEstimate], loaded: Loaded, unit: str
 ) -> dict[str, tuple[float, float, float]]:
-    """The first estimate on the first and second half of the time, and how many standard errors they lie
-    apart; nothing where no times are known.
-    """
+    """The first estimate on each half of the time, their distance in standard errors; else nothing."""
     if log.early is None or not rows:
         return {}
     name, halves = rows[0].estimator, (log.take(log.early), log.take(~log.early))

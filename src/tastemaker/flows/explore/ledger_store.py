@@ -1,6 +1,4 @@
-"""The ledger on disk: terms agreed once and every step since, rows of the table `deployments` of a SQLite
-file.
-"""
+"""The ledger on disk: terms and every step since, rows of the table `deployments` of a SQLite file."""
 
 from __future__ import annotations
 
@@ -77,9 +75,7 @@ class LedgerStore:
             return database.secret("ledger")
 
     def append(self, before: Ledger, after: Ledger) -> Ledger:
-        """Write the entries that `after` has more than `before`, each in one durable transaction; gives
-        `after`.
-        """
+        """Write the entries that `after` has more than `before`, each durable by itself; gives `after`."""
         with Database(self.path) as database:
             for entry in after.entries[len(before.entries) :]:
                 row = entry.to_row()
@@ -87,9 +83,7 @@ class LedgerStore:
         return after
 
     def unsettled_rounds(self, book: Ledger) -> int:
-        """Rounds of the last deployment that were served and not banked; without a workspace, all planned
-        ones may have been.
-        """
+        """Rounds of the last deployment served and not banked; without a workspace, perhaps all planned."""
         if book.latest is None or self.workspace is None:
             return book.left
         with Database(self.path) as database:

@@ -34,9 +34,7 @@ def show(store: LedgerStore, hand_back: bool = False) -> dict[str, Any]:
 
 
 def _other_pi0(workspace: Workspace, policy: str) -> str:
-    """Why a workspace does not serve the policy in force although the ledger says so; nothing where it
-    does.
-    """
+    """Why a workspace does not serve the policy in force although the ledger says so; else nothing."""
     pi0 = logger_name(workspace.settings.exploration, in_service(workspace).scorer)
     known = read_about(workspace.artifacts.get(KIND, policy))["loggers"]
     if any(name.startswith(pi0) for name in known):
@@ -48,9 +46,7 @@ def _other_pi0(workspace: Workspace, policy: str) -> str:
 
 
 def bank_served(source: Source, store: LedgerStore, key: str) -> dict[str, Any]:
-    """Bank a served stretch, without the part that `key` keeps to certify on. Of a workspace: what is not
-    banked yet.
-    """
+    """Bank a served stretch (of a workspace: what is new) but the part that `key` keeps to certify on."""
     book = store.read()
     if book.latest is None:
         raise InputError("nothing was deployed, so nothing served can be banked")
@@ -68,9 +64,7 @@ def bank_served(source: Source, store: LedgerStore, key: str) -> dict[str, Any]:
 
 
 def _people(store: LedgerStore, parts: Split) -> list[str]:
-    """Who the rows to bank are of, by a mark that only this ledger can make again; nobody where no persons
-    (or requests) are known.
-    """
+    """Who the rows are of, by marks that only this ledger makes; nothing where no persons are known."""
     names = [part.user if part.user is not None else part.request for part in (parts.learn, parts.choose)]
     if names[0] is None or names[1] is None:
         return []

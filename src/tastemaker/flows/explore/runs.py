@@ -41,9 +41,7 @@ ARRAYS, ABOUT = "policy.safetensors", "study.json"  # as the first release named
 
 @dataclass(frozen=True, eq=False)
 class OffPolicyRun:
-    """candidates in chains of these lengths, each from the logger towards new items; parts: S1, S2, S3 and
-    the split's digest.
-    """
+    """candidates in chains of these lengths, each from the logger to new items; parts: S1, S2, S3, digest."""
 
     candidates: list[Policy]
     parts: Split
@@ -58,9 +56,7 @@ def save_run(
     key: str,
     settings: dict[str, Any],
 ) -> None:
-    """Seal the folder: weights of each point that a chain starts from, vectors and what a later command needs
-    to find the same rows, and the same split, again.
-    """
+    """Seal the folder: weights where chains start, vectors, and what finds the same rows and split again."""
     arrays = {name: np.stack([np.asarray(getattr(point, name)) for point in points]) for name in POINT}
     arrays |= {"vectors": loaded.vectors, "existing": loaded.existing}
     if loaded.prefixes is not None:
@@ -93,9 +89,7 @@ def learnt_from(folder: Path, source: Source) -> Source:
 
 
 def open_run(folder: Path, loaded: Loaded) -> OffPolicyRun:
-    """The run on this log. Raises InputError when it was made from other rows, ArtifactError when it is
-    damaged.
-    """
+    """The run on this log. InputError: it was made from other rows; ArtifactError: it is damaged."""
     about = read_about(folder)
     if about["log_hash"] != loaded.log.hash:
         raise InputError(
@@ -109,16 +103,12 @@ def open_run(folder: Path, loaded: Loaded) -> OffPolicyRun:
 
 
 def own_run(loaded: Loaded, key: str) -> OffPolicyRun:
-    """The caller's own policy, a column of the log: nothing is learnt or chosen, so that most rows
-    certify.
-    """
+    """The caller's own policy, a column of the log: nothing is learnt or chosen, so most rows certify."""
     return OffPolicyRun([OwnPolicy()], split(loaded.log, OWN_PARTS, key), (1,))
 
 
 def read_candidates(folder: Path) -> tuple[list[Policy], Floats]:
-    """The candidates of a sealed run, chain after chain, and the vectors (A, k) that its contexts are means
-    of.
-    """
+    """The candidates of a sealed run, chain after chain, and vectors (A, k) that contexts are means of."""
     return [policy for chain in _chains(folder) for policy in chain], read_arrays(folder / ARRAYS)["vectors"]
 
 

@@ -1,6 +1,4 @@
-"""The log and the catalogue of `tastemaker explore`: from plain tables, or from a workspace's slates and
-events.
-"""
+"""The log and catalogue of `tastemaker explore`: from plain tables, or a workspace's slates and events."""
 
 from __future__ import annotations
 
@@ -124,9 +122,7 @@ def _loaded(
 
 
 def _from_workspace(source: Source, root: Path) -> Loaded:
-    """Places of slates, each with the pool it was drawn from, joined to events by request and item: what the
-    most rewarding event earned.
-    """
+    """Places of slates with their pools, joined by request and item to the event that earned most."""
     from tastemaker.flows.deploy import in_service
 
     workspace = Workspace.open(root)
@@ -162,9 +158,7 @@ def _from_workspace(source: Source, root: Path) -> Loaded:
 
 
 def _pools(rows: Sequence[dict[str, Any]], data: Data) -> Pools | None:
-    """What each row's place could show: the pool of its slate less what stands above it; None where none is
-    known.
-    """
+    """What each row's place could show: its slate's pool less what stands above; None where unknown."""
     if not rows or rows[0]["pool"] is None:
         return None
     known = data.index
@@ -195,9 +189,7 @@ def _kept_share(row: Mapping[str, Any], data: Data) -> float:
 
 
 def _served(workspace: Workspace, source: Source) -> tuple[Source, list[dict[str, Any]]]:
-    """First rows of slates in the order they were served, with their rewards, pools and what stood above
-    them; and the source with its times filled in.
-    """
+    """First rows of slates as served, with rewards, pools, what stood above; and the source with times."""
     with Database(workspace.database) as database:
         since, until = source.since or last_gate(database) or BEGINNING, source.until or now()
         slates, events = database.slates_table().to_pylist(), database.events_table().to_pylist()
@@ -227,9 +219,7 @@ def _served(workspace: Workspace, source: Source) -> tuple[Source, list[dict[str
 
 
 def _rewards(events: Sequence[dict[str, Any]], rules: EventRules) -> dict[tuple[str, str], float]:
-    """What each shown item earned, by request and item: the best of its events, nothing once it was
-    refused.
-    """
+    """What each shown item earned, by request and item: the best event, nothing once it was refused."""
     earned: dict[tuple[str, str], float] = {}
     for event in sorted(events, key=lambda row: row["timestamp"]):
         about = event["request_id"], event["item_id"]
@@ -240,9 +230,7 @@ def _rewards(events: Sequence[dict[str, Any]], rules: EventRules) -> dict[tuple[
 
 
 def _attributes(lists: Sequence[list[str] | None]) -> Floats:
-    """(A, w) unit TF-IDF of each item's attributes, which a sentence vector of them blurs; (A, 1) zeros where
-    there are none.
-    """
+    """(A, w) unit TF-IDF of attributes, which sentence vectors blur; (A, 1) zeros where there are none."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     words = [values or [] for values in lists]

@@ -1,3 +1,1 @@
-"""A person erased from a workspace: everywhere they are held, the removal, and what to do again
-afterwards.
-"""
+"""A person erased from a workspace: everywhere they are held, the removal, what to do again afterwards."""

@@ -1,6 +1,4 @@
-"""Where data sets of conversations hold a person: answers of models, rows, attachments, and all that was made
-from these.
-"""
+"""Where data sets of conversations hold a person: answers, rows, attachments, and what was made of these."""
 
 from __future__ import annotations
 
@@ -63,9 +61,7 @@ def _found(place: RunFolder, user_id: str) -> tuple[int, set[str]]:
 
 
 def _derived(place: RunFolder, media: set[str], command: str) -> Iterator[Holding]:
-    """Files made from the conversations. Exports name people by pseudonyms and pages by nothing, so they go
-    as a whole.
-    """
+    """Files made from conversations; exports and pages do not name people, so they go as a whole."""
     for path in sorted(one for one in place.media.glob("*") if one.stem in media):
         yield Holding(path, "attachment", 1, _unlink(path))
     if place.page.exists():

@@ -87,9 +87,7 @@ def close_database(workspace: Workspace, user_id: str) -> None:
 
 
 def scrub_database(workspace: Workspace) -> None:
-    """Leave nothing of deleted rows in the database's file and its log. Raises BusyError as
-    `Database.scrub`.
-    """
+    """Leave nothing of deleted rows in the database's file and log. Raises BusyError as `Database.scrub`."""
     if workspace.database.exists():
         with Database(workspace.database) as opened:
             opened.scrub()
@@ -139,9 +137,7 @@ def builds(workspace: Workspace) -> Iterator[Holding]:
 
 
 def loose(workspace: Workspace, user_id: str) -> Iterator[Holding]:
-    """Any other Parquet table inside the workspace that names people: profiles, copies of sources, tables of
-    reports.
-    """
+    """Other Parquet tables in the workspace that name people: profiles, copies, tables of reports."""
     for path in files_under(workspace.root, (".parquet",)):
         inside = path.relative_to(workspace.root).parts
         if inside[0] in ("artifacts", "conversations") or (path.parent / MANIFEST).exists():

@@ -96,9 +96,7 @@ def _remove(workspace: Workspace, user_id: str, found: list[Holding]) -> None:
 
 
 def holdings(workspace: Workspace, user_id: str) -> Iterator[Holding]:
-    """Every place that holds the person, in the order of removal: what is found by something else goes before
-    it.
-    """
+    """Every place that holds the person in the order of removal: what another place finds goes first."""
     kept = list(snapshots(workspace, user_id))
     yield from database(workspace, user_id)
     talked = list(conversations(workspace, user_id))
@@ -126,9 +124,7 @@ def _inputs(found: Iterable[Holding]) -> frozenset[str]:
 
 
 def mentions(workspace: Workspace, user_id: str) -> list[str]:
-    """Text files in the workspace that hold the id as a word: notes or sources somebody put there, for
-    somebody to look at.
-    """
+    """Text files in the workspace with the id as a word: somebody's notes, for somebody to look at."""
     word = re.compile(rb"(?<![\w.@-])" + re.escape(user_id.encode()) + rb"(?![\w@-])")
     found = list[str]()
     for path in files_under(workspace.root, TEXT):

@@ -36,9 +36,7 @@ FOLDER = "proxy"
 
 
 def save_proxy(proxy: Proxy, folder: Path) -> Path:
-    """Write `folder` once, sealed: proxy.json and coefficients.parquet. Raises ArtifactError when it
-    exists.
-    """
+    """Write `folder` once, sealed: proxy.json, coefficients.parquet. ArtifactError when it exists."""
     values, table = to_parts(proxy)
     with write_folder(folder, {"kind": "proxy"}) as temporary:
         write_json(temporary / "proxy.json", values)
@@ -47,9 +45,7 @@ def save_proxy(proxy: Proxy, folder: Path) -> Path:
 
 
 def load_proxy(folder: Path) -> Proxy:
-    """The proxy in `folder`, or in its subfolder 'proxy', checked. Raises ArtifactError when it is missing or
-    damaged.
-    """
+    """The checked proxy in `folder` or its subfolder 'proxy'. ArtifactError: missing or damaged."""
     place = folder / FOLDER if (folder / FOLDER).is_dir() else folder
     if not place.is_dir():
         raise ArtifactError(f"{folder}: there is no proxy; run `tastemaker retention proxy fit` first")
@@ -139,9 +135,7 @@ def score(folder: Path, rows: Path, out: Path, report: Report) -> dict[str, Any]
 
 
 def drift(folder: Path, rows: Path, out: Path, report: Report) -> dict[str, Any]:
-    """`tastemaker retention proxy drift`: the proxy of `folder` on fresh answers; exit code 1 when they show
-    that it is off, or are too few to tell.
-    """
+    """`tastemaker retention proxy drift`, on fresh answers; exit code 1 when off, or too few answers."""
     report("drift", 0, 1, "reading")
     claim = drift_claim(load_proxy(folder), read_typed(rows), str(rows))
     written = write_claim(claim, out)
@@ -166,9 +160,7 @@ RULES: dict[str, type[Step | Hinge | Value | Constrained]] = {
 
 
 def rule_of(name: str, settings: Mapping[str, str], most: int | None = None) -> Rule:
-    """The rule called `name` with `settings` (field -> number), capped at `most` positions where given.
-    Raises InputError.
-    """
+    """The rule `name` with `settings` (field -> number), at most `most` positions. Raises InputError."""
     if name not in RULES:
         raise InputError(f"rule '{name}' is unknown; choose {', '.join(RULES)}")
     legal = [field for field in RULES[name].__dataclass_fields__ if field not in ("rule", "part")]
@@ -188,9 +180,7 @@ def rule_of(name: str, settings: Mapping[str, str], most: int | None = None) -> 
 def preview_rule(
     scored: Path, rule: Rule, name: str, out: Path, report: Report, k: int = 10
 ) -> dict[str, Any]:
-    """Apply a rule to `scored` (request_id, item_id, score, p_pos ...): adjusted.parquet and the report in
-    `out`.
-    """
+    """Apply a rule to `scored` (request_id, item_id, score ...): adjusted.parquet and report in `out`."""
     from tastemaker.retention.adjust.apply import adjust
     from tastemaker.retention.adjust.effects import preview
 
@@ -208,9 +198,7 @@ def preview_rule(
 def tune_rule(
     scored: Path, cap: float, out: Path, report: Report, k: int = 10, penalty: float = 1.0
 ) -> dict[str, Any]:
-    """The largest global weight whose mean engagement loss stays within `cap`, with its report in
-    `out`.
-    """
+    """The largest global weight whose mean engagement loss is at most `cap`, with its report in `out`."""
     from tastemaker.retention.adjust.effects import preview, tune_weight, tuned_claim
 
     report("tune", 0, 2, "trying weights")

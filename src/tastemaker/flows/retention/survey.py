@@ -97,9 +97,7 @@ def weigh_surveys(
 
 
 def _of_workspace(workspace: Path, covariates: Sequence[str]) -> tuple[pa.Table, pa.Table]:
-    """The questions asked, with the chance that what was shown came to be asked about; and everything
-    shown.
-    """
+    """The questions asked, with the chance that what was shown was asked about; and everything shown."""
     from tastemaker.flows.retention.live.fit import shown_rows
     from tastemaker.retention.weights.weigh import asked_of_shown
 

@@ -143,9 +143,7 @@ class Student:
 
     @classmethod
     def of(cls, pipeline: Pipeline, root: Path, number: int, train: Histories, stop: int = 0) -> Student:
-        """The model of this number, untrained. stop: passes after which it ends; 0: the held-out part says
-        so.
-        """
+        """The untrained model of this number. stop: passes after which it ends; 0: the held-out part says."""
         from tastemaker.lm.base import device_of, fast_bfloat16
         from tastemaker.lm.extend import codeword_rows
         from tastemaker.lm.items import Catalogue, ItemShape, residual_rows, start_model
@@ -213,9 +211,7 @@ class Student:
 
 
 def _taught(students: Sequence[Student], ask: Callable[[Student], T]) -> list[T]:
-    """Train all, and what each is asked afterwards. On a processor of several cores they learn at the same
-    time: a second thread gains a training little.
-    """
+    """Train all, then ask each; on several cores at the same time, as a second thread gains little."""
     import torch
 
     from tastemaker.lm.training import parallel

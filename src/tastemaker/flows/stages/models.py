@@ -1,6 +1,4 @@
-"""A pretrained base: its vocabulary extended by a token a code, what it reads, and both stages of its
-training.
-"""
+"""A pretrained base: a vocabulary with a token a code, what it reads, and both stages of its training."""
 
 from __future__ import annotations
 
@@ -61,9 +59,7 @@ def build_base(pipeline: Pipeline, folder: Path) -> None:
 
 
 def _extended(pipeline: Pipeline, sizes: tuple[int, ...]) -> tuple[Any, Vocabulary, Any]:
-    """A pretrained model whose vocabulary is trimmed to the catalogue's language (if asked) and given the
-    Semantic IDs.
-    """
+    """A pretrained model with Semantic IDs, its vocabulary trimmed to the catalogue's language if asked."""
     from tastemaker.lm.base import load, load_tokenizer
     from tastemaker.lm.extend import extend, shorten
     from tastemaker.lm.trim import count_tokens, trim
@@ -145,9 +141,7 @@ Judge = Callable[[Vocabulary, Any], float]  # of a model
 
 @dataclass(frozen=True)
 class Lesson:
-    """One stage of training: its name in `NAMES`, the model it starts from, what it reads and how; `share`
-    says how much of the dense read-out is served.
-    """
+    """One training stage: its name in `NAMES`, first model, reading; share of the dense read-out served."""
 
     stage: str
     source: Path
@@ -159,9 +153,7 @@ class Lesson:
 
 
 def train_lesson(pipeline: Pipeline, folder: Path, lesson: Lesson) -> list[dict[str, Any]]:
-    """Checkpoints in `folder/state`, the model in `folder/model`; the lines of the curve, which are kept in
-    `folder/curve.jsonl`.
-    """
+    """Checkpoints in `folder/state`, the model in `folder/model`; the curve, kept in `curve.jsonl`."""
     from tastemaker.lm.base import device_of, fast_bfloat16, load, load_tokenizer, save
     from tastemaker.lm.train import Settings, adapted, train
     from tastemaker.retrieve.retriever import SHARE
@@ -224,9 +216,7 @@ def build_cpt(pipeline: Pipeline, folder: Path) -> None:
 
 
 def build_sft(pipeline: Pipeline, folder: Path) -> None:
-    """Training to generate the next item's Semantic ID, every history prefix an example; the held-out part
-    chooses the pass.
-    """
+    """Training to generate the next Semantic ID from each prefix; the held-out part chooses the pass."""
     train = pipeline.data.split.train
     lines = train_lesson(
         pipeline, folder, _fine_tuning(pipeline, "sft", train, partial(_validation, pipeline))

@@ -90,7 +90,5 @@ def chosen_in(folder: Path) -> dict[str, Any]:
 
 
 def searching(settings: Settings) -> Settings:
-    """The settings with the search that choices are made by: another beam or rule of serving needs no
-    training.
-    """
+    """The settings with the search that choices are made by: serving otherwise needs no training."""
     return replace(settings, beam=Settings.beam, remove_seen=Settings.remove_seen)

@@ -56,9 +56,7 @@ def build_tokens(pipeline: Pipeline, folder: Path) -> None:
 def assigned(
     pipeline: Pipeline, settings: Settings
 ) -> tuple[Codebook, dict[str, Floats], npt.NDArray[np.int32], tuple[int, ...]]:
-    """A codebook fitted as the settings say, the views it reads, and the Semantic IDs (N, L) it gives, with
-    the sizes of their levels.
-    """
+    """A codebook fitted by the settings, its views, the Semantic IDs (N, L) it gives, sizes of levels."""
     views = load_views(pipeline.path("vectors"))
     if settings.ids == "semantic" and len(views) > 1:
         views.pop("behaviour", None)

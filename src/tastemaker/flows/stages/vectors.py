@@ -103,9 +103,7 @@ def _behaviour_view(pipeline: Pipeline) -> Floats | None:
 
 
 def _text_view(pipeline: Pipeline, folder: Path, texts: list[str]) -> Floats | None:
-    """MiniLM sentence vectors where its package is there (or insisted on), else TF-IDF, its encoder kept for
-    new items; None where no item has a word.
-    """
+    """MiniLM sentence vectors where installed (or insisted on), else TF-IDF; None without any word."""
     if not any(terms(text) for text in texts):
         return None
     chosen = pipeline.workspace.settings.text_view
@@ -169,9 +167,7 @@ def matrix_of(column: pa.ChunkedArray) -> Floats:
 
 
 def encode_new(workspace: Workspace, folder: Path, items: pa.Table, report: Report) -> dict[str, Floats]:
-    """Views of items that came after training, by the encoders of the `vectors` artifact in `folder` as they
-    are; the behaviour view is missing.
-    """
+    """Views of items newer than training by the encoders in `folder`; the behaviour view is missing."""
     views, texts = dict[str, Floats](), item_texts(items)
     for name in (path.stem for path in sorted(folder.glob("*.parquet"))):
         vectors: Floats | None = None

@@ -1,6 +1,4 @@
-"""SQLite or PostgreSQL for what changes: events by client-given id, slates with their propensities, surveys,
-exposures, deployments.
-"""
+"""SQLite or PostgreSQL for what changes: events, slates, their chances, surveys, exposures, deployments."""
 
 from tastemaker.store.database.database import Added as Added
 from tastemaker.store.database.database import Database as Database

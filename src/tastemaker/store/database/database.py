@@ -71,9 +71,7 @@ class Database:
         self.close()
 
     def close(self) -> None:
-        """Close the connections of every thread, as leaving a `with` does; the object can be used again
-        afterwards.
-        """
+        """Close the connections of every thread, as leaving a `with` does; the next call opens new ones."""
         self._engine.close()
 
     def now(self) -> datetime:
@@ -88,9 +86,7 @@ class Database:
 
     @contextmanager
     def transaction(self, write: bool = True) -> Iterator[Connection]:
-        """A connection whose statements become durable together, or not at all. Raises BusyError as
-        `locked`.
-        """
+        """A connection whose statements become durable together, or not at all; BusyError as `locked`."""
         with self._engine.transaction(write) as connection:
             yield connection
 
@@ -139,9 +135,7 @@ class Database:
         return {row["event_id"]: Event(**row | {"timestamp": moment(row["timestamp"])}) for row in known}
 
     def history(self, user_id: str) -> list[Event]:
-        """A user's events in time order, without undos and what they took back; an undo can itself be
-        undone.
-        """
+        """A user's events in time order, without undos and what these took back; an undo can be undone."""
         return list(self._events("WHERE user_id = ?", (user_id,)))
 
     def people(self) -> list[tuple[str, int]]:
@@ -153,9 +147,7 @@ class Database:
         return [(str(user), int(count)) for user, count in rows]
 
     def events_table(self) -> pa.Table:
-        """Every user's history as an `interactions` table (schema.INTERACTIONS), positions counted from 0
-        within a user.
-        """
+        """Every user's history as schema.INTERACTIONS, positions counted from 0 within a user."""
         columns: dict[str, list[Any]] = {name: [] for name in schema.INTERACTIONS.names}
         position, user = -1, None
         for event in self._events("", ()):
@@ -243,9 +235,7 @@ class Database:
         return [Deployment(kind, mark, moment(time), note) for kind, mark, time, note in rows]
 
     def secret(self, name: str) -> str:
-        """64 hexadecimal digits that nobody outside this database knows, drawn when first asked for; never
-        to be shown or sent.
-        """
+        """64 hexadecimal digits that only this database knows, drawn at the first call; never to be shown."""
         question = "secrets", ("value",), "WHERE name = ?", name
         rows = self.select(*question)
         if not rows:
@@ -304,7 +294,5 @@ def table_of(rows: Sequence[tuple[Any, ...]], wanted: pa.Schema, name: str) -> p
 
 
 def check_database(path: Path | Address) -> str | None:
-    """What is wrong with the database at `path`, in one line; None when it is whole and of a version we
-    know.
-    """
+    """What is wrong with the database at `path`, in one line; None when whole and of a known version."""
     return check_server(path) if isinstance(path, Address) else check_file(path)

@@ -90,9 +90,7 @@ def undone(rows: Iterable[dict[str, Any]]) -> set[tuple[str, str]]:
 
 
 def now() -> datetime:
-    """The time in UTC, which what is served from when is stamped with; in a rehearsal's commands the time of
-    the rehearsal.
-    """
+    """The time in UTC that what is served is stamped with; in a rehearsal's commands the rehearsal's time."""
     told = os.environ.get(CLOCK)
     return datetime.fromisoformat(told) if told else datetime.now(UTC)
 

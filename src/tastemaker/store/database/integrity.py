@@ -110,9 +110,7 @@ def arm(connection: sqlite3.Connection) -> None:
 
 
 def intact(table: str, alias: str = "") -> str:
-    """The SQL that says whether a row of the table is as it was written; the last column of a `SELECT` whose
-    rows `fetch` reads.
-    """
+    """SQL for whether a row of the table is as it was written: the last column of `fetch`'s `SELECT`s."""
     names, _ = tables()[table]
     place = f"{alias}." if alias else ""
     return f"{place}{CHECKSUM} IS row_sum('{table}', {', '.join(place + name for name in names)})"
@@ -151,9 +149,7 @@ def tables() -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
 
 
 def damage(connection: sqlite3.Connection) -> str:
-    """What is wrong with a database that can be read, in a few words; "" when nothing is. Reads
-    everything.
-    """
+    """What is wrong with a database that can be read, in a few words; "" when nothing. Reads everything."""
     there = _named(connection)
     for name, about in _schema().items():
         if there.get(name) != about:

@@ -34,9 +34,7 @@ class Key:
     revoked: datetime | None = None
 
     def opens(self, secret: str) -> bool:
-        """Whether this is the key's secret and the key was not revoked; takes equally long for each wrong
-        one.
-        """
+        """Whether this is the secret of a key in force; takes equally long for each wrong one."""
         return hmac.compare_digest(_hash(secret), self.hash) and self.revoked is None
 
 

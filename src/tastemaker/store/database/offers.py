@@ -80,9 +80,7 @@ class Offers:
         self._database = database
 
     def add(self, offers: Sequence[Offer]) -> list[Earlier | None]:
-        """Log slates as offered. None for each that was logged; what its caller's request id stands for
-        already for one that was not.
-        """
+        """Log slates as offered: None for each one logged, else what its caller's request id stands for."""
         with self._database.transaction() as connection:
             return [_add(connection, offer) for offer in offers]
 

@@ -120,9 +120,7 @@ class Postgres:
         return now() + (timedelta() if CLOCK in os.environ else self._ahead)
 
     def locked(self, seconds: float) -> bool:
-        """Whether another process keeps this one from writing for so long. Raises BusyError when the server
-        cannot be reached.
-        """
+        """Whether another process keeps this one from writing for so long. BusyError: the server is away."""
         try:
             with self.transaction(write=False) as session:
                 session.execute(f"SET LOCAL lock_timeout = {max(1, round(seconds * 1000))}")
@@ -284,9 +282,7 @@ def _guards() -> Iterator[str]:
 
 
 def _sums(table: str, names: Sequence[str]) -> Iterator[str]:
-    """A column with 48 bits of MD5 of each row, filled by the server whoever writes; a change must not make a
-    damaged row look whole.
-    """
+    """A column with 48 bits of MD5 of each row, filled by the server; a change heals no damaged row."""
     old, new = (", ".join(f"{place}.{name}" for name in names) for place in ("OLD", "NEW"))
     yield (
         "CREATE OR REPLACE FUNCTION row_sum(of text, content text) RETURNS bigint LANGUAGE sql IMMUTABLE AS"

@@ -64,9 +64,7 @@ class Engine(Protocol):
 
 @dataclass(eq=False)
 class _Batch:
-    """Writes that become durable by one commit, which waits for the disk once for all of them. entries: how
-    many began, whatever became of them.
-    """
+    """Writes that one commit makes durable, with one wait for the disk. entries: how many began."""
 
     began: float = field(default_factory=time.monotonic)
     entries: int = 0
@@ -337,9 +335,7 @@ class Sqlite:
 
 
 def check_file(path: Path) -> str | None:
-    """What is wrong with the database at `path`, in one line; None when it is whole and of a version we
-    know.
-    """
+    """What is wrong with the database at `path`, in one line; None when whole and of a known version."""
     try:
         # Not where this process has the file open: closing the index beside the log would take SQLite's locks
         # from it, and opening has looked already.

@@ -1,6 +1,4 @@
-"""Survey questions that were shown and what became of them, the features logged with slates, and exposures to
-experiments.
-"""
+"""Survey questions shown and their answers, features logged with slates, exposures to experiments."""
 
 from __future__ import annotations
 
@@ -44,9 +42,7 @@ DIFFERS = "/differs"  # after the name of a test: its log of people whose first 
 
 @dataclass(frozen=True)
 class Question:
-    """A question shown about an item of a logged slate; `asked_probability`: how likely it was to be shown,
-    given the past.
-    """
+    """A question shown about an item of a logged slate; `asked_probability`: its chance, given the past."""
 
     question_id: str
     user_id: str
@@ -137,9 +133,7 @@ class Surveys:
         return _with_features(*self._columns(sql, ("request_id", "user_id", "item_id")))
 
     def _columns(self, sql: str, names: tuple[str, ...]) -> tuple[pa.Table, list[tuple[Any, ...]]]:
-        """What a query that ends in the slate's features, and in `intact`, gives, as a table of `names`, and
-        as it is.
-        """
+        """What a query that ends in features and `intact` gives: as a table of `names`, and as it is."""
         rows = self._database.read(sql)
         kinds = {"asked_probability": pa.float64(), "answer": pa.int64(), "timestamp": pa.int64()}
         columns = {
@@ -160,9 +154,7 @@ class Surveys:
                 insert(connection, "exposures", again=True, experiment=experiment + DIFFERS, **row)
 
     def exposures(self, experiment: str) -> pa.Table:
-        """First meetings of each unit with each arm of an experiment, in order of time: experiment, unit,
-        arm, timestamp.
-        """
+        """First meetings of each unit with each arm, in time order: experiment, unit, arm, timestamp."""
         order = "WHERE experiment = ? ORDER BY timestamp, unit, arm"
         found = self._database.select("exposures", EXPOSURES.names, order, experiment)
         return table_of(found, EXPOSURES, "exposures")

@@ -27,9 +27,7 @@ class Said:
 
 @dataclass(frozen=True)
 class Kept(Said):
-    """The same, with whose it is and the state after it as JSON (with `reply`: what was answered, in
-    words).
-    """
+    """The same, with whose it is and the state after it as JSON (with `reply`: the answer in words)."""
 
     user_id: str
     state: str

@@ -1,6 +1,4 @@
-"""From people's tables to ours: what is accepted, and for every row that is not, the file, row, column and
-reason.
-"""
+"""From people's tables to ours: what is accepted, and of every other row the file, row, column and reason."""
 
 from tastemaker.store.ingest.commit import Ingested as Ingested
 from tastemaker.store.ingest.commit import ingest_files as ingest_files

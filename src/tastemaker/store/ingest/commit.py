@@ -1,6 +1,4 @@
-"""From files to the tables of a workspace: both replaced at once, by a new sealed folder and a pointer to
-it.
-"""
+"""From files to the tables of a workspace, both replaced at once: a new sealed folder and a pointer to it."""
 
 from __future__ import annotations
 
@@ -64,9 +62,7 @@ class Ingested:
         return [name for name, report in self.reports.items() if 2 * report["refused"] > report["rows"]]
 
     def lines(self) -> list[str]:
-        """What to print: counts, what was understood, reasons, the first refused rows and where all of them
-        are.
-        """
+        """What to print: counts, what was understood, reasons, the first refused rows, where all are."""
         lines = []
         for name, report in self.reports.items():
             if name == "interactions" and not report["rows"]:
@@ -148,9 +144,7 @@ def _replaced(before: Path, reports: Mapping[str, Any]) -> str:
 
 
 def _same(one: Path, other: Path) -> bool:
-    """Whether two folders of tables hold the same bytes, all of the first as they were written, and their
-    fields have the same names.
-    """
+    """Whether two folders of tables hold the same whole bytes, and their fields the same names."""
     try:
         files = [read_manifest(folder)["files"] for folder in (one, other)]
         verify_folder(one)
@@ -170,9 +164,7 @@ def _rules() -> str:
 
 
 def tables_without(workspace: Workspace, tables: str) -> str:
-    """The fingerprint of earlier `tables` without those who asked to be forgotten, and else as they were; the
-    tables in use stay in use.
-    """
+    """The fingerprint of earlier `tables` without those who asked to be forgotten; those in use stay."""
     before, forgotten = workspace.tables_folder(tables), workspace.tombstones
     mark = fingerprint("tables without", {"tables": tables} | forgotten.mark(), None)
     folder = workspace.data / f"tables-{mark}"
@@ -232,9 +224,7 @@ def _tables(
 def _in_rows(
     sources: Mapping[str, Source], own: set[str], settings: IngestSettings
 ) -> tuple[dict[str, Source], IngestSettings]:
-    """The sources with a row an item and a row an event, whatever their shape was; without a file of items,
-    these are made of the events.
-    """
+    """The sources with a row an item and a row an event; without a file of items, made of the events."""
     result, known = dict(sources), None
     if "items" in sources:
         if "items" not in own:
@@ -264,9 +254,7 @@ def _known(items: Source, settings: IngestSettings) -> pl.Series | None:
 def _without_header(
     sources: Mapping[str, Source], settings: IngestSettings
 ) -> tuple[dict[str, Source], IngestSettings]:
-    """The settings with columns for the parts of files that were found to have no header, and the sources
-    with those that could have played them too.
-    """
+    """Settings with columns for parts of files without a header, and the sources with their rivals."""
     columns, result = dict(settings.columns), dict(sources)
     for name, source in sources.items():
         if source.about.get("header", True):

@@ -1,6 +1,4 @@
-"""Facts from the columns of an items table that play no other part: a colour, a price, a size, flags of
-genres.
-"""
+"""Facts from columns of an items table that play no other part: a colour, a price, flags of genres."""
 
 from __future__ import annotations
 
@@ -96,9 +94,7 @@ class _Fact:
 
 
 def attributes_of(rows: Rows, unused: list[str]) -> tuple[pl.Series, dict[str, str]]:
-    """The attributes of items with the facts of the columns that nothing else took (`unused`), where no
-    column of attributes was named; and those columns.
-    """
+    """The attributes of items with the facts of `unused` columns where none was named; and those columns."""
     own, given = rows.words("attributes"), rows.settings.column("items", "attributes")
     own = own if given is not None else _unleaked(rows, own)
     facts, added = facts_of(rows, unused if given is None else [])
@@ -113,9 +109,7 @@ def attributes_of(rows: Rows, unused: list[str]) -> tuple[pl.Series, dict[str, s
 
 
 def _unleaked(rows: Rows, own: pl.Series) -> pl.Series:
-    """Attributes of a column that nobody named, without the words that name a page, a file, a person or a
-    machine; none of them where these are many.
-    """
+    """Attributes of a column nobody named, without words that name a page, file or person; none if many."""
     frame = pl.DataFrame({"row": np.arange(len(own)), "word": own}).explode("word")
     leaks = frame["word"].str.contains(_LEAK).fill_null(False)
     if not leaks.any():
@@ -137,9 +131,7 @@ def _unleaked(rows: Rows, own: pl.Series) -> pl.Series:
 
 
 def without_people(items: pa.Table, people: pa.ChunkedArray) -> tuple[pa.Table, list[str]]:
-    """Items without the facts that are ids of people of the events, `people`, and the names of those
-    facts.
-    """
+    """Items without the facts that are ids of people of the events, and the names of these facts."""
     cells = values.series_of(items["attributes"], "attributes")
     frame = pl.DataFrame({"row": np.arange(len(cells)), "word": cells}).explode("word")
     frame = frame.with_columns(

@@ -1,6 +1,4 @@
-"""What ingest makes of columns that bear no name it knows, and of ids that two files write differently. Every
-guess ends as a note of the report.
-"""
+"""What ingest makes of columns of unknown names and of ids written in two ways; each guess ends as a note."""
 
 from __future__ import annotations
 
@@ -51,9 +49,7 @@ def several(source: Source, column: str) -> bool:
 
 
 def entries_of(source: Source, column: str, mark: str, rows: int | None = None) -> pl.Series:
-    """The entries of each cell: those of a list, or in quotes, as they are, of other text what stands between
-    the pattern `mark`.
-    """
+    """The entries of each cell: of a list or quotes as they are, else what stands between the `mark`s."""
     cells = source.table.column(column).slice(0, rows)
     listed = pt.is_list(cells.type) or pt.is_large_list(cells.type) or pt.is_fixed_size_list(cells.type)
     if listed and not pt.is_nested(cells.type.value_type):
@@ -133,9 +129,7 @@ def _without_zeros(ids: pl.Series) -> pl.Series:
 
 
 def likely_people(source: Source) -> str | None:
-    """A column whose name speaks of people (`playlist_id`) and that holds more than a few of them, ids before
-    names; None where there is none.
-    """
+    """A column called as people's are (`playlist_id`) that holds many of them, ids before names, or None."""
     fit = []
     for name in source.table.column_names:
         said = squeezed(name)

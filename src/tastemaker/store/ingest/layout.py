@@ -147,9 +147,7 @@ def _items(source: Source, columns: list[str], known: pl.Series) -> list[str]:
 def optional_parts(
     source: Source, table: str, taken: Iterable[str], missing: Iterable[str]
 ) -> dict[str, str]:
-    """Part -> column for parts without a column of a name that is known, by a name that says what it is
-    (`prod_name`, `t_dat`, `Book-Author`) and cells that fit.
-    """
+    """Part -> column where no known name stands but one that says it (`prod_name`) above fitting cells."""
     free = [column for column in source.table.column_names if column not in set(taken)]
     result: dict[str, str] = {}
     for part in missing:
@@ -175,9 +173,7 @@ def _most(scored: Iterable[tuple[str, float]]) -> str | None:
 
 
 def _says(column: str, words: tuple[str, ...]) -> bool:
-    """Whether one of the words of a column's name, in snake_case, CamelCase or with hyphens, is among
-    `words`, and none says that it is something else.
-    """
+    """Whether a word of a column's name is among `words`, and none says that it is something else."""
     spaced = "".join(f" {letter}" if letter.isupper() else letter for letter in column)
     parts = spaced.replace("_", " ").replace("-", " ").replace(".", " ").lower().split()
     return bool(set(parts) & set(words)) and not set(parts) & set(_NOT_PARTS) and squeezed(column) != ""
@@ -263,9 +259,7 @@ def _kinds(filled: pl.Series) -> bool:
 
 
 def _ratings(cells: pl.Series) -> bool:
-    """Whether cells look like ratings: few values from -1 to 10, whole or halves, up to 4 at least and not
-    piled up on the least, as counts are.
-    """
+    """Whether cells look like ratings: few values from -1 to 10, not piled up on the least as counts are."""
     numbers = cells.drop_nulls().cast(pl.Float64, strict=False)
     if numbers.is_empty() or numbers.null_count():
         return False

@@ -69,9 +69,7 @@ def ordered(rows: Rows, frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _no_place(rows: Rows, users: pl.Series) -> None:
-    """Go by time where a column that only bears the name of a position repeats for a person, as places on a
-    page do.
-    """
+    """Go by time where what is only called a position repeats for a person, as places on a page do."""
     chosen = rows.settings.column(rows.table, "position")
     if not {"position", "timestamp"} <= rows.names.keys() or chosen is not None:
         return

@@ -1,6 +1,4 @@
-"""Records in the cells of a table: their fields as columns, and each of several in a cell as a row. What was
-done is a note.
-"""
+"""Records in the cells of a table: fields become columns, each of several in a cell a row; with notes."""
 
 from __future__ import annotations
 
@@ -33,9 +31,7 @@ _REPEATED = 1 << 30  # bytes of text that a column may hold once its cells are r
 
 
 def records_of(source: Source, column: str, rows: int | None = None) -> list[Any] | None:
-    """The cells of a column that holds nothing but structures, or nothing but lists of them; None for
-    others.
-    """
+    """The cells of a column of nothing but structures, or nothing but lists of them; else None."""
     cells = source.table.column(column).slice(0, rows)
     kind = cells.type
     inner = kind.value_type if pt.is_list(kind) or pt.is_large_list(kind) else kind

@@ -1,6 +1,4 @@
-"""The report of one table: what was taken, refused and left empty, and what ingest understood, in lines for
-people.
-"""
+"""The report of one table: what was taken, refused, left empty and understood, in lines for people."""
 
 from __future__ import annotations
 
@@ -45,9 +43,7 @@ def origin(folder: Path) -> dict[str, Any]:
 
 
 def described(report: Mapping[str, Any]) -> list[str]:
-    """The lines of one table's `Report.summary`: file, columns, times, kinds, notes, refusals, emptied
-    cells.
-    """
+    """The lines of `Report.summary`: file, columns, times, kinds, notes, refusals, emptied cells."""
     understood = report["understood"]
     lines = [_file(understood["file"]), _columns(understood["columns"])]
     lines += [_facts(understood.get("facts", {})), _unused(understood["unused"])]

@@ -1,6 +1,4 @@
-"""The rows of a table under examination: columns read, rows refused and cells emptied with a reason, and the
-report of all of it.
-"""
+"""The rows of a table under examination: columns read, rows refused and cells emptied, each with a reason."""
 
 from __future__ import annotations
 
@@ -68,9 +66,7 @@ class IngestSettings:
             EventRules(scale=(low, high))
 
     def numbers(self, table: str) -> set[str]:
-        """Columns that are named by their place, in a file without a header: those of parts of events are in
-        the file of events, unless the table is named too.
-        """
+        """Columns named by their place, in a file without a header; those of events unless told otherwise."""
         result = set()
         for part, column in self.columns.items():
             own, _, name = part.rpartition(".")
@@ -180,9 +176,7 @@ class Rows:
             )
 
     def _prefer_filled(self) -> None:
-        """Of several columns that could play a part, those that hold nothing come last; an order of events
-        that holds nothing is none.
-        """
+        """Columns that hold nothing come last for a part; an order of events that holds nothing is none."""
         for part, fit in list(self.candidates.items()):
             ordering = part in ("position", "timestamp")
             if self.n and self.settings.column(self.table, part) is None and (len(fit) > 1 or ordering):
@@ -266,9 +260,7 @@ class Rows:
         return pl.Series(np.zeros(self.n, dtype=bool) if cells is None else cells)
 
     def text(self, name: str, joint: str | None = None) -> pl.Series:
-        """An optional text column; overlong values are cut, words that stand for nothing are empty. joint:
-        read written lists, and join their words with it.
-        """
+        """An optional text column, overlong values cut, null words empty; joint: words of lists joined."""
         longest = self.settings.longest_text
 
         def read(column: pa.ChunkedArray, theirs: str) -> tuple[pl.Series, pl.Series]:
@@ -297,9 +289,7 @@ class Rows:
         return plain
 
     def identity(self, name: str) -> pl.Series:
-        """A column of ids: none empty, overlong, with control characters, or a word that stands for
-        nothing.
-        """
+        """A column of ids: none empty, overlong, with control characters, or a word for nothing."""
         column = self.column(name)
         assert column is not None
         text = values.as_text(column, self.names[name])

@@ -1,6 +1,4 @@
-"""What makes an items table and an interactions table: which rows are taken, which are refused, and in which
-order.
-"""
+"""What makes an items and an interactions table: which rows are taken and refused, and in which order."""
 
 from __future__ import annotations
 
@@ -211,9 +209,7 @@ def _as_known(rows: Rows, ids: pl.Series, known: pl.Series) -> pl.Series:
 
 
 def _roles(rows: Rows, shares: dict[str, float]) -> dict[str, dict[str, Any]]:
-    """For each part the column chosen and the runner-up; of item ids also the shares that are in the
-    catalogue.
-    """
+    """For each part the column chosen and the runner-up; of item ids also the shares in the catalogue."""
     roles: dict[str, dict[str, Any]] = {}
     for part, column in rows.names.items():
         fit = (*rows.candidates.get(part, ()), *rows.source.rivals.get(part, ()))
@@ -402,9 +398,7 @@ def _taken_back(rows: Rows, kinds: pl.Series, numbers: pl.Series, below: pl.Seri
 
 
 def _scale(low: float, high: float) -> tuple[float, float]:
-    """The usual scale that ratings from `low` to `high` are given on; their own range where none holds
-    them.
-    """
+    """The usual scale of ratings from `low` to `high`; their own range where no usual one holds them."""
     for first, last in SCALES:
         if first <= low and high <= last:
             return float(first), float(last)

@@ -107,9 +107,7 @@ def events_in_rows(source: Source, settings: IngestSettings, known: pl.Series | 
 
 
 def _has_items(source: Source, named: str | None, known: pl.Series | None, least: float = 0.0) -> bool:
-    """Whether a column holds an item a cell: the one that was named, or one of a known name, of whose cells
-    more than the share `least` are `known`.
-    """
+    """Whether a column (named, or of a known name) holds an item a cell: more than `least` are `known`."""
     fit = [column for column in _items(source, named) if records_of(source, column, _HEAD) is None]
     if known is None or not source.table.num_rows:
         return bool(fit)
@@ -158,9 +156,7 @@ def _people(source: Source) -> Source:
 
 
 def _of_numbered(source: Source, known: pl.Series | None) -> Source:
-    """Columns of one name but for a number (`item_1`, `item_2`; `Item #1 SKU`) as lists in one, where they
-    hold items.
-    """
+    """Columns of one name but for a number (`item_1`; `Item #1 SKU`) as lists in one, if of items."""
     groups: dict[str, list[str]] = {}
     for name in source.table.column_names:
         bare = re.sub(r"[\W_]*\d+[\W_]*", " ", name).strip()

@@ -68,9 +68,7 @@ def _series(cells: list[list[str] | None]) -> tuple[pl.Series, pl.Series]:
 
 
 def unescaped(text: pl.Series) -> pl.Series:
-    """Text without the marks of HTML (`<p>`, `<br/>`), and with the characters that it writes as `&amp;`,
-    `&#39;` and the like; the same series where there are none.
-    """
+    """Text without marks of HTML (`<br/>`) and its escapes (`&amp;`); the same series without any."""
     marked = text.str.contains(_TAG).fill_null(False)
     if marked.any():
         bare = text.str.replace_all(_TAG, " ").str.replace_all(" {2,}", " ").str.strip_chars()
@@ -105,9 +103,7 @@ def as_prose(text: pl.Series, joint: str) -> pl.Series:
 
 
 def in_one_language(text: pl.Series) -> pl.Series:
-    """Text where cells that say it in several languages ({"en": "Heat", "de": "Hitze"}) are the English, or
-    the first of it.
-    """
+    """Text where cells in several languages ({"en": "Heat", "de": "Hitze"}) are English, or their first."""
     written = text.str.contains(r"^\{\s*['\"][a-z]{2}([-_]\w{2,4})?['\"]\s*:.*\}$").fill_null(False)
     if not written.any():
         return text

@@ -79,9 +79,7 @@ def read_bytes(path: Path) -> tuple[bytes, dict[str, Any]]:
 
 
 def sniffed(path: Path) -> str:
-    """What a file without a telling name holds by its first bytes: "csv", "json", "parquet", "arrow", or ""
-    where it is no table that is read.
-    """
+    """What a file holds by its first bytes: "csv", "json", "parquet", "arrow", or "" for no table."""
     with path.open("rb") as stream:
         head = stream.read(1 << 16)
     if head.startswith(b"\x1f\x8b"):
@@ -280,9 +278,7 @@ def _sequences(data: bytes) -> bytes | None:
 
 
 def double_colons(data: bytes) -> tuple[bytes, bool]:
-    """The text with one character for each `::`, where that is what parts its header, or all of its first
-    lines into as many cells; and whether it is.
-    """
+    """The text with one character for each `::` where that parts its first lines; and whether it does."""
     lines = data[: _LONGEST_HEADER + 1].splitlines()[:100]
     if not lines or b"::" not in lines[0] or _DOUBLE in data:
         return data, False

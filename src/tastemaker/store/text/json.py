@@ -64,9 +64,7 @@ def read_json(path: Path, encoding: str | None = None) -> Text:
 
 
 def _array(data: bytes, path: Path, notes: list[str]) -> tuple[list[Any] | None, str]:
-    """The rows of a file that is one JSON value, and where they stand in it; None where it is no such value,
-    as objects one a line.
-    """
+    """The rows of a file that is one JSON value and where they stand; None for objects one a line."""
     begin = data.lstrip()[:1]
     first, _, rest = data.strip().partition(b"\n")
     if begin not in (b"[", b"{") or (begin == b"{" and rest and isinstance(_object(first), dict)):
@@ -87,9 +85,7 @@ def _array(data: bytes, path: Path, notes: list[str]) -> tuple[list[Any] | None,
 
 
 def _in_turn(text: str) -> list[Any] | None:
-    """Objects that follow each other, each on any number of lines, perhaps with commas between them; None
-    where not all of the text is that.
-    """
+    """Objects one after another, each on any number of lines; None where not all of the text is that."""
     rows, at, decoder, text = list[Any](), 0, json.JSONDecoder(), text.strip(" \t\r\n,")
     try:
         while at < len(text):
@@ -184,9 +180,7 @@ def _record(line: str) -> Any:
 
 
 def _bare(value: Any) -> Any:
-    """A value without the names of types around it: {"$date": {"$numberLong": "1"}} of MongoDB is "1", and
-    {"S": "u1"} of DynamoDB "u1".
-    """
+    """A value without its type's names: {"$date": {"$numberLong": "1"}} (MongoDB), {"S": "u1"} (DynamoDB)."""
     while (
         isinstance(value, dict) and len(value) == 1 and re.fullmatch(r"\$.*|S|N|BOOL|NULL", next(iter(value)))
     ):

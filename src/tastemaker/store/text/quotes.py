@@ -19,9 +19,7 @@ _QUOTE, _NEWLINE, _RETURN = 34, 10, 13
 
 @dataclass(frozen=True)
 class Rows:
-    """What an ordinary row looks like: `width` cells between `delimiter`s, the first of one of these
-    shapes.
-    """
+    """What an ordinary row is: `width` cells between `delimiter`s, the first of one of these shapes."""
 
     delimiter: bytes
     width: int
@@ -130,9 +128,7 @@ def mended(data: bytes, rows: Rows) -> tuple[bytes, list[int]]:
 
 
 def _cells(lines: list[bytes], start: int, quoted: list[int], rows: Rows) -> tuple[list[bytes], int, bool]:
-    """The cells of the record that begins at line `start`, the line after it, and whether a quote was a
-    character.
-    """
+    """Cells of the record that begins at line `start`, the line after, whether a quote was a character."""
     cells: list[bytes] = []
     delimiter = rows.delimiter
     text, at, place, literal = lines[start], start, 0, False

@@ -171,9 +171,7 @@ def _shown(look: Look) -> bool:
 
 
 def _side(design: Design, key: tuple[str, str], look: Look) -> int:
-    """What the looks say of a guardrail: 1 harm beyond what is tolerated is excluded, -1 it is shown, 0
-    neither.
-    """
+    """What looks say of a guardrail: 1 harm beyond what is tolerated is excluded, -1 shown, 0 neither."""
     if look.reason:
         return 0
     metric = next(item for item in design.metrics if item.name == key[1])
@@ -197,9 +195,7 @@ def _look_row(design: Design, name: str, key: tuple[str, str], look: Look) -> wo
 def surrogate_claim(
     index: SurrogateIndex, effect: Effect, alone: Sequence[Effect], plan: SurrogatePlan
 ) -> ClaimReport:
-    """The report of a surrogate index: never more than its assumptions; alone: the effect on each short
-    outcome.
-    """
+    """Report of a surrogate index, never more than its assumptions; alone: each short outcome's effect."""
     sure = not effect.reason and (effect.low > 0 or effect.high < 0)
     because = (
         f"The index moved by {words.interval(effect)}; this stands and falls with the assumptions below."

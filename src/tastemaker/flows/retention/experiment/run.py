@@ -44,9 +44,7 @@ def assign_units(units: Path, plan: Path, out: Path, column: str = "user_id") ->
 def check_experiment(
     table: Path, plan: Path, report: Report, *, runs: int = 0, exposures: Path | None = None, seed: int = 0
 ) -> dict[str, Any]:
-    """Each unit once and in one arm, sample ratio, exposures against the hash, and `runs` A/A trials of each
-    metric.
-    """
+    """Each unit once and in one arm, sample ratio, exposures against the hash, `runs` A/A trials."""
     from tastemaker.experiment import first_exposures
     from tastemaker.experiment.readout.read import check_balance, check_split
 
@@ -92,9 +90,7 @@ def check_experiment(
 
 
 def _trials(table: Path, design: Design, runs: int, seed: int, report: Report) -> Iterator[AATest]:
-    """A/A trials of every metric as it decides: the plan's alpha, shares, clusters, cut-offs and triggered
-    units.
-    """
+    """A/A trials of each metric as it decides: alpha, shares, clusters, cut-offs, triggered units."""
     from tastemaker.experiment import aa_test, clustered
     from tastemaker.experiment.moments import batches_of, cluster_totals
     from tastemaker.experiment.readout.read import columns, prepared
@@ -148,9 +144,7 @@ def read_experiment(
 
 
 def watch_experiment(days: Path, plan: Path, out: Path, report: Report) -> dict[str, Any]:
-    """Every metric and guardrail at every day so far, by intervals valid at all looks together; days: one row
-    a unit and day.
-    """
+    """Every metric and guardrail by day, intervals valid at all looks; days: one row a unit and day."""
     from tastemaker.experiment.readout.read import look_back
     from tastemaker.flows.retention.experiment.readout import watch_claim
 
@@ -256,9 +250,7 @@ def read_surrogate(
 
 
 def export_trial(workspace: Path, out: str | Path, experiment: str = "", days: int = 14) -> dict[str, Any]:
-    """`tastemaker experiment export`: one row a person exposed; exposures.parquet beside it, for `experiment
-    check`.
-    """
+    """`tastemaker experiment export`: a row a person exposed, and exposures.parquet for `check` beside it."""
     opened = Workspace.open(workspace)
     name = experiment or opened.settings.experiment
     if not name:

@@ -1,3 +1,1 @@
-"""The survey in the running product: asking, learning from the answers, ranking by them, and testing what
-that does.
-"""
+"""The survey in the running product: asking, learning from answers, ranking by them, testing that."""

@@ -23,9 +23,7 @@ from tastemaker.store import Database, Event, Workspace
 
 
 class Context:
-    """Features of candidates, as they are known before the list is shown. interactions: the table that
-    `data` was read from; histories: whose counts and pairs are features.
-    """
+    """Features of candidates known before the list is shown. interactions: what `data` was read from."""
 
     def __init__(self, data: Data, interactions: pa.Table, histories: Histories) -> None:
         self.data, self.histories = data, histories

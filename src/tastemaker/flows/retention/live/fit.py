@@ -1,6 +1,4 @@
-"""From the survey answers of a workspace to a deployed proxy, or the reason why not yet; and taking it
-back.
-"""
+"""From a workspace's survey answers to a deployed proxy, or the reason why not yet; and taking it back."""
 
 from __future__ import annotations
 
@@ -114,9 +112,7 @@ NO_PROXY = "no proxy is deployed: nothing to watch"
 
 
 def export_surveys(workspace: Path, out: str | Path) -> dict[str, Any]:
-    """`tastemaker retention survey export`: every question shown, with its answer and the features logged
-    with its slate, to a path or URL.
-    """
+    """`tastemaker retention survey export`: each question with its answer and its slate's features."""
     with Database(Workspace.open(workspace).database) as database:
         table = Surveys(database).rows()
     with uploaded(out) as path:
@@ -213,9 +209,7 @@ def watch_live(workspace: Path, out: Path, report: Report) -> dict[str, Any]:
 
 
 def fresh_answers(workspace: Workspace) -> tuple[str | None, pa.Table | None]:
-    """The proxy that ranks (None without one), and what was asked since it was deployed (None before the
-    first answer).
-    """
+    """The proxy that ranks and what was asked since it was deployed; None for none, or no answer yet."""
     with Database(workspace.database) as database:
         mark = deployed(database)
         if mark is None:
@@ -232,9 +226,7 @@ def _since(database: Database, rows: pa.Table) -> pa.Table:
 
 
 def _watched(workspace: Workspace, database: Database, rows: pa.Table) -> str:
-    """In one sentence what the answers since its deployment say of the proxy that ranks; empty without
-    any.
-    """
+    """What answers since its deployment say of the proxy that ranks, in one sentence; "" without any."""
     mark = deployed(database)
     if mark is None:
         return ""
