@@ -1,6 +1,4 @@
-"""What the recommender chooses from: the whole catalogue through several sources, with near misses that
-violate one constraint.
-"""
+"""What the recommender chooses from: the catalogue through several sources, and near misses by a field."""
 
 from __future__ import annotations
 
@@ -47,9 +45,7 @@ class Tools:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A row, the sources that proposed it, and the field of the one constraint it violates (near misses
-    only).
-    """
+    """A row, its sources, and the field of the one constraint it violates (near misses only)."""
 
     row: int
     sources: tuple[str, ...]

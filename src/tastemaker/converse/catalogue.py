@@ -1,6 +1,4 @@
-"""What a conversation may be about: items with names, families and typed facts, and a table of the facts'
-fields.
-"""
+"""What a conversation may be about: items with names, families and typed facts, and the fields' table."""
 
 from __future__ import annotations
 

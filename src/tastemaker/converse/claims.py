@@ -77,9 +77,7 @@ class Spoken:
 
 
 class Claims:
-    """Scans texts about a catalogue. strict: everyday words for a value ("lively") are held against facts
-    too.
-    """
+    """Scans texts about a catalogue. strict: everyday words for values ("lively") are checked too."""
 
     def __init__(
         self, catalogue: Catalogue, vocabulary: Vocabulary, names: Names, strict: bool = False

@@ -1,6 +1,4 @@
-"""Executable requests: what was asked for, turn by turn, and which items of the whole catalogue satisfy
-it.
-"""
+"""Executable requests: what was asked, turn by turn, and which items of the catalogue satisfy it."""
 
 from __future__ import annotations
 
@@ -58,9 +56,7 @@ class Constraint:
 
 @dataclass(frozen=True)
 class Change:
-    """One line of a turn's `delta`. `drop` removes every constraint on the clause's field, whatever its
-    comparison and value.
-    """
+    """One line of a turn's `delta`; `drop` removes all constraints on the clause's field."""
 
     op: Op
     kind: Strength
@@ -84,9 +80,7 @@ Rows = npt.NDArray[np.int64]
 
 
 def merge(active: Sequence[Constraint], changes: Iterable[Change]) -> tuple[Constraint, ...]:
-    """C_t = merge(C_{t-1}, delta_t): added constraints come last; replacing removes what stood on the field
-    first; none comes twice.
-    """
+    """C_t = merge(C_{t-1}, delta_t): added ones come last; replacing clears the field; none comes twice."""
     merged = list(active)
     for change in changes:
         if change.op in ("replace", "drop"):
@@ -102,18 +96,14 @@ def demands(active: Iterable[Constraint]) -> list[Constraint]:
 
 
 def granted(constraint: Constraint, match: Match) -> npt.NDArray[np.int8]:
-    """(N,) 1 where the constraint is granted, 0 where it is not, -1 where that is not known (which grants
-    nothing).
-    """
+    """(N,) 1 where the constraint is granted, 0 where not, -1 where unknown (which grants nothing)."""
     hits = match([constraint.clause])
     return np.where(hits < 0, hits, 1 - hits).astype(np.int8) if constraint.kind == "must_not" else hits
 
 
 @dataclass(frozen=True, eq=False)
 class Adherence:
-    """(N,) holds: every demand is granted. unknown: not so, but only for want of knowledge. failures: demands
-    not granted.
-    """
+    """(N,) holds: all demands are granted; unknown: not so, if only unknown; failures: not granted."""
 
     holds: npt.NDArray[np.bool_]
     unknown: npt.NDArray[np.bool_]
@@ -121,9 +111,7 @@ class Adherence:
 
 
 def adhere(active: Sequence[Constraint], match: Match, n_items: int) -> Adherence:
-    """Every item against the active constraints: a must has to be 1, a must_not 0; "not known" fails both and
-    is counted apart.
-    """
+    """Every item against the active constraints: a must is 1, a must_not 0; "not known" fails both."""
     table = np.array([granted(demand, match) for demand in demands(active)], np.int8).reshape(-1, n_items)
     failures = (table != 1).sum(axis=0)
     no = (table == 0).any(axis=0)
@@ -163,9 +151,7 @@ def moves(satisfied: float, best: float) -> bool:
 def relaxations(
     active: Sequence[Constraint], match: Match, families: Rows, played: Collection[int]
 ) -> tuple[tuple[Constraint, int], ...]:
-    """For each demand, the n_t that dropping it alone would leave; only those that leave anything, most
-    first.
-    """
+    """For each demand the n_t that dropping it alone leaves, where it leaves any, most first."""
     counts = []
     for demand in demands(active):
         rest = [other for other in active if other != demand]
@@ -174,7 +160,5 @@ def relaxations(
 
 
 def feasible(specificity: str, n_first: int) -> bool:
-    """Whether a first request may stand: its second letter L needs many fitting items (20), H one to
-    three.
-    """
+    """Whether a first request stands: second letter L needs 20 fitting items, H one to three."""
     return n_first >= MANY if specificity[1] == "L" else 1 <= n_first <= RARE

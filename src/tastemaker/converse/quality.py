@@ -1,6 +1,4 @@
-"""How a data set pursues its goals and how it speaks: figures over all conversations, each with its
-definition.
-"""
+"""How a data set pursues its goals and speaks: figures over all conversations, each defined."""
 
 from __future__ import annotations
 

@@ -59,9 +59,7 @@ class Attachment:
 
 @dataclass(frozen=True)
 class Shown:
-    """One candidate: its handle, item, which sources proposed it, and, for a hard negative, the one field it
-    violates.
-    """
+    """One candidate: handle, item, its sources, and the field that a hard negative violates."""
 
     handle: str
     item_id: str
@@ -109,9 +107,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class Progress:
-    """What the listener made of the item of `item_turn`; overruled: it was called helpful but does not
-    satisfy the request.
-    """
+    """What the listener made of `item_turn`'s item; overruled: called helpful, but does not satisfy."""
 
     item_turn: int
     label: str | None

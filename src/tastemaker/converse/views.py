@@ -264,9 +264,7 @@ class SearchResult:
 def for_recommender(
     state: State, catalogue: Catalogue, message: str, result: SearchResult
 ) -> RecommenderView:
-    """Profile, dialogue, candidates and search result; never the goal, constraints, tracks, or the listener's
-    thoughts.
-    """
+    """Profile, dialogue, candidates, search result; never goal, constraints, tracks, listener's thoughts."""
     return RecommenderView(
         turn=len(state.turns) + 1,
         profile=profile_lines(state.profile),

@@ -29,9 +29,7 @@ def codes(names: npt.NDArray[np.str_]) -> Ints:
 
 @dataclass(frozen=True, eq=False)
 class Units:
-    """kind: "user", "request" or "row"; code (n,): number of the unit of each row, from 0; count: units there
-    are.
-    """
+    """kind: "user", "request" or "row"; code (n,): unit of each row, from 0; count of units."""
 
     kind: str
     code: Ints

@@ -99,9 +99,7 @@ def _vectors(table: pa.Table) -> Floats:
 
 
 def _flags(table: pa.Table, name: str) -> Bools | None:
-    """An optional column of true and false, written as such or as 1/0 or yes/no, in any case; empty is
-    false.
-    """
+    """An optional column of flags, true/false, 1/0 or yes/no in any case; empty is false."""
     if name not in table.column_names:
         return None
     texts = ["" if value is None else str(value).strip().lower() for value in table.column(name).to_pylist()]

@@ -1,6 +1,4 @@
-"""Marks of single rows, the same whatever the order, the split or the ledger: what was opened stays
-opened.
-"""
+"""Marks of single rows, the same in any order, split or ledger: what was opened stays opened."""
 
 from __future__ import annotations
 
@@ -166,9 +164,7 @@ def told_again(log: Log, opened: Iterable[Columns], whole: Log | None = None) ->
 
 
 def _equal(column: Marks, before: Marks) -> bool:
-    """Whether two logs hold the same marks equally often, and too many different ones for that to be
-    chance.
-    """
+    """Whether logs hold the same marks equally often, too many different ones for that to be chance."""
     if len(column) != len(before) or len(np.unique(column)) < DISTINCT:
         return False
     return bool(np.array_equal(np.sort(column), np.sort(before)))

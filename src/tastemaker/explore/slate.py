@@ -109,9 +109,7 @@ def plackett_luce(scores: npt.ArrayLike, order: npt.ArrayLike) -> Floats:
 
 
 def prefix_propensities(scores: npt.ArrayLike, order: npt.ArrayLike, prefixes: npt.ArrayLike) -> Floats:
-    """(k,) probability that each position shows *some* item of its prefix, given those above; prefixes (N,)
-    numbers.
-    """
+    """(k,) chance that each position shows some item of its prefix, given those above; prefixes (N,)."""
     values, groups = np.asarray(scores, dtype=np.float64).copy(), np.asarray(prefixes)
     chances = []
     for item in np.asarray(order, dtype=np.int64):
@@ -155,9 +153,7 @@ def with_tail(draw: Draw, end: int, tail: Draw) -> Draw:
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """What pi0 draws from: candidates (n,) rows of the catalogue, best first, scores (n,) log-probabilities,
-    temperature; name: its policy id.
-    """
+    """Candidates (n,) of pi0, best first, scores (n,) log-probabilities, temperature; name: policy id."""
 
     candidates: Ints
     scores: Floats

@@ -151,9 +151,7 @@ def support_report(
 
 
 def least_rewarded(c: float = 0.95, delta: float = 0.05) -> int:
-    """Rewarded rows (of reward r_max) before the paired betting test passes the logger itself: 102 at c =
-    .95, delta = .05.
-    """
+    """Rewarded rows before the paired bet passes the logger itself: 102 at r_max, c = .95, delta = .05."""
     growth = np.log1p(np.asarray(FRACTIONS) * (1 - c) / c)
     return math.ceil(_repeats(growth, delta)) if c < 1 else 2**31 - 1
 

@@ -105,9 +105,7 @@ class Log:
 
     @property
     def early(self) -> Bools | None:
-        """(n,) which rows are of the first half of the time; None where no times are known or all are
-        alike.
-        """
+        """(n,) which rows are in the first half of the time; None where times are unknown or all alike."""
         early = None if self.timestamp is None else self.timestamp <= np.median(self.timestamp)
         return None if early is None or early.all() else early
 
@@ -254,18 +252,14 @@ class Parts(NamedTuple):
 
 
 class Split(Parts):
-    """`Parts`, and where `split` made them the whole log, and part (n,): which of the three each of its rows
-    is in.
-    """
+    """`Parts`, where `split` made them the whole log too, and part (n,): which of three each row is in."""
 
     whole: Log | None = None
     part: Ints | None = None
 
     @property
     def judged(self) -> Log:
-        """What no candidate was learnt from, in the order of the log: S2 and S3 (S3 of a split made by
-        hand).
-        """
+        """What no candidate was learnt from, in the log's order: S2 and S3 (S3 of a split by hand)."""
         if self.whole is None or self.part is None:
             return self.certify
         log, part = self.whole.take(self.part > 0), self.part[self.part > 0]

@@ -132,9 +132,7 @@ def checked(
 
 
 def _logit_fit(x: Floats, y: Floats, w: Floats, slopes: int) -> Floats:
-    """Weighted logistic coefficients with the first `slopes` of them at least 0, so that no calibrator turns
-    a ranking over.
-    """
+    """Weighted logistic coefficients, the first `slopes` at least 0: no calibrator reverses a ranking."""
 
     def loss(b: Floats) -> tuple[float, Floats]:
         z = x @ b
@@ -162,9 +160,7 @@ def _isotonic(p: Floats, y: Floats, w: Floats) -> Calibrator:
 
 
 def equal_mass(p: Floats, weight: Floats, bins: int = BINS) -> Ints:
-    """(n,) bin of each prediction, cut so that bins carry about the same weight; equal predictions share a
-    bin.
-    """
+    """(n,) bin of each prediction, so that bins weigh about the same; equal predictions share a bin."""
     order = np.argsort(p, kind="stable")
     mass = np.cumsum(weight[order]) - weight[order] / 2
     bin_sorted = np.minimum((mass / weight.sum() * bins).astype(np.int64), bins - 1)
@@ -176,9 +172,7 @@ def equal_mass(p: Floats, weight: Floats, bins: int = BINS) -> Ints:
 
 
 def binned(p: Floats, y: Floats, weight: Floats, bins: int = BINS) -> tuple[Floats, Floats, Floats, Floats]:
-    """Weight share, mean prediction, mean outcome and effective number of rows (b,) of each bin that has
-    weight.
-    """
+    """Weight share, mean prediction, mean outcome, effective rows (b,) of each bin with weight."""
     place = equal_mass(p, weight, bins)
     mass = np.bincount(place, weight, bins)
     used = mass > 0
@@ -310,9 +304,7 @@ def _one(name: str, p: Floats, y: Floats, w: Floats, who: Ints, key: tuple[int |
 
 
 def expected_observed(p: Floats, y: Floats, w: Floats, who: Ints, key: tuple[int | str, ...]) -> Interval:
-    """Sum of predictions over sum of outcomes, with a percentile interval from drawing users with
-    replacement.
-    """
+    """Sum of predictions over sum of outcomes, with a percentile interval from redrawing users."""
     kind = "expected over observed, bootstrap of users"
     sums = by_unit(w[:, None] * np.column_stack([p, y]), who)
     if sums[:, 1].sum() <= 0:

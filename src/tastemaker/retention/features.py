@@ -111,9 +111,7 @@ def smoothed(part: npt.ArrayLike, whole: npt.ArrayLike, prior: float) -> Floats:
 
 
 def features(known: Known, person: Person, items: npt.ArrayLike, scores: npt.ArrayLike) -> dict[str, Floats]:
-    """Each feature (n,) of the candidates `items` (n,), in `known.names`; scores (n,) of the ranker, best
-    first.
-    """
+    """Each feature (n,) in `known.names` of candidates `items` (n,); scores (n,) best first."""
     rows, score = np.asarray(items, np.int64), np.asarray(scores, np.float64)
     own = known.attributes[rows]
     n = len(rows)
@@ -185,9 +183,7 @@ class Reranked:
 
 
 def rerank(score: npt.ArrayLike, p_pos: Floats, p_neg: Floats, rule: Rule) -> Reranked:
-    """Apply `rule` to candidates (n,) given best first; equal scores keep that order. Raises InputError as
-    `grid_requests`.
-    """
+    """Apply `rule` to candidates (n,), best first; equal scores keep order. InputError as `grid_requests`."""
     scores = np.asarray(score, np.float64)[None, :]
     requests = grid_requests(scores, p_pos[None, :], p_neg[None, :])
     ranked = rank(requests, rule)
@@ -199,9 +195,7 @@ def rerank(score: npt.ArrayLike, p_pos: Floats, p_neg: Floats, rule: Rule) -> Re
 
 
 def sentence(places: int, p_pos: float, p_neg: float, term: float, flat: bool, source: str) -> str:
-    """Why a row stands where it does: places moved up (down below 0), the proxy's two shares, and what it was
-    learnt from.
-    """
+    """Why a row stands where it does: places moved up (below 0: down), both shares, the source."""
     if flat:
         return "Kept its place: the scores of this list do not vary, so the survey proxy moved nothing."
     said = (

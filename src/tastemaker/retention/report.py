@@ -20,9 +20,7 @@ Cell = str | int | float | bool | Interval | None
 
 @dataclass(frozen=True)
 class Table:
-    """A table of a report: `columns`, `rows` of as many cells (an `Interval` shows with its interval), and a
-    `note` under it.
-    """
+    """A table of a report: `columns`, `rows` of cells (an `Interval` shows itself), a `note` under it."""
 
     title: str
     columns: tuple[str, ...]
@@ -74,9 +72,7 @@ class Lines:
 
 @dataclass(frozen=True)
 class Groups:
-    """Figure of values with intervals by slice: a column a label; `groups` of (name, one (value, low, high)
-    or None a label).
-    """
+    """Figure by slice: a column a label; `groups` of (name, one (value, low, high) or None a label)."""
 
     title: str
     x_label: str
@@ -118,9 +114,7 @@ class ClaimReport:
         return 0 if self.verdict == "supported" else 1
 
     def as_mapping(self) -> dict[str, Any]:
-        """The report as JSON can hold it, numbers unrounded: what the page and the Markdown are rendered
-        from.
-        """
+        """The report as JSON can hold it, numbers unrounded: what page and Markdown are rendered from."""
         return asdict(self)
 
 

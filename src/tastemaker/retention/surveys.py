@@ -1,6 +1,4 @@
-"""The one way in for survey tables: names, probabilities, answers, duplicates, and whether what was answered
-was ever shown.
-"""
+"""The one way in for survey tables: names, probabilities, answers, duplicates, and what was shown."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""The loosest threshold whose precision is guaranteed, and an alarm for when it no longer is; a person is the
-unit of both.
-"""
+"""The loosest threshold whose precision is guaranteed, and an alarm for when it is not; by person."""
 
 from __future__ import annotations
 

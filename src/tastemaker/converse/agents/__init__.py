@@ -1,3 +1,1 @@
-"""The roles: what they answer, how they are asked, how a conversation runs, and the rule-based model that
-plays them all.
-"""
+"""The roles: what they answer, how they are asked, how a conversation runs, and rules that play them all."""

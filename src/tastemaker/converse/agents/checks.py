@@ -104,9 +104,7 @@ def recommender(
 
 
 def choices(view: Any) -> dict[str, tuple[str | bool | None, ...]]:
-    """What the fields of an answer to this view may hold, where that is known beforehand; the checks say the
-    same afterwards.
-    """
+    """What the fields of an answer to this view may hold, where known; the checks say the same after."""
     if not isinstance(view, RecommenderView):
         return {}
     offered = (candidate.handle for candidate in view.candidates)

@@ -1,6 +1,4 @@
-"""One conversation from its plan: roles asked in turn through their views, every answer checked before it
-counts.
-"""
+"""One conversation from its plan: roles asked in turn through their views, every answer checked first."""
 
 from __future__ import annotations
 
@@ -73,9 +71,7 @@ NAMES_LAST = 0.7  # how often the item just played is called "the last one"
 
 
 class Ask(Protocol):
-    """Asks a role: its view, the shape of the answer, and a check that says in a sentence what is wrong with
-    one.
-    """
+    """Asks a role: its view, the shape of the answer, and a check that says what is wrong with one."""
 
     def __call__(self, role: str, view: View, answer: type[A], check: Callable[[A], str | None]) -> A: ...
 
@@ -191,9 +187,7 @@ def _adheres(world: World, active: Sequence[Constraint], item: str) -> bool:
 
 
 def play_turn(scene: Scene, state: State, changes: tuple[Change, ...]) -> State:
-    """One turn: the listener asks, the search reads and looks, the recommender answers, all is written
-    down.
-    """
+    """One turn: the listener asks, the search reads and looks, the recommender answers, all is kept."""
     plan, world, ask = scene.plan, scene.world, scene.ask
     catalogue, tools, number = world.catalogue, world.tools, len(state.turns) + 1
     active = merge(state.active, changes)

@@ -1,6 +1,4 @@
-"""What is fixed before the first word: who talks, about what, for how long. Keyed by the seed and the
-conversation's number.
-"""
+"""What is fixed before the first word (who, what, how long), keyed by seed and conversation's number."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""What the listener asks for next: steps toward its goal, told one by one, with wishes beside it that keep
-the goal in reach.
-"""
+"""What the listener asks for next: steps toward its goal, one by one, with wishes that keep it in reach."""
 
 from __future__ import annotations
 
@@ -243,9 +241,7 @@ def _drop(now: Situation, rng: np.random.Generator) -> tuple[Change, ...]:
 
 
 def _impossible(now: Situation, rng: np.random.Generator) -> tuple[Change, ...]:
-    """One wish beside the goal more than can be granted: alone it is common enough, with the others nothing
-    fits.
-    """
+    """One wish beside the goal too many: alone it is common enough, with the others nothing fits."""
     if not now.fits(()):
         return ()
     options = now.open_fields(words=True)
@@ -264,9 +260,7 @@ def _impossible(now: Situation, rng: np.random.Generator) -> tuple[Change, ...]:
 
 
 def _relax(now: Situation, rng: np.random.Generator) -> tuple[Change, ...]:
-    """Drop what was too much: the fields that failed, else wishes beside the goal, else all that it takes
-    until something fits.
-    """
+    """Drop what was too much: fields that failed, else wishes beside the goal, else till something fits."""
     held = {constraint.clause.field for constraint in demands(now.active)}
     failed = [name for name in now.failed if name in held]
     rest = [name for name in now.beside if name not in failed]

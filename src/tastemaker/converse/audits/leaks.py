@@ -1,6 +1,4 @@
-"""What a message must not give away: titles, ids, handles, the goal's own sentences, media that were only
-talked about.
-"""
+"""What a message must not give away: titles, ids, handles, the goal's sentences, media not attached."""
 
 from __future__ import annotations
 
@@ -61,9 +59,7 @@ def message_faults(text: str, goal: str, item_ids: Sequence[str] = ()) -> list[s
 
 
 def scrubbed(text: str, lexicon: Lexicon) -> str:
-    """The text without values of the catalogue's fields: "Music of Ireland", a book, does not name the tune
-    Ireland.
-    """
+    """The text without values of the catalogue: "Music of Ireland", a book, names no tune Ireland."""
     return lexicon.values.sub("\x00", plain(text))
 
 

@@ -47,9 +47,7 @@ class TurnQuery:
 def turn_queries(
     number: int, conversation: Conversation, catalogue: Catalogue, match: Match
 ) -> list[TurnQuery]:
-    """The queries of a conversation, turn by turn; the constraints are used for `fits` alone, no ranker sees
-    them.
-    """
+    """The queries of a conversation by turn; constraints serve `fits` alone, no ranker sees them."""
     active: Sequence[Constraint] = ()
     played: list[int] = []
     queries = []
@@ -76,9 +74,7 @@ def turn_queries(
 
 @dataclass(frozen=True)
 class Played:
-    """The rows a conversation played, in order, the user it was made from, and, for each, the rows that
-    fitted (F_t), where that is known.
-    """
+    """Rows a conversation played in order, its user, and of each the rows that fitted (F_t) if known."""
 
     rows: tuple[int, ...]
     user: int
@@ -126,9 +122,7 @@ def identified(
 
 
 def rank_of(scores: npt.NDArray[np.floating], target: int, before: Sequence[int]) -> float:
-    """Rank of the target among rows not played before; ties share their mean place, so that equal scores give
-    nothing away.
-    """
+    """Rank of the target among rows not played yet; ties share their mean place and give nothing away."""
     free = np.ones(len(scores), bool)
     free[list(before)] = False
     value, others = scores[target], scores[free]
@@ -136,9 +130,7 @@ def rank_of(scores: npt.NDArray[np.floating], target: int, before: Sequence[int]
 
 
 def recoverability(rows: Sequence[int], scores: Scores) -> float | None:
-    """Mean nDCG@20 of the items after the first, ranked by `scores(items before)`; None when fewer than two
-    were played.
-    """
+    """Mean nDCG@20 of items after the first, by `scores(items before)`; None below two."""
     if len(rows) < 2:
         return None
     ranks = [
@@ -206,9 +198,7 @@ DRAWS = 1999
 
 @dataclass(frozen=True)
 class Shift:
-    """Shares of each label in the two parts, Pearson's chi-square of part by label, and its p-value over
-    redrawn splits.
-    """
+    """Shares of each label in both parts, Pearson's chi-square, its p-value over redrawn splits."""
 
     labels: tuple[str, ...]
     train: tuple[float, ...]
@@ -265,9 +255,7 @@ def label_shift(
 
 
 def _chi_square(second: npt.NDArray[np.float64], total: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Pearson's statistic of each 2 x K table with rows (total - second, second); labels that never occur are
-    left out.
-    """
+    """Pearson's statistic of 2 x K tables of rows (total - second, second), without empty labels."""
     tables = np.stack([total - second, second], axis=1)
     expected = tables.sum(axis=2, keepdims=True) * total / total.sum()
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -31,9 +31,7 @@ def text_faults(text: str, language: str | None) -> Iterator[str]:
 
 
 def garbled(text: str) -> bool:
-    """Whether a sentence of four words or more has next to no everyday English word, or two words that nobody
-    could pronounce.
-    """
+    """Whether a sentence (4 words or more) has next to no everyday word, or two nobody can pronounce."""
     everyday = stop_words() | chat() | _SHORT
     for sentence in _SENTENCE.split(_QUOTED.sub(" ", text)):
         words = [word.casefold().replace("’", "'") for word in _WORD.findall(sentence)]

@@ -1,6 +1,4 @@
-"""Each conversation against the catalogue: constraints, labels, wording, leaks, handles, searches; every
-fault under its own name.
-"""
+"""Each conversation against the catalogue: constraints, labels, wording, leaks, searches; faults by name."""
 
 from __future__ import annotations
 
@@ -293,9 +291,7 @@ def _search_faults(facts: Facts, known: Known) -> Iterator[str]:
 
 
 def _goal_faults(conversation: Conversation, known: Known) -> Iterator[str]:
-    """Labels computed anew from the goal, and a first request that belongs to it; nothing for data sets that
-    keep no demands.
-    """
+    """Labels computed anew from the goal, and a fitting first request; none where no demands are kept."""
     goal, catalogue = conversation.goal, known.catalogue
     yield from ["forbidden"] * ("forbidden" in text_faults(goal.text, None))
     if not goal.demands or not conversation.turns:

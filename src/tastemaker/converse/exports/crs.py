@@ -146,9 +146,7 @@ def by_turn(turns: Sequence[int], values: Floats | Sequence[float]) -> float:
 
 
 def distinct_two(replies: Iterable[str]) -> float:
-    """Distinct bigrams over all bigrams of all replies: lower-cased, split at white space, shorter replies
-    skipped; 0 if none.
-    """
+    """Distinct over all bigrams of replies, lower-cased, cut at blanks, one-word ones skipped; 0 if none."""
     pairs = []
     for reply in replies:
         words = reply.lower().split()
@@ -162,9 +160,7 @@ def catalogue_diversity(predicted: Iterable[Sequence[str]], n_items: int) -> flo
 
 
 def evaluate(wanted: Sequence[Target], predictions: Sequence[Prediction], n_items: int) -> dict[str, float]:
-    """nDCG at 1, 10 and 20, catalogue and lexical diversity; predictions in the order of `wanted`. Never a
-    composite.
-    """
+    """nDCG at 1, 10, 20, catalogue and lexical diversity of predictions, in the order of `wanted`."""
     ranks = [
         rank_in(answer.predicted_track_ids, target.item_id)
         for answer, target in zip(predictions, wanted, strict=True)

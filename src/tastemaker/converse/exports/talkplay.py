@@ -1,6 +1,4 @@
-"""TalkPlay rows: user, music, assistant for each turn; labels shifted by one. Schema of TalkPlayData 2 (arXiv
-2509.09685).
-"""
+"""TalkPlay rows: user, music, assistant a turn; labels shifted by one (TalkPlayData 2, arXiv 2509.09685)."""
 
 from __future__ import annotations
 
@@ -13,16 +11,12 @@ ROLES = ("user", "music", "assistant")
 
 
 def fits(conversation: Conversation) -> bool:
-    """Whether every turn played something: the evaluator reads by position within a turn, so a turn without
-    an item has no place.
-    """
+    """Whether every turn played something: the evaluator reads by position, so none may lack an item."""
     return all(turn.item_id is not None for turn in conversation.turns)
 
 
 def to_row(conversation: Conversation, key: str) -> dict[str, Any]:
-    """The conversation as TalkPlay has it, with keyed ids and no date. The label of item t is stored at turn
-    t + 1.
-    """
+    """A conversation as TalkPlay's, keyed ids and no date; item t's label is stored at turn t + 1."""
     user = pseudonym("user", conversation.user_id, key)
     lines = []
     for turn in conversation.turns:

@@ -1,6 +1,4 @@
-"""Goals by keyed draws: a template, a seed item, and clauses about it that leave as many fitting items as the
-letters ask.
-"""
+"""Goals by keyed draws: a template, a seed item, and clauses that leave as many items as the letters ask."""
 
 from __future__ import annotations
 
@@ -41,9 +39,7 @@ class Draft:
 
 
 def clause_about(catalogue: Catalogue, field: str, row: int, rng: np.random.Generator) -> Clause | None:
-    """A clause that item `row` satisfies: its word, one of its words, or a range of a tenth of the span
-    around its number.
-    """
+    """A clause that item `row` satisfies: its word, one of its words, a tenth of the span at its number."""
     value = catalogue.columns[field][row]
     if value is None:
         return None
@@ -79,9 +75,7 @@ class Sampler:
         self.feasible = tuple(template for template in templates() if self._possible(template))
 
     def restricted(self, rows: Collection[int]) -> Sampler:
-        """The same sampler with goals about these rows alone; which templates can be filled stays as it
-        is.
-        """
+        """The same sampler with goals about these rows alone; templates that can be filled stay."""
         narrowed = copy(self)
         narrowed.rows = np.array(sorted(rows), np.int64)
         return narrowed
@@ -145,9 +139,7 @@ class Sampler:
     def _constraints(
         self, template: Template, row: int, rng: np.random.Generator
     ) -> tuple[tuple[Constraint, ...] | None, dict[str, Clause]]:
-        """Constraints about item `row`: one a slot, then further facts until the letters are met or the
-        template's most is reached.
-        """
+        """Constraints about item `row`: one a slot, then facts until the letters or the most are met."""
         slots: dict[str, Clause] = {}
         shown: tuple[Constraint, ...] = ()
         if template.media:

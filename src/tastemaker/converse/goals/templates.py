@@ -1,6 +1,4 @@
-"""The 44 goal templates: 11 categories by 4 specificities, each with typed slots, its need of media, and
-variants.
-"""
+"""The 44 goal templates: 11 categories by 4 specificities, each with slots, need of media, and variants."""
 
 from __future__ import annotations
 
@@ -21,9 +19,7 @@ LEAST_COVERAGE = 0.3  # a field fewer items have is no basis for a request
 
 @dataclass(frozen=True)
 class Template:
-    """One kind of goal. slots: name -> role of a field; extra: fewest and most further facts; media: what has
-    to be attached.
-    """
+    """A kind of goal. slots: name -> role of a field; extra: least and most facts; media: attached."""
 
     category: str
     title: str
@@ -63,9 +59,7 @@ def templates() -> tuple[Template, ...]:
 
 
 def fields_of_role(role: str, fields: Mapping[str, Field]) -> list[str]:
-    """The catalogue's fields that may fill a role, in its order of preference; "any" is every field, "fact"
-    those without one.
-    """
+    """Fields that may fill a role, preferred first; "any": all, "fact": those without a role."""
     usable = [name for name, field in fields.items() if field.coverage >= LEAST_COVERAGE and varied(field)]
     roles = language_file()["roles"]
     if role == "any":

@@ -19,9 +19,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Rated:
-    """One judge's answer on one aspect of one turn; score None when no valid answer came. item: what was
-    judged.
-    """
+    """One judge's answer on an aspect of a turn; score None: no valid answer. item: what was judged."""
 
     judge: str
     conversation: str
@@ -33,9 +31,7 @@ class Rated:
 
 @dataclass(frozen=True)
 class Mean:
-    """A judge's mean on an aspect: None, with the reason, unless at least 95 % of what was asked has a valid
-    answer.
-    """
+    """A judge's mean on an aspect; None, with the reason, unless 95 % of the answers are valid."""
 
     judge: str
     aspect: str

@@ -1,6 +1,4 @@
-"""Two items for one request, shown in both orders: a judge that goes by the place and not by the item is
-found out.
-"""
+"""Two items for one request, shown in both orders: judges that go by place, not item, are found out."""
 
 from __future__ import annotations
 
@@ -38,9 +36,7 @@ class PairAnswer(BaseModel):
 
 @dataclass(frozen=True)
 class Pair:
-    """An accepted item and a near miss that was a candidate beside it; `violates` is the field on which it
-    misses.
-    """
+    """An accepted item and a near miss, a candidate beside it; `violates`: the field it misses on."""
 
     conversation: Conversation
     turn: int
@@ -56,9 +52,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class PairView:
-    """The dialogue up to a message and the facts of two items, in the order shown. No ids, no labels, no
-    thoughts.
-    """
+    """The dialogue up to a message and facts of two items in order. No ids, labels or thoughts."""
 
     dialogue: tuple[Exchange, ...]
     message: str

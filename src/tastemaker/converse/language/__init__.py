@@ -1,3 +1,1 @@
-"""Words for constraints and back: a lexicon of fields and values, phrases that say a constraint, and a parser
-that reads it.
-"""
+"""Words for constraints and back: a lexicon of fields and values, phrases that say them, their parser."""

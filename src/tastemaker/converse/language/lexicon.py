@@ -33,9 +33,7 @@ class Words:
 
 @dataclass(frozen=True, eq=False)
 class Lexicon:
-    """The words of every field, and the phrases that point at an attachment. titles: the words of each name
-    of an item, folded.
-    """
+    """The words of every field, phrases that point at an attachment; titles: words of names, folded."""
 
     known: Mapping[str, Field]
     fields: Mapping[str, Words]
@@ -59,9 +57,7 @@ class Lexicon:
         return max((title.count(" ") + 1 for title in self.titles), default=0)
 
     def names_title(self, text: str) -> bool:
-        """Whether a text names an item in whole words; by one word only where that has a capital inside a
-        sentence, or quotes.
-        """
+        """Whether a text names an item in whole words; one word counts by an inner capital or quotes."""
         text = plain(text)
         hits = list(_WORD.finditer(text))
         words = [hit.group().casefold() for hit in hits]
@@ -177,17 +173,13 @@ def _measure(clause: Clause, words: Words, rng: np.random.Generator) -> str:
 
 
 def listed(granted: Sequence[str], refused: Sequence[str]) -> str:
-    """Phrases in a row: a, b and c, then what is not wanted, each behind a comma so that its "not" ends
-    there.
-    """
+    """Phrases in a row: a, b and c, then each unwanted one behind a comma, where its "not" ends."""
     head = ", ".join(granted[:-1]) + (" and " if len(granted) > 1 else "") + "".join(granted[-1:])
     return ", ".join(([head] if head else []) + list(refused))
 
 
 def fact_words(clause: Clause, lexicon: Lexicon) -> str:
-    """A clause as a fact sheet has it: "key D". Used in goals, so that a message that follows its goal does
-    not copy it.
-    """
+    """A clause as a fact sheet has it ("key D"), used in goals so that messages do not copy them."""
     words = lexicon.fields.get(clause.field)
     noun = words.nouns[-1] if words else clause.field
     if isinstance(clause.value, tuple):

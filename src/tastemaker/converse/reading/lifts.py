@@ -117,9 +117,7 @@ def _lift(text: Text, hit: re.Match[str], names: Sequence[str]) -> None:
 
 
 def manner_of(text: Text, start: int, end: int) -> str:
-    """How values at a place are spoken of beside being wished or refused: "let go", "not alone", "allowed";
-    else empty.
-    """
+    """How values at a place are spoken of besides: "let go", "not alone", "allowed"; else empty."""
     before = text.whole[:start]
     if _NOT_ALONE.search(before) or _UNNEEDED.match(text.whole, end):
         return "not alone"

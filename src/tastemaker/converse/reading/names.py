@@ -110,9 +110,7 @@ class Names:
         return tuple(self._rows[role].get(fold(name), ()))
 
     def find(self, text: str) -> list[Named]:
-        """The names in a message, from left to right: whole ones first, then misspelt ones in what is
-        left.
-        """
+        """The names in a message, left to right: whole ones first, then misspelt ones in the rest."""
         spans = _spans(text)
         taken: list[tuple[int, int]] = []
         found: list[Named] = []

@@ -242,9 +242,7 @@ class Numbers:
                 text.leave(hit)
 
     def _bare(self, text: Text, name: str) -> None:
-        """ "Faster than 120", "under 50": a number that only this field can hold, for its range and its
-        words.
-        """
+        """ "Faster than 120", "under 50": a number only this field can hold, for its range and words."""
         known = self.vocabulary.fields[name]
         stems = re.split(r"[^a-z]+", name.casefold())
         table = english()["comparatives"]

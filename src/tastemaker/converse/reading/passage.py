@@ -1,6 +1,4 @@
-"""A message while it is read: what was read is blanked; what stands before a word says whether it is
-refused.
-"""
+"""A message while it is read: what was read is blanked; what stands before a word says if it is refused."""
 
 from __future__ import annotations
 

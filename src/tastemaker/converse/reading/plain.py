@@ -41,9 +41,7 @@ GRAMS = {"g": 1.0, "gram": 1.0, "kg": 1000.0, "kilo": 1000.0, "oz": 28.35, "lb":
 
 
 def plain(text: str) -> str:
-    """Straight quotes, single spaces, numbers in digits ("six-eight" is 6/8, "a hundred and twenty" is
-    120).
-    """
+    """Straight quotes, single spaces, digits ("six-eight" is 6/8, "a hundred and twenty" is 120)."""
     text = re.sub(r" *(?:!=|≠) *", " is not ", text.translate(QUOTES))
     text = re.sub(r"\s+", " ", text).strip()
     for pattern, said in _SPELLED.items():

@@ -182,9 +182,7 @@ def for_each(text: Text, groups: Sequence[Group]) -> str:
 
 
 def refused_together(text: Text, groups: Sequence[Group], fields: Mapping[str, Field]) -> list[Together]:
-    """Which values are refused only where they meet: "not a jig in D", "neither a jig in D nor a reel in
-    G".
-    """
+    """Values refused only where they meet: "not a jig in D", "neither a jig in D nor a reel in G"."""
     chunks: list[list[Group]] = []
     for group in groups:
         kind = fields[_name(group)].kind
@@ -364,9 +362,7 @@ def _alone(clause: Clause) -> list[Way]:
 
 
 def lifted(active: Sequence[Constraint], changes: Sequence[Change]) -> tuple[Constraint, ...]:
-    """The constraints without refusals of values together that a message asks for, and without wishes for
-    exactly what it refuses.
-    """
+    """The constraints a message asks for without joint refusals, or wishes for what these refuse."""
     wished = {way[0] for c in changes if c.kind == "must" for way in _alone(c.clause)}
     standing = {
         c: way[0] for c in active if (c.kind, c.clause.cmp) == ("must", "eq") for way in _alone(c.clause)

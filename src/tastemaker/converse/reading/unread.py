@@ -1,6 +1,4 @@
-"""Numbers that nothing reads, so that it can be said: those that no field has, or that others tell ("twice as
-old").
-"""
+"""Numbers that nothing reads, so that it can be said: of no field, or told by others ("twice as old")."""
 
 from __future__ import annotations
 

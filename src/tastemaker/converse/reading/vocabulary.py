@@ -285,9 +285,7 @@ def _nouns(name: str) -> tuple[str, ...]:
 def _surfaces(
     field: Field, value: str, nouns: tuple[str, ...], shared: Counter[str], parts: Counter[str]
 ) -> list[Surface]:
-    """Every way in which a value is said: its own name, alone or beside its noun, its parts, everyday
-    words.
-    """
+    """Every way to say a value: its name, alone or with its noun, its parts, everyday words."""
     said = spoken(value)
     body = re.sub(r"\\[ -]", "[ -]?" if "-" in said else "[ -]", re.escape(said))
     near = "|".join(re.escape(noun) for noun in nouns)

@@ -1,6 +1,4 @@
-"""Free words into constraints: values, numbers, comparisons, corrections and what is taken back, clause by
-clause.
-"""
+"""Free words into constraints: values, numbers, comparisons, corrections, what is taken back, by clause."""
 
 from __future__ import annotations
 
@@ -83,9 +81,7 @@ class Heard:
 
 
 class Wishes:
-    """Reads messages about a catalogue with this vocabulary. `value(row, field)`: what is known of an
-    item.
-    """
+    """Reads messages about a catalogue with this vocabulary. `value(row, field)`: of an item."""
 
     def __init__(self, vocabulary: Vocabulary, value: Facts) -> None:
         self.vocabulary, self.value = vocabulary, value
@@ -245,9 +241,7 @@ class Wishes:
         return groups
 
     def _freed(self, text: Text, groups: Sequence[Sequence[Spot]], place: int) -> bool:
-        """Whether a refusal before has ended: "neither major nor minor, 6/8", "not over 100 bpm, in D or G",
-        but "not slow, sad or in D".
-        """
+        """Whether a refusal has ended: "not over 100 bpm, in D or G", but "not slow, sad or in D"."""
         start, end, _ = groups[place][0]
         if NUMBER_ENDS.search(text.whole[:end][-REACH:]) or BOUND_ENDS.search(text.whole[:start][-REACH:]):
             return True
@@ -296,9 +290,7 @@ _NOT_ONLY = re.compile(r"\bnot (?:only|just)\b(?=[^.;!?]*?(,? but(?: also)?\b|, 
 
 
 def _unwound(message: str) -> str:
-    """A message with "can't watch anything but" as "only", and "not only jigs but reels" as "jigs or reels";
-    of the same length.
-    """
+    """A message with "can't watch anything but" as "only", "not only a but b" as "a or b"; as long."""
     message = _ONLY.sub(lambda hit: "only".rjust(len(hit[0])), message)
     while hit := _NOT_ONLY.search(message):
         end = " or".ljust(hit.end(1) - hit.start(1))
@@ -326,9 +318,7 @@ def _second_choice(text: Text) -> int:
 
 
 def _first_choices(text: Text, groups: Sequence[Sequence[Spot]], second: int) -> None:
-    """Wish softly for what is said before the place `second`; behind it stands what is wished if there is
-    none.
-    """
+    """Wish softly for what is said before the place `second`, where the second choice begins."""
     before = {(s[2].field, s[2].value) for group in groups for s in group if s[0] < second}
     for at, change in [entry for entry in text.changes if (entry[1].op, entry[1].kind) == ("add", "must")]:
         clause, every = change.clause, values_of(change.clause)

@@ -21,9 +21,7 @@ def english() -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def compared() -> dict[str, tuple[str, list[str]]]:
-    """Comparatives -> (way, the fields' stems): "slower", and "more slow", "less fast" as they are also
-    said.
-    """
+    """Comparatives -> (way, stems of fields): "slower", and as it is also said, "more slow", "less fast"."""
     table: dict[str, tuple[str, list[str]]] = {
         w: (way, stems) for w, (way, stems) in english()["comparatives"].items()
     }

@@ -1,6 +1,4 @@
-"""Years in a message: "before 1990", "from '94", "the 60s to the 80s", "the last five years", "no more than
-20 years old".
-"""
+"""Years in a message: "before 1990", "the 60s to the 80s", "the last five years", "20 years old"."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""A model without a model: a `Chat` that plays every role by rules and a grammar, reading nothing but the
-request's view.
-"""
+"""A model without a model: a `Chat` that plays every role by rules and a grammar from the view alone."""
 
 from __future__ import annotations
 
@@ -31,9 +29,7 @@ MANY = 6
 
 
 class RuleChat:
-    """Plays profile, goal, listener and recommender from their views; free of charge, no network,
-    same view same answer.
-    """
+    """Plays all four roles from their views: free of charge, no network, same view same answer."""
 
     model = "rules@2"
 
@@ -91,9 +87,7 @@ class RuleChat:
         return ListenerAnswer(thought=why.get(view.verdict, f"Not closer: {lacks}."), message=message)
 
     def _recommend(self, view: RecommenderView, request: Request[Any]) -> RecommenderAnswer:
-        """The first candidate that the search found; nothing_fits when there is none in the whole
-        catalogue.
-        """
+        """The first candidate found; nothing_fits when there is none in the whole catalogue."""
         rng = generator(self.seed, "rules", request.unit, view.turn, request.sample, len(request.messages))
         if not view.candidates or not (view.count or view.must_choose):
             return RecommenderAnswer(

@@ -1,6 +1,4 @@
-"""Two judges by rules, for offline use: one reads facts, one compares words. They grade what they can tell
-and nothing else.
-"""
+"""Two judges by rules, for offline use, one of facts, one of words; they grade what they can tell."""
 
 from __future__ import annotations
 
@@ -127,9 +125,7 @@ class WordJudge(_Judge):
         return self._found(view.message, " ".join(str(value) for _, value in item)) or 3
 
     def _found(self, text: str, facts: str) -> int | None:
-        """1 to 4 by the share of the values named in the text that the facts hold; None when it names
-        none.
-        """
+        """1 to 4 by the share of values named in the text that the facts hold; None for no name."""
         named = [value.casefold() for value in self.lexicon.values.findall(plain(text))]
         folded = facts.replace("_", " ").casefold()
         return 1 + round(3 * sum(value in folded for value in named) / len(named)) if named else None

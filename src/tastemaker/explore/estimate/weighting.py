@@ -1,6 +1,4 @@
-"""Estimators that weigh rewards and need no model: IPS and its relatives, and the paired test's
-contributions.
-"""
+"""Estimators that weigh rewards without a model: IPS and relatives, and the paired test's contributions."""
 
 from __future__ import annotations
 
@@ -43,9 +41,7 @@ REMEMBERED = 8  # answers that a log keeps: of three points of a path, the known
 
 
 class OwnPolicy(Policy):
-    """A policy of the caller's own, known by what it gives the shown actions alone: the column
-    `target_propensity`.
-    """
+    """A caller's own policy, known by what it gives shown actions: the column `target_propensity`."""
 
     def fingerprint(self) -> str:
         """The same for every log; `policy_mark` tells them apart."""
@@ -75,9 +71,7 @@ def bound(log: Log, policy: Policy) -> Policy:
 
 
 def on_support(log: Log, policy: Policy, existing: Bools) -> Floats:
-    """(n,) probability of what the logger could have shown in each row: of its pool, or of the actions
-    `existing` (A,) that it may play.
-    """
+    """(n,) probability of what the logger could have shown: its pool, or actions `existing` (A,)."""
     if isinstance(policy, OwnPolicy):
         return np.ones(len(log))
     if log.pool is not None:
@@ -258,9 +252,7 @@ def ips(log: Log, policy: Policy | Floats) -> Contributions:
 
 
 def clipped_ips(log: Log, policy: Policy | Floats, tau: float = 100.0) -> Contributions:
-    """min(w_i, tau) r_i: never too high in expectation, so lower bounds stay valid; tau is fixed beforehand
-    (Ionides 2008).
-    """
+    """min(w_i, tau) r_i: never too high in mean, so bounds hold; tau is fixed before (Ionides 2008)."""
     if not tau > 0:
         raise InputError(f"tau is {tau}; weights are clipped at a number above 0")
     weight = np.minimum(weights(log, policy), tau)

@@ -15,9 +15,7 @@ LATER = ("unit", "units", "most_rows", "halves", "checks", "accepted")  # keys t
 
 @dataclass(frozen=True)
 class Comparison:
-    """Another test of the same claim on the same rows, for comparison only. lcb: of V(pi) - c V0; nan where
-    it does not apply.
-    """
+    """Another test of the same claim and rows, to compare. lcb: of V(pi) - c V0; nan where none."""
 
     test: str
     lcb: float
@@ -101,9 +99,7 @@ class Certificate:
 
     @classmethod
     def from_json(cls, text: str) -> Certificate:
-        """The certificate of `to_json`. Raises InputError on anything else, and on one that contradicts
-        itself.
-        """
+        """The certificate of `to_json`. Raises InputError on anything else, or what contradicts itself."""
         try:
             values = json.loads(text)
             comparisons = tuple(

@@ -130,9 +130,7 @@ class Evidence:
         return self.units.sums(self.paired(c), self.most)
 
     def growth(self, c: float, margin: float = 0.0) -> float:
-        """Mean log-growth of the wealth a row, log W(margin) / n: what the start of the sequence is chosen
-        by.
-        """
+        """Mean log-growth of wealth a row, log W(margin) / n: what the start of the sequence is chosen by."""
         return self.sums(c).log_wealth(margin, self.low(c)) / len(self.own)
 
     def paces(self, c: float, margin: float, largest: int) -> dict[int, float]:
@@ -289,9 +287,7 @@ class _Judge:
         )
 
     def chain(self, candidates: Sequence[Policy], delta: float, first: int) -> list[Certificate]:
-        """Certificates of one chain, tested at `delta` from where S2 says until one fails. first: candidates
-        before this chain.
-        """
+        """Certificates of one chain at `delta`, from S2's start until one fails. first: candidates before."""
         at = self.settings
         growths = [self.evidence(policy, self.parts.choose).growth(at.c, at.margin) for policy in candidates]
         start, stopped = int(np.argmax(growths)), False

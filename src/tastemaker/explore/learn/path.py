@@ -1,6 +1,4 @@
-"""Safe OPG with what the paper lacks: a path of policies, one look at held-out rows, the ratio as the
-claim.
-"""
+"""Safe OPG with what the paper lacks: a path of policies, one look at held-out rows, a claim of the ratio."""
 
 from __future__ import annotations
 
@@ -48,9 +46,7 @@ class PathSettings:
 
 @dataclass(frozen=True)
 class Outcome:
-    """policies and their certificates, in the order of the test; weights: of the path point that the
-    candidate sequence starts from.
-    """
+    """policies and certificates in the order of the test; weights: of the path point it starts from."""
 
     policies: tuple[Policy, ...]
     certificates: tuple[Certificate, ...]
@@ -127,9 +123,7 @@ def learn_path(
 def choose(
     trained: Sequence[Weights], s2: Log, space: Features, existing: Bools, gate: GateSettings
 ) -> Weights:
-    """The point of a path whose wealth against the claim's opposite grows fastest on S2, on existing actions
-    alone.
-    """
+    """The point of a path whose wealth against the opposite grows fastest on S2, existing actions alone."""
     return trained[bases(trained, s2, space, existing, gate)[0]]
 
 

@@ -180,9 +180,7 @@ def _within(rows: Rows, contexts: Ints, scores: torch.Tensor, anchor: torch.Tens
 
 
 def batches(rows: Rows, settings: Settings, key: str | int) -> Iterator[Batch]:
-    """One batch a step: every context that has rows, or `settings.batch` of them in a keyed shuffled
-    order.
-    """
+    """One batch a step: every context with rows, or `settings.batch` of them in a keyed order."""
     order, starts = rows.order
     busy = np.flatnonzero(np.diff(starts))
     if len(busy) <= settings.batch:

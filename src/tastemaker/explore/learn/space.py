@@ -1,6 +1,4 @@
-"""What a catalogue makes of trained weights: policies, and a ladder of them towards new items. No torch is
-needed to read what was learnt.
-"""
+"""What a catalogue makes of trained weights: policies, a ladder of them to new items. Needs no torch."""
 
 from __future__ import annotations
 
@@ -35,9 +33,7 @@ class Rows:
 
     @property
     def means(self) -> bool:
-        """Whether contexts are means of action vectors: those of what a served person had, so where the
-        logger's logits are known.
-        """
+        """Whether contexts are means of a person's items (action vectors): where pi0's logits are known."""
         return self.anchored and self.contexts.shape[1] == self.vectors.shape[1]
 
     @property
@@ -90,9 +86,7 @@ class Weights:
         prefixes: Ints | None = None,
         allowed: Bools | None = None,
     ) -> SoftmaxPolicy:
-        """The same policy over any contexts; what does not depend on the context goes into the actions'
-        biases.
-        """
+        """The same policy over any contexts; what no context changes goes into the actions' biases."""
         matrix = self.scale[:, None] * self.matrix[:-1].astype(np.float64)
         bias = vectors @ self.matrix[-1].astype(np.float64) + self.bias
         return SoftmaxPolicy(vectors, matrix, bias, allowed, prefixes, shift=self.shift)
@@ -122,17 +116,13 @@ class Features:
         return weights.policy(self.vectors, self.prefixes, allowed)
 
     def outside(self, weights: Weights, existing: Bools) -> Policy | None:
-        """The same on what is new: outside of each request's pool, or not `existing` (A,); None where nothing
-        is.
-        """
+        """The same on what is new: outside of pools, or not `existing` (A,); None where nothing is."""
         if self.pooled:
             return Pooled(weights.policy(self.vectors, self.prefixes), inside=False)
         return None if existing.all() else weights.policy(self.vectors, self.prefixes, ~existing)
 
     def mixed(self, first: Policy, second: Policy, share: float, cap: float | None = None) -> Policy:
-        """(1 - share) first + share second, the share raised per context until second/mixture <= cap; its
-        parts are asked separately.
-        """
+        """(1 - share) first + share second, the share raised until second/mixture <= cap; asked in parts."""
         return Mixture(first, second, share, cap)
 
 

@@ -1,6 +1,4 @@
-"""The ledger: what deployments have earned with certainty, what the next one may spend, and what it must
-pass.
-"""
+"""The ledger: what deployments earned with certainty, what the next may spend, and what it must pass."""
 
 from __future__ import annotations
 
@@ -60,9 +58,7 @@ class Entry:
             )
 
     def to_row(self) -> dict[str, str]:
-        """kind, fingerprint, note (JSON): the columns that the store's table `deployments` has beside the
-        time.
-        """
+        """kind, fingerprint, note (JSON): columns that the table `deployments` has beside the time."""
         values = {name: value for name, value in asdict(self).items() if value or name not in LATER}
         note = json.dumps(values, sort_keys=True)
         return {"kind": TABLE_KIND, "fingerprint": self.policy, "note": note}
@@ -124,9 +120,7 @@ class Ledger:
 
     @property
     def largest_holdout(self) -> float:
-        """The most that pi0's share is ever raised to: at 1/U, pi0/mixture is at most U whatever the
-        policy.
-        """
+        """The most that pi0's share is ever raised to: at 1/U, pi0/mixture is at most U for any policy."""
         return max(self.holdout, 1 / self.cap)
 
     @property
@@ -152,15 +146,11 @@ class Ledger:
 
     @property
     def left(self) -> int:
-        """Planned rounds of the last deployment that are not settled yet; its margin covers no more than
-        these.
-        """
+        """Planned rounds of the last deployment not settled yet; its margin covers no more than these."""
         return 0 if self.latest is None else self.unsettled(self.latest.policy)
 
     def unsettled(self, policy: str) -> int:
-        """Planned rounds of a policy's last deployment less those banked since; 0 if it never was
-        deployed.
-        """
+        """Planned rounds of a policy's last deployment less those banked; 0 if it never was deployed."""
         places = [
             place
             for place, entry in enumerate(self.entries)
@@ -241,9 +231,7 @@ def margin(ledger: Ledger, planned: int, unsettled_rounds: int = 0) -> float:
 
 
 def live_gains(log: Log, ledger: Ledger) -> Floats:
-    """g (n,) = (pi/mixture - c pi0/mixture) r of served rows: what `settle` banks. Raises InputError as
-    `live_ratios`.
-    """
+    """g (n,) = (pi/mixture - c pi0/mixture) r of rows that `settle` banks. Raises as `live_ratios`."""
     own, logger = live_ratios(log)
     return (own - ledger.c * logger) * log.reward
 

@@ -1,6 +1,4 @@
-"""What a policy answers, and how: log-probabilities streamed over blocks of rows x actions, never n x |A| at
-once.
-"""
+"""What a policy answers: log-probabilities streamed over blocks of rows x actions, never n x |A| at once."""
 
 from __future__ import annotations
 
@@ -107,9 +105,7 @@ class Policy:
         raise TypeError(f"{type(self).__name__} has no number of actions")
 
     def blocks(self, ctx: Context) -> Iterator[tuple[slice, slice, Block]]:
-        """(rows, actions, log-probabilities (r, a)) of every block, row block by row block, actions
-        ascending.
-        """
+        """(rows, actions, log-probabilities (r, a)) of every block: rows first, actions ascending."""
         raise TypeError(f"{type(self).__name__} has no blocks")
 
     def log_prob(self, ctx: Context, action: Ints) -> Floats:
@@ -170,15 +166,11 @@ class Policy:
         return np.where(drawn < 0, likeliest[:, None], drawn)
 
     def at(self, ctx: Context, items: Ints) -> Floats:
-        """(n, m) scores of m actions a row, -inf for what is never played; their differences are those of the
-        log-probabilities.
-        """
+        """(n, m) scores of m actions a row, -inf: never played; they differ as log-probabilities do."""
         return np.stack([self.log_prob(ctx, column) for column in items.T], axis=1)
 
     def within(self, pools: Pools) -> Policy:
-        """How it plays in rows (one each) where only the items of `pools` could be shown; itself, as it does
-        not look at pools.
-        """
+        """How it plays in rows (one each) showing items of `pools` alone; itself, if pools do not matter."""
         return self
 
     def in_pool(self, ctx: Context, pools: Pools) -> Floats:
@@ -219,9 +211,7 @@ def _bytes(value: Any) -> bytes:
 
 
 def _invert(probability: Block, start: Floats, uniform: Floats) -> Ints:
-    """(r, m) first action whose cumulative mass exceeds each uniform (r, m); start (r,) is the mass before
-    the block.
-    """
+    """(r, m) first action whose cumulative mass exceeds uniforms (r, m); start (r,): mass before."""
     cumulative = start[:, None] + np.cumsum(probability, axis=1, dtype=np.float64)
     place: Ints = np.stack([(cumulative <= draw[:, None]).sum(axis=1) for draw in uniform.T], axis=1)
     inside: Ints = np.where(place < probability.shape[1], place, probability.argmax(axis=1)[:, None])

@@ -87,9 +87,7 @@ class Mixture(Policy):
         return self.combined(ctx, first, second)
 
     def combined(self, ctx: Context, first: Floats, second: Floats) -> Floats:
-        """(n,) log of the mixture, of what both parts give one action (or prefix) a row: first, second
-        (n,).
-        """
+        """(n,) log of the mixture of what both parts, first and second (n,), give one action a row."""
         logs = _logs(self.shares(ctx))
         return np.minimum(np.logaddexp(logs[0] + first, logs[1] + second), 0.0)
 
@@ -119,18 +117,14 @@ def _logs(share: Floats) -> tuple[Floats, Floats]:
 
 
 class Scored(Policy):
-    """pi(a|x) proportional to exp(score(x, a)); a subclass gives `scores`, -inf for an action that is never
-    played.
-    """
+    """pi(a|x) proportional to exp(score(x, a)); subclasses give `scores`, -inf for never played."""
 
     def scores(self, ctx: Context, actions: slice) -> Block:
         """(r, a) scores of the rows of `ctx` and a slice of the actions."""
         raise TypeError(f"{type(self).__name__} has no scores")
 
     def blocks(self, ctx: Context) -> Iterator[tuple[slice, slice, Block]]:
-        """(rows, actions, log-probabilities) of every block; scores are computed twice unless one block holds
-        all actions.
-        """
+        """(rows, actions, log-probabilities) of each block; scores computed twice if there are several."""
         for rows in _slices(len(ctx)):
             part = ctx[rows]
             if self.n_actions <= BLOCK:
@@ -230,9 +224,7 @@ class SoftmaxPolicy(Scored):
         return result
 
     def mass(self, ctx: Context, subset: Bools) -> Floats:
-        """(n,) probability of the actions in `subset`: exactly 1 or 0 where it has all that are allowed, or
-        none.
-        """
+        """(n,) probability of `subset`: exactly 1 or 0 where it has all allowed actions, or none."""
         inside = subset if self.allowed is None else subset[self.allowed]
         if inside.all() or not inside.any():
             return np.full(len(ctx), float(inside.all()))
@@ -252,9 +244,7 @@ class SoftmaxPolicy(Scored):
 
 @dataclass(frozen=True, eq=False)
 class TablePolicy(Scored):
-    """Probabilities (C, A) as a table; the first context column is the row (C = 1: the same for every
-    context).
-    """
+    """Probabilities (C, A) as a table; the row is the first context column (C = 1: any context)."""
 
     probabilities: Floats
     prefixes: Ints | None = None

@@ -248,9 +248,7 @@ _HELD = "; held near its place"
 
 @dataclass(frozen=True)
 class Ranked:
-    """Places (n,) in their new order, with retention, term and adjusted score (n,) of each place; who was
-    held.
-    """
+    """Places (n,) in new order, with retention, term and adjusted score (n,) each; who was held."""
 
     order: Ints
     retention: Floats

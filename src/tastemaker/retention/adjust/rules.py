@@ -60,9 +60,7 @@ class _OfValue:
 
 @dataclass(frozen=True)
 class Step(_OfProbability):
-    """As published: + alpha where p > tau_boost, - beta (tau_demote - p) where p < tau_demote. It jumps by
-    alpha at tau_boost.
-    """
+    """+ alpha where p > tau_boost, - beta (tau_demote - p) where p < tau_demote; jumps at tau_boost."""
 
     alpha: float = 1.0
     beta: float = 2.0
@@ -81,9 +79,7 @@ class Step(_OfProbability):
 
 @dataclass(frozen=True)
 class Hinge(_OfProbability):
-    """+ a max(0, p - tau_boost) - b max(0, tau_demote - p): continuous, so a small change of p never makes a
-    rank jump.
-    """
+    """+ a max(0, p - tau_boost) - b max(0, tau_demote - p): continuous, so no rank jumps by little."""
 
     a: float = 4.0
     b: float = 2.0

@@ -1,6 +1,4 @@
-"""A table into arrays: the rows that every model can use, their outcome, features, answers, users and
-cohorts.
-"""
+"""A table into arrays: the rows that every model can use, outcome, features, answers, users, cohorts."""
 
 from __future__ import annotations
 
@@ -134,9 +132,7 @@ def read_rows(table: pa.Table, settings: IncrementSettings, name: str = "rows") 
 
 
 def low_signal(table: pa.Table, cohort: str, users: Ints, name: str = "rows") -> Bools:
-    """(n,) the cohort column, or else the `LOW_SHARE` of users (n,) with the fewest `EVENTS`; nobody where
-    neither column exists.
-    """
+    """(n,) the cohort column, else the `LOW_SHARE` of users with fewest `EVENTS`; nobody without both."""
     if cohort in table.column_names:
         values = table[cohort]
         if pa.types.is_boolean(values.type):
@@ -179,9 +175,7 @@ class Fitted:
 
 
 def learn(x: Floats, y: Floats, weight: Floats) -> Fitted:
-    """Logistic regression of outcomes 0 or 1 (n,) on features (n, d) with weights (n,). Raises InputError on
-    an outcome of one class.
-    """
+    """Logistic regression of outcomes (n,) on features (n, d), weighted (n,). InputError on one class."""
     from sklearn.linear_model import LogisticRegression
 
     if y.min() == y.max():

@@ -72,9 +72,7 @@ def changes(data: Rows, at: Predicted, settings: IncrementSettings, key: int | s
 
 
 def _with(data: Rows, rows: Bools, level: int) -> Floats:
-    """Features of `rows` with every answer set to `level`; the cohort columns stay, also where the rows are
-    of one cohort.
-    """
+    """Features of `rows` with every answer set to `level`; cohort columns stay, also within one cohort."""
     every: Floats = design(data, np.full(len(data.outcome), float(level)))
     return every[rows]
 
@@ -171,17 +169,13 @@ def scores(at: Prepared, weight: Floats) -> Floats:
 
 
 def resampled_scores(at: Prepared, weight: Floats, users: Ints, draws: Ints) -> Floats:
-    """(resamples, 6) `scores` under every draw of users; the same draws for two models give paired
-    differences.
-    """
+    """(resamples, 6) `scores` under each draw of users; equal draws for two models pair differences."""
     return np.array([scores(at, weight * draw[users]) for draw in draws])
 
 
 @dataclass(frozen=True)
 class Score:
-    """One model in one cohort: every metric of METRICS with its interval; `gain` over the baseline (paired;
-    empty for the baseline).
-    """
+    """One model in one cohort: metrics of METRICS with intervals; `gain` over the baseline, paired."""
 
     cohort: str
     model: str
@@ -191,9 +185,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Increment:
-    """n rows of `users` users, dropped: rows that lacked an answer; `scores`, and `changes` in pp by
-    answer.
-    """
+    """n rows of `users` users; dropped: rows without an answer; `scores`, and `changes` in pp by answer."""
 
     n: int
     users: int
@@ -212,9 +204,7 @@ class Increment:
 
 @dataclass(frozen=True)
 class Predicted:
-    """p (n,) out-of-fold probabilities of each model (NaN where a row is in no test fold), y (n,); by fold
-    test masks and models.
-    """
+    """p (n,) out-of-fold probabilities by model (NaN: in no test fold), y (n,); by fold tests, models."""
 
     p: dict[str, Floats]
     y: Floats

@@ -1,6 +1,4 @@
-"""Is it the item, the user, or the user's day? The one question that decides whether ranking by the answers
-can help.
-"""
+"""Is it the item, the user, or the user's day? What decides whether ranking by the answers can help."""
 
 from tastemaker.plugins import names_below
 

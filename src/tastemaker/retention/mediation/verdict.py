@@ -1,6 +1,4 @@
-"""Three paths from a better answer to a return (the item, the user, the user's day), the verdict that the
-data allow, and its report.
-"""
+"""Three paths from a better answer to a return (item, user, user's day), the verdict, and its report."""
 
 from __future__ import annotations
 
@@ -224,9 +222,7 @@ VERDICTS: dict[str, ClaimVerdict] = {
 
 
 def claim(tests: MediationTests, horizon: str = "day 1") -> ClaimReport:
-    """'The item causes the return': supported by randomised exposure only, not by verdicts user and state;
-    else cannot tell.
-    """
+    """'The item causes the return': supported by randomised exposure only; else cannot tell."""
     verdict = VERDICTS[tests.verdict]
     named: list[tuple[str, str, Interval | None]] = [
         ("inside users", "log-odds a point", tests.within),

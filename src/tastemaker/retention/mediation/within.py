@@ -38,9 +38,7 @@ class MediationSettings:
 
 @dataclass(frozen=True)
 class Answered:
-    """Rows with an answer and an outcome: answer, outcome (n,), users (n,) from 0, day (n,), controls (n, c),
-    user_ids of the numbers.
-    """
+    """Rows with answer and outcome: both (n,), users (n,) from 0, day (n,), controls (n, c), user_ids."""
 
     answer: Floats
     outcome: Floats
@@ -51,9 +49,7 @@ class Answered:
 
 
 def read_answered(rows: pa.Table, settings: MediationSettings, name: str) -> Answered:
-    """Rows with both. Raises InputError naming row and column: unknown column, answer outside 1 to 5, outcome
-    of one class.
-    """
+    """Rows with both. InputError names row and column: unknown, answer outside 1 to 5, one class alone."""
     check_answers(rows, answer=settings.survey, name=name)
     answer, outcome = (
         numbers(rows, settings.survey, name, nulls=True),

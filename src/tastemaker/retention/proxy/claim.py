@@ -1,6 +1,4 @@
-"""What can be claimed of a proxy: that its probabilities come true, its thresholds hold, and it has not
-drifted.
-"""
+"""What can be claimed of a proxy: its probabilities come true, its thresholds hold, it has not drifted."""
 
 from __future__ import annotations
 
@@ -96,9 +94,7 @@ def slopes_table(slopes: Mapping[str, Interval]) -> tuple[Table, ...]:
 
 
 def threshold_claim(proxy: Proxy) -> ClaimReport:
-    """'Acting above the thresholds is right as often as promised': supported when both sides have one, else
-    cannot tell.
-    """
+    """'Acting above the thresholds is right as often as promised': needs both sides, else cannot tell."""
     chosen = proxy.thresholds
     sure = 100 * (1 - max(threshold.alpha for threshold in chosen.values()))
     words = [
@@ -206,9 +202,7 @@ def _watched(watched: Sequence[Change]) -> Table:
 
 
 def _promises(thresholds: Mapping[str, Threshold]) -> Intervals:
-    """What each threshold holds on these rows against its promise; where there is none, the share of hits
-    among all rows.
-    """
+    """What each threshold holds here against its promise; without one, the share of hits of all rows."""
     rows: list[tuple[str, float, float, float]] = []
     for side, item in thresholds.items():
         if item.tau is None:

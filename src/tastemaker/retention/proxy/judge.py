@@ -52,9 +52,7 @@ class Judged:
 
 
 def judge(proxy: Proxy, rows: pa.Table, name: str = "rows") -> Judged:
-    """What the proxy says of the answered `rows`. Raises InputError on a missing unit, answer, weight or
-    feature, or when nobody answered.
-    """
+    """What the proxy says of answered `rows`. InputError: unit, answer, weight, feature or all missing."""
     settings = proxy.settings
     check_rows(rows, settings, name)
     answer = numbers(rows, settings.answer, name, nulls=True)
@@ -76,9 +74,7 @@ def counted(proxy: Proxy, part: str, judged: Judged) -> Proxy:
 
 
 def calibrate_proxy(proxy: Proxy, rows: pa.Table, method: str = "platt", name: str = "rows") -> Proxy:
-    """The proxy with a calibrator a side, fitted on `rows` of users it was not trained on. Raises as
-    `fit_calibrator`.
-    """
+    """The proxy with a calibrator a side, of rows of users it never saw. Raises as `fit_calibrator`."""
     bare = proxy.calibrated({})
     judged = judge(bare, rows, name)
     fitted = {s: fit_calibrator(judged.predicted[s], judged.truth[s], judged.weight, method) for s in SIDES}

@@ -1,6 +1,4 @@
-"""The proxy: features of an impression -> how likely a good and a bad answer would be; fitting, scoring, and
-the proxy as plain values.
-"""
+"""The proxy: features of an impression -> chances of a good and a bad answer; fitted, scored, as values."""
 
 from __future__ import annotations
 
@@ -28,9 +26,7 @@ SHARES = (0.5, 0.25, 0.25)
 
 
 def user_parts(users: list[str], seed: int | str) -> Ints:
-    """(n,) 0, 1 or 2: the part of PARTS that each user belongs to, by a keyed hash: the same in every run and
-    table.
-    """
+    """(n,) 0, 1 or 2: the part of PARTS of each user, by a keyed hash: the same in every run and table."""
     key = str(seed).encode()[:64]
     place = {user: hashed_place(user, key, "blake2b") for user in dict.fromkeys(users)}
     return np.searchsorted(np.cumsum(SHARES)[:-1], [place[user] for user in users], side="right")
@@ -263,9 +259,7 @@ def _from_scores(proxy: Proxy, score: Floats) -> tuple[Floats, Floats]:
 
 
 def feature(rows: pa.Table, column: str, name: str) -> Floats:
-    """(n,) a feature as float64, booleans as 0 and 1; InputError where it is absent, or with the row where it
-    is missing.
-    """
+    """(n,) a feature as float64, booleans as 0 and 1; InputError where absent, or missing in a row."""
     return numbers(rows, column, name, remedy="fill it in or leave the feature out")
 
 
@@ -288,9 +282,7 @@ def to_parts(proxy: Proxy) -> tuple[dict[str, Any], pa.Table]:
 
 
 def from_parts(about: Mapping[str, Any], table: pa.Table) -> Proxy:
-    """The proxy back. Raises ArtifactError where the parts do not belong together or are of another
-    version.
-    """
+    """The proxy back. Raises ArtifactError where parts do not belong together or the version is another."""
     try:
         values = dict(about["settings"])
         kind = values.pop("kind", "ordinal")  # 0.1 could fit binary proxies too

@@ -1,6 +1,4 @@
-"""The claim that a survey answer measures something of its own: agrees with its neighbours, repeats none, and
-is no event.
-"""
+"""The claim that a survey answer is of its own: agrees with neighbours, repeats none, is no event."""
 
 from __future__ import annotations
 
@@ -51,9 +49,7 @@ def alpha(covariance: npt.ArrayLike, n: int) -> Interval:
 
 @dataclass(frozen=True)
 class Retest:
-    """Agreement of two answers of one person to one question about one item: as numbers, and as ordered
-    answers.
-    """
+    """Agreement of two answers of one person on one question and item: as numbers, as ordered answers."""
 
     pairs: int
     pearson: Interval
@@ -242,9 +238,7 @@ def _event(row: Mapping[str, Any]) -> dict[str, Cell]:
 
 
 def _reliability(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """What each correlation would be without measurement error (Spearman 1904), were both questions so
-    reliable.
-    """
+    """What each correlation would be without error of measurement, at this reliability (Spearman 1904)."""
     cells: list[dict[str, Cell]] = []
     for reliability in GRID if rows else ():
         line: dict[str, Cell] = {"if both reliabilities were": reliability}

@@ -106,9 +106,7 @@ def _likelihood(n: Floats, h: Floats, k: Floats, rho: Floats) -> tuple[Floats, F
 
 
 def corners(inner: Floats, row_end: Floats, column_end: Floats, top: float = 1.0) -> Floats:
-    """(m, r + 1, c + 1) values at every corner of the cells, given those at the inner ones and along the far
-    edges.
-    """
+    """(m, r + 1, c + 1) values at every corner of the cells, from those inside and at the far edges."""
     m, r, c = inner.shape
     out = np.zeros((m, r + 2, c + 2))
     out[:, 1:-1, 1:-1] = inner

@@ -1,6 +1,4 @@
-"""One table of answers -> which questions agree, what content changes, and how far engagement gives the
-answer away.
-"""
+"""One table of answers -> which questions agree, what content changes, how far engagement tells answers."""
 
 from __future__ import annotations
 
@@ -172,9 +170,7 @@ class Associations:
 
 
 def flat(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-    """The rows as a table to keep: an estimate x stands as x, x_low, x_high (null without a number) and
-    x_reason.
-    """
+    """The rows as a table to keep: an estimate x as x, x_low, x_high (null: no number), x_reason."""
 
     def cells(name: str, cell: Any) -> dict[str, Any]:
         if not isinstance(cell, Interval):
@@ -265,9 +261,7 @@ def _pair(data: _Data, group: str, a: str, b: str) -> dict[str, Any]:
 
 
 def _contrasts(data: _Data, questions: Sequence[str]) -> list[dict[str, Any]]:
-    """For each group of content: r(first, b) against r(first, c) inside it, and r(first, b) inside it against
-    outside.
-    """
+    """By group of content: r(first, b) against r(first, c) inside it, and against r(first, b) outside."""
     first, rows, x = questions[0], [], data.answers
     answered = {question: ~np.isnan(values) for question, values in x.items()}
     for group, inside in data.groups.items():

@@ -1,6 +1,4 @@
-"""Means of answers for everyone shown: weighting alone (as published), doubly robust (default), and how wrong
-it could be.
-"""
+"""Means of answers for everyone shown: weighting (as published), doubly robust, how wrong it could be."""
 
 from __future__ import annotations
 
@@ -174,9 +172,7 @@ def _cross_fit(given: Prepared, owner: Ints, folds: int, key: Sequence[str | int
 
 
 def _rarest(given: Prepared, owner: Ints) -> Ints:
-    """(users,) the rarest category, by people who answered, that each user answered in; apart those who
-    answered nothing.
-    """
+    """(users,) the category, of the fewest people, that each user answered in; or that of no answers."""
     label = np.full(int(owner.max()) + 1, -2, dtype=np.int64)
     label[owner[given.answered]] = -1
     people = [np.unique(owner[rows & given.answered]) for _, rows in given.categories]

@@ -1,6 +1,4 @@
-"""Covariate columns of a table -> standardised numbers: categories become indicators, combinations of others
-are dropped.
-"""
+"""Covariate columns -> standardised numbers: indicators of categories, without what others combine to."""
 
 from __future__ import annotations
 
@@ -70,9 +68,7 @@ def balance(x: Floats, answered: Bools, d: Floats, names: list[str]) -> Balanced
 
 
 def _newton(z: Floats, dr: Floats, rest: Floats, b: Floats, names: list[str]) -> tuple[Floats, int]:
-    """z (m, p + 1) answered rows, dr (m,) their shares of the design weight, rest (p + 1,) the sum over the
-    others.
-    """
+    """z (m, p + 1) answered rows, dr (m,) shares of design weight, rest (p + 1,) sum over the others."""
     value, odds = _objective(z, dr, rest, b)
     for step in range(_STEPS):
         gradient = rest - odds @ z
@@ -106,9 +102,7 @@ def _objective(z: Floats, dr: Floats, rest: Floats, b: Floats) -> tuple[float, F
 
 
 def _refuse_one_sided(inside: Floats, outside: Floats, d: Floats, names: list[str]) -> None:
-    """The commonest separation, found at once: a column where the others' mean is at or beyond the end of
-    those who answered.
-    """
+    """The commonest separation: a column where the others' mean is at or beyond the answered's end."""
     mean = d @ outside / d.sum()
     low, high = inside.min(axis=0), inside.max(axis=0)
     wrong = (mean <= low + 1e-12) | (mean >= high - 1e-12)
@@ -204,9 +198,7 @@ def design(
 
 
 def categories(table: pa.Table, covariates: Sequence[str], name: str) -> list[tuple[str, Bools]]:
-    """Label and rows (n,) of each category: of columns that hold no numbers, and of numbers that take two
-    values.
-    """
+    """Label, rows (n,) of each category: of columns without numbers, and of numbers with two values."""
     parted = []
     for covariate in covariates:
         if covariate in table.column_names and is_number(table.schema.field(covariate).type):

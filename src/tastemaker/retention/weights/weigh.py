@@ -115,9 +115,7 @@ class ResponseWeights:
     raked: Floats | None = None
 
     def worst(self, kind: str = "mean", when: str = "after") -> float:
-        """Largest |SMD| of a kind (mean, square, product) before or after weighting; 0 where there is no such
-        moment.
-        """
+        """Largest |SMD| of a kind (mean, square, product) before or after weighting; 0 without any."""
         rows = self.balance.filter(pc.equal(self.balance["kind"], kind))
         return float(np.abs(rows[f"smd_{when}"].to_numpy()).max()) if rows.num_rows else 0.0
 
@@ -158,9 +156,7 @@ class Prepared:
 
 
 def read_answers(shown: pa.Table, name: str) -> tuple[Floats, Floats]:
-    """(n,) answers with NaN where there is none, and (n,) design weights 1 / asked probability; InputError if
-    nobody answered.
-    """
+    """(n,) answers, NaN for none; (n,) weights 1 / asked probability; InputError if nobody answered."""
     if shown.num_rows == 0:
         raise InputError(
             f"{name}: the table has no row; a survey table has one row a question shown, answered or not"

@@ -1,6 +1,4 @@
-"""Batteries of several items: factor analysis, convergent and discriminant validity, invariance across
-groups.
-"""
+"""Batteries of several items: factor analysis, convergent and discriminant validity, invariance of groups."""
 
 from tastemaker.plugins import names_below
 

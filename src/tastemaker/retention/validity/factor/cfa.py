@@ -1,6 +1,4 @@
-"""Confirmatory factor analysis of a battery of items: loadings, correlations of the factors, reliability,
-fit.
-"""
+"""Confirmatory factor analysis of a battery of items: loadings, factor correlations, reliability, fit."""
 
 from __future__ import annotations
 
@@ -98,9 +96,7 @@ def _scoring(model: Model, theta: Floats, seen: Moments, share: Floats) -> tuple
 
 @dataclass(frozen=True)
 class Fit:
-    """How well a model fits: chi2 = nF with df; the baseline of unrelated items; CFI, TLI; RMSEA with its
-    90 % interval; SRMR; n; parameters.
-    """
+    """chi2 = nF with df; baseline of unrelated items; CFI, TLI; RMSEA, 90 % interval; SRMR; n; parameters."""
 
     chi2: float
     df: int
@@ -163,9 +159,7 @@ def fit_measures(
 
 
 def noncentral(statistic: float, df: int, level: float) -> float:
-    """The noncentrality at which `statistic` is the `level` quantile from below; 0 where none is that
-    small.
-    """
+    """The noncentrality at which `statistic` is the lower `level` quantile; 0 where none is that small."""
     if df == 0 or chi2.cdf(statistic, df) < level:
         return 0.0
     return float(brentq(lambda lam: ncx2.cdf(statistic, df, lam) - level, 1e-9, 4 * statistic + 100))
@@ -210,9 +204,7 @@ class CfaFit:
     improper: str = ""
 
     def fornell_larcker(self) -> Bools:
-        """(q,) whether each factor's AVE is above its squared correlation with every other. Source: Fornell
-        and Larcker 1981.
-        """
+        """(q,) whether AVE exceeds each squared correlation of its factor (Fornell and Larcker 1981)."""
         squares = self.phi**2 - np.eye(len(self.phi))
         return np.asarray(self.ave > squares.max(axis=1, initial=0.0), dtype=np.bool_)
 
@@ -271,9 +263,7 @@ def refuse_unidentified(blocks: Mapping[str, Sequence[int]], owner: Ints) -> Non
 
 
 def composite_reliability(loadings: Floats, owner: Ints) -> Floats:
-    """(q,) CR = (sum l)² / ((sum l)² + sum (1 - l²)) by factor, of standardised loadings (p,); owner (p,)
-    their factors.
-    """
+    """(q,) CR = (sum l)² / ((sum l)² + sum (1 - l²)) of standardised loadings (p,) by `owner` (p,)."""
     total, noise = np.bincount(owner, loadings) ** 2, np.bincount(owner, 1 - loadings**2)
     return np.asarray(total / (total + noise), dtype=np.float64)
 
@@ -326,9 +316,7 @@ def correlations(below: Floats, q: int) -> Floats:
 
 
 def start_values(s: Floats, owner: Ints) -> Floats:
-    """Loadings from each item's mean correlation in its block, half the variance unexplained, small factor
-    correlations.
-    """
+    """Loadings by mean correlation in the block, half the variance unexplained, low factor correlations."""
     sd, q = np.sqrt(np.diag(s)), int(owner.max()) + 1
     r = s / np.outer(sd, sd)
     same = (owner[:, None] == owner[None, :]) & ~np.eye(len(s), dtype=bool)

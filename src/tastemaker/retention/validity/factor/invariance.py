@@ -1,6 +1,4 @@
-"""Whether groups of people answer a battery alike: the same factors, the same loadings, the same
-intercepts.
-"""
+"""Whether groups of people answer a battery alike: the same factors, loadings and intercepts."""
 
 from __future__ import annotations
 
@@ -31,9 +29,7 @@ LEVELS: tuple[Level, ...] = ("configural", "metric", "scalar")
 
 @dataclass(frozen=True)
 class Invariance:
-    """A level of equality across groups, its fit, the CFI lost against the level before, and whether that is
-    at most .01.
-    """
+    """A level of equality across groups, its fit, the CFI lost by it, whether that is at most .01."""
 
     level: Level
     fit: Fit

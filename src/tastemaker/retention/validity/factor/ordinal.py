@@ -1,6 +1,4 @@
-"""Factor analysis of ordered answers: polychoric correlations, diagonally weighted least squares, and a test
-adjusted in mean and variance (WLSMV).
-"""
+"""Factor analysis of ordered answers: polychoric, diagonally weighted least squares, test by WLSMV."""
 
 from __future__ import annotations
 
