@@ -55,9 +55,7 @@ class Workspace:
     def create(
         cls, folder: str | Path, settings: Mapping[str, Any] | None = None, quiet: bool = False
     ) -> Workspace:
-        """A new workspace, with `settings` instead of the defaults; InputError when the folder is not empty
-        or a setting is not legal.
-        """
+        """A new workspace with `settings`; InputError: the folder is not empty, a setting is not legal."""
         from tastemaker.store import Workspace as Store
 
         Store.create(Path(folder), dict(settings or {}))
@@ -113,9 +111,7 @@ class Workspace:
         return self._changed()
 
     def train(self) -> Workspace:
-        """Learn from the tables and the server's events, refit on everything, and deploy; finished stages are
-        reused.
-        """
+        """Learn from tables and server's events, refit on all, deploy; finished stages are reused."""
         from tastemaker.flows.train import run_stages
 
         with progress(self.quiet) as report:
@@ -252,9 +248,7 @@ def _as_file(name: str, table: Table, stack: ExitStack) -> Path | str | None:
 
 
 def _arrow(table: Table) -> pa.Table:
-    """A table of any kind as one of Arrow; columns of mixed types are text. Raises TypeError or an error of
-    Arrow where it is none.
-    """
+    """A table as one of Arrow, mixed columns as text. Raises TypeError, or Arrow's, where it is none."""
     import pyarrow as pa
 
     from tastemaker.store.text import as_column

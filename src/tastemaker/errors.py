@@ -5,17 +5,13 @@ from contextlib import contextmanager
 
 
 class TastemakerError(Exception):
-    """Base of every error meant for a user; the command line prints it as one line and exits with
-    `exit_code`.
-    """
+    """Base of errors meant for a user; the command line prints one line and exits with `exit_code`."""
 
     exit_code = 2
 
 
 class InputError(TastemakerError):
-    """The user's data or arguments cannot be used; the message names file, row, column and remedy where they
-    exist.
-    """
+    """The user's data or arguments cannot be used; the message names file, row, column and remedy."""
 
 
 class SparseDataError(InputError):

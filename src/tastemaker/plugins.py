@@ -51,9 +51,7 @@ def names(group: str) -> tuple[str, ...]:
 
 
 def versions(group: str, chosen: Iterable[str] | None = None) -> dict[str, str]:
-    """Name -> 'package version' of the installed plugins, or of the `chosen` ones: what a result made with
-    them depends on.
-    """
+    """Name -> 'package version' of plugins (all, or those `chosen`): what results made with them need."""
     wanted = names(group) if chosen is None else [name for name in chosen if name in names(group)]
     return {name: " ".join(_package(_installed(group)[name])) for name in wanted}
 

@@ -1,6 +1,4 @@
-"""What a message asks for and the catalogue has not: unknown kinds, names and values, so that it can be
-said.
-"""
+"""What a message asks for that the catalogue has not (kinds, names, values), so that it can be said."""
 
 from __future__ import annotations
 
@@ -160,9 +158,7 @@ def _several(left: str, start: int, named: Sequence[str], outright: bool) -> tup
 
 
 def worded(message: str) -> tuple[dict[str, None], str]:
-    """The words that are turned down as words ("without the word love", "nothing called Lumo"), and the
-    message without them.
-    """
+    """Words that are turned down ("without the word love"), and the message without them."""
     things = dict[str, None]()
     for hit in reversed(list(_WORDED.finditer(message))):
         if negated(message.translate(QUOTES), hit.start()):
@@ -251,9 +247,7 @@ def _holds(said: str, values: Set[str]) -> bool:
 
 
 def unknown_titles(message: str, named: Sequence[str]) -> tuple[tuple[str, ...], str]:
-    """Titles that are announced ("called ...", in quotes) and are nobody's here; and the message without
-    them.
-    """
+    """Titles that are announced ("called ...", quoted) and nobody's, and the message without them."""
     titles = []
     for hit in reversed(list(_TITLE.finditer(message))):
         said = hit[1]

@@ -1,6 +1,4 @@
-"""What the assistant can do for one person in one conversation; both planners and every tool go through
-it.
-"""
+"""What the assistant can do for a person in a conversation; planners and tools go through it."""
 
 from __future__ import annotations
 
@@ -37,9 +35,7 @@ Rows = np.ndarray[Any, np.dtype[np.int64]]
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """What is shown. rows: in order; pool: rows that could have been; draw: policy and propensities of each
-    place.
-    """
+    """What is shown. rows: in order; pool: what could have been; draw: policy and propensities."""
 
     request_id: str
     rows: tuple[int, ...]
@@ -145,9 +141,7 @@ class Desk:
         self.gate.state = self.state
 
     def history(self) -> tuple[tuple[int, ...], frozenset[int]]:
-        """Rows this person wants, oldest first, and rows they do not; read once a turn, and after a
-        change.
-        """
+        """Rows this person wants, oldest first, and rows they do not; read once a turn or change."""
         user = self.state.user_id
         if self._past is None or self._past[0] != user:
             self._past = user, *self.people.history(user)
@@ -222,9 +216,7 @@ class Desk:
         return np.flatnonzero(holds & keep)
 
     def evidence(self, rows: Rows, like: Sequence[int] = ()) -> Evidence:
-        """What was said, liked and done before; `like`: rows to be similar to. rows: those the past speaks
-        of.
-        """
+        """What was said, liked, done before; `like`: rows to resemble; rows: those of the past."""
         state, match = self.state, self.shelf.match
         history, _ = self.history()
         keep = np.zeros(len(self.shelf), bool)
@@ -268,9 +260,7 @@ class Desk:
         return same / max(len(both), 1)
 
     def understood(self) -> Understood:
-        """Chips of what stands (constraints, likenesses, the end of a scale), and how many items meet the
-        demands.
-        """
+        """Chips of what stands (constraints, likenesses, end of a scale), and how many items meet it."""
         state, shelf = self.state, self.shelf
         said = [
             (chip_name(c), label(c, shelf.vocabulary), c.kind, c.clause.field) for c in distinct(state.active)

@@ -84,9 +84,7 @@ class Gate:
 
 
 def held_in_place(ranked: Sequence[int], chosen: Sequence[int]) -> list[int]:
-    """A model's order of candidates, none further up than `MOST_MOVED` places above where the ranking has
-    it.
-    """
+    """A model's order of candidates, none more than `MOST_MOVED` places above the ranking's."""
     rank = {row: place for place, row in enumerate(ranked)}
     left = [row for row in dict.fromkeys(chosen) if row in rank]
     held: list[int] = []

@@ -1,6 +1,4 @@
-"""The planner with a language model: any OpenAI-compatible endpoint, with tools and streaming; the gate
-stands after it.
-"""
+"""The planner with a language model: an OpenAI-compatible endpoint with tools; the gate stands after."""
 
 from __future__ import annotations
 
@@ -70,9 +68,7 @@ class _Draft:
 
 
 class Model:
-    """One endpoint. The key comes from TASTEMAKER_API_KEY, if that is set, and is in no file, log or
-    message.
-    """
+    """One endpoint; the key is TASTEMAKER_API_KEY, if set, and in no file, log or message."""
 
     def __init__(self, base_url: str, name: str, deadline: float = 20.0) -> None:
         from openai import OpenAI

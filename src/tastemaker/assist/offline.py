@@ -297,9 +297,7 @@ def _lead(read: Understanding, desk: Desk, guessed: bool) -> str:
 
 
 def _lost(message: str, read: Understanding, desk: Desk, guessed: bool) -> bool:
-    """Whether nothing of the message was understood: no wish, name, likeness, mood, nor words about anything
-    here.
-    """
+    """Whether nothing was understood: no wish, name, likeness, mood, nor word of anything here."""
     heard = read.heard
     about = any(ABOUT + said in desk.state.words for said in read.topics)
     named = any(n.sure >= 0.4 for n in read.named) or {"more", "idle", "like", "skip"} & set(read.acts)

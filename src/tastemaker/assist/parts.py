@@ -75,9 +75,7 @@ class Question(Part):
 
 @dataclass(frozen=True)
 class NothingFits(Part):
-    """No item meets all demands. ways: per demand, what it is called, its chip's name and how many items fit
-    without it.
-    """
+    """No item meets all demands. ways: per demand its name, its chip's, and items that fit without."""
 
     kind: ClassVar[str] = "nothing_fits"
     text: str

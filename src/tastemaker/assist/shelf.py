@@ -1,6 +1,4 @@
-"""What the assistant knows of one version of a catalogue: facts, names, words, meaning; built once, shared by
-all.
-"""
+"""What the assistant knows of one version of a catalogue: facts, names, words, meaning; shared."""
 
 from __future__ import annotations
 
@@ -171,9 +169,7 @@ class Shelf:
 
     @cached_property
     def priors(self) -> Floats:
-        """(N,) what speaks for an item before anything is said: no stand-in for another, known maker, often
-        made.
-        """
+        """(N,) what speaks for an item from the first: no stand-in for another, known maker, often made."""
         titles, creators = self.catalogue.titles, self.catalogue.creators
         stems = [fold(REMARK.sub("", title)) for title in titles]
         versions, works = (
@@ -194,9 +190,7 @@ class Shelf:
 
     @cached_property
     def values(self) -> tuple[Floats, tuple[tuple[tuple[str, str], ...], ...]]:
-        """(V, d) vectors of what values of word fields, and moods, are called, and the (field, value) each
-        means.
-        """
+        """(V, d) vectors of what word fields' values and moods are called, and what each means."""
         named: list[tuple[str, tuple[tuple[str, str], ...]]] = [
             (spoken(value), ((known.name, value),))
             for known in self.catalogue.fields.values()
@@ -211,9 +205,7 @@ class Shelf:
 
     @cached_property
     def stems(self) -> npt.NDArray[np.int64]:
-        """(N,) a number for each title without its remarks, and family: versions of one thing have the
-        same.
-        """
+        """(N,) a number for each title without remarks, and family: equal for versions of one thing."""
         codes: dict[tuple[str, str], int] = {}
         pairs = zip(self.catalogue.titles, self.catalogue.families, self.catalogue.item_ids, strict=True)
         keys = [

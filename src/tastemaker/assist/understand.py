@@ -1,6 +1,4 @@
-"""What a message asks for beside its wishes: questions, opinions, likenesses, small talk; and which items it
-means.
-"""
+"""What a message asks beside its wishes: questions, opinions, likenesses, small talk; of which items."""
 
 from __future__ import annotations
 
@@ -232,9 +230,7 @@ def _unread(left: str, heard: Heard, told: tuple[str, ...], shelf: Shelf, spoken
 
 
 def _many(left: str) -> tuple[int, str]:
-    """How many items are asked for: "give me 5 reels", "two more", "top 10"; 0 where it is not said. And the
-    words without it.
-    """
+    """How many items are asked for: "give me 5 reels", "top 10"; 0 if none; and the other words."""
     hit = _MANY.search(left)
     if hit is None:
         return 0, left

@@ -1,6 +1,4 @@
-"""Calls to chat models: protocol, engine (cache, journal, pace, budget) and the back end
-`endpoint` (OpenAI-compatible). Importing it loads no torch.
-"""
+"""Calls to chat models: protocol, engine (cache, journal, pace, budget), `endpoint`; free of torch."""
 
 from tastemaker.chat.budget import Budget as Budget
 from tastemaker.chat.budget import Limits as Limits

@@ -1,6 +1,4 @@
-"""From a reply to an answer that may be used: parse, schema, domain; and how to ask again when one of them
-fails.
-"""
+"""From a reply to a usable answer: parse, schema, domain; and how to ask again where one fails."""
 
 from __future__ import annotations
 
@@ -72,9 +70,7 @@ def _parsed(reply: Reply, answer: type[BaseModel]) -> BaseModel:
 
 
 def ask_again(request: Request[A], tries: Sequence[dict[str, Any]]) -> Request[A]:
-    """The request with every rejected answer and the reason shown to the model, in order; without tries, the
-    request itself.
-    """
+    """The request with rejected answers and reasons, in order; without tries, the request itself."""
     messages = request.messages
     for rejected in tries:
         messages += (
@@ -85,9 +81,7 @@ def ask_again(request: Request[A], tries: Sequence[dict[str, Any]]) -> Request[A
 
 
 def schema_prompt(request: Request[Any]) -> str:
-    """The sentence that tells a model without native schema decoding what shape to answer in; empty for plain
-    text.
-    """
+    """The sentence that tells a model without schema decoding its answer's shape; "" for text."""
     if request.schema is None:
         return ""
     return (

@@ -123,9 +123,7 @@ class Budget:
 
 
 def maximum(request: Request[Any]) -> Usage:
-    """The most a request can use: byte-level tokenizers never make more tokens than bytes, and max_tokens
-    bounds the answer.
-    """
+    """The most a request can use: tokenizers make at most a token a byte, max_tokens bounds answers."""
     text, fixed = _sizes(request)
     return Usage(text + fixed, request.sampling.max_tokens)
 

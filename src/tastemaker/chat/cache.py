@@ -1,6 +1,4 @@
-"""Validated answers by content: the key of a call, and a folder of answers that one subject's erasure
-empties.
-"""
+"""Validated answers by content: the key of a call, and a folder that one subject's erasure empties."""
 
 from __future__ import annotations
 

@@ -232,16 +232,12 @@ class Endpoint:
         raise error
 
     def _without_key(self, text: str) -> str:
-        """What the endpoint said, without the key should it repeat it; a few letters ("x", "none") are no
-        secret, and stand in words.
-        """
+        """What the endpoint said without the key; a few letters ("x", "none") are no secret, and stand."""
         return text.replace(self._key, "[key]") if len(self._key) >= SECRET else text
 
 
 def retry_after(value: str, now: float) -> float:
-    """Seconds to wait by a Retry-After header, given as seconds or as an HTTP date (RFC 9110, 10.2.3); 0 when
-    it says nothing.
-    """
+    """Seconds of a Retry-After header, a number or an HTTP date (RFC 9110, 10.2.3); 0 for none."""
     try:
         return max(0.0, float(value))
     except ValueError:

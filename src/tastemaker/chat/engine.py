@@ -1,6 +1,4 @@
-"""The call engine: every answer validated, kept, paid once, paced and within budget; units of work mapped
-over it.
-"""
+"""The call engine: answers validated, kept, paid once, paced, within budget; units of work over it."""
 
 from __future__ import annotations
 

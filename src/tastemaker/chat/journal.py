@@ -1,6 +1,4 @@
-"""The append-only journal of a run: its settings, one record per attempt, one per finished unit of work; no
-content, no names.
-"""
+"""The append-only journal of a run: settings, a record an attempt and a finished unit; no content."""
 
 from __future__ import annotations
 
@@ -118,9 +116,7 @@ class Journal:
             self.units[record["unit"]] = record["outcome"]
 
     def sent(self, call: str, maximum: Usage, about: Mapping[str, str]) -> int:
-        """A call is about to leave; `maximum` is what it can cost. about: unit and kind. Returns the
-        attempt's number.
-        """
+        """A call is about to leave, costing `maximum` at most. about: unit and kind. Gives its number."""
         record: dict[str, Any] = {"event": "sent", "call": call, "maximum": maximum.as_list(), **about}
         self._write(record)
         return int(record["attempt"])
@@ -130,9 +126,7 @@ class Journal:
         self._ended("answered", call, attempt, outcome, usage)
 
     def failed(self, call: str, attempt: int, kind: str, billed: Usage) -> None:
-        """No answer came; `billed` is the maximum when the endpoint may charge for it all the same, else
-        zero.
-        """
+        """No answer came; `billed` is the maximum where the endpoint may charge all the same, else zero."""
         self._ended("failed", call, attempt, kind, billed)
 
     def _ended(self, event: str, call: str, attempt: int, outcome: str, usage: Usage) -> None:

@@ -172,9 +172,7 @@ class Pace:
             )
 
     def back_off(self, error: CallError, key: str, attempt: int) -> float:
-        """Seconds to wait before attempt + 1: the larger of Retry-After and an exponential back-off with
-        keyed jitter.
-        """
+        """Seconds before attempt + 1: the larger of Retry-After and exponential back-off, jitter keyed."""
         settings = self.settings
         jitter = float(generator(self.seed, "back-off", key, attempt).uniform(0.5, 1.0))
         return max(error.wait, jitter * min(settings.longest, settings.back_off * 2.0**attempt))

@@ -33,9 +33,7 @@ four are answered by asking again."""
 
 
 class CallError(TastemakerError):
-    """One call failed; `kind` is one of FAILURES, `wait` the seconds of Retry-After, `paid` whether it may be
-    billed.
-    """
+    """A failed call; `kind`: one of FAILURES, `wait`: Retry-After in seconds, `paid`: may be billed."""
 
     def __init__(self, kind: str, detail: str, *, wait: float = 0.0, paid: bool = False) -> None:
         super().__init__(f"{kind}: {detail}")
@@ -49,9 +47,7 @@ class StoppedEarly(TastemakerError):
 
 
 class BudgetReached(TastemakerError):
-    """The next call could pass the budget; finished work is kept, and `resume` with a larger limit goes
-    on.
-    """
+    """The next call could pass the budget; finished work is kept, `resume` with a larger one goes on."""
 
     exit_code = 4
 

@@ -1,6 +1,4 @@
-"""Units of work (conversations, judgements) mapped over an engine: each done once, failures kept apart,
-results in order.
-"""
+"""Units of work (conversations, judgements) over an engine: each once, failures apart, in order."""
 
 from __future__ import annotations
 
@@ -23,9 +21,7 @@ _AHEAD = 2
 
 @dataclass(frozen=True)
 class Unit(Generic[T]):
-    """One piece of work: a stable id (a hash of settings and index), whom it is about, and what `work`
-    needs.
-    """
+    """One piece of work: a stable id (hash of settings and index), whom it is about, and its input."""
 
     id: str
     subject: str
@@ -34,9 +30,7 @@ class Unit(Generic[T]):
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a unit ended: its value (JSON), or the kind and detail of its failure; `replayed` when an earlier
-    session did it.
-    """
+    """How a unit ended: value (JSON), or kind and detail of its failure; `replayed`: earlier session's."""
 
     id: str
     value: Any = None

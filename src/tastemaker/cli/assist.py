@@ -1,6 +1,4 @@
-"""`tastemaker chat` and `tastemaker serve --mcp`: the assistant in a terminal, and its tools for other
-assistants.
-"""
+"""`tastemaker chat` and `tastemaker serve --mcp`: the assistant in a terminal, and its tools elsewhere."""
 
 from __future__ import annotations
 
@@ -84,9 +82,7 @@ def endpoint(model: str | None) -> Endpoint | None:
 
 
 def talker(service: WorkspaceService, model: str | None) -> Assistant | None:
-    """The assistant of a server; its catalogue is read in the background. None for more items than it
-    reads.
-    """
+    """The assistant of a server, read in the background; None of a catalogue too large for it."""
     import threading
 
     from tastemaker.assist.assistant import Assistant

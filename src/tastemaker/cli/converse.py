@@ -1,6 +1,4 @@
-"""`tastemaker converse`: conversations about a workspace's catalogue, from a plan to checked, exported
-data.
-"""
+"""`tastemaker converse`: conversations about a workspace's catalogue, from a plan to exported data."""
 
 from __future__ import annotations
 

@@ -122,9 +122,7 @@ def pairs(given: list[str] | None, what: str) -> dict[str, str]:
 
 
 def finish(result: Mapping[str, Any], as_json: bool, fails: str = "") -> None:
-    """Print what a flow returned, and end with its `exit_code`, or with 1 where its entry `fails` is
-    false.
-    """
+    """Print what a flow returned; end with its `exit_code`, or 1 where its entry `fails` is false."""
     emit(result, as_json)
     code = result.get("exit_code", 0) if not fails else int(not result[fails])
     if code:

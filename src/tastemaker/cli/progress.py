@@ -1,6 +1,4 @@
-"""Progress with a remaining time, on a terminal as a bar and elsewhere as a line every few seconds; always on
-stderr.
-"""
+"""Progress with a remaining time: a bar on a terminal, else a line every few seconds; on stderr."""
 
 from __future__ import annotations
 

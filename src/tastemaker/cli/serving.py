@@ -1,6 +1,4 @@
-"""`tastemaker serve` and `tastemaker demo`: the page and the API, on a workspace or on one made for a
-look.
-"""
+"""`tastemaker serve` and `tastemaker demo`: the page and API, on a workspace or on one for a look."""
 
 from __future__ import annotations
 

@@ -163,9 +163,7 @@ def context_tokens(
 
 
 def _ragged(start: Ints, sizes: Ints) -> Ints:
-    """start[0], start[0] + 1, ... (sizes[0] numbers), then start[1], ...: concatenated ranges without a
-    loop.
-    """
+    """start[0], start[0] + 1, ... (sizes[0] numbers), then start[1], ...: ranges without a loop."""
     ends = np.cumsum(sizes)
     return np.asarray(
         np.arange(int(ends[-1]) if len(ends) else 0) + np.repeat(start - (ends - sizes), sizes),

@@ -48,9 +48,7 @@ class Histories:
         times: Sequence[Sequence[float]] | None = None,
         marks: Sequence[Sequence[int]] | None = None,
     ) -> Histories:
-        """Histories of plain lists of item indices, oldest first: one list a user, users named "0", "1", ...
-        if not given.
-        """
+        """Histories of lists of item indices, oldest first, one a user; users "0", "1", ... if not given."""
         lengths = [len(one) for one in items]
         return cls(
             np.array(

@@ -106,9 +106,7 @@ def _texts(items: pa.Table, name: str) -> list[str]:
 def _plan(
     template: str, vocabulary: Vocabulary, encode_text: Callable[[str], list[int]]
 ) -> tuple[bool, list[str | list[int]]]:
-    """Whether the Semantic ID comes first, and the parts: a field's name, or the tokens of fixed words and
-    tags.
-    """
+    """Whether the Semantic ID comes first, and the parts: field names, or tokens of words and tags."""
     unknown = sorted(set(re.findall(r"\{(\w+)\}", template)) - {"sid", *FIELDS})
     at_an_end = template.startswith("{sid}") or template.endswith("{sid}")
     if unknown or template.count("{sid}") != 1 or not at_an_end or template == "{sid}":

@@ -30,9 +30,7 @@ def pair_people(train: Histories, window: int = 3) -> tuple[Ints, Ints]:
 
 
 def near_pairs(train: Histories, window: int = 3) -> tuple[Ints, npt.NDArray[np.float64]]:
-    """The pairs of `pair_counts`, every occurrence weighed by 1 / distance: (P, 2) item indices and (P,)
-    weights above 0.
-    """
+    """The pairs of `pair_counts`, each weighed by 1 / distance: (P, 2) items, (P,) weights above 0."""
     pairs, steps, place, _ = _occurrences(train, window)
     return pairs, np.asarray(np.bincount(place, 1 / np.maximum(steps, 1), minlength=len(pairs)), np.float64)
 

@@ -74,9 +74,7 @@ def leave_one_out(h: Histories) -> Split:
 
 
 def _last_as_target(h: Histories) -> Targets:
-    """Every user's last event as the target, the earlier ones as the context. Every user must have an
-    event.
-    """
+    """Every user's last event as target, earlier ones as context. Each user must have an event."""
     return Targets(h.keep_events(h.from_end >= 1), h.items[h.offsets[1:] - 1])
 
 
@@ -126,9 +124,7 @@ def _period(h: Histories, start: float) -> tuple[Targets, int]:
 
 
 def moments_of(h: Histories) -> Ints:
-    """(E,) the number of each event's moment: neighbours of one person at one time share it. Without times
-    every event has its own.
-    """
+    """(E,) number of each event's moment, shared by a person's events of one time; else each its own."""
     if h.times is None:
         return np.arange(len(h.items))
     apart = (np.diff(h.user_rows) != 0) | ~(np.diff(h.times) == 0)

@@ -87,9 +87,7 @@ class Tune:
 
 
 def read_tempo(text: str, metre: str) -> float | None:
-    """A `Q:` field in quarters a minute; a bare number counts the metre's beats; None when there is no
-    number.
-    """
+    """A `Q:` field in quarters a minute; a bare number counts the metre's beats; None without one."""
     match = _TEMPO.search(text)
     if match:
         return float(match[3]) * 4.0 * int(match[1]) / max(int(match[2]), 1) or None
@@ -103,9 +101,7 @@ def split_tunes(text: str) -> list[str]:
 
 
 def _headers(text: str) -> tuple[dict[str, list[str]], str]:
-    """The fields up to and including the first `K:`, and the body as one string with its own fields
-    inline.
-    """
+    """The fields up to and with the first `K:`, and the body as one string with its inline fields."""
     fields: dict[str, list[str]] = {}
     body: list[str] = []
     for line in text.splitlines():
@@ -186,9 +182,7 @@ def clean_title(text: str) -> str:
 
 
 def _capitals(word: str, place: int, shouted: bool) -> str:
-    """One word of a title: small words small except the first, the rest with a capital; "O'NEILL'S" is
-    "O'Neill's".
-    """
+    """One word of a title: small words small unless first, others capital; "O'NEILL'S": "O'Neill's"."""
     if shouted:
         word = word.lower()
     if place and word.lower() in _SMALL:
@@ -202,9 +196,7 @@ def _capitals(word: str, place: int, shouted: bool) -> str:
 
 
 def tune_type(tune: Tune) -> str | None:
-    """The printed rhythm, else a whole word of a title; None when neither names a type (never guessed from
-    the metre).
-    """
+    """The printed rhythm, else a whole word of a title, else None (never guessed from the metre)."""
     for text in (tune.rhythm, *tune.titles):
         match = TYPE_PATTERN.search(text)
         if match:

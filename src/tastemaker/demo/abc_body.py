@@ -59,9 +59,7 @@ class Key:
 
 
 def read_key(text: str) -> Key:
-    """A `K:` field: tonic, mode by its first three letters, explicit accidentals; `Hp` is the Highland pipes'
-    A mixolydian.
-    """
+    """A `K:` field: tonic, mode by three letters, accidentals; `Hp`: Highland pipes' A mixolydian."""
     if text.strip()[:2].lower() == "hp":
         text = "Amix"
     match = _KEY.match(text)
@@ -83,9 +81,7 @@ def read_key(text: str) -> Key:
 
 
 def read_metre(text: str) -> tuple[str, float]:
-    """An `M:` field as (canonical name, quarters a bar): C is 4/4, C| is 2/2, anything without a fraction
-    ("free", 4).
-    """
+    """An `M:` field as (name, quarters a bar): C is 4/4, C| is 2/2, what has no fraction ("free", 4)."""
     text = {"C": "4/4", "C|": "2/2"}.get(text.strip(), text.strip())
     match = re.match(r"^(\d+)\s*/\s*(\d+)$", text)
     if match is None or not int(match[1]) or not int(match[2]):
@@ -111,9 +107,7 @@ def _length(text: str) -> float:
 
 @dataclass
 class _Segment:
-    """A stretch of bars between repeat marks; `notes` hold [onset, duration, MIDI, tied] in quarters from its
-    start.
-    """
+    """Bars between repeat marks; `notes`: [onset, duration, MIDI, tied] in quarters from its start."""
 
     notes: list[list[float]]
     length: float = 0.0
@@ -123,9 +117,7 @@ class _Segment:
 
 
 class _Body:
-    """The state of reading a body: key, bar accidentals, unit, tuplet, broken rhythm, and the segments so
-    far.
-    """
+    """The state of reading a body: key, accidentals, unit, tuplet, broken rhythm, segments so far."""
 
     def __init__(self, key: Key, unit: float, metre: str, bar: float) -> None:
         self.key, self.unit, self.metre, self.bar = key, unit, metre, bar
@@ -154,9 +146,7 @@ class _Body:
         return 12.0 * octave + _SEMITONES[name] + sign, place
 
     def place(self, pitches: list[tuple[float, tuple[str, int]]], units: float, tied: bool = False) -> None:
-        """Append a note, a chord or (no pitches) a rest, `units` of the unit length long before tuplet and
-        dot.
-        """
+        """Append a note, chord or (no pitches) rest, `units` of unit length before tuplet and dot."""
         segment = self.segments[-1]
         duration = units * self.unit * self.broken
         self.broken = 1.0
@@ -187,9 +177,7 @@ class _Body:
             note[3] = 1.0
 
     def mark(self, bar: str, ending: str) -> None:
-        """A bar line or numbered ending: accidentals end; a repeat mark, double bar or ending starts a
-        segment.
-        """
+        """A bar line or ending: accidentals end; a repeat, double bar or ending starts a segment."""
         if bar:
             self.altered = {}
         opens = bar.endswith(":") or "||" in bar or "]" in bar or "[" in bar or bar.startswith(":")
@@ -263,9 +251,7 @@ def _step(body: _Body, match: re.Match[str]) -> None:
 
 
 def _expand(segments: list[_Segment]) -> list[_Segment]:
-    """The segments in playing order: repeats twice (or as often as the endings count), each pass with its own
-    ending.
-    """
+    """The segments as played: repeats twice (or as often as endings count), each with its ending."""
     played: list[_Segment] = []
     place, start, turn = 0, 0, 1
     while place < len(segments):

@@ -52,9 +52,7 @@ class CoverSpec:
 
 
 def lab_to_linear(lab: Array) -> Array:
-    """CIELAB (..., 3), D65, to linear sRGB in [0, 1]; out-of-gamut colours are clipped (IEC 61966-2-1, CIE
-    15).
-    """
+    """CIELAB (..., 3), D65, to linear sRGB in [0, 1], out-of-gamut clipped (IEC 61966-2-1, CIE 15)."""
     lightness, a, b = lab[..., 0], lab[..., 1], lab[..., 2]
     f = np.stack(
         [(lightness + 16) / 116 + a / 500, (lightness + 16) / 116, (lightness + 16) / 116 - b / 200], axis=-1
@@ -106,9 +104,7 @@ def palette_probabilities(dark: bool, dark_share: float, correlation: float = 0.
 
 
 class _Canvas:
-    """A square in linear light with coordinates in [-1, 1]; shapes are painted by signed distance (negative
-    inside).
-    """
+    """A square in linear light, coordinates in [-1, 1]; shapes by signed distance (negative inside)."""
 
     def __init__(self, size: int, colours: Array, rng: np.random.Generator) -> None:
         axis = ((np.arange(size) + 0.5) / size * 2.0 - 1.0).astype(np.float32)  # half the memory traffic
@@ -153,9 +149,7 @@ def _rings(canvas: _Canvas, spec: CoverSpec) -> None:
 def _grid(
     canvas: _Canvas, spec: CoverSpec, cells: int, kinds: int
 ) -> tuple[Array, Array, npt.NDArray[np.int64], int]:
-    """A mirrored random grid: coordinates inside each cell in [0, 1], a random kind a pixel's cell, and the
-    cell count.
-    """
+    """A mirrored random grid: coordinates in cells in [0, 1], a random kind by cell, the cell count."""
     choice = canvas.rng.integers(0, kinds, size=(cells, cells))
     if spec.symmetry >= 2:
         choice = np.where(np.arange(cells)[None, :] < cells / 2, choice, choice[:, ::-1])

@@ -72,9 +72,7 @@ class World:
     companions: Ints
 
     def scores(self, users: Ints, kind: Ints, last: Ints) -> Float32:
-        """Choice logits (len(users), N) of the next play in a sitting of type `kind` after item `last` (-1 at
-        its start).
-        """
+        """Choice logits (users, N) of the next play in a sitting of `kind` after `last` (-1: at first)."""
         dials = self.settings
         scores = dials.taste * self.utility[users] + self.exposure
         scores += dials.same_type * (self.kinds[None, :] == kind[:, None])
@@ -91,9 +89,7 @@ class World:
 
 @dataclass(frozen=True)
 class Simulation:
-    """`interactions` (schema `INTERACTIONS`), `profiles` (user_id, name, tastes in words, simulated = true)
-    and the truth.
-    """
+    """`interactions` (`INTERACTIONS`), `profiles` (user_id, name, tastes, simulated = true), truth."""
 
     interactions: pa.Table
     profiles: pa.Table
@@ -138,9 +134,7 @@ def _tastes(columns: dict[str, list[str]], n: int, seed: int) -> tuple[Floats, l
 
 
 def _companions(kinds: Ints, keys: Ints, count: int, seed: int) -> Ints:
-    """(N, count) customary followers of each tune: of its own type, in a near key when there is one, drawn by
-    seed.
-    """
+    """(N, count) customary followers of each tune: its own type, a near key if any, drawn by seed."""
     rng = generator(seed, "companions")
     chosen = np.full((len(kinds), count), -1, dtype=np.int64)
     for item in range(len(kinds)):
@@ -232,9 +226,7 @@ def _play(world: World, lengths: Ints, seed: int) -> _Log:
 
 
 def _timestamps(user: Ints, fresh: Bools, share: Floats, seed: int) -> Ints:
-    """Seconds since 1970 of events sorted by listener and step: days between sittings, the time listened
-    within one.
-    """
+    """Seconds since 1970 by listener and step: days between sittings, time listened within one."""
     rng = generator(seed, "times")
     gaps = np.where(
         fresh, 7_200.0 + rng.exponential(2.2 * 86_400.0, len(user)), 4.0 + rng.exponential(6.0, len(user))

@@ -41,9 +41,7 @@ class Node:
 
 
 class _Machine:
-    """A pickle's stack and memo, for the opcodes that tables of numbers and strings use; any other is
-    refused.
-    """
+    """A pickle's stack and memo, for opcodes of tables of numbers and text; any other is refused."""
 
     def __init__(self) -> None:
         self.stack: list[Any] = []

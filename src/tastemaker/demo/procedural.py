@@ -65,9 +65,7 @@ def _place(degree: int, tonic: str) -> str:
 def _bar(
     rng: np.random.Generator, rhythm: str, chord: int, degree: int
 ) -> tuple[list[tuple[int, float]], int]:
-    """Notes (degree, length) of one bar from `degree` on: chord notes on the strong places, steps between
-    them.
-    """
+    """Notes (degree, length) of a bar from `degree` on: chord notes on strong places, steps between."""
     lengths = [
         length for sign in rhythm for length in _CELLS.get(sign, (float(sign) if sign.isdigit() else 1.0,))
     ]

@@ -72,9 +72,7 @@ def _envelope(time: Floats, sounding: float, timbre: Timbre) -> Floats:
 
 
 def _note(midi: float, duration: float, timbre: Timbre, rate: int) -> Floats:
-    """One note. Partials come from sin kθ = 2 cos θ sin (k-1)θ - sin (k-2)θ: two calls to a sine whatever
-    their number.
-    """
+    """One note; partials by sin kθ = 2 cos θ sin (k-1)θ - sin (k-2)θ: two calls to a sine in all."""
     pitch = frequency(midi)
     sounding = max(duration * (1.0 - timbre.gap), 0.03) + timbre.ring
     time = np.arange(int((sounding + timbre.release) * rate) + 1) / rate

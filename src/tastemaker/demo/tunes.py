@@ -87,9 +87,7 @@ def beat(metre: str) -> float:
 
 
 def corpus_folder() -> Path | None:
-    """Where the installed music21 keeps its scores, found without importing it; None when it is not
-    installed.
-    """
+    """The installed music21's scores, found without importing it; None when it is not installed."""
     found = importlib.util.find_spec("music21")
     folder = Path(found.origin).parent / "corpus" if found and found.origin else None
     return folder if folder and folder.is_dir() else None
@@ -128,9 +126,7 @@ def _title_key(title: str) -> str:
 
 
 def families(entries: list[Entry]) -> list[str]:
-    """A family for each entry: the first item with the same identifying title, or the same intervals
-    throughout.
-    """
+    """A family for each entry: the first item with the same identifying title, or same intervals."""
     leaders: dict[tuple[str, str], int] = {}
     parent = list(range(len(entries)))
 
@@ -205,9 +201,7 @@ def _fact(entry: Entry, family: str, dark_share: float, seed: int) -> dict[str, 
 
 
 def describe(title: str, aliases: list[str], entry: Entry, kind: str | None) -> str:
-    """A few sentences from what is printed and written: no timbre, no tempo, no cover, which are to be heard
-    and seen.
-    """
+    """Sentences from what is printed: no timbre, tempo or cover, which are to be heard and seen."""
     notes = entry.tune.notes
     steps = np.abs(np.diff(notes[:, 2]))
     stepwise = float(np.mean(steps <= 2)) if len(steps) else 1.0
@@ -299,9 +293,7 @@ def _entries(n: int | None, seed: int, books: Iterable[str] | None) -> list[Entr
 
 
 def notes_of(fact: dict[str, Any]) -> Floats:
-    """The notes (n, 3) [onset s, duration s, MIDI] of one row of facts, at its tempo, up to
-    `CLIP_SECONDS`.
-    """
+    """Notes (n, 3) [onset s, duration s, MIDI] of a row of facts, at its tempo, up to `CLIP_SECONDS`."""
     return np.asarray(fact["notes"], dtype=np.float64).reshape(-1, 3)
 
 

@@ -1,6 +1,4 @@
-"""Items -> vectors: text, audio, image and behaviour views, each an (N, d) float32 array in which a missing
-view is a NaN row.
-"""
+"""Items -> vectors: text, audio, image and behaviour views, (N, d) float32; a NaN row: no such view."""
 
 from tastemaker.encoders.audio import audio_vectors as audio_vectors
 from tastemaker.encoders.behaviour import behaviour_vectors as behaviour_vectors

@@ -1,6 +1,4 @@
-"""Sound -> vectors without a network: timbre, pitch classes, rhythm and level, computed frame by frame with
-numpy and scipy.
-"""
+"""Sound -> vectors without a network: timbre, pitch classes, rhythm, level, by numpy and scipy."""
 
 from __future__ import annotations
 
@@ -100,9 +98,7 @@ def _mean_spread(x: Floats) -> list[Floats]:
 
 
 def _mel_bank(frequency: Floats) -> Floats:
-    """(40, bins) triangles evenly spaced in mel = 2595 log10(1 + f / 700), from 40 Hz to the highest
-    frequency.
-    """
+    """(40, bins) triangles even in mel = 2595 log10(1 + f / 700), from 40 Hz to the top frequency."""
     low, high = (2595 * np.log10(1 + f / 700) for f in (40.0, frequency[-1]))
     edges = 700 * (10 ** (np.linspace(low, high, MELS + 2) / 2595) - 1)
     left, middle, right = edges[:-2, None], edges[1:-1, None], edges[2:, None]
@@ -114,9 +110,7 @@ def _mel_bank(frequency: Floats) -> Floats:
 
 
 def _harmony(power: Floats, frequency: Floats) -> list[Floats]:
-    """Mean and spread of pitch-class shares (12 each), and the mean share of sound 1..6 semitones apart
-    (6).
-    """
+    """Mean and spread of pitch-class shares (12 each), mean share of sound 1..6 semitones apart (6)."""
     low, high = np.searchsorted(frequency, (55.0, 2000.0))
     left, middle, right = (power[:, low + step : high + step] for step in (-1, 0, 1))
     # Peaks only: the skirts of a partial would spill over neighbouring pitch classes at low frequencies.
@@ -138,9 +132,7 @@ def _harmony(power: Floats, frequency: Floats) -> list[Floats]:
 
 
 def _shape(power: Floats, frequency: Floats) -> Floats:
-    """(frames, 4) centroid, width and 85 % roll-off as shares of the highest frequency, and flatness in
-    nepers.
-    """
+    """(frames, 4) centroid, width, 85 % roll-off as shares of the top frequency, flatness in nepers."""
     share = power / power.sum(axis=1, keepdims=True)
     centre = share @ frequency
     width = np.sqrt(np.maximum(share @ np.square(frequency) - np.square(centre), 0))

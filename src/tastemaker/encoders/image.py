@@ -42,9 +42,7 @@ def image_vectors(images: Iterable[npt.NDArray[np.uint8] | None]) -> Float32:
 
 
 def lab(rgb: Floats) -> Floats:
-    """CIELAB (L* 0..100, a*, b*) under D65 of sRGB values in [0, 1]; the last axis holds the three
-    channels.
-    """
+    """CIELAB (L* 0..100, a*, b*) under D65 of sRGB in [0, 1]; the last axis: the three channels."""
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     xyz = linear @ _TO_XYZ.T
     f = np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz * (29 / 6) ** 2 / 3 + 4 / 29)
@@ -85,9 +83,7 @@ def _colours(colours: Floats) -> list[Floats]:
 
 
 def _edges(light: Floats) -> Floats:
-    """(4 * 4 * 8,) mean edge strength by direction in each cell; each pixel is shared by the two nearest
-    directions.
-    """
+    """(4 * 4 * 8,) mean edge strength by direction and cell; pixels go to the two nearest directions."""
     down, across = np.gradient(light)
     strength = np.hypot(down, across)
     angle = np.mod(np.arctan2(down, across), np.pi) * _ANGLES / np.pi

@@ -1,6 +1,4 @@
-"""Are these vectors fit for Semantic IDs? Standardisation, and a report that refuses or warns before anything
-is trained.
-"""
+"""Are these vectors fit for Semantic IDs? Standardisation, and a report that refuses or warns."""
 
 from __future__ import annotations
 
@@ -20,9 +18,7 @@ _PAIRS = 20_000
 
 @dataclass(frozen=True)
 class VectorReport:
-    """What one view looks like. `mean_cosine` is over pairs of different items; `warnings` are one line
-    each.
-    """
+    """What a view looks like. `mean_cosine`: of pairs of different items; `warnings`: a line each."""
 
     view: str
     items: int

@@ -1,6 +1,4 @@
-"""Texts -> vectors: TF-IDF projected by a truncated SVD (scikit-learn), or any sentence encoder handed in as
-a function.
-"""
+"""Texts -> vectors: TF-IDF by a truncated SVD (scikit-learn), or any sentence encoder's function."""
 
 from __future__ import annotations
 
@@ -78,9 +76,7 @@ class TfidfEncoder:
 
     @classmethod
     def load(cls, arrays: Mapping[str, npt.NDArray[Any]], settings: Mapping[str, Any]) -> TfidfEncoder:
-        """The encoder that `arrays()` and `settings()` came from; ArtifactError when they do not fit each
-        other.
-        """
+        """The encoder that `arrays()` and `settings()` came from; ArtifactError where these differ."""
         vocabulary = tuple(settings.get("vocabulary", ()))
         components, idf = arrays.get("components"), arrays.get("idf")
         width = (len(vocabulary),)
@@ -131,9 +127,7 @@ def fit_tfidf(
 
 
 def word_rows(texts: Sequence[str], labels: Labels) -> Any:
-    """(N, T) sparse TF-IDF rows of unit length, before any projection, zeros for a text without a word; None
-    where no text has one.
-    """
+    """(N, T) sparse unit rows of TF-IDF, no projection, zeros without a word; None where all lack one."""
     try:
         return _vectorizer().fit_transform(_documents(texts, labels)).tocsr()
     except ValueError:

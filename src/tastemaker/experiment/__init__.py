@@ -1,6 +1,4 @@
-"""Experiments: assignment, sample-ratio check, effects, sequential intervals, decisions, power,
-surrogates.
-"""
+"""Experiments: assignment, sample ratio, effects, sequential intervals, decisions, power, surrogates."""
 
 from tastemaker.experiment.assign import assign as assign
 from tastemaker.experiment.assign import first_exposures as first_exposures

@@ -41,9 +41,7 @@ def position(unit: str, salt: str) -> float:
 
 
 def check_shares(shares: Mapping[str, float]) -> Floats:
-    """The shares as an array (arms,) in their order. Raises InputError unless >= 2 positive shares sum to
-    1.
-    """
+    """The shares (arms,) in their order. Raises InputError unless >= 2 positive shares sum to 1."""
     values = np.array(list(shares.values()), dtype=np.float64)
     if len(values) < 2 or not np.all(values > 0) or not abs(values.sum() - 1) <= 1e-9:
         message = ", ".join(f"{arm} {share:g}" for arm, share in shares.items()) or "none"

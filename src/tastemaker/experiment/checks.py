@@ -98,9 +98,7 @@ def srm_evidence(counts: Mapping[str, int], shares: Mapping[str, float], prior: 
 
 
 def _ratio_power(shares: Floats, units: float, alarm: float) -> tuple[float, float]:
-    """Power of the chi-squared test when the last arm lost `LOST` of its units, and the loss it sees in 80
-    %.
-    """
+    """Power of chi-squared when the last arm lost `LOST` of its units, and the loss seen in 80 %."""
     edge, free = stats.chi2.isf(alarm, len(shares) - 1), len(shares) - 1
     losses = np.concatenate([[LOST], np.geomspace(1e-4, 0.999, 400)])
     left = np.repeat(shares[None], len(losses), axis=0)

@@ -1,6 +1,4 @@
-"""From effects to a decision that was agreed before the test: corrections, guardrails, and every reason not
-to ship.
-"""
+"""From effects to a decision agreed before the test: corrections, guardrails, every reason not to ship."""
 
 from __future__ import annotations
 
@@ -35,9 +33,7 @@ def bh(p: npt.ArrayLike) -> Floats:
 
 @dataclass(frozen=True)
 class NonInferiority:
-    """Whether a metric was shown not to be worse by more than `margin`: its one-sided `bound` (good is
-    positive) and p.
-    """
+    """Whether a metric is not worse by more than `margin`: one-sided `bound` (good is positive) and p."""
 
     metric: str
     margin: float
@@ -114,9 +110,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Line:
-    """One metric of a decision: its role, its effect, p and adjusted p, for guardrails margin and bound, and
-    how it came out.
-    """
+    """A metric of a decision: role, effect, p, adjusted p, guardrail's margin and bound, outcome."""
 
     role: Literal["primary", "guardrail", "exploratory"]
     effect: Effect

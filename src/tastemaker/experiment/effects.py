@@ -1,6 +1,4 @@
-"""The effect of an arm on a metric: difference or relative lift, of means, ratios or quantiles, with or
-without CUPED.
-"""
+"""The effect of an arm on a metric: difference or lift, of means, ratios or quantiles, perhaps by CUPED."""
 
 from __future__ import annotations
 
@@ -75,9 +73,7 @@ class Contrast:
         return t + k * t**2 / 3 + k**2 * t**3 / 27 + k / 6 if k and math.isfinite(t) else t
 
     def edges(self, edge: float) -> tuple[float, float]:
-        """The t above, and the t below 0, whose adjusted t is `edge` and -`edge`; both as positive
-        numbers.
-        """
+        """The t above and below 0 whose adjusted t is `edge` and -`edge`, both as positive numbers."""
         k = self.skew
         if not k:
             return edge, edge
@@ -90,9 +86,7 @@ class Contrast:
         return self.ratios(above)[0], self.ratios(below)[1]
 
     def ratios(self, edge: float) -> tuple[float, float]:
-        """The ratios whose contrast lies within `edge` standard errors of 0; infinite ends without a
-        bound.
-        """
+        """The ratios whose contrast is within `edge` standard errors of 0; infinite without a bound."""
         c0, c1, c2 = (edge**2 * part for part in self.parts)
         a, b, c = self.control**2 - c2, self.treatment * self.control + c1 / 2, self.treatment**2 - c0
         root = b**2 - a * c
@@ -112,9 +106,7 @@ class NoEvents:
     treatment: bool
 
     def tail(self, lift: float) -> float:
-        """The chance of no event in that arm, were the lift this one: binomial, given the events there
-        are.
-        """
+        """The chance of no event in that arm at this lift: binomial, given the events there are."""
         share = (1 + lift) * self.odds / (1 + (1 + lift) * self.odds)
         return float((1 - share if self.treatment else share) ** self.events)
 
@@ -427,9 +419,7 @@ def ratio_error(read: Moments, metric: Metric) -> tuple[float, float]:
 
 
 def _effective(read: Moments, denominator: str) -> tuple[float, float]:
-    """The units that a ratio counts as, and what that does to its variance: few units of unequal size know
-    less than their number says.
-    """
+    """Units that a ratio counts as, and its variance then: few units of unequal size know less."""
     if not denominator or read.n >= FEW or read.mean_of(denominator) == 0:
         return float(read.n), 1.0
     unequal = float(read.covariance([denominator])[0, 0]) / read.mean_of(denominator) ** 2

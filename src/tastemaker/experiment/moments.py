@@ -180,9 +180,7 @@ class Moments:
 
 
 def batches_of(table: Any) -> Iterator[pa.RecordBatch]:
-    """Record batches of an Arrow table, a reader, anything that exports an Arrow stream, or an iterable of
-    batches.
-    """
+    """Record batches of an Arrow table, a reader, an exported Arrow stream, or an iterable of batches."""
     if isinstance(table, pa.Table):
         yield from table.to_batches()
     elif hasattr(table, "__arrow_c_stream__"):
@@ -225,9 +223,7 @@ def moments(
 
 
 def numbers_of(batch: pa.RecordBatch, name: str, start: int = 0) -> Floats:
-    """A column (n,) of finite numbers. Raises InputError naming the column, and its row counted from
-    `start`.
-    """
+    """A column (n,) of finite numbers. InputError names the column and its row, counted from `start`."""
     column = pa.chunked_array([present(batch, name)])
     numbers, wrong = values.as_number(column, name)
     bad = (wrong.fill_null(False) | numbers.is_null()).arg_true()

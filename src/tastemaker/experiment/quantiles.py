@@ -34,9 +34,7 @@ class Values:
 def effect_of_rows(
     treatment: Floats, control: Floats, metric: Metric, kind: Kind = "relative", alpha: float = 0.05
 ) -> Effect:
-    """The effect from the rows (n, columns of the metric) of two arms, whether of a mean, a ratio or a
-    quantile.
-    """
+    """The effect from rows (n, columns of the metric) of two arms: of a mean, a ratio or a quantile."""
     if metric.quantile:
         return quantile_effect(Values(treatment[:, 0]), Values(control[:, 0]), metric, kind, alpha)
     t, c = (Moments.of(metric.columns, rows) for rows in (treatment, control))

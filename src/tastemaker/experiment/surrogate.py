@@ -1,6 +1,4 @@
-"""The surrogate index: a long outcome predicted from short ones, and what a test's short data say about
-it.
-"""
+"""The surrogate index: a long outcome predicted from short ones, and what a test's short data say."""
 
 from __future__ import annotations
 
@@ -33,9 +31,7 @@ ASSUMPTIONS = (
 
 @dataclass(frozen=True)
 class SurrogateIndex:
-    """E[long | short, x], linear: intercept and coefficients (1 + k,), refits of them on resampled users (B,
-    1 + k), r2, n.
-    """
+    """E[long | short, x], linear: intercept and coefficients (1 + k,), refits by user (B, 1 + k), r2, n."""
 
     names: tuple[str, ...]
     coefficients: Floats

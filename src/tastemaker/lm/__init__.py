@@ -1,3 +1,1 @@
-"""The language model: vocabulary, bases, training, decoding, sentence vectors. Only `vocabulary` is free of
-torch.
-"""
+"""The language model: vocabulary, bases, training, decoding, vectors. Only `vocabulary` is free of torch."""

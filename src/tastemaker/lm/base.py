@@ -25,9 +25,7 @@ PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep transformers' progress bars and load reports off the terminal inside the block; what matters is
-    raised.
-    """
+    """Keep transformers' progress bars and reports off the terminal inside the block; errors are raised."""
     from transformers.utils import logging
 
     shown, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
@@ -203,9 +201,7 @@ def _refuse_pickles(folder: Path) -> None:
 
 
 def save(model: Any, vocabulary: Vocabulary | None, folder: str | Path, tokenizer: Any = None) -> None:
-    """Write model, vocabulary and tokenizer to `folder`, whole or not at all. The saved tokenizer is read
-    back and its ids checked.
-    """
+    """Write model, vocabulary, tokenizer to `folder`, whole or not at all; the tokenizer is checked."""
     with published(Path(folder)) as partial:
         with quiet():
             model.save_pretrained(partial, max_shard_size="1TB")
@@ -273,9 +269,7 @@ def load_tokenizer(folder: str | Path) -> Any:
 
 
 def check_ids(tokenizer: Any, vocabulary: Vocabulary) -> None:
-    """Refuse a tokenizer whose ids of the added tokens are not the vocabulary's (a tokenizer that adds tokens
-    shifts them).
-    """
+    """Refuse a tokenizer whose added tokens have other ids than the vocabulary's (some shift them)."""
     names = vocabulary.added()
     found = tokenizer.convert_tokens_to_ids(names)
     for name, row, expected in zip(names, found, range(vocabulary.base_size, vocabulary.size), strict=True):

@@ -32,9 +32,7 @@ class TreeEngine:
     def level(
         self, tokens: torch.Tensor, positions: torch.Tensor, allowed: torch.Tensor, tree: Tree
     ) -> torch.Tensor:
-        """Hidden states (R, B, d) of beam `tokens` (R, B) at `positions`, looking where `allowed` (R, B,
-        K).
-        """
+        """Hidden states (R, B, d) of `tokens` (R, B) at `positions`, looking where `allowed` (R, B, K)."""
         output = self.model.base_model(
             input_ids=tokens,
             attention_mask=self._mask(positions, allowed, tree),
@@ -60,9 +58,7 @@ class TreeEngine:
 
 
 class RepeatEngine:
-    """Every beam is a row of its own that is read from the start at each level: slow, right for every causal
-    LM.
-    """
+    """Every beam is a row of its own, read from the start at each level: slow, right for causal LMs."""
 
     def __init__(self, model: Any) -> None:
         self.model = model
@@ -103,9 +99,7 @@ _probed: weakref.WeakKeyDictionary[Any, bool] = weakref.WeakKeyDictionary()
 
 @dataclass
 class Context:
-    """R prefilled rows and the beams grown from them: `hidden` (R, d) is the state after each row's last
-    token.
-    """
+    """R prefilled rows and beams grown from them: `hidden` (R, d) is the state after each last token."""
 
     hidden: torch.Tensor
     tree: Tree
@@ -162,9 +156,7 @@ def advance(context: Context, tokens: torch.Tensor, parents: torch.Tensor) -> to
 
 
 def level_heads(model: Any, vocabulary: Vocabulary) -> list[torch.Tensor]:
-    """Output rows (K_l, d) of each level, views of the model's matrix: `hidden @ head.T` are that level's
-    logits.
-    """
+    """Output rows (K_l, d) by level, views of the model's matrix: `hidden @ head.T` are its logits."""
     weight = head_weight(model).detach()
     return [weight[vocabulary.sid_slice(level)] for level in range(vocabulary.levels)]
 

@@ -84,9 +84,7 @@ def shorten(model: Any, layers: int) -> None:
 
 
 def _loudness(model: Any, spans: Sequence[tuple[int, int]], rows: torch.Tensor) -> float:
-    """The standard deviation of the logits of `rows` (K, d) about their mean row, after tokens drawn from one
-    span [start, stop) after another.
-    """
+    """Deviation of logits of `rows` (K, d) about their mean row, after tokens of each span [start, stop)."""
     draws, (starts, stops) = generator(0, "probe"), np.array([*spans] * (48 // len(spans))).T
     tokens = torch.from_numpy(draws.integers(starts, stops, (16, len(starts)))).to(rows.device)
     hidden = model.base_model(input_ids=tokens, use_cache=False).last_hidden_state.flatten(0, 1)

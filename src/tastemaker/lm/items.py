@@ -42,9 +42,7 @@ LOUD = 16.0  # brings the sum of a prefix's rows to the order of 1, where the ga
 
 @dataclass(frozen=True)
 class ItemShape:
-    """Size of the model: `sizes` codes a level, `known` items with a residual, `marks` of events, and the
-    trunk's numbers.
-    """
+    """Size of the model: `sizes` codes a level, `known` items with residuals, `marks`, the trunk."""
 
     sizes: tuple[int, ...]
     known: int
@@ -318,9 +316,7 @@ class Reader:
         self.sin[..., :half].neg_()
 
     def __call__(self, vectors: Tensor, marks: Tensor, layout: Layout) -> Tensor:
-        """(R, d) the state after each of R histories, of the vectors (E, d) and marks (E,) of their
-        events.
-        """
+        """(R, d) the state after each of R histories, of vectors (E, d) and marks (E,) of their events."""
         model, grid = self.model, layout.grid
         if model.shape.marks:
             vectors = vectors + F.embedding(marks, model.marks)

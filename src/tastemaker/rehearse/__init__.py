@@ -1,3 +1,1 @@
-"""The closed loop, rehearsed: a simulated crowd uses the running server for days, and the nights are an
-operator's.
-"""
+"""The closed loop, rehearsed: a simulated crowd uses the server for days, an operator by night."""

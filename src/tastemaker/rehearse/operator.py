@@ -33,9 +33,7 @@ from tastemaker.store.settings import SETTINGS_FILE
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The tables of a workspace, and which items are not there at the start (they arrive by and by, in this
-    order).
-    """
+    """The tables of a workspace, and which items arrive by and by, in this order."""
 
     items: pa.Table
     interactions: pa.Table
@@ -72,9 +70,7 @@ def reason(result: Mapping[str, Any]) -> str:
 
 
 def processes(count: int) -> ProcessPoolExecutor:
-    """So many processes (at least one), which end with this one, however it ends; a world is lived anew, so
-    at once.
-    """
+    """So many processes (at least one) that end with this one; a world is lived anew, so at once."""
     context, by = get_context("spawn"), (signal.SIGKILL,)
     return ProcessPoolExecutor(max(1, count), mp_context=context, initializer=end_with_parent, initargs=by)
 

@@ -1,6 +1,4 @@
-"""A rehearsal: the same crowd lives in worlds that differ in one part each, and a page says what each part
-did.
-"""
+"""A rehearsal: one crowd lives in worlds that differ in one part each; a page says what parts did."""
 
 from __future__ import annotations
 

@@ -164,9 +164,7 @@ class Town:
     # ---- by day
 
     def visit(self, client: httpx.Client, person: str, day: int, diary: Diary) -> float:
-        """One person's visit: a list, what they do with it, and the answer to a question; how much they liked
-        it.
-        """
+        """One person's visit: a list, what they do, an answer to a question; how much they liked it."""
         slate = self.post(client, "/recommendations", {"user_id": person, "k": K}, diary)
         if slate is None:
             return 0.0
@@ -284,9 +282,7 @@ class Town:
             self.proxy(day, diary)
 
     def proxy(self, day: int, diary: Diary) -> None:
-        """Read out a test that had its days, and fit a proxy; the first that is deployed is tested on half of
-        the people.
-        """
+        """Read out a test that had its days, fit a proxy; the first deployed is tested on half of all."""
         if self.trial >= 0 and day >= self.trial + min(TEST_DAYS, self.schedule.night):
             self.read_out(day, diary)
         code, result = self.operator.command(
@@ -367,8 +363,6 @@ class Town:
             listener.close()
 
     def take_over(self) -> None:
-        """Let the server take over what was deployed, as it does by itself within seconds of the clock on the
-        wall.
-        """
+        """Let the server take over what was deployed, as it does within seconds of real time."""
         if self.service is not None:
             self.service.swap()

@@ -1,6 +1,4 @@
-"""A certificate for people: what was claimed, what was found, what has to be believed; as Markdown and as one
-HTML page.
-"""
+"""A certificate for people: what was claimed, found, and has to be believed; as Markdown and HTML."""
 
 from __future__ import annotations
 
@@ -22,9 +20,7 @@ SUPPORTS = {
 
 
 def markdown(certificates: Sequence[Mapping[str, Any]], chosen: int) -> str:
-    """The certificate `certificates[chosen]` (as `Certificate.values` gives it) as Markdown, with every
-    candidate of its gate.
-    """
+    """`certificates[chosen]` (`Certificate.values`) as Markdown, with every candidate of its gate."""
     return claims.markdown(_report(certificates, chosen), {})
 
 

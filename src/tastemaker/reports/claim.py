@@ -48,9 +48,7 @@ def _draw(item: Mapping[str, Any]) -> Drawing:
 
 
 def render(claim: Mapping[str, Any], drawn: Mapping[str, Drawing]) -> str:
-    """The page of a claim; claim as in `drawings`, which gives `drawn`. All text is escaped; nothing is
-    fetched.
-    """
+    """The page of a claim; claim as in `drawings`, which gives `drawn`. Text is escaped, nothing fetched."""
     captions = [item.get("caption", "") for item in claim.get("figures", ())]
     tables = [
         part | {"rows": [[templating.unbroken(cell(value)) for value in row] for row in part["rows"]]}
@@ -67,9 +65,7 @@ def render(claim: Mapping[str, Any], drawn: Mapping[str, Drawing]) -> str:
 
 
 def markdown(claim: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
-    """The report as Markdown. claim: `ClaimReport.as_mapping()` as JSON holds it; pictures: path of each
-    picture by its text.
-    """
+    """The report as Markdown. claim: `ClaimReport.as_mapping()`; pictures: path of each by its text."""
     tables = [part | {"lines": _aligned(part)} for part in _tables(claim)]
     return templating.render("claim.md", **_common(claim), tables=tables, pictures=pictures)
 
@@ -96,9 +92,7 @@ def _aligned(part: Mapping[str, Any]) -> list[str]:
 
 
 def cell(value: Any) -> str:
-    """A table's value as people read it: four significant digits; an estimate with as many decimals as its
-    interval carries.
-    """
+    """A value as people read it: four significant digits; estimates with their interval's decimals."""
     if isinstance(value, Mapping):
         return _estimate(value)
     if value is None:

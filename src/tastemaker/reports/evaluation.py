@@ -1,6 +1,4 @@
-"""One self-contained HTML page of an evaluation: no script, no remote asset, light and dark, down to phone
-width.
-"""
+"""A self-contained HTML page of an evaluation: no script, no remote asset, light, dark, phone-wide."""
 
 from __future__ import annotations
 
@@ -97,9 +95,7 @@ def render(report: Mapping[str, Any], drawn: Mapping[str, Drawing] | None = None
 
 
 def _results(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """The methods with an interval and a paired difference for each metric, and the first one against
-    others.
-    """
+    """Methods with interval and paired difference for each metric, and the first against others."""
     names, primary, baseline = metrics["names"], primary_of(metrics), metrics.get("baseline")
     methods = []
     for method in metrics["methods"]:

@@ -92,9 +92,7 @@ def _short(value: float, _: Any = None) -> str:
 
 
 def forest(rows: Sequence[Row], title: str, label: str, *, reference: float | None = None) -> Drawing:
-    """Values with intervals, one row a method, first on top; `reference` draws a line to compare with (0 for
-    differences).
-    """
+    """Values with intervals, a row a method, first on top; `reference` draws a line to compare with."""
     text = f"{title}: " + "; ".join(f"{r.name} {r.value:.4f} [{r.low:.4f}, {r.high:.4f}]" for r in rows)
     with _canvas(0.95 + 0.34 * len(rows), text) as (axes, draw):
         for place, row in enumerate(rows):
@@ -130,9 +128,7 @@ def curves(
     log_x: bool = False,
     share: bool = False,
 ) -> Drawing:
-    """Lines over a common axis: training curves, coverage. Points in `Series.marks` get dots; `share` runs y
-    from 0 to 1.
-    """
+    """Lines over one axis: curves, coverage. Points in `Series.marks` get dots; `share`: y from 0 to 1."""
     ends = "; ".join(f"{s.name} ends at {s.y[-1]:.4g}" for s in series if len(s.y))
     rows = _legend_shape([s.name for s in series])[1] if len(series) > 1 else 0
     with _canvas(2.65 + 0.17 * rows, f"{title}: {ends}") as (axes, draw):
@@ -158,9 +154,7 @@ def curves(
 def dots(
     labels: Sequence[str], groups: Mapping[str, Sequence[Row | None]], title: str, x_label: str, y_label: str
 ) -> Drawing:
-    """Values with intervals by slice: one column a label, one colour and marker a method; None where a slice
-    has no users.
-    """
+    """Values with intervals by slice: a column a label, a colour a method; None: a slice without users."""
     parts = [
         f"{name} {', '.join('none' if r is None else f'{r.value:.4f}' for r in rows)}"
         for name, rows in groups.items()
@@ -277,9 +271,7 @@ def _finish(axes: Axes, title: str, x_label: str, y_label: str, *, legend: bool)
 
 
 def _legend_shape(labels: Sequence[str]) -> tuple[int, int]:
-    """Columns that fit the width, and rows that follow: a line holds some 61 characters, a handle takes
-    five.
-    """
+    """Columns that fit, and rows: a line holds some 61 characters, a handle takes five."""
     for columns in (3, 2, 1):
         widths = [
             max((len(label) for label in part), default=0) + 5

@@ -1,6 +1,4 @@
-"""Pages from the templates beside this file: in HTML everything that is not markup is escaped, and a name
-that a template misses is an error.
-"""
+"""Pages from the templates beside this file: HTML is escaped, and a missing name is an error."""
 
 from __future__ import annotations
 
@@ -21,9 +19,7 @@ def row(name: str, interval: Mapping[str, float], *, highlight: bool = False) ->
 
 
 def render(template: str, **values: Any) -> str:
-    """The template `template` (a file name in `templates/`) filled with `values`; HTML is escaped, Markdown
-    not.
-    """
+    """`template` (a file name in `templates/`) filled with `values`; HTML escaped, Markdown not."""
     return _environment().get_template(template).render(**values)
 
 

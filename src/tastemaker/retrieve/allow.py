@@ -71,9 +71,7 @@ class Allowed:
 
     @cached_property
     def nodes(self) -> tuple[npt.NDArray[np.int64], ...]:
-        """Per level, sorted: the nodes `removed` leaves without an allowed item, or, where items are
-        included, the nodes above them.
-        """
+        """By level, sorted: nodes `removed` leaves without allowed items, or, included, nodes above items."""
         trie, base, removed, included = self.trie, self.base, self.removed, self.included
         levels = range(trie.levels)
         if included is not None:

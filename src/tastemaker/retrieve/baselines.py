@@ -34,9 +34,7 @@ def popularity(train: Sequences, n_items: int) -> Score:
 
 
 def late_popularity(items: npt.NDArray[np.int64], times: npt.NDArray[np.float64], n_items: int) -> Score:
-    """Score every item by its number of events (E,) among the latest tenth by `times` (E,), NaN where
-    unknown.
-    """
+    """Score items by their events (E,) among the latest tenth by `times` (E,), NaN where unknown."""
     known = ~np.isnan(times)
     late = known & (times >= np.quantile(times[known], 0.9)) if known.any() else known
     counts = np.bincount(items[late], minlength=n_items).astype(np.float32)
@@ -44,9 +42,7 @@ def late_popularity(items: npt.NDArray[np.int64], times: npt.NDArray[np.float64]
 
 
 def profile(contexts: Sequences, n_items: int, use: Literal["last", "mean"], decay: float = 1.0) -> Any:
-    """(U, N) sparse weights of each context's items: 1 for the last alone, or decay^age, rows summing to
-    1.
-    """
+    """(U, N) sparse weights of each context's items: 1 for the last, or decay^age; rows sum to 1."""
     weights = (ages(contexts) == 0).astype(np.float32) if use == "last" else weights_of(contexts, decay)
     shape = (len(contexts.offsets) - 1, n_items)
     return sparse.csr_array((weights, (row_of_event(contexts), contexts.items)), shape=shape)
@@ -81,9 +77,7 @@ def summed(contexts: Sequences, weights: npt.NDArray[Any], table: Any) -> npt.ND
 
 
 def habit(contexts: Sequences, n_items: int, decay: float = HABIT_DECAY) -> npt.NDArray[np.float32]:
-    """(U, N) how often each person had each item, an event of age t counting decay^t: where people come back
-    to what they had, hard to beat.
-    """
+    """(U, N) how often a person had each item, age t counting decay^t: hard to beat where people return."""
     weights, sums = (
         np.power(decay, ages(contexts)),
         np.empty((len(contexts.offsets) - 1, n_items), np.float32),

@@ -1,6 +1,4 @@
-"""From Semantic IDs to items: P(i | u) = P(sid(i) | u) / n for the n items of an ID, allowed or not, so that
-a filter never changes a score.
-"""
+"""From Semantic IDs to items: P(i | u) = P(sid(i) | u) / n for all n items of an ID, allowed or not."""
 
 from __future__ import annotations
 

@@ -196,9 +196,7 @@ def _bands(name: str, values: Ints, edges: tuple[int, ...]) -> dict[str, npt.NDA
 
 
 def swapped(contexts: Sequences, seed: int) -> Lists:
-    """The same histories, each given to another user (a shuffled cycle): what a model that reads them must
-    react to.
-    """
+    """The same histories, each given to another user (a shuffled cycle): who reads them must react."""
     order = generator(seed, "swap").permutation(len(contexts.offsets) - 1)
     other = np.empty_like(order)
     other[order] = np.roll(order, 1)

@@ -177,9 +177,7 @@ Floats = npt.NDArray[np.float32]
 
 
 class Near:
-    """Cosine neighbours in standardised `vectors` (N, d); NaN rows are items without a vector, near to
-    nothing.
-    """
+    """Cosine neighbours in standardised `vectors` (N, d); a NaN row is near to nothing."""
 
     def __init__(self, vectors: Floats) -> None:
         self.known = np.asarray(~np.isnan(vectors).any(axis=1), np.bool_)
@@ -212,9 +210,7 @@ class Near:
 
 
 def same_melody(chroma: Floats) -> Callable[[Floats], int]:
-    """A finder of the row whose pitch classes (N, b, 12) equal a query's (b, 12) best in any of the 12
-    transpositions.
-    """
+    """Finder of the row whose pitch classes (N, b, 12) equal a query's (b, 12), best of 12 transpositions."""
     table = np.nan_to_num(chroma.astype(np.float64), nan=np.inf)
 
     def find(query: Floats) -> int:

@@ -157,9 +157,7 @@ class Weighing(NamedTuple):
 
 
 def habits_for(share: float, removed: bool) -> tuple[float, ...]:
-    """The habits to try where a `share` of held-out people took something again: none where it is `removed`
-    or hardly anybody does.
-    """
+    """The habits to try where a `share` of people took something again; none where `removed` or rare."""
     return HABITS if share >= RETURNING and not removed else HABITS[:1]
 
 
@@ -171,9 +169,7 @@ def weighing_in(about: Mapping[str, Any], remove_seen: bool) -> Weighing:
 
 
 def choose_weight(ranks: Ints, grid: Sequence[Any] = GRID) -> tuple[Any, dict[Any, float]]:
-    """The weight with the best N@10 for `ranks` (W, T) of validation targets by weight, the smallest of
-    equals; and N@10 by weight.
-    """
+    """The weight of best N@10 for target `ranks` (W, T), the smallest of equals; and N@10 by weight."""
     found = {weight: float(ndcg_at(own, 10).mean()) for weight, own in zip(grid, ranks, strict=True)}
     first = {weight: -place for place, weight in enumerate(grid)}
     return max(found, key=lambda weight: (found[weight], first[weight])), found

@@ -55,9 +55,7 @@ class NewItems:
     def best(
         self, table: Floats, contexts: Sequences, allowed: Sequence[Allowed], k: int
     ) -> list[Candidates]:
-        """The `k` best allowed new items for each history; `table` (U, N) is what the system gives all
-        items.
-        """
+        """The `k` best allowed new items of each history; `table` (U, N): what the system gives items."""
         fits = self.fusion.model * table[:, self.rows] + self.fusion.content * self.content(contexts)
         return [best_among(own, self.rows, may, k) for own, may in zip(fits, allowed, strict=True)]
 

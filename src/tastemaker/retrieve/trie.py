@@ -154,9 +154,7 @@ def _checked(codes: Ints, sizes: tuple[int, ...]) -> Ints:
 
 
 def _sorted_by_code(codes: Ints, sizes: tuple[int, ...]) -> npt.NDArray[np.int64]:
-    """Items by Semantic ID, then by index: one stable sort of a packed 64-bit key where the addresses fit in
-    it.
-    """
+    """Items by Semantic ID, then index: one stable sort of packed 64-bit keys where addresses fit."""
     if sum(float(np.log2(size)) for size in sizes) >= 63:
         return np.lexsort(codes.T[::-1]).astype(np.int64)
     key = np.zeros(len(codes), np.int64)

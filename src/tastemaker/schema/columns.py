@@ -57,9 +57,7 @@ def present(table: pa.Table | pa.RecordBatch, column: str, name: str = "") -> An
 def complete(
     array: pa.Array | pa.ChunkedArray, column: str, name: str = "", remedy: str = EVERY_ROW, start: int = 0
 ) -> None:
-    """Raises InputError naming the first row where `array`, read from `column`, is empty. start: rows before
-    these.
-    """
+    """InputError naming the first row where `array`, read from `column`, is empty. start: rows before."""
     if array.null_count:
         row = start + pc.index(array.is_null(), True).as_py()
         raise InputError(f"{_of(name)}row {row + 1}, column '{column}' is empty; {remedy}")
@@ -123,9 +121,7 @@ def texts(
 
 
 def codes(table: pa.Table, column: str, name: str = "") -> tuple[Ints, list[str]]:
-    """(n,) the distinct ids numbered in order of appearance, and those ids as text; words that stand for
-    nobody are refused.
-    """
+    """(n,) distinct ids numbered as they appear, and their texts; words for nobody are refused."""
     array = texts(table, column, name)
     somebody(array, column, name)
     return _numbered(array)
@@ -150,9 +146,7 @@ def somebody(ids: pa.Array | pa.ChunkedArray, column: str, name: str = "", start
 
 
 def groups(table: pa.Table, column: str, name: str = "") -> tuple[Ints, list[str]]:
-    """`codes` of a column by which rows are told apart, such as a country or a cohort. Raises InputError on
-    one value in two spellings.
-    """
+    """`codes` of a column that groups rows (a country, a cohort). InputError: a value in two spellings."""
     array = texts(table, column, name)
     numbered, labels = _numbered(array)
     nothing = next((label for label in labels if label in values.NULL_WORDS - values.WORDS), None)

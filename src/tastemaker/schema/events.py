@@ -67,9 +67,7 @@ _BARE = EventKind("", WANTED, 1.0, 1.0)  # an event without a kind: it happened,
 
 
 def _squeezed(text: str) -> str:
-    """Lower case without blanks, hyphens, underscores and punctuation: all ways to write one word are
-    alike.
-    """
+    """Lower case without blanks, hyphens, underscores, punctuation: ways to write a word are alike."""
     return re.sub(r"[\s\-_./'’!+:]+", "", text).casefold()
 
 
@@ -162,9 +160,7 @@ class EventRules:
         return self._by_kind(kinds, values, read)
 
     def liked(self, kinds: Kinds, values: Values) -> Bools:
-        """(E,) whether the person said that they want the item (a like, a purchase, a good rating), rather
-        than merely played it.
-        """
+        """(E,) whether it says that the item is wanted (a like, a purchase, a good rating), not mere play."""
 
         def read(kind: EventKind, values: Floats) -> Bools:
             wanted: Bools = self._signs_of(kind, values) == WANTED
@@ -209,9 +205,7 @@ class EventRules:
         return np.where(self._signs_of(kind, values) == WANTED, kind.reward * share, 0.0)
 
     def weight(self, kind: str | None, value: float | None = None) -> float:
-        """How much the event counts as evidence, in [0, 1]: a play counts by its share, above 1 as a whole
-        one.
-        """
+        """How much the event counts as evidence, in [0, 1]: a play by its share, above 1 as a whole one."""
         known = _BARE if kind is None else kind_named(kind)
         if known is None or not self.sign(kind, value):
             return 0.0

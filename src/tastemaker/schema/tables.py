@@ -96,9 +96,7 @@ def item_vectors_schema(dimensions: int) -> pa.Schema:
 
 
 def item_tokens_schema(levels: int) -> pa.Schema:
-    """`item_tokens`: the Semantic ID of each item, `levels` codes, and the version of the codebook that made
-    it.
-    """
+    """`item_tokens`: the Semantic ID of each item, `levels` codes, and its codebook's version."""
     return pa.schema(
         [
             _field("item_id", pa.string()),

@@ -125,9 +125,7 @@ def as_whole(column: pa.ChunkedArray, name: str) -> tuple[pl.Series, pl.Series]:
 
 
 def series_of(column: pa.ChunkedArray, name: str) -> pl.Series:
-    """A polars series of one of the types we can make something of; polars aborts on some exotic ones, so
-    those stop here.
-    """
+    """A polars series of a type we can use; polars aborts on some exotic ones, so those stop here."""
     kind = column.type
     if pt.is_dictionary(kind):
         column = column.cast(kind.value_type)
@@ -175,9 +173,7 @@ def series_of(column: pa.ChunkedArray, name: str) -> pl.Series:
 
 
 def in_calendar(series: pl.Series) -> pl.Series:
-    """Dates and times outside the years 1 to 9999, on which polars aborts, as null; other columns as they
-    are.
-    """
+    """Dates and times outside years 1 to 9999, where polars aborts, as null; others as is."""
     if series.dtype != pl.Date and not isinstance(series.dtype, pl.Datetime):
         return series
     per_day = (

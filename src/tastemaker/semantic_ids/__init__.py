@@ -1,3 +1,1 @@
-"""Vectors -> Semantic IDs: residual k-means or RQ-VAE, collisions, reports. `fit_rqvae`, which needs torch,
-is in `.rqvae`.
-"""
+"""Vectors -> Semantic IDs: residual k-means or RQ-VAE (`.rqvae`, which needs torch), collisions, reports."""

@@ -196,9 +196,7 @@ def distances_of(z: Float32, present: Float32, words: Float32, blocks: Blocks) -
 
 
 def with_room(costs: Costs, items: Int64, k: int, cap: int) -> Int64:
-    """(n,) nearest codes; where more than `cap` items want one, those of least regret go to the nearest code
-    with room.
-    """
+    """(n,) nearest codes; more than `cap` items: those of least regret go to the nearest with room."""
     out = np.empty(len(items), np.int64)
     regret = np.empty(len(items), np.float32)
     for rows in chunks(len(items), k):

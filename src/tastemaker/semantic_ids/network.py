@@ -1,6 +1,4 @@
-"""The RQ-VAE of PLUM's Semantic IDs (arXiv 2510.07784, SID-v2) and its losses. torch, training only:
-`Codebook` serves.
-"""
+"""The RQ-VAE of PLUM's Semantic IDs (arXiv 2510.07784, SID-v2), its losses; for training, by torch."""
 
 from __future__ import annotations
 
@@ -14,9 +12,7 @@ from torch.nn import functional
 
 @dataclass(frozen=True)
 class Quantised:
-    """codes: (B, L); residuals: (B, L, D), what level l quantises; chosen: (B, L, D), its codeword, with
-    gradient.
-    """
+    """codes: (B, L); residuals: (B, L, D), level l quantises; chosen: (B, L, D) codewords, with gradient."""
 
     codes: Tensor
     residuals: Tensor
@@ -39,9 +35,7 @@ class Network(nn.Module):
         self.head = _two_layers(latent, hidden, latent)
 
     def encode(self, views: Sequence[Tensor], present: Tensor) -> Tensor:
-        """z (B, D) of standardised views [(B, d_m)]; present (B, M) bool, False puts the learned null in the
-        view's place.
-        """
+        """z (B, D) of standardised views [(B, d_m)]; present (B, M) bool: False puts the learned null."""
         parts = [
             torch.where(present[:, m, None], encoder(views[m]), self.nulls[m])
             for m, encoder in enumerate(self.encoders)
@@ -50,9 +44,7 @@ class Network(nn.Module):
         return out
 
     def quantise(self, z: Tensor) -> Quantised:
-        """Nearest codeword of the residual, level by level; residuals carry gradient to z only, not to
-        earlier codewords.
-        """
+        """Nearest codeword of residuals, level by level; gradient reaches z, not earlier codewords."""
         residual = z
         codes, residuals, chosen = [], [], []
         for words in self.codebooks:
@@ -72,9 +64,7 @@ class Network(nn.Module):
 
 
 def straight_through(z: Tensor, quantised: Quantised, kept: Tensor) -> Tensor:
-    """z_hat: the sum of the kept levels' codewords in value, z in gradient. kept: (B, L), 1 where a level
-    counts.
-    """
+    """z_hat: kept levels' codewords summed in value, z in gradient. kept: (B, L), 1 where one counts."""
     total = (quantised.chosen * kept[:, :, None]).sum(dim=1)
     return z + (total - z).detach()
 
@@ -92,9 +82,7 @@ def kept_levels(n: int, levels: int, draws: Tensor) -> Tensor:
 def reconstruction(
     decoded: Sequence[Tensor], views: Sequence[Tensor], present: Tensor, weights: Sequence[float]
 ) -> Tensor:
-    """sum over views of w_m / d_m ||x_m - D_m(z_hat)||^2, mean over items; a view that is missing asks for
-    nothing.
-    """
+    """sum over views of w_m / d_m ||x_m - D_m(z_hat)||^2, mean over items, missing views left out."""
     losses = [
         weight * ((x - y).square().mean(dim=1) * present[:, m]).sum()
         for m, (y, x, weight) in enumerate(zip(decoded, views, weights, strict=True))

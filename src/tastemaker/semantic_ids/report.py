@@ -1,6 +1,4 @@
-"""Are these Semantic IDs any good? Counts only: choose between tokenizers by downstream recall, never by
-these numbers.
-"""
+"""Are these Semantic IDs any good? Counts only: choose tokenizers by downstream recall, not by these."""
 
 from __future__ import annotations
 

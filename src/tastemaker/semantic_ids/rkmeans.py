@@ -107,9 +107,7 @@ def assign(
 
 
 def _spread_start(z: Float32, k: int, key: tuple[str | int, ...]) -> Float32:
-    """k-means++ (Arthur and Vassilvitskii 2007): rows drawn in proportion to their squared distance from
-    those drawn.
-    """
+    """k-means++ (Arthur and Vassilvitskii 2007): rows drawn by squared distance from those drawn."""
     rng = generator(*key)
     if len(z) > 64 * k:
         z = z[np.sort(rng.choice(len(z), 64 * k, replace=False))]

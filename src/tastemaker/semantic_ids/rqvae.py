@@ -67,9 +67,7 @@ class _Data:
     together: sparse.csr_array | None
 
     def draw_pairs(self, n: int, rng: np.random.Generator) -> tuple[npt.NDArray[np.int64], Tensor]:
-        """(2n,) items, partners adjacent, and (2n, 2n) which of them are known to occur together or are
-        equal.
-        """
+        """(2n,) items, partners adjacent, and (2n, 2n) which are known to occur together or are equal."""
         drawn = np.searchsorted(self.cumulative, rng.random(n) * self.cumulative[-1], side="right")
         items = self.pairs[np.minimum(drawn, len(self.pairs) - 1)].ravel()
         assert self.together is not None  # pairs exist, so their adjacency does
@@ -243,9 +241,7 @@ def _start_codewords(net: network.Network, data: _Data, seed: int) -> None:
 def _reseed(
     net: network.Network, data: _Data, optimiser: torch.optim.AdamW, rng: np.random.Generator
 ) -> None:
-    """Move codewords no item uses onto residuals drawn in proportion to their quantisation error; forget
-    their momentum.
-    """
+    """Move unused codewords onto residuals drawn by their quantisation error; forget their momentum."""
     quantised = net.quantise(net.encode(data.views, data.present))
     for level, words in enumerate(net.codebooks):
         dead = torch.bincount(quantised.codes[:, level], minlength=len(words)) == 0

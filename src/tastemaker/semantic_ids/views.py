@@ -52,9 +52,7 @@ class View:
         return out.astype(np.float32, copy=False), present
 
     def encode(self, x: Float32, present: npt.NDArray[np.bool_]) -> Float32:
-        """(n, h): standardised rows through the encoder (ReLU between layers), the learned null where
-        missing.
-        """
+        """(n, h): standardised rows through the encoder (with ReLU), the learned null where missing."""
         for i, (matrix, bias) in enumerate(self.layers):
             x = x @ matrix.T + bias
             if i + 1 < len(self.layers):

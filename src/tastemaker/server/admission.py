@@ -25,9 +25,7 @@ Answer = TypeVar("Answer")
 
 
 class Refused(TastemakerError):
-    """The server cannot take this request now; `retry_after` seconds from now it may. `status` is 429 or
-    503.
-    """
+    """The server cannot take this request now but `retry_after` seconds later. `status`: 429 or 503."""
 
     def __init__(self, error: str, retry_after: int, status: int) -> None:
         super().__init__(error)
@@ -179,9 +177,7 @@ class Lane(Generic[Ask, Answer]):
                 self._turns.release()
 
     async def _linger(self) -> None:
-        """Give the first request of a batch its few milliseconds of company; a queue that has waited needs
-        none.
-        """
+        """Give the first request of a batch its few milliseconds of company, unless the queue has waited."""
         left = self._queue[0].arrived + self.settings.linger - self._clock()
         if self._open and left > 0 and len(self._queue) < self.settings.batch:
             await asyncio.sleep(left)
@@ -230,9 +226,7 @@ class Lane(Generic[Ask, Answer]):
 
 
 class Calls:
-    """Single blocking calls (a look-up, a rendered cover) through a lane of their own, so that they too stay
-    bounded.
-    """
+    """Single blocking calls (a look-up, a rendered cover) through a lane of their own, bounded too."""
 
     def __init__(
         self, settings: LaneSettings, clock: Callable[[], float] = time.monotonic, seconds: float = 10.0

@@ -46,9 +46,7 @@ STATIC = Path(__file__).parent / "static"
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """How much the server takes on and whom it listens to; `deadline` is in seconds, for requests that name
-    none.
-    """
+    """How much the server takes on, whom it listens to; `deadline`: seconds of requests that name none."""
 
     recommendations: LaneSettings = LaneSettings(workers=2, computing=1)
     delivered: LaneSettings = LaneSettings("delivered", waiting=4096, batch=256, linger=0.03)

@@ -1,6 +1,4 @@
-"""The routes that talk: the page's stream of parts, and OpenAI's chat completions with the parts as an
-extension.
-"""
+"""The routes that talk: the page's stream of parts, and OpenAI's chat completions with these parts."""
 
 from __future__ import annotations
 
@@ -60,9 +58,7 @@ class Extension(BaseModel):
 
 
 class MessageIn(BaseModel):
-    """One message as OpenAI has it; `tastemaker` of an answer may be sent back: the list is then its
-    items.
-    """
+    """One message as OpenAI has it; an answer's `tastemaker` may be sent back: the list is then its items."""
 
     role: str
     content: str | list[dict[str, Any]] | None = None
@@ -198,9 +194,7 @@ def _add_completions(router: Routes, talker: Assistant, slots: Slots) -> None:
     @router.post("/v1/chat/completions", responses={**REFUSALS, **NO_MODEL})
     @allow(*SERVING, lenient=True)
     def completions(body: CompletionIn, me: Me) -> Response:
-        """A chat completion for any OpenAI client: plain text with the items as lines, and all parts as
-        `tastemaker`.
-        """
+        """A chat completion for OpenAI clients: plain text, items as lines, and all parts as `tastemaker`."""
         if body.model.partition("/")[0] != MODEL:
             raise Problem(
                 404, f"model '{body.model[:80]}' is not here", f"ask for '{MODEL}'; see GET /v1/models"

@@ -196,9 +196,7 @@ def people_routes(service: WorkspaceService, access: Access, reads: Calls, write
     @router.get("/users/{user_id:path}/conversations", responses=MISSING)
     @allow(*READING)
     async def conversations(user_id: str) -> list[PastTurn]:
-        """What the user said to the assistant, oldest first; empty for somebody who never did, 404 for
-        somebody who was erased.
-        """
+        """What the user said to the assistant, oldest first; empty for none, 404 for somebody erased."""
         return [PastTurn.model_validate(turn) for turn in await reads(lambda: service.talks(user_id))]
 
     @router.delete("/users/{user_id:path}", responses=MISSING)

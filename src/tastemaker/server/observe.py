@@ -147,9 +147,7 @@ def metrics_routes(
 
 
 class Observe:
-    """The outermost layer: names each request (`X-Request-Id`, the caller's own where it is a plain word),
-    counts it, and logs it.
-    """
+    """The outermost layer: names requests (`X-Request-Id`, the caller's if plain), counts, logs them."""
 
     def __init__(self, app: ASGIApp, meters: Meters, clock: Callable[[], float] = time.monotonic) -> None:
         self.app, self.meters, self.clock = app, meters, clock

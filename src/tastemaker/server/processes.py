@@ -96,9 +96,7 @@ class _Objects(BaseManager):
 
 @dataclass(frozen=True)
 class Process:
-    """What a process of the server begins with. made: gives its application beside the board; it is imported
-    or unpickled there.
-    """
+    """What a process of the server begins with. made: gives its application there, beside the board."""
 
     made: Callable[[Board], Any]
     board: Any

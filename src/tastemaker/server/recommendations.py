@@ -116,9 +116,7 @@ def recommendation_routes(
     seconds: float,
     clock: Callable[[], float] = time.monotonic,
 ) -> Routes:
-    """`POST /recommendations`, `POST /events` and `POST /surveys`; `seconds` is the deadline of a request
-    that names none.
-    """
+    """`POST /recommendations`, `/events` and `/surveys`; `seconds`: the deadline of requests without one."""
     router = Routes("recommendations")
 
     @router.post("/recommendations", responses=REFUSALS, response_model=Recommendations)
@@ -182,9 +180,7 @@ def add_surveys(router: Routes, service: WorkspaceService, calls: Calls) -> None
     @router.post("/surveys", responses={**REFUSALS, **ANSWER_REFUSALS})
     @allow(*SERVING)
     async def surveys(body: AnswerIn) -> AnswerOut:
-        """Answer a question that came with `POST /events`, or skip it with null. Sending the same again is
-        harmless.
-        """
+        """Answer a question that came with `POST /events`, or skip it with null; again is harmless."""
         outcome = await calls(lambda: service.answer_survey(body.question_id, body.user_id, body.answer))
         name = body.question_id[:80]
         if outcome == "unknown":

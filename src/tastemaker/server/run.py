@@ -81,9 +81,7 @@ def local(server: socket.socket) -> bool:
 
 
 class Impatient(H11Protocol):
-    """HTTP that closes a connection whose request does not come: uvicorn itself waits for the first without
-    end.
-    """
+    """HTTP that closes connections whose request does not come; uvicorn waits for the first for ever."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait."""

@@ -1,6 +1,4 @@
-"""The HTTP edge that every route shares: one shape of error, a limit on bodies, and headers that protect the
-page.
-"""
+"""The HTTP edge of every route: one shape of error, a limit on bodies, headers that protect the page."""
 
 from __future__ import annotations
 

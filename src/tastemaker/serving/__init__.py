@@ -1,3 +1,1 @@
-"""Answering: a Query goes in, a Slate comes out, by one fold that the server, the command line and Python
-call.
-"""
+"""Answering: a Query goes in, a Slate comes out, one fold for the server, command line and Python."""

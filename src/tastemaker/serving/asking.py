@@ -32,9 +32,7 @@ class Asker:
         return bool(position(user_id, never_salt(self.settings.seed)) < self.settings.ask_holdout)
 
     def after(self, events: Sequence[Event], now: datetime) -> dict[str, Any] | None:
-        """The question to show after these events, logged as shown; None for none. The same events give the
-        same question.
-        """
+        """The question to show after these events, logged as shown, or None; always the same for the same."""
         if self.settings.ask_share <= 0:
             return None
         for event in events:

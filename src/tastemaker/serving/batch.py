@@ -1,6 +1,4 @@
-"""`tastemaker recommend --all`: the list of every person, as the server would show it, to one Parquet
-file.
-"""
+"""`tastemaker recommend --all`: each person's list, as the server would show it, to a Parquet file."""
 
 from __future__ import annotations
 

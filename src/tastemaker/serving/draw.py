@@ -1,6 +1,4 @@
-"""What is shown of the candidates: the best in order, drawn, or drawn beside the certified policy in
-force.
-"""
+"""What is shown of the candidates: the best in order, drawn, or drawn beside the policy in force."""
 
 from __future__ import annotations
 
@@ -47,9 +45,7 @@ class InForce:
 
 
 class Rounds:
-    """How many rounds of each certified policy were given out: no more than were planned. Shared by all that
-    draw in this process.
-    """
+    """How many rounds of each certified policy this process gave out: no more than were planned."""
 
     def __init__(self, database: Database) -> None:
         self._database, self._guard, self._given = database, threading.Lock(), dict[str, int]()
@@ -108,9 +104,7 @@ class DrawStep:
     in_force: InForce | None
 
     def __call__(self, query: Query, slate: Slate) -> Slate:
-        """The slate with its rows, drawn by the workspace's secret and the slate's own id; the last places
-        are those kept for new items.
-        """
+        """The slate with rows, drawn by the workspace's secret and its own id; last places for new items."""
         source = dict(zip(slate.candidates.items.tolist(), slate.candidates.source, strict=True))
         draw, kept = self._with_new(slate, self.draw(query, slate), query.k)
         scores, new = slate.scores, slate.candidates.reserved

@@ -73,9 +73,7 @@ class Explainer:
         )
 
     def evidence(self, item_ids: Sequence[str], history: Sequence[str]) -> list[tuple[Evidence, ...]]:
-        """Why each of these items, given item ids that the person wants, oldest first; empty where nothing
-        says so.
-        """
+        """Why each of these items, given ids that the person wants, oldest first; empty where unknown."""
         recent = history[-RECENT:]
         attributes = {item: self._attributes[item] for item in {*item_ids, *recent}}
         found = (reasons(item, recent, attributes, self._together, self._rarity) for item in item_ids)

@@ -1,6 +1,4 @@
-"""What is known of a person: the tables' events, then the server's own that still stand, folded by one
-rule.
-"""
+"""What is known of a person: events of the tables, then the server's that still stand, by one rule."""
 
 from __future__ import annotations
 

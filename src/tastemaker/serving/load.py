@@ -36,9 +36,7 @@ class Shared:
 
     @classmethod
     def of(cls, workspace: Workspace, clock: Clock | None = None, common: Any = None) -> Shared:
-        """Those of a workspace, by the database's clock unless there is another; the rounds of `common`,
-        where there are other processes.
-        """
+        """Those of a workspace, by the database's clock or another; `common`: rounds of all processes."""
         database = Database(workspace.database, SILENCE)
         return cls(database, clock or database.now, common.rounds if common else Rounds(database))
 

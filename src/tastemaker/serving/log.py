@@ -31,9 +31,7 @@ def _same(query: Query, asked: str, known: Earlier) -> Slate:
 
 
 def log(offers: Offers, asked: Sequence[tuple[Query, Slate]]) -> list[Slate | Conflict]:
-    """Log slates as offered, in one transaction, before they are sent; each slate, or the one that another
-    request of the same id got meanwhile.
-    """
+    """Log slates as offered, in one transaction, before they are sent; each, or the one logged before."""
     kept = [pair for pair in asked if pair[0].logged and (pair[1].rows or pair[0].request_id is not None)]
     outcome = dict(
         zip((id(slate) for _, slate in kept), offers.add([_offer(*pair) for pair in kept]), strict=True)

@@ -1,6 +1,4 @@
-"""What the server's pages show of one version of the catalogue: items, their media, fields, people,
-counts.
-"""
+"""What the server's pages show of one version of the catalogue: items, media, fields, people."""
 
 from __future__ import annotations
 
@@ -69,9 +67,7 @@ class Pages:
         }
 
     def fields(self) -> list[dict[str, Any]]:
-        """Fields with 2 to 200 values that items share, and those of numbers: the telling ones first, then
-        those that most items have.
-        """
+        """Fields with 2 to 200 shared values, and those of numbers: the telling first, then the commonest."""
         listed = []
         for name, values in self.parts.searcher.fields.items():
             numbers, total = numbers_of(values), sum(map(len, values.values()))
@@ -123,9 +119,7 @@ class Pages:
         return bool(SIMULATED.match(user_id)) and self.people.recorded(user_id)
 
     def users(self, limit: int, offset: int, whom: str = "everybody") -> tuple[list[dict[str, Any]], int]:
-        """People of the interactions table, then, where everybody is meant, those who came by the page; and
-        how many there are.
-        """
+        """People of the table, then, where everybody is meant, those who came by the page; and how many."""
         only = self.simulated if whom == "simulated" else None
         ids, total = self.people.listed(limit, offset, whom == "everybody", only)
         return [self._user(user, events) for user, events in ids], total

@@ -21,9 +21,7 @@ _log = logging.getLogger("tastemaker.serving")
 
 
 class Reranker:
-    """Ranks by the newest deployed proxy of a workspace, looked up anew for each batch, so that deploying one
-    needs no restart.
-    """
+    """Ranks by a workspace's newest deployed proxy, looked up for each batch, so without a restart."""
 
     def __init__(self, workspace: Workspace, context: Context, database: Database) -> None:
         self.workspace, self.context, self.database = workspace, context, database
@@ -48,9 +46,7 @@ class Reranker:
             return Rerank(self, self._proxy)
 
     def arm(self, user_id: str | None) -> str | None:
-        """The arm of a person in the running test; nobody knows who sends a bare history, so that stays
-        outside.
-        """
+        """The arm of a person in the running test; a bare history is nobody's, and outside."""
         if not self.experiment or user_id is None:
             return None
         return arm_at(position(user_id, self.experiment), SHARES)

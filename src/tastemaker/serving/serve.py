@@ -35,9 +35,7 @@ SEARCHING = threading.Lock()  # one search at a time: it uses all the cores it m
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """What one deployment answers with; a swap puts another in its place, and what is in hand finishes
-    here.
-    """
+    """What one deployment answers with; a swap replaces it, and what is in hand finishes here."""
 
     deployment: str
     searcher: Searcher

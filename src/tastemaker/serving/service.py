@@ -228,9 +228,7 @@ class WorkspaceService:
         return self.pages.media(item_id, kind)
 
     def users(self, limit: int, offset: int, whom: str = "everybody") -> tuple[list[dict[str, Any]], int]:
-        """Known people, and how many there are. whom: "everybody", those "recorded" in the tables, or the
-        "simulated" ones of them.
-        """
+        """Known people and how many. whom: "everybody", "recorded" in the tables, or the "simulated"."""
         return self.pages.users(limit, offset, whom)
 
     def standing(self, user_id: str) -> Standing:
@@ -308,9 +306,7 @@ class WorkspaceService:
     def _stored(
         self, event: Happened, own: dict[tuple[str, str], str], known: dict[str, Event], now: datetime
     ) -> Event:
-        """The event as it is kept. The server's clock stamps it once: sent again, it keeps its first time and
-        so counts as a duplicate.
-        """
+        """The event as kept, stamped once by the server: sent again it is a duplicate of its first time."""
         check_person(event.user_id)
         if self.parts.people.forgotten(event.user_id):
             raise Conflict(f"user '{event.user_id[:80]}' was erased; go on under another id")

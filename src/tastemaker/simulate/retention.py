@@ -114,9 +114,7 @@ class ListenerWorld:
 
     @classmethod
     def of(cls, path: str, **settings: Any) -> ListenerWorld:
-        """The world where the retention latent is wholly the `item`, the `user`, or the user's `state` of the
-        day.
-        """
+        """The world where the retention latent is all `item`, all `user`, or the `state` of the day."""
         if path not in PATHS:
             raise InputError(f"world '{path}' is unknown; choose {', '.join(PATHS)}")
         return cls(**{f"share_{name}": float(name == path) for name in PATHS} | settings)
@@ -192,9 +190,7 @@ def item_quality(world: ListenerWorld, key: int | str) -> Floats:
 def retention_latent(
     world: ListenerWorld, quality: Floats, trait: Floats, state: Floats, rng: np.random.Generator
 ) -> Floats:
-    """(n,) Q of each pair: the item's quality with this listener's affinity and noise, the listener's trait,
-    the day's state.
-    """
+    """(n,) Q by pair: quality with the listener's affinity and noise, listener's trait, day's state."""
     own, affinity, noise = (np.sqrt(part) for part in world.item_parts)
     item = own * quality + affinity * rng.normal(size=len(quality)) + noise * rng.normal(size=len(quality))
     parts = ((world.share_item, item), (world.share_user, trait), (world.share_state, state))
@@ -242,9 +238,7 @@ def events(world: ListenerWorld, value: Floats, rng: np.random.Generator) -> dic
 
 
 def draw_slates(pairs: pa.Table, items: int) -> pa.Table:
-    """The explored slates behind `pairs`: one slot, every item with propensity 1/items, as `schema.SLATES`
-    has them.
-    """
+    """The explored slates of `pairs`: one slot, propensity 1/items, as `schema.SLATES` has them."""
     n = pairs.num_rows
     return pa.table(
         {
@@ -264,9 +258,7 @@ def draw_slates(pairs: pa.Table, items: int) -> pa.Table:
 def return_logit(
     world: ListenerWorld, base: Floats, latent: Floats, sameday: Floats, low: Floats, asked: Floats
 ) -> Floats:
-    """(n,) logit of returning: base + effect Q + sameday S + asked_effect asked; `low` and `asked` are 0 or
-    1.
-    """
+    """(n,) logit of return: base + effect Q + sameday S + asked_effect asked; `low`, `asked`: 0 or 1."""
     cohort = low > 0
     moved = by_cohort(world.effect, cohort) * latent + by_cohort(world.sameday, cohort) * sameday
     return base + moved + world.asked_effect * asked

@@ -54,9 +54,7 @@ def _log_mean(logs: Floats) -> Floats:
 
 
 def _log_wealths(values: Floats, zeros: int, m: float, stakes: Floats, sizes: Floats | None) -> Floats:
-    """(fractions,) log wealth of every bet after the rows `values` and `zeros` rows of value 0 (and size
-    1).
-    """
+    """(fractions,) log wealth of every bet after rows `values` and `zeros` rows of value 0 (size 1)."""
     # Products of short runs keep the number of logarithms small; runs are shortened where products could
     # overflow.
     top = 1.0 + float(stakes.max()) * max(float(values.max(initial=m)) - m, 0.0)
@@ -105,9 +103,7 @@ def _nonzero(array: Floats, sizes: Floats | None) -> tuple[Floats, int]:
 
 
 def wealth_path(values: npt.ArrayLike, m: float, low: float) -> Floats:
-    """log W(m) after every row, (n,): the first row at or above log(1/delta) is the alarm. Arguments as
-    `log_wealth`.
-    """
+    """log W(m) after each row, (n,): the first at or above log(1/delta) is the alarm. See `log_wealth`."""
     array, bets, _ = _checked(values, low, FRACTIONS)
     if m <= low:
         return np.full(len(array), math.inf)

@@ -1,6 +1,4 @@
-"""Keyed chance: the same key gives the same draws and the same place in [0, 1), in any process and on any
-machine.
-"""
+"""Keyed chance: one key gives the same draws and place in [0, 1) in any process on any machine."""
 
 from __future__ import annotations
 
@@ -41,9 +39,7 @@ def hashed_place(
 
 
 def dealt(stratum: Ints, folds: int, rng: np.random.Generator) -> Ints:
-    """Fold (n,) of each unit, 0 to folds - 1: at random, and as even as it can be within each stratum
-    (n,).
-    """
+    """Fold (n,) of each unit, 0 to folds - 1: at random, and even within each stratum (n,)."""
     order = rng.permutation(len(stratum))
     order = order[np.argsort(stratum[order], kind="stable")]
     fold = np.empty(len(stratum), dtype=np.int64)

@@ -1,6 +1,4 @@
-"""Metrics of ranked lists, one number a user, so that means, slices and bootstraps can be taken of the same
-arrays.
-"""
+"""Metrics of ranked lists, one number a user, for means, slices and bootstraps of the same arrays."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Intervals of whatever follows from totals: units (people, conversations) are drawn with replacement, all
-their rows together.
-"""
+"""Intervals of what follows from totals: units (people, conversations) redrawn with all their rows."""
 
 from __future__ import annotations
 
@@ -26,9 +24,7 @@ def by_unit(values: Floats, units: npt.ArrayLike | None) -> Floats:
 
 
 def draw_counts(n: int, key: Sequence[str | int], resamples: int) -> Iterator[Ints]:
-    """How often each of n units is drawn in each of `resamples` draws of n with replacement, (draws, n) at a
-    time.
-    """
+    """How often each of n units is drawn in `resamples` draws of n, replaced; (draws, n) at a time."""
     if resamples < 1:
         raise InputError(f"resamples is {resamples}; a bootstrap needs at least 1")
     rng, step = generator(*key, "bootstrap of users"), max(1, _HELD // n)

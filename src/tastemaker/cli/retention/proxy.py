@@ -1,6 +1,4 @@
-"""`tastemaker retention proxy`: a model of the answer for every impression, calibrated, with thresholds that
-keep their promise.
-"""
+"""`tastemaker retention proxy`: a model of the answer for every impression, calibrated, with thresholds."""
 
 from __future__ import annotations
 

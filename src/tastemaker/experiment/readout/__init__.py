@@ -1,3 +1,1 @@
-"""A read-out in words, tables and lines that a product manager follows; plain values, for a flow to
-render.
-"""
+"""A read-out in words, tables and lines that a product manager follows; plain values for a flow."""

@@ -26,9 +26,7 @@ FIRST_LOOK = 500
 
 @dataclass(frozen=True)
 class ConfidenceSequence:
-    """Arrays of the shape of the looks: interval [low, high], half_width, e-value, and p = min(1, 1/e), each
-    look alone.
-    """
+    """Arrays by look: interval [low, high], half_width, e-value, and p = min(1, 1/e), each look alone."""
 
     low: Floats
     high: Floats
@@ -243,9 +241,7 @@ def day_bars(effects: Sequence[Effect]) -> tuple[Bar | None, ...]:
 
 
 def look_bars(looks: Sequence[Look], relative: bool = True) -> dict[str, tuple[Bar | None, ...]]:
-    """(value, low, high) of each look by kind of interval, relative ones in percent; None for a refused
-    look, and for an interval without bounds.
-    """
+    """(value, low, high) of looks by interval, relative in percent; None for refused or unbounded ones."""
     kinds = {"valid at every look": ("low", "high"), "valid for one look only": ("fixed_low", "fixed_high")}
     return {
         name: tuple(_scaled(relative, look.value, *(getattr(look, end) for end in ends)) for look in looks)

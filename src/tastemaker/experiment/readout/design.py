@@ -60,9 +60,7 @@ class Design:
 
 
 def design_of(given: Any) -> Design:
-    """Check a mapping as TOML or JSON gives it (see `EXAMPLE`). Raises InputError naming the key that is
-    wrong.
-    """
+    """Check a mapping as of TOML or JSON (see `EXAMPLE`). Raises InputError naming the wrong key."""
     if not isinstance(given, dict):
         raise InputError("a plan is a mapping of keys; see `tastemaker experiment --help`")
     unknown = sorted(set(given) - _KNOWN)

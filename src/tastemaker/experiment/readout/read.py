@@ -285,9 +285,7 @@ def _judged_balance(balance: Sequence[Effect], design: Design) -> Soundness:
 
 
 def by_day(table: pa.Table, design: Design) -> tuple[list[Any], dict[str, list[Effect]]]:
-    """The days of a table with one row a unit and day, and for each treatment the effect of each day alone on
-    the first primary metric.
-    """
+    """Days of a table with a row a unit and day; effects by day on the first primary metric."""
     there = [  # what was measured before the test is mostly not in such a table
         m if m.covariate in table.column_names else replace(m, covariate="", covariate_denominator="")
         for m in design.metrics

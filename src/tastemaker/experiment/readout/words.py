@@ -54,9 +54,7 @@ def summary(decision: Decision, treatment: str = "treatment") -> str:
 
 
 def decision_rows(decision: Decision) -> list[Row]:
-    """One row a metric, in the order primary, guardrails, exploratory: effect, adjusted p, outcome, and what
-    it was held to.
-    """
+    """A row a metric (primary, guardrails, exploratory): effect, adjusted p, outcome, what it is held to."""
     rows: list[Row] = []
     for line in decision.lines:
         kind = line.effect.kind
@@ -119,9 +117,7 @@ def diluted_rows(effects: Sequence[Effect], share: float) -> list[Row]:
 def sensitivity_rows(
     read: Mapping[str, Moments], control: str, metrics: Sequence[Metric], alpha: float = 0.05
 ) -> list[Row]:
-    """What lift of each metric this many units see with 80 % power; metrics without variation are left
-    out.
-    """
+    """The lift of each metric seen by these units with 80 % power, without metrics of no variation."""
     rows: list[Row] = []
     smallest = min(item.n for item in read.values())
     # Equal arms of this size would see as much.

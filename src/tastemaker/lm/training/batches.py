@@ -240,9 +240,7 @@ def _pad(examples: Examples, rows: list[int], used: list[int], width: int) -> Mi
 
 
 def pieces(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Where to cut rows sorted by `lengths` (R,), so that padding each piece to its longest row, and one more
-    pass for each, costs least.
-    """
+    """Where to cut rows sorted by `lengths` (R,) so that padding each piece, and each pass, costs least."""
     widths, begins = np.unique(lengths, return_index=True)
     ends = np.append(begins[1:], len(lengths))  # a piece begins and ends where the length changes
     best, first = np.zeros(len(widths) + 1), np.zeros(len(widths), np.int64)

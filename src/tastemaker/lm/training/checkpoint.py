@@ -1,6 +1,4 @@
-"""Checkpoints of a training run: one folder a step, written beside the old one and named last, hashes in its
-manifest.
-"""
+"""Checkpoints of a training run: a folder a step, written beside the old one, named last, with hashes."""
 
 from __future__ import annotations
 
@@ -36,9 +34,7 @@ class Checkpoint:
 
 
 def write(folder: Path, checkpoint: Checkpoint) -> None:
-    """Write `folder`/step-N and then delete older steps; a kill at any moment leaves the last complete
-    one.
-    """
+    """Write `folder`/step-N, then delete older steps; a kill leaves the last complete one."""
     folder.mkdir(parents=True, exist_ok=True)
     for stale in folder.glob(".step-*"):
         shutil.rmtree(stale, ignore_errors=True)

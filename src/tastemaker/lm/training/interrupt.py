@@ -1,6 +1,4 @@
-"""Ctrl-C and SIGTERM wait for the end of a training step, so that what is saved is whole; and trainings that
-run at once and end together.
-"""
+"""Ctrl-C and SIGTERM wait for the end of a training step, also of trainings that run at once."""
 
 from __future__ import annotations
 

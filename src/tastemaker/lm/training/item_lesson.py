@@ -70,9 +70,7 @@ class ItemLesson:
         }
 
     def sums(self, model: ItemModel, rows: Rows, step: int, batch: Rows) -> Iterator[tuple[Sums, int]]:
-        """Losses of the windows `rows` of a step's `batch`, in as many portions as memory asks for, and
-        events read in each.
-        """
+        """Losses of windows `rows` of a step's `batch`, in portions as memory asks; events read in each."""
         lengths = self._lengths(rows)
         order = rows[np.argsort(lengths, kind="stable")]
         among = self._among(batch, step)
@@ -104,9 +102,7 @@ class ItemLesson:
         return torch.from_numpy(array).to(self.catalogue.rows.device, non_blocking=True)
 
     def _padded(self, rows: Rows, of: Rows | None = None) -> tuple[Rows, npt.NDArray[np.bool_]]:
-        """(R, C) items (or what else is told `of` events), 0 where a row is over, and which of them are to be
-        predicted.
-        """
+        """(R, C) items (or what is told `of` events), 0 where a row is over, and which are predicted."""
         starts, lengths = self.offsets[rows], self._lengths(rows)
         places = np.arange(int(lengths.max()))[None, :]
         inside = places < lengths[:, None]
@@ -114,9 +110,7 @@ class ItemLesson:
         return np.where(inside, (self.items if of is None else of)[flat], 0), inside & self.target[flat]
 
     def _losses(self, model: ItemModel, rows: Rows, among: Rows, shift: npt.NDArray[np.float32]) -> Sums:
-        """Losses of windows (R,), the dense read-out telling apart the items `among` (m,), their logits
-        corrected by `shift` (m,).
-        """
+        """Losses of windows (R,), dense ones among items `among` (m,), logits corrected by `shift` (m,)."""
         padded = [(part, *self._padded(part)) for part in np.split(rows, pieces(self._lengths(rows)))]
         read = [items[:, :-1] for _, items, _ in padded]
         present = np.union1d(among, np.concatenate([items.ravel() for items in read]))

@@ -198,9 +198,7 @@ def _into(out: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> torch.T
 
 
 class _Entropy(torch.autograd.Function):
-    """Both gradients are made with the loss, while a chunk of logits is in the cache: in two thirds of the
-    time of a softmax that is kept.
-    """
+    """Both gradients are made with the loss, while logits are in the cache: two thirds of the time."""
 
     @staticmethod
     def forward(
@@ -255,17 +253,13 @@ def entropy(
     shift: torch.Tensor | None = None,
     half: bool = False,
 ) -> torch.Tensor:
-    """Summed cross-entropy of softmax(query rows' + shift), for queries (n, d), rows (m, d), targets (n,) and
-    shift (m,). half: products in bfloat16.
-    """
+    """Summed cross-entropy of softmax(query rows' + shift); (n, d), (m, d), (n,), (m,). half: bfloat16."""
     loss: torch.Tensor = _Entropy.apply(query, rows, targets, shift, half)  # type: ignore[no-untyped-call]
     return loss
 
 
 def _cross_entropy(hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy (n,) of softmax(hidden W'); logits of large vocabularies are made twice in pieces instead
-    of kept.
-    """
+    """Cross-entropy (n,) of softmax(hidden W'); large logits are made twice in pieces, not kept."""
 
     def piece(some: torch.Tensor, those: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
         logits = at_least_float32(F.linear(some, matrix))

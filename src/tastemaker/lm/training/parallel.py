@@ -49,9 +49,7 @@ def add_up(tensors: list[torch.Tensor]) -> None:
 
 
 def tell(value: Any = None) -> Any:
-    """What the first process tells the others: they call this without a value and get it, their tensors on
-    the device of their own.
-    """
+    """What the first process tells the others, who call this without a value, tensors on their device."""
     if size() == 1:
         return value
     buffer = io.BytesIO()

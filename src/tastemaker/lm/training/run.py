@@ -25,9 +25,7 @@ ADAPTER = "lora_"  # in the names of what an adapter of low rank adds
 
 
 class Task(Protocol):
-    """What a run learns from: `count` examples of `expected` predicted tokens each, `levels` losses to
-    report besides one for the rest.
-    """
+    """What a run learns from: `count` examples of `expected` predicted tokens, `levels` losses beside one."""
 
     @property
     def count(self) -> int: ...
@@ -39,9 +37,7 @@ class Task(Protocol):
         """Hashes of everything that a checkpoint must agree with."""
 
     def sums(self, model: Any, rows: Rows, step: int, batch: Rows) -> Iterator[tuple[Sums, int]]:
-        """Losses of `rows`, this process's part of the step's examples `batch`, portion by portion, and the
-        tokens read in each.
-        """
+        """Losses of `rows`, this process's part of the step's `batch`, by portion; tokens read in each."""
 
 
 class Window:

@@ -113,9 +113,7 @@ class Siblings:
         return np.stack(codes[::-1], axis=1)
 
     def children(self, level: int, parents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Codes (n, m) that exist under each parent node (n,), ascending, and a mask (n, m) of the places in
-        use.
-        """
+        """Codes (n, m) under each parent node (n,), ascending, and a mask (n, m) of places in use."""
         size, (keys, most) = self.sizes[level], self._edges(level, parents.device)
         begin = torch.searchsorted(keys, parents * size)
         counts = torch.searchsorted(keys, (parents + 1) * size) - begin

@@ -69,9 +69,7 @@ class _Block(nn.Module):
         self.drop = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, places: list[_Piece]) -> Tensor:
-        """Packed events (T, d) in and out; only attention sees padded rows, a piece of like length at a
-        time.
-        """
+        """Packed events (T, d) in and out; only attention sees padded rows, a piece of like length each."""
         normal = self.attention_norm(x)
         parts = [self.query(normal), self.key(x), self.value(x)]
         mixed = torch.cat([x[:0], *(self._attention([part[p.events] for part in parts], p) for p in places)])

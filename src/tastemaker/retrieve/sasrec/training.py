@@ -1,6 +1,4 @@
-"""Training SASRec: every position of every history against all items, early stopping, resumable after every
-epoch.
-"""
+"""Training SASRec: each position against all items, early stopping, resumable after every epoch."""
 
 from __future__ import annotations
 
@@ -55,9 +53,7 @@ def _loss(model: SASRec, sequences: Lists) -> Tensor:
 
 
 def _epoch(model: SASRec, train: Sequences, usable: Ints, adam: torch.optim.Adam, epoch: int) -> float:
-    """One pass in random order; everything random is keyed by (seed, epoch), so a resumed run repeats it bit
-    by bit.
-    """
+    """One pass in random order, keyed by (seed, epoch), so that a resumed run repeats it bit by bit."""
     settings = model.settings
     model.train()
     draws, losses = generator(settings.seed, "epoch", epoch), []

@@ -115,9 +115,7 @@ class FilterField(Out):
 
 
 class KindOfEvent(Out):
-    """A kind of event, and what it says about its item when it brings no value: 1 wanted, -1 unwanted, 0
-    neither.
-    """
+    """A kind of event, and what it says of its item without a value: 1 wanted, -1 unwanted, 0 neither."""
 
     name: str
     sign: int

@@ -87,9 +87,7 @@ class EventsRequest(In):
 
 
 class Question(Out):
-    """A survey question to show once, beside the item: answers are 1 (`low`) to 5 (`high`), or it is
-    skipped.
-    """
+    """A survey question to show once beside the item: answers are 1 (`low`) to 5 (`high`), or skipped."""
 
     question_id: str
     item_id: str
@@ -99,9 +97,7 @@ class Question(Out):
 
 
 class Counts(Out):
-    """How many events were new, how many were known, and the ids whose content differs from what is
-    stored.
-    """
+    """How many events were new, how many known, and ids whose content differs from what is stored."""
 
     accepted: int
     duplicates: int = 0
@@ -117,9 +113,7 @@ class Counts(Out):
 
 
 class AnswerIn(In):
-    """The answer to a question of `POST /events`: 1 to 5, or null for skipped. Sending it again is
-    harmless.
-    """
+    """The answer to a question of `POST /events`: 1 to 5, or null for skipped; again is harmless."""
 
     question_id: Identifier
     user_id: Identifier

@@ -75,9 +75,7 @@ class Retention(Out):
 
 
 class Row(Out):
-    """One recommended item, and all there is to show of it. `propensity` is the probability with which the
-    policy showed it here.
-    """
+    """A recommended item and all there is to show of it; `propensity`: how likely it was shown here."""
 
     item_id: str
     position: int
@@ -92,9 +90,7 @@ class Row(Out):
 
 
 class Timings(BaseModel):
-    """Milliseconds spent waiting for a turn, computing, and in all; `batch` requests were answered
-    together.
-    """
+    """Milliseconds spent waiting for a turn, computing, in all; `batch` were answered together."""
 
     queue_ms: float
     compute_ms: float
@@ -103,9 +99,7 @@ class Timings(BaseModel):
 
 
 class Recommendations(Out):
-    """The answer to a recommendation request. `request_id` is the server's own: events that answer a row
-    send it.
-    """
+    """The answer to a recommendation request; events that answer a row send this `request_id`."""
 
     request_id: str
     deployment: str = Field(default="", description="what the answer is valid for, see `versions`")
