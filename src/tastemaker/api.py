@@ -140,12 +140,7 @@ class Workspace:
         memory and a proxy add), propensity, source, reasons (a list of sentences) and request_id, which an
         event may name. Its metadata hold the notices.
 
-        Raises
-        ------
-        InputError
-            naming an unknown item, field or value.
-        ArtifactError
-            when nothing was trained yet.
+        Raises InputError naming an unknown item, field or value; ArtifactError when nothing was trained yet.
         """
         from tastemaker.serving.query import Query
 

@@ -34,12 +34,8 @@ def mapped(
     batch: a function of the part alone, that a worker can import or unpickle. label, key: name of the work,
     and all that its results depend on; a part that was finished under the same ones is not computed again.
 
-    Raises
-    ------
-    BusyError
-        when workers were lost more than `RETRIES` times over one part, or the cluster cannot be reached.
-    InputError
-        when the engine is not installed; and what `batch` raises.
+    Raises BusyError when workers were lost more than `RETRIES` times over one part, or the cluster cannot be
+    reached; InputError when the engine is not installed; and what `batch` raises.
     """
     name = f"{label.replace(' ', '-')}-{sha256_bytes(key.encode())[:24]}"
     folder = workspace.root / "cache" / PARTS

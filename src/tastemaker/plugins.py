@@ -74,10 +74,7 @@ def load(group: str) -> dict[str, Any]:
 def get(group: str, name: str) -> Any:
     """The plugin of that name.
 
-    Raises
-    ------
-    InputError
-        when none is installed under the name, or its package cannot be loaded.
+    Raises InputError when none is installed under the name, or its package cannot be loaded.
     """
     point = _installed(group).get(name)
     if point is None:

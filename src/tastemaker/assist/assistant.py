@@ -124,10 +124,7 @@ class Assistant:
         nothing is kept about nobody. remove: names of chips to take back. feedback: item id -> like, skip or
         play, of a button. stored: all of this turn is kept already, so that nothing of it is logged again.
 
-        Raises
-        ------
-        InputError
-            for a message that is too long, a conversation of another person, or too many turns.
+        Raises InputError for a message that is too long, a conversation of another person, or too many turns.
         """
         started = time.monotonic()
         message = HIDDEN.sub("", message.encode(errors="replace").decode()).strip()

@@ -56,10 +56,7 @@ class Budget:
     usage, calls: what earlier sessions spent (`Journal.spent`). A reply without usage is settled at its
     maximum.
 
-    Raises
-    ------
-    InputError
-        for a limit of money without a price.
+    Raises InputError for a limit of money without a price.
     """
 
     def __init__(
@@ -82,10 +79,7 @@ class Budget:
     def reserve(self, most: Usage) -> None:
         """Set `most` aside; while calls under way could still give something back, wait for them.
 
-        Raises
-        ------
-        BudgetReached
-            when spent + `most` passes a limit.
+        Raises BudgetReached when spent + `most` passes a limit.
         """
         with self._changed:
             while (reached := self._reached(most)) is not None:

@@ -67,10 +67,7 @@ class EndpointSettings:
 class Endpoint:
     """A `Chat` over chat completions. Thread-safe; retries nothing, for pace and journal are the engine's.
 
-    Raises
-    ------
-    InputError
-        when the environment variable of the key is not set.
+    Raises InputError when the environment variable of the key is not set.
     """
 
     def __init__(self, settings: EndpointSettings) -> None:
@@ -109,11 +106,8 @@ class Endpoint:
     def complete(self, request: Request[Any]) -> Reply:
         """One answer of the endpoint.
 
-        Raises
-        ------
-        CallError
-            rate_limited, unavailable, timeout, dropped, unreachable, denied or refused; `paid` where the
-            endpoint may have worked.
+        Raises CallError: rate_limited, unavailable, timeout, dropped, unreachable, denied or refused; `paid`
+        where the endpoint may have worked.
         """
         while True:
             refused = self._refused.copy()

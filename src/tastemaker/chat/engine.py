@@ -64,12 +64,8 @@ class Engine:
     def call(self, request: Request[A], check: Check[A] | None = None) -> A:
         """A validated answer to `request`: parsed, of its schema, and accepted by `check`.
 
-        Raises
-        ------
-        CallError
-            when no attempt brought a usable answer; its kind is the last attempt's.
-        StoppedEarly, BudgetReached
-            when the run has ended; what is finished is kept.
+        Raises CallError when no attempt brought a usable answer; its kind is the last attempt's. Raises
+        StoppedEarly, BudgetReached when the run has ended; what is finished is kept.
         """
         key = call_key(self.chat.model, request)
         with self._alone(f"{request.subject}\x1f{key}"):

@@ -27,10 +27,7 @@ def differences(old: Any, new: Any, name: str = "") -> list[str]:
 def records(lines: Iterable[Any]) -> Iterator[dict[str, Any]]:
     """The records of a journal's lines, in order; version 0.1 wrote several records on one line.
 
-    Raises
-    ------
-    InputError
-        naming the first line that holds something else.
+    Raises InputError naming the first line that holds something else.
     """
     for number, line in enumerate(lines, start=1):
         for record in line if isinstance(line, list) else [line]:
@@ -51,11 +48,8 @@ class Journal:
     refuses. A call that was sent and never answered stays in `unconfirmed` with its maximum: it may have been
     billed.
 
-    Raises
-    ------
-    InputError
-        when the journal may not be continued, naming each setting that changed, or holds lines of something
-        else.
+    Raises InputError when the journal may not be continued, naming each setting that changed, or holds lines
+    of something else.
     """
 
     def __init__(

@@ -68,10 +68,7 @@ class Pace:
         """One attempt: waits for a slot and for the end of a pause the endpoint asked for. A CallError counts
         as its failure, leaving the block as its success; anything else is neither.
 
-        Raises
-        ------
-        StoppedEarly
-            when the run has ended.
+        Raises StoppedEarly when the run has ended.
         """
         self._acquire()
         outcome: CallError | bool = False

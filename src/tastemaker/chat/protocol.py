@@ -201,10 +201,7 @@ class Chat(Protocol):
     def complete(self, request: Request[Any]) -> Reply:
         """Answer once; no retries, no checks.
 
-        Raises
-        ------
-        CallError
-            of one of the kinds of FAILURES.
+        Raises CallError of one of the kinds of FAILURES.
         """
         ...
 

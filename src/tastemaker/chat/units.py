@@ -69,12 +69,7 @@ def map_units(
     reason is raised. Interrupting (Ctrl-C, closing the iterator) lets calls under way finish, so that what
     was paid is kept. unit_label: what messages call a unit.
 
-    Raises
-    ------
-    InputError
-        for two units of one id.
-    StoppedEarly, BudgetReached
-        as above.
+    Raises InputError for two units of one id; StoppedEarly, BudgetReached as above.
     """
     ids = _different_ids(units)
     run = _Run(engine, work, frozenset(retry))

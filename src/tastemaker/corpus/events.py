@@ -124,10 +124,8 @@ def histories(
     worth
         (rows,) how much each row says that the item was wanted, see `Histories`.
 
-    Raises
-    ------
-    InputError
-        on a missing column, an empty cell, or an item that is not in `item_ids`, naming the row (from 1).
+    Raises InputError on a missing column, an empty cell, or an item that is not in `item_ids`, naming the row
+    (from 1).
     """
     items = columns.places(interactions, "item_id", item_ids, NAME)
     users, user_rows = _user_rows(interactions, NAME)

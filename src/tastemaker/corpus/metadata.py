@@ -60,10 +60,7 @@ def metadata_examples(
     -------
     EXAMPLES table, source "metadata", item by item; empty when no item has any field.
 
-    Raises
-    ------
-    InputError
-        for a template that is none.
+    Raises InputError for a template that is none.
     """
     sids = vocabulary.sid_tokens(codes).tolist()
     texts = {name: _texts(items, name) for name in FIELDS}

@@ -122,11 +122,8 @@ def read_abc(text: str, repeats: bool = True) -> Tune:
 
     Without `repeats` every bar is played once, as written.
 
-    Raises
-    ------
-    InputError
-        naming the tune (X and first title) when it has no `K:` field or no note, or when its repeats never
-        end.
+    Raises InputError naming the tune (X and first title) when it has no `K:` field or no note, or when its
+    repeats never end.
     """
     fields, body = _headers(text)
     first = {name: values[0] for name, values in fields.items()}

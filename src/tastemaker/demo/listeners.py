@@ -248,10 +248,7 @@ def simulate(
     One interaction a play: `value` is the share listened, `kind` is like, skip (under 30 %) or play. Nobody
     plays an item twice, so a held-out play is always new. Timestamps are simulated too, from January 2025 on.
 
-    Raises
-    ------
-    InputError
-        when the catalogue has fewer than 4 items, or there is no listener.
+    Raises InputError when the catalogue has fewer than 4 items, or there is no listener.
     """
     settings = settings or ListenerSettings()
     if n_listeners < 1 or facts.num_rows < FEWEST:

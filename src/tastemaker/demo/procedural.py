@@ -119,10 +119,7 @@ def _part(rng: np.random.Generator, kind: str, mode: str, tonic: str, height: in
 def procedural_tunes(n: int, seed: int) -> list[str]:
     """`n` invented tunes as ABC text; tune i of a seed is the same whatever `n`.
 
-    Raises
-    ------
-    InputError
-        when more titles are asked for than there are (5,000).
+    Raises InputError when more titles are asked for than there are (5,000).
     """
     if n > 5_000:
         raise InputError(f"{n:,} invented tunes were asked for; there are titles for 5,000")

@@ -116,10 +116,7 @@ def render(notes: Floats, timbre: str, rate: int = RATE, seconds: float = 12.0, 
     `room` is the level of a small room's echo; 0 leaves the partials alone. The same notes give the same
     samples.
 
-    Raises
-    ------
-    InputError
-        when no note starts within `seconds`.
+    Raises InputError when no note starts within `seconds`.
     """
     notes = np.asarray(notes, dtype=np.float64).reshape(-1, 3)
     notes = notes[

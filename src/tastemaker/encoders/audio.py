@@ -46,11 +46,8 @@ def audio_vectors(waves: Iterable[Float32 | None], rate: int) -> Float32:
     A wave that is None, shorter than half a second or silent (below -80 dB) is a NaN row: a missing view. One
     wave is held at a time, so `waves` may be a generator.
 
-    Raises
-    ------
-    InputError
-        naming the item row, for a wave that is not one-dimensional or holds NaN or infinity; for a rate below
-        4,000.
+    Raises InputError naming the item row, for a wave that is not one-dimensional or holds NaN or infinity;
+    for a rate below 4,000.
     """
     if rate < 4000:
         raise InputError(f"audio at {rate} samples a second is too coarse to describe; use at least 4000")

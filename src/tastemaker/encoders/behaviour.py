@@ -33,10 +33,7 @@ def behaviour_vectors(
     The result depends on its arguments only, so pairs of training events cannot carry validation or test
     events.
 
-    Raises
-    ------
-    InputError
-        for fewer than two paired items.
+    Raises InputError for fewer than two paired items.
     """
     pairs, mass = _useful(pairs, weights)
     counts = sparse.coo_array(

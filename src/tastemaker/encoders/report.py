@@ -54,12 +54,9 @@ def vector_report(x: npt.NDArray[Any], view: str = "vectors", seed: int = 0) -> 
     The mean cosine is estimated from 20,000 keyed random pairs; above .6 the texts embed too alike and a
     warning says so.
 
-    Raises
-    ------
-    InputError
-        naming view and row (counted from 1) of: a partly NaN or infinite vector, a constant vector (all its
-        entries equal, as when zeros stand in for a missing view), or a view whose present vectors are all the
-        same.
+    Raises InputError naming view and row (counted from 1) of: a partly NaN or infinite vector, a constant
+    vector (all its entries equal, as when zeros stand in for a missing view), or a view whose present vectors
+    are all the same.
     """
     missing = np.isnan(x).all(axis=1)
     _refuse(

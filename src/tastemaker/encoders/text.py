@@ -103,10 +103,7 @@ def fit_tfidf(
     vectors
         (N, d) float32 unit-length rows; a text without words is a NaN row.
 
-    Raises
-    ------
-    InputError
-        when no text has a word.
+    Raises InputError when no text has a word.
     """
     documents = _documents(texts, labels)
     try:

@@ -172,12 +172,9 @@ def check_log(
         `estimate.logger.fitted_propensities`; everything that follows is then labelled "estimated". None:
         such a table is refused.
 
-    Raises
-    ------
-    InputError
-        naming column, first row and remedy: a missing column; a propensity that is empty, NaN, not above 0 or
-        above 1; a reward that is empty, NaN, negative or above `columns.r_max`; an action the catalogue does
-        not have; a context value that is not a finite number.
+    Raises InputError naming column, first row and remedy: a missing column; a propensity that is empty, NaN,
+    not above 0 or above 1; a reward that is empty, NaN, negative or above `columns.r_max`; an action the
+    catalogue does not have; a context value that is not a finite number.
     """
     if table.num_rows == 0:
         raise InputError("the log has no rows; an estimate needs at least one")

@@ -71,10 +71,7 @@ def in_service(workspace: Workspace) -> Deployment:
     """The active deployment; in a workspace that was trained before there were any, one is made of its
     finished stages.
 
-    Raises
-    ------
-    ArtifactError
-        when nothing was trained yet.
+    Raises ArtifactError when nothing was trained yet.
     """
     with _changing(workspace):
         current = active(workspace)
@@ -140,12 +137,8 @@ def renew(workspace: Workspace) -> Deployment | None:
 def activate(workspace: Workspace, name: str, note: str = AGAIN) -> Deployment:
     """Serve the deployment of this name, checked whole first, with the proxy it names.
 
-    Raises
-    ------
-    InputError
-        when no deployment, or more than one, is called so.
-    ArtifactError
-        when a part of it is damaged or gone.
+    Raises InputError when no deployment, or more than one, is called so; ArtifactError when a part of it is
+    damaged or gone.
     """
     with _changing(workspace):
         named_so = [one for one in deployments(workspace) if one.name.startswith(name) and name]
@@ -217,12 +210,8 @@ def pulled(folder: Path, place: str) -> dict[str, Any]:
     """`tastemaker admin deployments pull`: the deployment of an address, every byte verified, with its tables
     as those in use, and activated. Nothing changes where one is damaged, missing or of a newer version.
 
-    Raises
-    ------
-    InputError
-        when the address cannot be read, or its tables hold somebody who asked here to be forgotten.
-    ArtifactError
-        when a file is damaged.
+    Raises InputError when the address cannot be read, or its tables hold somebody who asked here to be
+    forgotten; ArtifactError when a file is damaged.
     """
     workspace, listed = Workspace.open(folder), sent_folders(place)
     if listed.get("format") != FORMAT:

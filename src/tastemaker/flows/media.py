@@ -64,12 +64,8 @@ class Media:
     def path(self, item_id: str, kind: str) -> Path | None:
         """The file of the 'audio' or 'cover'; None when the item has none. What is rendered is kept by name.
 
-        Raises
-        ------
-        InputError
-            for a path that leaves the workspace or a file that is not there.
-        ArtifactError
-            when the file is not what ingest recorded.
+        Raises InputError for a path that leaves the workspace or a file that is not there; ArtifactError when
+        the file is not what ingest recorded.
         """
         relative = self.paths.get(item_id, {}).get(kind)
         if relative is None:
@@ -139,10 +135,7 @@ def media_type(path: Path) -> str:
 def read_sound(path: Path, label: str) -> Floats:
     """The first three minutes of a WAV, FLAC, Ogg or MP3 file as mono samples in [-1, 1] at `RATE`.
 
-    Raises
-    ------
-    InputError
-        beginning with `label`, for a file that cannot be read as sound.
+    Raises InputError beginning with `label`, for a file that cannot be read as sound.
     """
     import soundfile
     from scipy.signal import resample_poly
@@ -167,10 +160,8 @@ def read_sound(path: Path, label: str) -> Floats:
 def read_picture(file: Path | BytesIO, label: str) -> npt.NDArray[np.uint8]:
     """(96, 96, 3) sRGB pixels of a picture file.
 
-    Raises
-    ------
-    InputError
-        beginning with `label`, for a file that cannot be read as a picture or has too many pixels.
+    Raises InputError beginning with `label`, for a file that cannot be read as a picture or has too many
+    pixels.
     """
     from PIL import Image
 

@@ -96,11 +96,8 @@ def load(folder: str | Path, dtype: str = "float32") -> tuple[Any, Vocabulary | 
 
     Only safetensors are read, no code from the folder is run, nothing is fetched from anywhere.
 
-    Raises
-    ------
-    ModelError
-        naming the file: no such folder, pickled or no weights, a config that no model can have, a tensor
-        that is missing, unexpected, of another shape or not finite, wrong vocabulary size.
+    Raises ModelError naming the file: no such folder, pickled or no weights, a config that no model can have,
+    a tensor that is missing, unexpected, of another shape or not finite, wrong vocabulary size.
     """
     local = Path(folder)
     if not local.is_dir():

@@ -117,10 +117,7 @@ def prefill(model: Any, tokens: torch.Tensor, lengths: torch.Tensor) -> Context:
     lengths
         (R,) int64, real tokens of each row, 1 to C.
 
-    Raises
-    ------
-    ModelError
-        for a context longer than the model's.
+    Raises ModelError for a context longer than the model's.
     """
     device = model.get_input_embeddings().weight.device
     tokens, lengths = tokens.to(device), lengths.to(device)

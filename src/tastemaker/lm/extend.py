@@ -36,10 +36,7 @@ def extend(
     loss of a guess allows (rows as long as those of text made it 16 nats above that). Both matrices are
     extended when they are not tied. bos, eos and pad stay on the rows that the base already has.
 
-    Raises
-    ------
-    ModelError
-        when the tokenizer already has such tokens or numbers them otherwise than in order.
+    Raises ModelError when the tokenizer already has such tokens or numbers them otherwise than in order.
     """
     rows = {name: getattr(tokenizer, f"{name}_token_id", None) for name in ("bos", "eos", "pad")}
     aliases = tuple((name, int(row)) for name, row in rows.items() if row is not None)

@@ -62,10 +62,7 @@ def sentence_encoder() -> Embed | None:
 def _read(archive: Path) -> tuple[Any, Any]:
     """Model and tokenizer of an archive, which is unpacked (91 MB) for as long as they are read.
 
-    Raises
-    ------
-    ModelError
-        for an archive that is damaged or too large.
+    Raises ModelError for an archive that is damaged or too large.
     """
     try:
         with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(archive) as file:

@@ -21,10 +21,7 @@ INSTALL = (
 def find_gguf() -> Path:
     """The GGUF file inside the installed package; its code is not imported.
 
-    Raises
-    ------
-    ModelError
-        with the install line when the package is absent or holds no GGUF.
+    Raises ModelError with the install line when the package is absent or holds no GGUF.
     """
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:

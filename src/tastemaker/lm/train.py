@@ -118,11 +118,8 @@ def train(
         Fine-tuning only: normalise over the codes that exist after a prefix instead of over the whole level.
         Serve with `normalise="siblings"` then.
 
-    Raises
-    ------
-    InputError
-        for examples that cannot be used; ArtifactError for a checkpoint of another run; ModelError on
-        divergence.
+    Raises InputError for examples that cannot be used; ArtifactError for a checkpoint of another run;
+    ModelError on divergence.
     """
     longest = getattr(model.config, "max_position_embeddings", 1 << 30)
     data = read_examples(examples, vocabulary, settings.stage == "sft", longest, siblings)

@@ -45,10 +45,7 @@ def trim(model: Any, tokenizer: Any, counts: Counter[int], size: int) -> tuple[A
     model, tokenizer
         The tokenizer is a new one of the general fast class with the same special tokens and chat template.
 
-    Raises
-    ------
-    ModelError
-        for a tokenizer that is not BPE or whose ids cannot be kept in order.
+    Raises ModelError for a tokenizer that is not BPE or whose ids cannot be kept in order.
     """
     data = json.loads(tokenizer.backend_tokenizer.to_str())
     if data["model"]["type"] != "BPE":

@@ -80,10 +80,7 @@ class Vocabulary:
     def sid_tokens(self, codes: npt.ArrayLike) -> Ints:
         """Token ids (n, L) of codes (n, L); one item's codes (L,) give (L,).
 
-        Raises
-        ------
-        InputError
-            naming the first row and level whose code the codebook does not have.
+        Raises InputError naming the first row and level whose code the codebook does not have.
         """
         values = np.asarray(codes, dtype=np.int64)
         bad = (values < 0) | (values >= np.asarray(self.sizes))
@@ -123,10 +120,7 @@ class Vocabulary:
     def from_json(cls, text: str) -> Vocabulary:
         """Read what `to_json` wrote.
 
-        Raises
-        ------
-        ModelError
-            when the text is not a vocabulary.
+        Raises ModelError when the text is not a vocabulary.
         """
         try:
             raw = json.loads(text)

@@ -85,11 +85,8 @@ def fit_calibrator(
     monotone step function, joined by lines, noted when fewer than 1,000 positives carry it (its ties harm
     ranking).
 
-    Raises
-    ------
-    InputError
-        on an unknown method, p outside [0, 1], y other than 0 and 1, one class, or a
-        negative weight.
+    Raises InputError on an unknown method, p outside [0, 1], y other than 0 and 1, one class, or a negative
+    weight.
     """
     if method not in METHODS:
         raise InputError(f"calibrator method '{method}' is unknown; choose {', '.join(METHODS)}")

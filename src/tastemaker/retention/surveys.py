@@ -32,12 +32,9 @@ def check_surveys(
     columns: schema name -> the table's own name. impressions: a table of user_id and item_id of everything
     that was shown; answers to anything else are refused. name: what errors call the table.
 
-    Raises
-    ------
-    InputError
-        with table, row, column and remedy: no row; a missing column; an asked_probability that is null or
-        outside (0, 1]; an answer that is no whole number of the scale; a question in two spellings; the same
-        question asked twice at the same time; an unlogged impression.
+    Raises InputError with table, row, column and remedy: no row; a missing column; an asked_probability that
+    is null or outside (0, 1]; an answer that is no whole number of the scale; a question in two spellings;
+    the same question asked twice at the same time; an unlogged impression.
     """
     renamed = {theirs: ours for ours, theirs in (columns or {}).items()}
     for theirs, ours in renamed.items():

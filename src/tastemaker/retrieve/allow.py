@@ -121,10 +121,7 @@ def allow(
 
     Costs O(h log h) for lists of h items, however large the catalogue.
 
-    Raises
-    ------
-    InputError
-        when an item index is outside the catalogue, or `base` was made for another trie.
+    Raises InputError when an item index is outside the catalogue, or `base` was made for another trie.
     """
     if base is not None and base.trie is not trie:
         raise InputError(

@@ -127,12 +127,8 @@ def beam_search(
 
     Equal scores are ordered by trie order, on every device. A request whose set is empty gets no beam.
 
-    Raises
-    ------
-    InputError
-        for heads that do not fit the trie (the wrong codebook).
-    ModelError
-        when the model's outputs are not numbers.
+    Raises InputError for heads that do not fit the trie (the wrong codebook); ModelError when the model's
+    outputs are not numbers.
     """
     sizes = tuple(len(head) for head in heads)
     if sizes != trie.sizes:

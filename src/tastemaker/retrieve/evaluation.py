@@ -100,10 +100,7 @@ def rank_of_target(scores: Floats, targets: Ints, seen: Sequences | None = None)
     score
     -inf) gets rank 0, "not found": it can never be shown.
 
-    Raises
-    ------
-    InputError
-        when a score is NaN.
+    Raises InputError when a score is NaN.
     """
     scores, targets = np.asarray(scores), np.asarray(targets, np.int64)
     own = scores[np.arange(len(scores)), targets]

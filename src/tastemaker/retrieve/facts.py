@@ -75,10 +75,7 @@ class Matcher:
         """(N,) int8: 1 where all clauses hold, 0 where one fails, -1 where none fails but one is not known
         (Kleene's "and"); not to be written to.
 
-        Raises
-        ------
-        InputError
-            for an unknown field or item, naming the nearest legal ones.
+        Raises InputError for an unknown field or item, naming the nearest legal ones.
         """
         columns = [self._one(clause) for clause in clauses]
         if len(columns) == 1:

@@ -210,10 +210,7 @@ def check(table: pa.Table, schema: pa.Schema, name: str) -> pa.Table:
 
     Optional columns that are absent are added as nulls; columns the schema does not know are dropped.
 
-    Raises
-    ------
-    InputError
-        naming the table, the column and the first offending row.
+    Raises InputError naming the table, the column and the first offending row.
     """
     columns = []
     for field in schema:

@@ -32,10 +32,7 @@ WORDS = frozenset(["NA", "none", "None", "NONE"])
 def as_text(column: pa.ChunkedArray, name: str) -> pl.Series:
     """Text without surrounding blanks; empty and NaN become null, whole numbers lose a trailing ".0".
 
-    Raises
-    ------
-    InputError
-        when the column holds lists, structures or bytes.
+    Raises InputError when the column holds lists, structures or bytes.
     """
     if pt.is_decimal(column.type):  # exact: 9007199254740993 is no float
         column = pc.replace_substring_regex(column.cast(pa.string()), r"(\.\d*?)0+$", r"\1")

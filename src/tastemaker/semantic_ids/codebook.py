@@ -110,11 +110,8 @@ class Codebook:
     def load(cls, arrays: Mapping[str, npt.NDArray[Any]], settings: Mapping[str, Any]) -> Codebook:
         """The codebook that `arrays()` and `settings()` came from.
 
-        Raises
-        ------
-        ArtifactError
-            when the format is another one, an array is missing, or the contents do not hash to the recorded
-            version.
+        Raises ArtifactError when the format is another one, an array is missing, or the contents do not hash
+        to the recorded version.
         """
         if settings.get("format") != _FORMAT:
             raise ArtifactError(

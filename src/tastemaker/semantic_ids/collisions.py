@@ -81,10 +81,7 @@ def encode_unique(codebook: Codebook, views: Views, balance: float | None = None
     the nearest code with room. Identical items spread in item-index (hash) order. balance: at most `balance`
     x N / K_1 items on a first code. An item's code depends on the others, so new items use `encode_beside`.
 
-    Raises
-    ------
-    InputError
-        when N items do not fit.
+    Raises InputError when N items do not fit.
     """
     z, present = codebook.latent(views)
     caps = _caps(codebook.sizes, len(z), balance)
@@ -113,10 +110,7 @@ def encode_beside(
     "unique": from the first level down the nearest code that still has a free address below it. "suffix": the
     item's codes, and the lowest number that none of its group has. "expand": the item's codes.
 
-    Raises
-    ------
-    InputError
-        when every address is taken.
+    Raises InputError when every address is taken.
     """
     sizes = check_sizes(sizes)
     if policy == "expand":

@@ -50,10 +50,7 @@ def fit_rkmeans(
     view's expected squared length is w^2 whatever its width. Deterministic for a seed and a BLAS thread
     count.
 
-    Raises
-    ------
-    InputError
-        for fewer items than codes at level 1, and for bad views (named, with the row).
+    Raises InputError for fewer items than codes at level 1, and for bad views (named, with the row).
     """
     settings = settings or RkmeansSettings()
     sizes = check_sizes(sizes)

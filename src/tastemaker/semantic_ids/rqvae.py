@@ -92,10 +92,7 @@ def fit_rqvae(
     residual k-means after the warm-up. Deterministic for a seed on one CPU thread count; the caller pins
     threads.
 
-    Raises
-    ------
-    InputError
-        for fewer items than codes at level 1, or bad views (named, with the row).
+    Raises InputError for fewer items than codes at level 1, or bad views (named, with the row).
     """
     settings = settings or RqvaeSettings()
     sizes = check_sizes(sizes)

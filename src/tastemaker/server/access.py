@@ -198,13 +198,8 @@ class Access:
     async def admit(self, request: Request, rule: Rule) -> Caller:
         """The caller of a request that `rule` lets through.
 
-        Raises
-        ------
-        Problem
-            401 without a valid key or token, 403 where theirs is not enough, 422 for a body with a name
-            twice.
-        Refused
-            429 above their rate.
+        Raises Problem: 401 without a valid key or token, 403 where theirs is not enough, 422 for a body with
+        a name twice; Refused: 429 above their rate.
         """
         if rule.public:
             return Caller()

@@ -117,11 +117,8 @@ class Lane(Generic[Ask, Answer]):
     async def run(self, ask: Ask, seconds: float) -> Done[Answer]:
         """Answer one request within `seconds`.
 
-        Raises
-        ------
-        Refused
-            503 when the lane is closed or the answer was not ready in time; 429 when the queue is full, or so
-            long that the request would expire in it.
+        Raises Refused: 503 when the lane is closed or the answer was not ready in time; 429 when the queue is
+        full, or so long that the request would expire in it.
         """
         if not self._open:
             raise self._refusal("the server is starting or stopping", 503)

@@ -34,10 +34,7 @@ IDLE = 15.0  # seconds that a request may take to come whole
 def bind(host: str = "127.0.0.1", port: int = 8765) -> socket.socket:
     """A bound socket, port 0 for any free one; a long job can hold it early and serve on it later.
 
-    Raises
-    ------
-    InputError
-        when the port is taken or not allowed, or the host is not an address of this machine.
+    Raises InputError when the port is taken or not allowed, or the host is not an address of this machine.
     """
     if not 0 <= port <= 65535:  # the resolver would take it modulo 65536
         raise InputError(f"port {port} does not exist; choose one from 1024 to 65535 with --port")
@@ -122,11 +119,8 @@ def serve(
 
     Requests in hand are finished on SIGINT and SIGTERM, within the lanes' grace.
 
-    Raises
-    ------
-    InputError
-        as `bind`; and for a host beyond this machine while there is no key, for whoever reached the port
-        could then read and write everything.
+    Raises InputError as `bind`; and for a host beyond this machine while there is no key, for whoever reached
+    the port could then read and write everything.
     """
     Keys.serving, server = True, listener or bind(host, port)
     with server:
@@ -153,12 +147,7 @@ def serve_processes(
     """As `serve`, with several processes behind the one address, each of which `made` begins; one that dies
     is replaced. `announce` gets the URL once all of them serve.
 
-    Raises
-    ------
-    InputError
-        as `serve`.
-    TastemakerError
-        when a process ends before it serves.
+    Raises InputError as `serve`; TastemakerError when a process ends before it serves.
     """
     server = bind(host, port)
     with server:

@@ -83,10 +83,7 @@ def recommend_all(
     out: a Parquet file or a URL of one. Nothing is logged: a list that is sent to somebody is no slate of the
     server's.
 
-    Raises
-    ------
-    InputError
-        for a filter that nothing passes, or where nobody is known.
+    Raises InputError for a filter that nothing passes, or where nobody is known.
     """
     workspace = Workspace.open(folder)
     deployment = in_service(workspace)

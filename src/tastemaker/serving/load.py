@@ -62,10 +62,7 @@ def load_serving(workspace: Workspace, load: Callable[[Deployment], Loaded]) -> 
     """What `load` makes of the deployment in service: of the next one, where an erasure put that in its place
     and removed what the first was made of.
 
-    Raises
-    ------
-    ArtifactError
-        when nothing was trained yet, or a part of what is in service is damaged or gone.
+    Raises ArtifactError when nothing was trained yet, or a part of what is in service is damaged or gone.
     """
     deployment = in_service(workspace)
     while True:

@@ -77,11 +77,8 @@ class Artifacts:
         With `resume`, `build` finds what a killed build left in `folder`, and keeps what only resuming needs
         in the subfolder `state`, which is dropped at the end; without it, `folder` is empty.
 
-        Raises
-        ------
-        ArtifactError
-            when a finished artifact is damaged, the disk is full, or another process is building the same
-            one.
+        Raises ArtifactError when a finished artifact is damaged, the disk is full, or another process is
+        building the same one.
         """
         if self.has(kind, fingerprint):
             return self.get(kind, fingerprint)
@@ -110,10 +107,7 @@ class Artifacts:
         """The folder of a finished artifact, after checking it (`full=False`: names and sizes only, no
         checksums).
 
-        Raises
-        ------
-        ArtifactError
-            when it does not exist, or naming the file that is damaged.
+        Raises ArtifactError when it does not exist, or naming the file that is damaged.
         """
         self.verify(kind, fingerprint, full)
         return self.path(kind, fingerprint)

@@ -83,10 +83,7 @@ def sha256_file(path: Path) -> str:
 def write_bytes(path: Path, data: bytes) -> None:
     """Replace the file at `path` by `data`, atomically and durably.
 
-    Raises
-    ------
-    ArtifactError
-        when the disk is full or the path cannot be written; the old version is intact.
+    Raises ArtifactError when the disk is full or the path cannot be written; the old version is intact.
     """
     with replacing(path) as temporary:
         temporary.write_bytes(data)
@@ -107,10 +104,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """A temporary sibling, with the same suffix, to write to with any library; it replaces `path` when the
     block ends well.
 
-    Raises
-    ------
-    ArtifactError
-        when the disk is full or the path cannot be written; the old version is intact.
+    Raises ArtifactError when the disk is full or the path cannot be written; the old version is intact.
     """
     with explained(path):
         temporary, holder = reserve(path, is_folder=False)
@@ -129,10 +123,7 @@ def replacing(path: Path) -> Iterator[Path]:
 def append_line(path: Path, value: Any) -> None:
     """Append one JSON line, flushed to disk; a torn last line, left by a killed writer, is cut off first.
 
-    Raises
-    ------
-    ArtifactError
-        when the disk is full or the path cannot be written; the lines before are intact.
+    Raises ArtifactError when the disk is full or the path cannot be written; the lines before are intact.
     """
     line = json.dumps(plain(value), ensure_ascii=False, allow_nan=False).encode() + b"\n"
     with explained(path):
@@ -154,10 +145,7 @@ def read_lines(path: Path) -> list[Any]:
     """Every JSON line of a file written by `append_line`; a last line without its newline was torn by a kill
     and is left out.
 
-    Raises
-    ------
-    ArtifactError
-        naming the file and line of anything else that is not JSON.
+    Raises ArtifactError naming the file and line of anything else that is not JSON.
     """
     values = []
     for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
@@ -171,10 +159,8 @@ def read_lines(path: Path) -> list[Any]:
 def write_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
     """Replace the safetensors file at `path` by named numeric arrays of any shape.
 
-    Raises
-    ------
-    InputError
-        for an array of objects or strings, which safetensors cannot hold: those belong in a Parquet table.
+    Raises InputError for an array of objects or strings, which safetensors cannot hold: those belong in a
+    Parquet table.
     """
     packed = {}
     for name, array in arrays.items():
@@ -191,10 +177,8 @@ def write_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
 def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
     """The arrays of a safetensors file.
 
-    Raises
-    ------
-    ArtifactError
-        when the file is missing, damaged, or in another format; pickled formats are never opened.
+    Raises ArtifactError when the file is missing, damaged, or in another format; pickled formats are never
+    opened.
     """
     try:
         return dict(safetensors.numpy.load_file(path))

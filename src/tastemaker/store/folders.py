@@ -33,10 +33,8 @@ def write_folder(path: Path, about: Mapping[str, Any] | None = None) -> Iterator
 
     Folders are written once: what changes is a small file that points to a folder.
 
-    Raises
-    ------
-    ArtifactError
-        when `path` exists, the disk is full, or the path cannot be written; nothing is left at `path` then.
+    Raises ArtifactError when `path` exists, the disk is full, or the path cannot be written; nothing is left
+    at `path` then.
     """
     if path.exists():
         raise ArtifactError(
@@ -120,12 +118,8 @@ def unsealed(raw: bytes, before: Collection[str] = ()) -> dict[str, Any]:
 def read_file(folder: Path, name: str) -> bytes:
     """The bytes of one file of a sealed folder, compared with its manifest.
 
-    Raises
-    ------
-    FileNotFoundError
-        when the manifest lists no such file.
-    ArtifactError
-        when the file or the manifest is damaged.
+    Raises FileNotFoundError when the manifest lists no such file; ArtifactError when the file or the manifest
+    is damaged.
     """
     entry = read_manifest(folder)["files"].get(name)
     if entry is None:
@@ -142,10 +136,7 @@ def read_file(folder: Path, name: str) -> bytes:
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a sealed folder: `about` and `files` {relative path: {sha256, size}}.
 
-    Raises
-    ------
-    ArtifactError
-        when it is missing (the folder was never finished) or any byte of it has changed.
+    Raises ArtifactError when it is missing (the folder was never finished) or any byte of it has changed.
     """
     path = folder / MANIFEST
     try:
@@ -170,10 +161,7 @@ def verify_folder(folder: Path, full: bool = True, skip: str | None = None) -> d
     """Check a sealed folder against its manifest, which is returned; `full=False` compares names and sizes
     only.
 
-    Raises
-    ------
-    ArtifactError
-        naming the first file that is damaged, missing, or not in the manifest.
+    Raises ArtifactError naming the first file that is damaged, missing, or not in the manifest.
     """
     manifest = read_manifest(folder)
     found = {path.relative_to(folder).as_posix(): path for path in _contents(folder, skip)}

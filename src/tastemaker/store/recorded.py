@@ -57,10 +57,7 @@ class Recorded:
     def check(self, path: Path, label: str) -> Path:
         """`path`, when its bytes are those that were recorded, or nothing was recorded of it.
 
-        Raises
-        ------
-        ArtifactError
-            beginning with `label`, when they are others.
+        Raises ArtifactError beginning with `label`, when they are others.
         """
         relative = path.resolve().relative_to(self._root.resolve()).as_posix()
         written = self._record.stat().st_mtime_ns if self._record.exists() else 0
@@ -83,10 +80,7 @@ class Recorded:
 def check_base(workspace: Workspace, folder: Path) -> None:
     """Record the files of a base model's folder when this workspace first uses it; compare them ever after.
 
-    Raises
-    ------
-    ModelError
-        naming the file that is another.
+    Raises ModelError naming the file that is another.
     """
     if not folder.is_dir():
         raise ModelError(f"{folder}: no such folder; give the folder of a Hugging Face model")

@@ -37,10 +37,7 @@ def fetched(place: str | Path | None) -> Iterator[Path | None]:
     """The file or folder as one of this machine, for as long as the context lasts; a path stays itself, and
     what comes through a pipe ("-" is standard input) is a file.
 
-    Raises
-    ------
-    InputError
-        when there is nothing, it cannot be reached, or its kind of store is not installed.
+    Raises InputError when there is nothing, it cannot be reached, or its kind of store is not installed.
     """
     given = None if place is None or is_url(place) else Path("/dev/stdin" if str(place) == "-" else place)
     given = given and given.expanduser()  # which a shell leaves to us in --items=~/items.csv
@@ -77,10 +74,8 @@ def origin(text: str) -> str:
 def uploaded(place: str | Path) -> Iterator[Path]:
     """A path to write one file to; it is at `place` once the context ends without an error, and not before.
 
-    Raises
-    ------
-    InputError
-        as `fetched`: at the start, so that nothing is computed for a place that cannot be written.
+    Raises InputError as `fetched`: at the start, so that nothing is computed for a place that cannot be
+    written.
     """
     if not is_url(place):
         with replacing(Path(place)) as local:

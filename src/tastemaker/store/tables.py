@@ -84,10 +84,7 @@ def read_any(path: Path | str) -> pa.Table:
     CSV columns are read as text, so that ids keep their leading zeros. What had to be guessed about the text
     is logged as a warning, which Python prints on stderr.
 
-    Raises
-    ------
-    InputError
-        naming the first row that cannot be read; `read_source` reads around such rows.
+    Raises InputError naming the first row that cannot be read; `read_source` reads around such rows.
     """
     source = read_source(Path(path))
     for refusal in source.unreadable:
@@ -151,11 +148,8 @@ def read_source(
     are not UTF-8 in `damaged`. encoding: of a text file, instead of a guess. numbers, legal: see
     `store.text.read_csv`.
 
-    Raises
-    ------
-    InputError
-        when the file is missing, empty, of another format, beyond the budgets of `store.text`, or damaged as
-        a whole.
+    Raises InputError when the file is missing, empty, of another format, beyond the budgets of `store.text`,
+    or damaged as a whole.
     """
     if path.is_dir():
         files = sorted(file for file in path.rglob("*") if file.is_file() and file.name[0] not in "._")
@@ -209,10 +203,7 @@ def as_source(table: pa.Table, name: str) -> Source:
 def write_table(path: Path, table: pa.Table) -> None:
     """Replace the Parquet file at `path`, atomically.
 
-    Raises
-    ------
-    ArtifactError
-        when the disk is full or the path cannot be written; the old version is intact.
+    Raises ArtifactError when the disk is full or the path cannot be written; the old version is intact.
     """
     with replacing(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
@@ -221,10 +212,7 @@ def write_table(path: Path, table: pa.Table) -> None:
 def read_table(path: Path, schema: pa.Schema | None = None) -> pa.Table:
     """A Parquet file that this program wrote, checked against `schema`.
 
-    Raises
-    ------
-    ArtifactError
-        when it is missing or damaged.
+    Raises ArtifactError when it is missing or damaged.
     """
     try:
         table = pq.read_table(path)

@@ -54,10 +54,7 @@ class Tombstones:
     def of(cls, root: Path) -> Tombstones:
         """Those of the workspace at `root`; none yet when there is no file.
 
-        Raises
-        ------
-        ArtifactError
-            when the file is damaged.
+        Raises ArtifactError when the file is damaged.
         """
         path = root / TOMBSTONES_FILE
         try:

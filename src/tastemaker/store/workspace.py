@@ -52,10 +52,7 @@ class Workspace:
     def create(cls, path: Path | str, settings: Mapping[str, Any] | None = None) -> Workspace:
         """Make the folder and its settings file, with `settings` other than the defaults, and open it.
 
-        Raises
-        ------
-        InputError
-            when there is a workspace already, or a setting is unknown or illegal.
+        Raises InputError when there is a workspace already, or a setting is unknown or illegal.
         """
         root = Path(path).expanduser()
         file = root / SETTINGS_FILE
@@ -70,10 +67,7 @@ class Workspace:
     def open(cls, path: Path | str) -> Workspace:
         """Open a workspace, and clear away what killed writers left behind.
 
-        Raises
-        ------
-        InputError
-            when `path` is no workspace, was made by a newer version, or has an illegal setting.
+        Raises InputError when `path` is no workspace, was made by a newer version, or has an illegal setting.
         """
         root = Path(path).expanduser()
         found = cls(root, read_settings(root))
@@ -133,10 +127,8 @@ class Workspace:
     def tables_folder(self, tables: str = "") -> Path:
         """Folder of the tables in use, which `data/current.json` points to, or of those of this fingerprint.
 
-        Raises
-        ------
-        ArtifactError
-            when nothing was ingested yet, the pointer is damaged, or the tables asked for are gone.
+        Raises ArtifactError when nothing was ingested yet, the pointer is damaged, or the tables asked for
+        are gone.
         """
         if tables:
             folder = self.data / f"tables-{tables}"
@@ -221,10 +213,7 @@ class Workspace:
 
         command: what others are told runs here, and a kill leaves on disk; default: the command line.
 
-        Raises
-        ------
-        BusyError
-            when another process holds it: says who, where, since when and for what.
+        Raises BusyError when another process holds it: says who, where, since when and for what.
         """
         descriptor = os.open(self.root / "tastemaker.lock", os.O_RDWR | os.O_CREAT, 0o644)
         try:

@@ -115,10 +115,7 @@ class Scene:
 def converse(plan: Plan, world: World, ask: Ask) -> Conversation:
     """Play the plan to its end.
 
-    Raises
-    ------
-    CallError
-        when a role gives no answer that passes its checks.
+    Raises CallError when a role gives no answer that passes its checks.
     """
     scene = Scene(plan, world, ask)
     state = open_conversation(scene)

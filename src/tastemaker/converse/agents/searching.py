@@ -59,10 +59,7 @@ def clauses_of(
 ) -> tuple[Constraint, ...]:
     """The constraints of the last search. items: handle -> item id.
 
-    Raises
-    ------
-    InputError
-        in one sentence for the model: no search, an unknown field, comparison, value or handle.
+    Raises InputError in one sentence for the model: no search, an unknown field, comparison, value or handle.
     """
     searches = [call for call in answer.calls if call.name == "search_items"]
     if not searches:

@@ -165,10 +165,7 @@ def pool_audit(
     """Re-identification and text-free recoverability. together: scores (N,) of items by co-occurrence with
     rows played before.
 
-    Raises
-    ------
-    InputError
-        when no conversation played two items.
+    Raises InputError when no conversation played two items.
     """
     pairs = [
         (
@@ -229,10 +226,7 @@ def label_shift(
     test
         (G,) whether the group is asked; the others are learnt from.
 
-    Raises
-    ------
-    InputError
-        when one part has no label.
+    Raises InputError when one part has no label.
     """
     table, asked = np.asarray(counts, np.float64), np.asarray(test, bool)
     parts = np.stack([table[~asked].sum(axis=0), table[asked].sum(axis=0)])

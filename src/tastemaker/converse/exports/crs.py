@@ -66,12 +66,9 @@ def read_predictions(
 ) -> list[Prediction]:
     """Predictions in the order of `wanted`, checked.
 
-    Raises
-    ------
-    InputError
-        naming file and record, with the remedy: a missing field or turn, a turn answered twice or not asked,
-        an item twice, more than 20 items, an item that is not in the catalogue, and, in a blind phase, an
-        empty reply.
+    Raises InputError naming file and record, with the remedy: a missing field or turn, a turn answered twice
+    or not asked, an item twice, more than 20 items, an item that is not in the catalogue, and, in a blind
+    phase, an empty reply.
     """
     answers: dict[tuple[str, int], Prediction] = {}
     due = {(target.session_id, target.turn_number) for target in wanted}

@@ -100,10 +100,7 @@ class Sampler:
         """Goal number `index`. A template whose draws all fail this time is counted in `redrawn` and another
         takes its place.
 
-        Raises
-        ------
-        InputError
-            when no template at all can be filled, with the reasons.
+        Raises InputError when no template at all can be filled, with the reasons.
         """
         if not self.feasible:
             reasons = "; ".join(sorted(set(self.skipped.values())))

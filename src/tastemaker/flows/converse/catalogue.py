@@ -29,10 +29,7 @@ def build_catalogue(workspace: Workspace, data: Data) -> Catalogue:
     """Items in the order of `data`, their attributes typed, with families, further names and how well known
     each is.
 
-    Raises
-    ------
-    InputError
-        when no item has an attribute field=value, so that nothing could be asked for.
+    Raises InputError when no item has an attribute field=value, so that nothing could be asked for.
     """
     items = data.items
     facts = _facts(workspace)

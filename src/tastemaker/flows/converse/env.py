@@ -93,10 +93,7 @@ class ConversationEnv:
 def open_env(folder: Path, settings: RunSettings, report: Report) -> ConversationEnv:
     """Wire the environment of a workspace.
 
-    Raises
-    ------
-    InputError
-        when the catalogue lacks what conversations need.
+    Raises InputError when the catalogue lacks what conversations need.
     """
     pipeline = Pipeline(Workspace.open(folder), report)
     report("catalogue", 0, 3, "facts")
@@ -191,10 +188,7 @@ def open_chat(model: str, lexicon: Lexicon, seed: int) -> Chat:
     """The back end that a model's name stands for, or one for each role of "role=NAME,...". An endpoint's key
     comes from TASTEMAKER_API_KEY, if that is set.
 
-    Raises
-    ------
-    InputError
-        for a name that is none of the three.
+    Raises InputError for a name that is none of the three.
     """
     cast = by_role(model)
     if set(cast) == {""}:

@@ -29,10 +29,7 @@ def export_run(
     and sessions are keyed pseudonyms. extended: for talkplay, whether sessions with a turn that played
     nothing are kept.
 
-    Raises
-    ------
-    InputError
-        for an unknown format.
+    Raises InputError for an unknown format.
     """
     if kind not in FORMATS:
         raise InputError(f"format '{kind}' is not known; choose from {', '.join(FORMATS)}")
@@ -82,10 +79,7 @@ def write_lines(path: Path, rows: Iterable[Any]) -> int:
 def read_json(path: Path) -> Any:
     """A JSON list, or JSON lines as a list.
 
-    Raises
-    ------
-    InputError
-        naming the file and line that is no JSON.
+    Raises InputError naming the file and line that is no JSON.
     """
     try:
         text = path.read_text("utf-8-sig")
@@ -116,10 +110,7 @@ def export_key(folder: RunFolder) -> str:
 def read_predictions(workspace: Path, name: str, path: Path, blind: bool = False) -> dict[str, Any]:
     """Check a file of crs predictions against the catalogue and score it against the data set.
 
-    Raises
-    ------
-    InputError
-        naming file, record and remedy.
+    Raises InputError naming file, record and remedy.
     """
     if not path.is_file():
         raise InputError(f"{path}: there is no such file")

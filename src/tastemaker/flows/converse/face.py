@@ -85,10 +85,8 @@ def generate(
 ) -> DataSet:
     """Generate a data set, or go on with the one of that name: what is finished stays.
 
-    Raises
-    ------
-    InputError, StoppedEarly, BudgetReached
-        settings that differ from those it was begun with; ended before its end, with what is finished kept.
+    Raises InputError when settings differ from those it was begun with; StoppedEarly or BudgetReached when it
+    ended before its end, with what is finished kept.
     """
     root = Path(workspace)
     session = replace(session, resume="same") if session.resume == "never" else session

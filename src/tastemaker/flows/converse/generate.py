@@ -300,11 +300,8 @@ def generate(
 ) -> dict[str, Any]:
     """Make every conversation that is not finished, and the table of all that are.
 
-    Raises
-    ------
-    InputError, StoppedEarly, BudgetReached
-        bad settings or a collected data set; ended before its end, with what is finished kept; not one
-        conversation finished.
+    Raises InputError for bad settings or a collected data set; StoppedEarly or BudgetReached when it ended
+    before its end, with what is finished kept, or not one conversation finished.
     """
     folder = RunFolder.of(Workspace.open(workspace), name)
     if is_collected(folder):

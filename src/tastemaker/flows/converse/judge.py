@@ -184,12 +184,8 @@ def judge_run(
     size: how many conversations, and how often a judge is asked for the same grades, by sample index. The
     result is kept beside the data set.
 
-    Raises
-    ------
-    InputError
-        for fewer than two judges, or a judge of the generator's family.
-    StoppedEarly
-        when no judge gave one usable answer.
+    Raises InputError for fewer than two judges, or a judge of the generator's family; StoppedEarly when no
+    judge gave one usable answer.
     """
     sample, repeats = size
     env, folder = open_data_set(workspace, name, report)

@@ -47,10 +47,7 @@ def collect(workspace: Path, name: str, report: Report) -> dict[str, Any]:
     answered in words alone belong to it. Its item is the first that was liked or played in that list, else
     the first shown; liked or played: it moves toward the goal; skipped: it does not.
 
-    Raises
-    ------
-    InputError
-        where nobody with a name has talked, or `name` is a data set that was generated.
+    Raises InputError where nobody with a name has talked, or `name` is a data set that was generated.
     """
     store = Workspace.open(workspace)
     folder = RunFolder.of(store, name)

@@ -173,10 +173,7 @@ def _rewrite(path: Path, user_id: str, name: str) -> None:
 def _rows(path: Path, user_id: str, name: str = "user_id") -> int:
     """Rows of a Parquet file about the person; none where it has no such column.
 
-    Raises
-    ------
-    ArtifactError
-        when the file cannot be read, so that nobody can say whom it names.
+    Raises ArtifactError when the file cannot be read, so that nobody can say whom it names.
     """
     try:
         if name not in pq.read_schema(path).names:

@@ -39,15 +39,10 @@ def forget(folder: Path, user: str, dry_run: bool = False) -> dict[str, Any]:
     call does not end, and no ingest in between brings the person back. The result does not name the person:
     what prints it may be kept.
 
-    Raises
-    ------
-    InputError
-        when nothing is known of the person.
-    ArtifactError
-        when something is training, a file cannot be read or written, or the person is still held afterwards.
-    BusyError
-        when another process has the database open for so long that its log cannot be emptied: the erasure is
-        unfinished then, as `tastemaker admin doctor` says, and a second call ends it.
+    Raises InputError when nothing is known of the person; ArtifactError when something is training, a file
+    cannot be read or written, or the person is still held afterwards; BusyError when another process has the
+    database open for so long that its log cannot be emptied: the erasure is unfinished then, as `tastemaker
+    admin doctor` says, and a second call ends it.
     """
     user_id = user.strip()
     check_person(user_id)

@@ -94,11 +94,8 @@ def read_examples(
     longest
         The model's context; a longer example is refused.
 
-    Raises
-    ------
-    InputError
-        naming the row: token out of range, mask and tokens of different length, negative or NaN weight,
-        nothing to predict.
+    Raises InputError naming the row: token out of range, mask and tokens of different length, negative or NaN
+    weight, nothing to predict.
     """
     checked = check(table, EXAMPLES, "examples").combine_chunks()
     tokens, offsets = _lists(checked, "tokens")

@@ -59,11 +59,8 @@ def write(folder: Path, checkpoint: Checkpoint) -> None:
 def read_latest(folder: Path, identity: dict[str, str]) -> Checkpoint | None:
     """The newest complete checkpoint in `folder`, or None when there is none.
 
-    Raises
-    ------
-    ArtifactError
-        when it belongs to another run (settings, examples, model or vocabulary; both hashes are shown) or is
-        damaged.
+    Raises ArtifactError when it belongs to another run (settings, examples, model or vocabulary; both hashes
+    are shown) or is damaged.
     """
     names = sorted(entry.name for entry in folder.glob("step-*")) if folder.is_dir() else []
     if not names:

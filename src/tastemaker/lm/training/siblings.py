@@ -75,10 +75,7 @@ class Siblings:
         """(T, 2) of each Semantic-ID token of a token stream (T,): the node that it follows, and where it
         begins a Semantic ID the leaf that this ends at; -1 else.
 
-        Raises
-        ------
-        InputError
-            naming the first token that continues no existing Semantic ID.
+        Raises InputError naming the first token that continues no existing Semantic ID.
         """
         stream = np.asarray(tokens, dtype=np.int64)
         levels = vocabulary.level_of(stream)

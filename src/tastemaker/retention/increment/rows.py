@@ -82,12 +82,9 @@ class Rows:
 def read_rows(table: pa.Table, settings: IncrementSettings, name: str = "rows") -> Rows:
     """The same rows for every model.
 
-    Raises
-    ------
-    InputError
-        naming the column (and row): an unknown column, an answer outside 1 to 5, a feature that is missing in
-        a row or was computed after the question, a negative weight, no row left, an outcome that is neither 0
-        nor 1 nor a count.
+    Raises InputError naming the column (and row): an unknown column, an answer outside 1 to 5, a feature that
+    is missing in a row or was computed after the question, a negative weight, no row left, an outcome that is
+    neither 0 nor 1 nor a count.
     """
     answers = {survey: _answers(table, survey, name) for survey in settings.surveys}
     least = -np.inf if settings.active_quantile is None else 0.0

@@ -178,11 +178,8 @@ class Proxy:
 def fit_proxy(rows: pa.Table, settings: ProxySettings, name: str = "rows") -> Proxy:
     """A proxy on the rows that have an answer.
 
-    Raises
-    ------
-    InputError
-        naming row and column: unknown column, feature missing, answer outside 1 to 5, negative weight, nobody
-        answered, everybody the same, or a feature that tells the answer without error.
+    Raises InputError naming row and column: unknown column, feature missing, answer outside 1 to 5, negative
+    weight, nobody answered, everybody the same, or a feature that tells the answer without error.
     """
     check_rows(rows, settings, name)
     answer = numbers(rows, settings.answer, name, nulls=True)

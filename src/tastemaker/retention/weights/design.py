@@ -45,11 +45,8 @@ def balance(x: Floats, answered: Bools, d: Floats, names: list[str]) -> Balanced
     x (n, p) standardised columns, no intercept (added here) and none a combination of others; answered (n,);
     d (n,) positive design weights; names of the columns. Newton's method with halving of steps.
 
-    Raises
-    ------
-    InputError
-        naming the covariate, when no finite b balances: those who did not answer lie outside the hull of
-        those who did.
+    Raises InputError naming the covariate, when no finite b balances: those who did not answer lie outside
+    the hull of those who did.
 
     Source: Imai and Ratkovic, JRSS B 2014, in the exactly balancing form; the convex function is ours.
     """

@@ -242,11 +242,8 @@ def response_weights(
     pi - 1) x = 0, d = 1 / asked probability. Exact balance makes mean SMDs zero by construction: judge by the
     squares and products of `balance`.
 
-    Raises
-    ------
-    InputError
-        naming row and column: nobody answered, asked_probability null or not in (0, 1], an empty covariate;
-        naming the covariate that separates those who answered from the others.
+    Raises InputError naming row and column: nobody answered, asked_probability null or not in (0, 1], an
+    empty covariate; naming the covariate that separates those who answered from the others.
 
     Source: arXiv 2510.07621 (covariate balancing propensity score); Imai and Ratkovic, JRSS B 2014;
     exactness, ours.

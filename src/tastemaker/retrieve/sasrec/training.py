@@ -84,12 +84,8 @@ def fit_sasrec(
     result to the bit (same machine and threads). `on_epoch` receives epoch, loss, validation recall@10 and
     ndcg@10.
 
-    Raises
-    ------
-    InputError
-        when no row of `train` has two events.
-    ArtifactError
-        when `state_folder` holds a damaged state, or one of other settings or data.
+    Raises InputError when no row of `train` has two events; ArtifactError when `state_folder` holds a damaged
+    state, or one of other settings or data.
     """
     usable = np.flatnonzero(np.diff(train.offsets) >= 2)
     if not len(usable):

@@ -17,12 +17,8 @@ ERASED = "erased"  # keyed by another hash there: the workspace's tombstones kee
 def copy_database(source: Path, address: Address) -> dict[str, int]:
     """The rows copied of each table. Nobody can write to the file meanwhile.
 
-    Raises
-    ------
-    InputError
-        when there is no file, or a row in the database already.
-    ArtifactError
-        when a row does not match its checksum, or either cannot be read or written.
+    Raises InputError when there is no file, or a row in the database already; ArtifactError when a row does
+    not match its checksum, or either cannot be read or written.
     """
     if not source.exists():
         raise InputError(

@@ -53,11 +53,8 @@ class Database:
     their checksums whenever they are read. silence: seconds after which a statement that a server does not
     answer is given up with a BusyError; default: never, for it may be a long one.
 
-    Raises
-    ------
-    ArtifactError
-        when the file is damaged, made by a newer version, on a full disk, or locked for more than five
-        seconds.
+    Raises ArtifactError when the file is damaged, made by a newer version, on a full disk, or locked for more
+    than five seconds.
     """
 
     def __init__(self, path: Path | Address, silence: float | None = None) -> None:
@@ -115,10 +112,7 @@ class Database:
     def add_events(self, events: Iterable[Event]) -> Added:
         """Store events, all or none; one that is there already is counted as a duplicate.
 
-        Raises
-        ------
-        InputError
-            when an event_id is there with other contents.
+        Raises InputError when an event_id is there with other contents.
         """
         rows = [astuple(event) for event in events]
         at = EVENT.index("timestamp")
@@ -210,10 +204,7 @@ class Database:
     def scrub(self, seconds: float = SCRUB) -> None:
         """Write what is kept anew, so that nothing of it holds what was deleted.
 
-        Raises
-        ------
-        BusyError
-            when another process goes on reading or writing for `seconds`.
+        Raises BusyError when another process goes on reading or writing for `seconds`.
         """
         self._engine.scrub(seconds)
 

@@ -48,10 +48,7 @@ def add_functions(connection: sqlite3.Connection) -> None:
 def migrate(connection: sqlite3.Connection, migrations: Sequence[Sequence[str]], version: int) -> None:
     """Bring a database of `version` up to date, with the checksum of every row as it then is.
 
-    Raises
-    ------
-    sqlite3.DatabaseError
-        when a row does not match the checksum it had before.
+    Raises sqlite3.DatabaseError when a row does not match the checksum it had before.
     """
     for table, names in _summed_tables(connection).items():
         if connection.execute(
@@ -119,10 +116,7 @@ def intact(table: str, alias: str = "") -> str:
 def fetch(connection: Any, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
     """The rows of a `SELECT` whose last column is `intact`, without that column.
 
-    Raises
-    ------
-    sqlite3.DatabaseError
-        when a row does not match its checksum.
+    Raises sqlite3.DatabaseError when a row does not match its checksum.
     """
     rows = connection.execute(sql, values).fetchall()
     if not all(row[-1] for row in rows):

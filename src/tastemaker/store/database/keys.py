@@ -71,10 +71,7 @@ class Keys:
     def add(self, role: str, name: str) -> str:
         """A new key, which is told here and never again: `tm-<id>-<secret>`.
 
-        Raises
-        ------
-        InputError
-            for a role that is none, or a name that another key has.
+        Raises InputError for a role that is none, or a name that another key has.
         """
         if role not in ROLES:
             raise InputError(f"role '{role}' is unknown; choose {', '.join(ROLES)}")
@@ -99,10 +96,7 @@ class Keys:
     def revoke(self, which: str) -> Key:
         """Take a key back, by its id or name; so are the tokens that it minted.
 
-        Raises
-        ------
-        InputError
-            when no such key is in force.
+        Raises InputError when no such key is in force.
         """
         key = next((key for key in self.all() if which in (key.key_id, key.name) and not key.revoked), None)
         if key is None:

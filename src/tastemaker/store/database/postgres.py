@@ -185,11 +185,8 @@ def lease(address: Address, name: str, purpose: str, wait: bool = False) -> Iter
     It is a lock of a connection of its own, so it ends with the process however that ends, and within a
     minute of a machine that vanished: the server's keepalives tell, and no clock is compared.
 
-    Raises
-    ------
-    BusyError
-        when another holds it (`wait`: never), says who, where, for what and since when by the database's
-        clock; when the server cannot be reached, or the connection was lost.
+    Raises BusyError when another holds it (`wait`: never), says who, where, for what and since when by the
+    database's clock; when the server cannot be reached, or the connection was lost.
     """
     engine = Postgres(address)
     key = f"({LEASE}, hashtext(current_schema() || {name!r}))"

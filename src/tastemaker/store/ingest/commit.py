@@ -92,13 +92,9 @@ def ingest_files(
     kinds read as before. The same files again change nothing. People with a tombstone are left out, counted
     in the report.
 
-    Raises
-    ------
-    InputError
-        as `ingest_items` and `ingest_interactions`; when no row is accepted; when there are no items at all;
-        when a column that was named is in no file.
-    ArtifactError
-        when the disk is full or the tables in use are damaged; the tables in use stay what they were.
+    Raises InputError as `ingest_items` and `ingest_interactions`; when no row is accepted; when there are no
+    items at all; when a column that was named is in no file. Raises ArtifactError when the disk is full or
+    the tables in use are damaged; the tables in use stay what they were.
     """
     settings = settings or IngestSettings()
     if items is None and interactions is None:

@@ -37,11 +37,8 @@ def ingest_items(
     """The rows of `table` that make an `items` table (schema.ITEMS), in keyed hash order of item_id, and the
     report.
 
-    Raises
-    ------
-    InputError
-        when there is no column of item ids, when there are more than `MOST_ITEMS` rows, or, in strict mode,
-        for the first refused row.
+    Raises InputError when there is no column of item ids, when there are more than `MOST_ITEMS` rows, or, in
+    strict mode, for the first refused row.
     """
     rows = Rows(_source(table, source), "items", cols.ITEM_NAMES, ("item_id",), settings or IngestSettings())
     if rows.n > MOST_ITEMS:
@@ -105,10 +102,7 @@ def ingest_interactions(
     refused. `report.understood` says what was made of columns, times, kinds and ratings; "rules" in it are
     the arguments of `EventRules`.
 
-    Raises
-    ------
-    InputError
-        when user or item ids have no column, or, in strict mode, for the first refused row.
+    Raises InputError when user or item ids have no column, or, in strict mode, for the first refused row.
     """
     settings = settings or IngestSettings()
     known = None if items is None else pl.Series(items["item_id"].to_pylist(), dtype=pl.String)

@@ -217,13 +217,8 @@ def fit_cfa(covariance: npt.ArrayLike, n: int, blocks: Mapping[str, Sequence[int
     -> rows of its items; every item in one block. Factor variances are 1; F = ln|Sigma| + tr(S Sigma^-1) -
     ln|S| - p.
 
-    Raises
-    ------
-    InputError
-        when the matrix is not a covariance, an item is in no or two blocks, or the model is not identified:
-        one item alone, or two items with no other factor.
-    ModelError
-        when it does not converge.
+    Raises InputError when the matrix is not a covariance, an item is in no or two blocks, or the model is not
+    identified: one item alone, or two items with no other factor; ModelError when it does not converge.
     """
     s = checked_covariance(covariance, n)
     owner = owners(blocks, len(s))
