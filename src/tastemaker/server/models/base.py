@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from importlib.resources import files
 from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -17,28 +19,25 @@ def _whole(value: object) -> object:
 
 
 Whole = Annotated[int, Field(strict=True), BeforeValidator(_whole)]
-ITEM_EXAMPLE: JsonDict = {
-    "item_id": "oneills1850-0413",
-    "title": "The Blackbird",
-    "text": "The Blackbird, a hornpipe in D from O'Neill's Music of Ireland",
-    "attributes": ["tune_type=hornpipe", "key=D", "book=O'Neill's"],
-    "facts": {"tune_type": ["hornpipe"], "key": ["D"], "book": ["O'Neill's"]},
-    "creator": None,
-    "has_audio": True,
-    "has_image": True,
-}
+_EXAMPLES = json.loads(files(__package__).joinpath("examples.json").read_text("utf-8"))
+
+
+def _shown(schema: JsonDict, shape: type[BaseModel]) -> None:
+    """Add the shape's examples, where it has any, to what OpenAPI says of it."""
+    if shape.__name__ in _EXAMPLES:
+        schema["examples"] = _EXAMPLES[shape.__name__]
 
 
 class In(BaseModel):
     """What a client sends: unknown names are refused, so that a misspelt option is never silently ignored."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra=_shown)
 
 
 class Out(BaseModel):
     """What a service returns, as a dictionary or as an object with these names."""
 
-    model_config = ConfigDict(from_attributes=True, extra="ignore")
+    model_config = ConfigDict(from_attributes=True, extra="ignore", json_schema_extra=_shown)
 
 
 class ProblemOut(BaseModel):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from tastemaker.schema import KINDS
-from tastemaker.server.models.base import ITEM_EXAMPLE, Out
+from tastemaker.server.models.base import Out
 
 
 class Item(Out):
@@ -22,8 +22,6 @@ class Item(Out):
     has_audio: bool = False
     has_image: bool = False
 
-    model_config = ConfigDict(from_attributes=True, json_schema_extra={"examples": [ITEM_EXAMPLE]})
-
 
 class User(Out):
     """Someone with a history. `simulated` must be shown wherever they could be taken for a person."""
@@ -33,21 +31,6 @@ class User(Out):
     simulated: bool
     events: int | None = None
     note: str | None = None
-
-    model_config = ConfigDict(
-        from_attributes=True,
-        json_schema_extra={
-            "examples": [
-                {
-                    "user_id": "listener-0007",
-                    "label": "Listener 7",
-                    "simulated": True,
-                    "events": 31,
-                    "note": "mostly reels in D",
-                }
-            ]
-        },
-    )
 
 
 class PastTurn(Out):
@@ -106,13 +89,6 @@ class FilterField(Out):
     low: float | None = None
     high: float | None = None
 
-    model_config = ConfigDict(
-        from_attributes=True,
-        json_schema_extra={
-            "examples": [{"name": "tune_type", "label": "Type", "values": [{"value": "reel", "count": 1204}]}]
-        },
-    )
-
 
 class KindOfEvent(Out):
     """A kind of event, and what it says of its item without a value: 1 wanted, -1 unwanted, 0 neither."""
@@ -133,23 +109,6 @@ class Info(Out):
     counts: dict[str, int] = Field(default_factory=dict)
     kinds: list[KindOfEvent] = Field(
         default_factory=lambda: [KindOfEvent(name=kind.name, sign=kind.sign) for kind in KINDS.values()]
-    )
-
-    model_config = ConfigDict(
-        from_attributes=True,
-        json_schema_extra={
-            "examples": [
-                {
-                    "dataset": "Traditional tunes",
-                    "item_noun": "tune",
-                    "user_noun": "listener",
-                    "simulated": True,
-                    "notice": "Every listener here is simulated. No real person's listening is shown.",
-                    "versions": {"model": "3f9a1c", "codebook": "b21e07"},
-                    "counts": {"items": 4248, "users": 2000},
-                }
-            ]
-        },
     )
 
 

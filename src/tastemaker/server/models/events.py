@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, Field, model_validator
 
 from tastemaker.errors import InputError
 from tastemaker.schema import KINDS, kind_of
@@ -62,29 +62,6 @@ class EventsRequest(In):
 
     events: list[EventIn] = Field(min_length=1, max_length=500)
 
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "examples": [
-                {
-                    "events": [
-                        {
-                            "event_id": "e-1",
-                            "user_id": "listener-0007",
-                            "kind": "like",
-                            "item_id": "ryans-0707",
-                        }
-                    ]
-                },
-                {
-                    "events": [
-                        {"event_id": "e-2", "user_id": "listener-0007", "kind": "undo", "target": "e-1"}
-                    ]
-                },
-            ]
-        },
-    )
-
 
 class Question(Out):
     """A survey question to show once beside the item: answers are 1 (`low`) to 5 (`high`), or skipped."""
@@ -106,11 +83,6 @@ class Counts(Out):
         default=None, description="a question to show now; at times, and never to some"
     )
 
-    model_config = ConfigDict(
-        from_attributes=True,
-        json_schema_extra={"examples": [{"accepted": 1, "duplicates": 0, "conflicts": []}]},
-    )
-
 
 class AnswerIn(In):
     """The answer to a question of `POST /events`: 1 to 5, or null for skipped; again is harmless."""
@@ -119,24 +91,12 @@ class AnswerIn(In):
     user_id: Identifier
     answer: Whole | None = Field(ge=1, le=5)
 
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "examples": [{"question_id": "q-51c0a9", "user_id": "listener-0007", "answer": 4}]
-        },
-    )
-
 
 class ImpressionIn(In):
     """A slate that was shown, and to whom; without `user_id` where it was made for a bare history."""
 
     request_id: Identifier
     user_id: Identifier | None = None
-
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={"examples": [{"request_id": "s-9f2c", "user_id": "listener-0007"}]},
-    )
 
 
 class ImpressionOut(Out):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from tastemaker.server.models.base import Identifier, In, Out
 
@@ -12,10 +12,6 @@ class TokenRequest(In):
 
     user_id: Identifier
     hours: float = Field(default=1.0, gt=0, le=24 * 365, strict=True)
-
-    model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"user_id": "listener-0007", "hours": 1}]}
-    )
 
 
 class Token(Out):
@@ -30,8 +26,6 @@ class SessionRequest(In):
     """Nothing, or somebody to look on as."""
 
     user_id: Identifier | None = None
-
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{}]})
 
 
 class Session(Out):

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-from pydantic.config import JsonDict
+from pydantic import BaseModel, Field, model_validator
 
-from tastemaker.server.models.base import ITEM_EXAMPLE, Identifier, In, Out, Whole
+from tastemaker.server.models.base import Identifier, In, Out, Whole
 from tastemaker.server.models.catalogue import Item
-
-_REASON: JsonDict = {
-    "text": "You liked The Cuckoo's Nest: same type hornpipe, same key D",
-    "item_id": "ryans-0707",
-}
 
 
 class RecommendationRequest(In):
@@ -33,16 +27,6 @@ class RecommendationRequest(In):
         default=False,
         strict=True,
         description="you will say with POST /impressions when it was shown; until then it counts nowhere",
-    )
-
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "examples": [
-                {"user_id": "listener-0007", "k": 10, "filters": {"tune_type": ["reel", "jig"]}},
-                {"history": ["ryans-0707", "oneills1850-0413"], "k": 5, "exclude": ["ryans-0001"]},
-            ]
-        },
     )
 
     @model_validator(mode="after")
@@ -110,29 +94,3 @@ class Recommendations(Out):
     reason: str | None = Field(default=None, description="why there are fewer rows than asked for")
     notice: str | None = Field(default=None, description="what to know, such as that nobody knows the user")
     timings: Timings
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "request_id": "s-9f2c",
-                    "deployment": "d-0001",
-                    "versions": {"model": "3f9a1c", "tokens": "b21e07"},
-                    "policy_id": "greedy",
-                    "rows": [
-                        {
-                            "item_id": "oneills1850-0413",
-                            "position": 0,
-                            "score": -3.2,
-                            "propensity": 1.0,
-                            "source": "model",
-                            "reasons": [_REASON],
-                            "item": ITEM_EXAMPLE,
-                        }
-                    ],
-                    "reason": "1 item passes the filters",
-                    "timings": {"queue_ms": 0.4, "compute_ms": 41.0, "total_ms": 42.1, "batch": 1},
-                }
-            ]
-        },
-    )
