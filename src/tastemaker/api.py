@@ -134,11 +134,9 @@ class Workspace:
         where: per field the value or values that pass. exclude: item ids never to return. log: keep the slate
         as shown, with its propensities, as the server does.
 
-        Returns
-        -------
-        A table with a row an item: user_id, position (from 0), item_id, score (log-probability, with what the
-        memory and a proxy add), propensity, source, reasons (a list of sentences) and request_id, which an
-        event may name. Its metadata hold the notices.
+        Returns a table with a row an item: user_id, position (from 0), item_id, score (log-probability, with
+        what the memory and a proxy add), propensity, source, reasons (a list of sentences) and request_id,
+        which an event may name. Its metadata hold the notices.
 
         Raises InputError naming an unknown item, field or value; ArtifactError when nothing was trained yet.
         """

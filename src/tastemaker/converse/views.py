@@ -72,11 +72,10 @@ class GoalView:
 class ListenerView:
     """For the listener: itself, its goal, the dialogue, and what to ask for now.
 
-    changes: this turn's delta; items in it are handles, and `names` says what to call them, in the
-    order they were played. active: the
-    constraints before it. verdict: what the last item did for the goal (None when there is none); has, lacks:
-    fields of the goal's demands that it grants and does not. asked: the field that the last reply asked
-    about.
+    changes: this turn's delta; items in it are handles, and `names` says what to call them, in the order they
+    were played. active: the constraints before it. verdict: what the last item did for the goal (None when
+    there is none); has, lacks: fields of the goal's demands that it grants and does not. asked: the field
+    that the last reply asked about.
     """
 
     turn: int

@@ -55,25 +55,15 @@ def behaviour_examples(
     apart; where they overlap, only the window that sees more of the past has the loss, so every event is
     learnt exactly once.
 
-    Parameters
-    ----------
-    train
-        training histories; users without events are skipped.
-    codes
-        (N, L) Semantic ID of each item.
-    vocabulary
-        where the tokens live.
-    max_items
-        events in one sequence at most.
-    targets
-        (E,) events with loss, all if None; the others are context alone, and a window without any is left
-        out.
-    words
-        what stands beside the Semantic IDs.
+    train: training histories; users without events are skipped.
+    codes: (N, L) Semantic ID of each item.
+    vocabulary: where the tokens live.
+    max_items: events in one sequence at most.
+    targets: (E,) events with loss, all if None; the others are context alone, and a window without any is
+        left out.
+    words: what stands beside the Semantic IDs.
 
-    Returns
-    -------
-    EXAMPLES table, source "behaviour".
+    Returns EXAMPLES table, source "behaviour".
     """
     start, stop, learn_from = _cut(train, max_items, targets)
     tokens, events, offsets = _layout(train, codes, vocabulary, (start, stop), words)
@@ -146,12 +136,8 @@ def context_tokens(
     """The prompt of each history for serving and evaluation: `[bos]`, the line of `words`, and the last
     `max_items` events.
 
-    Returns
-    -------
-    tokens
-        (U, C) int64, padded with `pad` on the right; C is the longest prompt.
-    lengths
-        (U,) tokens of each prompt, at least 1 (an empty history is `[bos]`).
+    Returns tokens, (U, C) int64, padded with `pad` on the right; C is the longest prompt; lengths, (U,)
+    tokens of each prompt, at least 1 (an empty history is `[bos]`).
     """
     stop = context.offsets[1:]
     start = np.maximum(stop - max_items, context.offsets[:-1])

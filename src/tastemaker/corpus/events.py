@@ -115,14 +115,9 @@ def histories(
     """Pack a table of interactions, users sorted by id, their events by `position`, equal ones as the rows
     are; repeated events are kept.
 
-    Parameters
-    ----------
-    interactions
-        columns `user_id`, `item_id`, `position`, and `timestamp` where there is one.
-    item_ids
-        item ids in the order of the workspace's item table: an item's index is its place here.
-    worth
-        (rows,) how much each row says that the item was wanted, see `Histories`.
+    interactions: columns `user_id`, `item_id`, `position`, and `timestamp` where there is one.
+    item_ids: item ids in the order of the workspace's item table: an item's index is its place here.
+    worth: (rows,) how much each row says that the item was wanted, see `Histories`.
 
     Raises InputError on a missing column, an empty cell, or an item that is not in `item_ids`, naming the row
     (from 1).

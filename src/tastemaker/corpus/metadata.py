@@ -41,24 +41,15 @@ def metadata_examples(
 ) -> pa.Table:
     """Every template of every item that has its fields: `[bos] given asked`, with `eos` after asked text.
 
-    Parameters
-    ----------
-    items
-        ITEMS table in the order of item indices (columns that are absent count as empty).
-    codes
-        (N, L) Semantic ID of each item.
-    vocabulary
-        where the tokens live.
-    encode_text
-        text to token ids below the vocabulary's SID rows.
-    templates
-        words, one `{sid}` at the very start or end, fields `{title}`, `{text}`, `{attributes}`, `{creator}`,
-        and special tokens `<|name|>`; a template is used for the items that have all its fields. The loss is
-        on what is asked for alone.
+    items: ITEMS table in the order of item indices (columns that are absent count as empty).
+    codes: (N, L) Semantic ID of each item.
+    vocabulary: where the tokens live.
+    encode_text: text to token ids below the vocabulary's SID rows.
+    templates: words, one `{sid}` at the very start or end, fields `{title}`, `{text}`, `{attributes}`,
+        `{creator}`, and special tokens `<|name|>`; a template is used for the items that have all its fields.
+        The loss is on what is asked for alone.
 
-    Returns
-    -------
-    EXAMPLES table, source "metadata", item by item; empty when no item has any field.
+    Returns EXAMPLES table, source "metadata", item by item; empty when no item has any field.
 
     Raises InputError for a template that is none.
     """

@@ -64,20 +64,12 @@ def mix(
     before all of it came once; a larger one is sampled without replacement. The achieved count differs from
     the part asked for by at most half an example's length.
 
-    Parameters
-    ----------
-    sources
-        name -> EXAMPLES table.
-    shares
-        name -> share of the tokens, same names, >= 0, summing to 1.
-    tokens
-        tokens in all.
-    seed
-        key of the shuffles.
+    sources: name -> EXAMPLES table.
+    shares: name -> share of the tokens, same names, >= 0, summing to 1.
+    tokens: tokens in all.
+    seed: key of the shuffles.
 
-    Returns
-    -------
-    The mixture in training order, and the achieved number of tokens of each source.
+    Returns the mixture in training order, and the achieved number of tokens of each source.
     """
     rows, keys, achieved = [], [], {}
     start = 0

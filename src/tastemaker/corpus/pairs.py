@@ -11,12 +11,8 @@ from tastemaker.corpus.events import Histories, Ints
 def pair_counts(train: Histories, window: int = 3) -> tuple[Ints, Ints]:
     """Distinct pairs of items at most `window` events apart in a history, and how often each occurs.
 
-    Returns
-    -------
-    pairs
-        (P, 2) int64 item indices, the smaller first, sorted; an item never pairs with itself.
-    counts
-        (P,) int64, at least 1.
+    Returns pairs, (P, 2) int64 item indices, the smaller first, sorted; an item never pairs with itself;
+    counts, (P,) int64, at least 1.
     """
     pairs, _, place, _ = _occurrences(train, window)
     return pairs, np.bincount(place, minlength=len(pairs)).astype(np.int64)
@@ -57,12 +53,7 @@ def cooccurring_pairs(train: Histories, window: int = 3) -> tuple[Ints, npt.NDAr
     The weight is n_ab (c_a c_b)^-0.5: how often the pair occurs, damped by how often its items do, so that
     hits do not pair with everything.
 
-    Returns
-    -------
-    pairs
-        (P, 2) int64 item indices, the smaller first, sorted.
-    weights
-        (P,) float64 above 0.
+    Returns pairs, (P, 2) int64 item indices, the smaller first, sorted; weights, (P,) float64 above 0.
 
     Source: co-occurrence contrastive pairs of PLUM, arXiv 2510.07784, section 3.1; the damping is ours.
     """

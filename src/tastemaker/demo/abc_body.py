@@ -1,7 +1,6 @@
 """The notes of an ABC tune body: keys, metres, lengths, broken rhythm, tuplets, ties, bars and repeats.
 
-Follows the ABC standard 2.1 (Walshaw and others, 2011); `tastemaker.demo.abc` says what is and is not
-played.
+Follows the ABC standard 2.1 (Walshaw and others, 2011); `tastemaker.demo.abc` says what is and is not played.
 """
 
 from __future__ import annotations

@@ -96,12 +96,8 @@ def fit_tfidf(
     nothing else remains; at most 50,000 terms, the most frequent first. Deterministic for a seed and a thread
     count.
 
-    Returns
-    -------
-    encoder
-        to be kept for items that come later; min(dimensions, texts - 1, terms - 1) columns, at least one.
-    vectors
-        (N, d) float32 unit-length rows; a text without words is a NaN row.
+    Returns encoder, to be kept for items that come later; min(dimensions, texts - 1, terms - 1) columns, at
+    least one; vectors, (N, d) float32 unit-length rows; a text without words is a NaN row.
 
     Raises InputError when no text has a word.
     """

@@ -216,10 +216,9 @@ def effect(
     covariate: use the metric's covariate (CUPED) where it names one; theta is pooled within arms. Ratios go
     through their linearisation (y - R x) / mean x, so CUPED composes with them; below `FEW` units their
     variance and degrees of freedom are those of n / (1 + cv^2 of the denominator) units. Arms of unlike size
-    and skewed units make the tails of t uneven; that is taken out (`Contrast`). Where nothing can be
-    said (fewer than 2 units, a metric that never varies, a control of 0 for a relative lift) value is
-    NaN and `reason` says why. Raises InputError on moments without the metric's columns, or alpha outside
-    (0, 1).
+    and skewed units make the tails of t uneven; that is taken out (`Contrast`). Where nothing can be said
+    (fewer than 2 units, a metric that never varies, a control of 0 for a relative lift) value is NaN and
+    `reason` says why. Raises InputError on moments without the metric's columns, or alpha outside (0, 1).
 
     Source: variance of a ratio by the delta method; Fieller, JRSS B 1954; CUPED: Deng, Xu, Kohavi and Walker,
     WSDM 2013; effective units: Carter, Schnepel and Steigerwald, Review of Economics and Statistics 2017.

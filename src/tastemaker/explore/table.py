@@ -163,12 +163,8 @@ def check_log(
 ) -> Log:
     """The log of a table over the catalogue `actions` (A,), every value verified.
 
-    Parameters
-    ----------
-    actions
-        ids of all actions there are, novel ones too; `Log.action` holds row numbers of this list.
-    logger
-        what estimates the propensities (n,) of a table that has none, for instance
+    actions: ids of all actions there are, novel ones too; `Log.action` holds row numbers of this list.
+    logger: what estimates the propensities (n,) of a table that has none, for instance
         `estimate.logger.fitted_propensities`; everything that follows is then labelled "estimated". None:
         such a table is refused.
 

@@ -110,12 +110,8 @@ class Context:
 def prefill(model: Any, tokens: torch.Tensor, lengths: torch.Tensor) -> Context:
     """Read R contexts once.
 
-    Parameters
-    ----------
-    tokens
-        (R, C) int64, padded at the **right** with any token.
-    lengths
-        (R,) int64, real tokens of each row, 1 to C.
+    tokens: (R, C) int64, padded at the **right** with any token.
+    lengths: (R,) int64, real tokens of each row, 1 to C.
 
     Raises ModelError for a context longer than the model's.
     """
@@ -139,12 +135,8 @@ def advance(context: Context, tokens: torch.Tensor, parents: torch.Tensor) -> to
     one its context without the padding, its ancestors' slots and itself. Keys and values are never copied or
     reordered, the cache of a row has C + B (L - 1) places at the end. B may change from level to level.
 
-    Parameters
-    ----------
-    tokens
-        (R, B) int64 token ids.
-    parents
-        (R, B) int64 beam of the level before that each one continues; ignored at the first level.
+    tokens: (R, B) int64 token ids.
+    parents: (R, B) int64 beam of the level before that each one continues; ignored at the first level.
     """
     device = context.hidden.device
     tokens, parents = tokens.to(device), parents.to(device)

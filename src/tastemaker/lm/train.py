@@ -107,16 +107,11 @@ def train(
     those of uniform batches: the loss of a step is its weighted sum over the *expected* weight of predicted
     tokens, so short and long histories count alike however they are padded.
 
-    Parameters
-    ----------
-    examples
-        EXAMPLES table of `tastemaker.schema`.
-    validate
-        Called with the model (in evaluation mode, holding the average); greater is better. The best weights
-        are kept.
-    siblings
-        Fine-tuning only: normalise over the codes that exist after a prefix instead of over the whole level.
-        Serve with `normalise="siblings"` then.
+    examples: EXAMPLES table of `tastemaker.schema`.
+    validate: called with the model (in evaluation mode, holding the average); greater is better. The best
+        weights are kept.
+    siblings: fine-tuning only: normalise over the codes that exist after a prefix instead of over the whole
+        level. Serve with `normalise="siblings"` then.
 
     Raises InputError for examples that cannot be used; ArtifactError for a checkpoint of another run;
     ModelError on divergence.

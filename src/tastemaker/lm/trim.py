@@ -35,15 +35,10 @@ def trim(model: Any, tokenizer: Any, counts: Counter[int], size: int) -> tuple[A
     with shorter ones, and any Unicode text still comes back. Call before `extend`. The model is changed in
     place.
 
-    Parameters
-    ----------
-    counts
-        Of the product's own text (`count_tokens`): a list ranked on other text cuts the wrong words.
+    counts: of the product's own text (`count_tokens`): a list ranked on other text cuts the wrong words.
 
-    Returns
-    -------
-    model, tokenizer
-        The tokenizer is a new one of the general fast class with the same special tokens and chat template.
+    Returns model and tokenizer, a new one of the general fast class with the same special tokens and chat
+    template.
 
     Raises ModelError for a tokenizer that is not BPE or whose ids cannot be kept in order.
     """

@@ -38,17 +38,12 @@ SPECIALS = (
 class Vocabulary:
     """The token ids of one model: `base_size` text tokens, the SID rows level by level, specials.
 
-    Parameters
-    ----------
-    base_size
-        Number of text tokens in front: the tokenizer's rows; 256 for `kind="bytes"`, which version 0.1
+    base_size: number of text tokens in front: the tokenizer's rows; 256 for `kind="bytes"`, which version 0.1
         trained.
-    sizes
-        Codes K_l of each Semantic-ID level; level l is one contiguous slice, so its head is one slice of the
-        matrix.
-    specials
-        Names of separators and tags; `aliases` may place some of them on rows that the base model already
-        has.
+    sizes: codes K_l of each Semantic-ID level; level l is one contiguous slice, so its head is one slice of
+        the matrix.
+    specials: names of separators and tags; `aliases` may place some of them on rows that the base model
+        already has.
     """
 
     base_size: int

@@ -53,13 +53,11 @@ class Allowed:
     """What one request may show. Immutable: a filter that changes mid-request makes a new one, for the next
     request.
 
-    Attributes
-    ----------
-    base : the shared mask, or None for the whole catalogue.
-    removed : sorted positions that `base` allows and this request does not.
-    included : sorted allowed positions when the request names the only items it wants, else None.
-    items : how many items are allowed.
-    reason : why nothing is allowed, or None.
+    base: the shared mask, or None for the whole catalogue.
+    removed: sorted positions that `base` allows and this request does not.
+    included: sorted allowed positions when the request names the only items it wants, else None.
+    items: how many items are allowed.
+    reason: why nothing is allowed, or None.
     """
 
     trie: Trie

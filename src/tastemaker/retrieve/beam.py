@@ -31,12 +31,10 @@ class Beams:
     """What a search found: request r has `counts[r]` beams, best first; columns after them hold leaf -1 and
     score -inf.
 
-    Attributes
-    ----------
-    leaf : (R, B) int64 leaf of the trie.
-    score : (R, B) float32 log-probability of its Semantic ID.
-    counts : (R,) int64 beams found.
-    exact : (R,) bool, True where the beam was wide enough to hold every allowed Semantic ID.
+    leaf: (R, B) int64 leaf of the trie.
+    score: (R, B) float32 log-probability of its Semantic ID.
+    counts: (R,) int64 beams found.
+    exact: (R,) bool, True where the beam was wide enough to hold every allowed Semantic ID.
     """
 
     leaf: Tensor
@@ -110,20 +108,16 @@ def beam_search(
 ) -> Beams:
     """The `beam` best allowed Semantic IDs of each request; exact when at most 4 x `beam` are allowed.
 
-    Parameters
-    ----------
-    hidden : (R, d) state after each request's last token.
-    advance : `advance(level, codes (R, B), parents (R, B)) -> (R, B, d)`, states after code `codes[r, b]` of
-    `level`
-        follows beam `parents[r, b]` of the step before. Slots past a request's own beams hold
+    hidden: (R, d) state after each request's last token.
+    advance: `advance(level, codes (R, B), parents (R, B)) -> (R, B, d)`, states after code `codes[r, b]` of
+        `level`, which follows beam `parents[r, b]` of the step before. Slots past a request's own beams hold
         some code after its first beam; their states are not read.
-    heads : per level (K_l, d) output rows of its codes.
-    allowed : R sets, each of this trie; they may differ.
-    normalise : "level" = softmax over the level's K_l codes; "siblings" = over those of them that some item
-    has after the
-        prefix, so that all items' probabilities sum to 1; a matrix (V, d) = over all those output rows, as a
-        language model's own `generate` does. All three are the catalogue's: what a
-        request allows plays no part.
+    heads: per level (K_l, d) output rows of its codes.
+    allowed: R sets, each of this trie; they may differ.
+    normalise: "level" = softmax over the level's K_l codes; "siblings" = over those of them that some item
+        has after the prefix, so that all items' probabilities sum to 1; a matrix (V, d) = over all those
+        output rows, as a language model's own `generate` does. All three are the catalogue's: what a request
+        allows plays no part.
 
     Equal scores are ordered by trie order, on every device. A request whose set is empty gets no beam.
 

@@ -25,13 +25,11 @@ LATE = "the deadline passed before this request was answered"
 class Candidates:
     """What one request gets, best first.
 
-    Attributes
-    ----------
-    items : (n,) int64 item indices, distinct, all allowed.
-    scores : (n,) float64 log-probabilities, with what later steps add to them.
-    source : n words: "model", "new" for a place kept for new items, or the later step an item came in by.
-    reason : why there are fewer than were asked for, or None.
-    reserved : items that came after training, best first, for the places kept for them; None: none are.
+    items: (n,) int64 item indices, distinct, all allowed.
+    scores: (n,) float64 log-probabilities, with what later steps add to them.
+    source: n words: "model", "new" for a place kept for new items, or the later step an item came in by.
+    reason: why there are fewer than were asked for, or None.
+    reserved: items that came after training, best first, for the places kept for them; None: none are.
     """
 
     items: npt.NDArray[np.int64]

@@ -97,8 +97,7 @@ def rank_of_target(scores: Floats, targets: Ints, seen: Sequences | None = None)
     """(U,) rank of each target, 1 = best; equal scores are ordered by item index.
 
     `scores` is (U, N). Items in `seen` are removed from the ranking; a target that is itself removed (or has
-    score
-    -inf) gets rank 0, "not found": it can never be shown.
+    score -inf) gets rank 0, "not found": it can never be shown.
 
     Raises InputError when a score is NaN.
     """

@@ -30,13 +30,11 @@ Clock = Callable[[], float]
 class Decoder:
     """A language model as the search needs it.
 
-    Attributes
-    ----------
-    prefill : (tokens (R, C) int64 padded at the right, lengths (R,)) -> context, whose `hidden` is (R, d).
-    advance : (context, tokens (R, B) ids, parents (R, B)) -> states (R, B, d).
-    heads : per level (K_l, d) output rows.
-    token_starts : per level the token id of code 0.
-    share : weight of the dense read-out in a score, from 0 to 1.
+    prefill: (tokens (R, C) int64 padded at the right, lengths (R,)) -> context, whose `hidden` is (R, d).
+    advance: (context, tokens (R, B) ids, parents (R, B)) -> states (R, B, d).
+    heads: per level (K_l, d) output rows.
+    token_starts: per level the token id of code 0.
+    share: weight of the dense read-out in a score, from 0 to 1.
     """
 
     prefill: Callable[[Tensor, Tensor], decode.Context]
@@ -78,10 +76,8 @@ class _Late(Exception):
 class LanguageModelRetriever:
     """Constrained beam search with a language model.
 
-    Attributes
-    ----------
-    normalise : what the model was fine-tuned with, see `beam_search`.
-    rows_at_once : requests searched together; they are grouped by length, which changes no result beyond
+    normalise: what the model was fine-tuned with, see `beam_search`.
+    rows_at_once: requests searched together; they are grouped by length, which changes no result beyond
         rounding.
     """
 

@@ -26,14 +26,12 @@ MOST_ITEMS = 2**31 - 1
 class Trie:
     """The packed trie of N items, S distinct Semantic IDs and L levels; never changed after it is built.
 
-    Attributes
-    ----------
-    sizes : K_l, the number of codes of each level.
-    tokens : per level (E_l,) int16 (int32 above 32,767 codes): the code on each edge, in trie order.
-    starts : per level (E_{l-1} + 1,) int32: the edges below node n of the level above are starts[n] ..
-    starts[n + 1].
-    item_starts : (S + 1,) int32: the items of leaf s stand at positions item_starts[s] .. item_starts[s + 1].
-    items : (N,) int32 item index at each position, in Semantic ID order, then by index.
+    sizes: K_l, the number of codes of each level.
+    tokens: per level (E_l,) int16 (int32 above 32,767 codes): the code on each edge, in trie order.
+    starts: per level (E_{l-1} + 1,) int32: the edges below node n of the level above are starts[n] ..
+        starts[n + 1].
+    item_starts: (S + 1,) int32: the items of leaf s stand at positions item_starts[s] .. item_starts[s + 1].
+    items: (N,) int32 item index at each position, in Semantic ID order, then by index.
     """
 
     sizes: tuple[int, ...]

@@ -80,8 +80,7 @@ class MessageIn(BaseModel):
 
 class CompletionIn(BaseModel):
     """`messages` hold the whole conversation; `user` is who talks, and with a person's token that person,
-    named or not. Sampling fields are accepted and change
-    nothing.
+    named or not. Sampling fields are accepted and change nothing.
     """
 
     messages: list[MessageIn] = Field(min_length=1, max_length=400)

@@ -125,8 +125,7 @@ def recommendation_routes(
         """A slate for a user or for a bare history, from items that pass the filters and are not excluded.
 
         It is logged, and counts as shown once it was sent; with `confirm`, once `POST /impressions` or an
-        event says so. A user whom nobody knows yet gets a list for
-        anybody, with a notice.
+        event says so. A user whom nobody knows yet gets a list for anybody, with a notice.
         """
         started = clock()
         allowed = min(seconds, body.deadline_ms / 1000) if body.deadline_ms else seconds

@@ -80,16 +80,10 @@ def bootstrap(
 ) -> Interval:
     """Mean of `values` (U,), one number a user, with a percentile interval from resampling users.
 
-    Parameters
-    ----------
-    values
-        (U,) finite numbers, at least one.
-    seed
-        key of the resampling: same key, same interval.
-    resamples
-        number of resamples.
-    level
-        coverage aimed at, in (0, 1).
+    values: (U,) finite numbers, at least one.
+    seed: key of the resampling: same key, same interval.
+    resamples: number of resamples.
+    level: coverage aimed at, in (0, 1).
 
     Raises InputError on a value that is not finite, with its row. Source: Efron and Tibshirani, An
     Introduction to the Bootstrap, 1993, section 13.3.

@@ -144,9 +144,8 @@ def _name_blanks(column: pa.ChunkedArray, name: str, path: Path) -> None:
 def read_source(
     path: Path, encoding: str | None = None, numbers: Collection[str] = (), legal: Collection[str] = ()
 ) -> Source:
-    """As `read_any`, but rows that cannot be read are listed in `unreadable`, and cells that
-    are not UTF-8 in `damaged`. encoding: of a text file, instead of a guess. numbers, legal: see
-    `store.text.read_csv`.
+    """As `read_any`, but rows that cannot be read are listed in `unreadable`, and cells that are not UTF-8 in
+    `damaged`. encoding: of a text file, instead of a guess. numbers, legal: see `store.text.read_csv`.
 
     Raises InputError when the file is missing, empty, of another format, beyond the budgets of `store.text`,
     or damaged as a whole.

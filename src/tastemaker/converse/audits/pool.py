@@ -219,12 +219,8 @@ def label_shift(
     would find shifts where there are none (Rao & Scott 1981); redrawing whole groups, as the split did, keeps
     the level exactly.
 
-    Parameters
-    ----------
-    counts
-        (G, K) how often each group (user) has each label.
-    test
-        (G,) whether the group is asked; the others are learnt from.
+    counts: (G, K) how often each group (user) has each label.
+    test: (G,) whether the group is asked; the others are learnt from.
 
     Raises InputError when one part has no label.
     """

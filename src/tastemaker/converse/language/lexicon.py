@@ -115,8 +115,7 @@ def phrase(
     constraint: Constraint, lexicon: Lexicon, rng: np.random.Generator, names: Mapping[str, str]
 ) -> str:
     """The constraint as a phrase after "something"; `names` says what to call an item a clause refers to
-    (item id
-    -> words).
+    (item id -> words).
     """
     clause = constraint.clause
     if constraint.medium != "text" and constraint.reference is None:

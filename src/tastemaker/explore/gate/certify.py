@@ -199,25 +199,18 @@ def certify(
     that failed leaves the next its own (fallback). The probability that any unsafe candidate passes is at
     most delta.
 
-    Parameters
-    ----------
-    candidates
-        in an order fixed without S3: from the logger towards novelty, for instance `build_candidates`.
-    parts
-        of a log, from `split`: rows to choose on, and rows to open once. Neither may have taught a candidate.
-        The digests of the split and of S3 are spent afterwards.
-    spent
-        digests already spent (`Ledger.spent`), or a `Spent`, which knows single rows in whatever order and by
-        whatever key.
-    existing
-        (A,) actions that pi0 plays; default: those in S2 or S3.
-    chains
-        lengths of the chains that `candidates` falls into, each from safe to novel; default: one.
+    candidates: in an order fixed without S3: from the logger towards novelty, for instance
+        `build_candidates`.
+    parts: of a log, from `split`: rows to choose on, and rows to open once. Neither may have taught a
+        candidate. The digests of the split and of S3 are spent afterwards.
+    spent: digests already spent (`Ledger.spent`), or a `Spent`, which knows single rows in whatever order and
+        by whatever key.
+    existing: (A,) actions that pi0 plays; default: those in S2 or S3.
+    chains: lengths of the chains that `candidates` falls into, each from safe to novel; default: one.
 
     Raises InputError when S3 was opened before, or as `GateSettings` and `collect`. Source: Angelopoulos et
-    al., 2110.01052 (fixed-sequence testing); Wiens and
-    Dmitrienko 2005 (fallback); Waudby-Smith and Ramdas, 2010.09686 (betting); the
-    specification, sections 3.2 and 3.3.
+    al., 2110.01052 (fixed-sequence testing); Wiens and Dmitrienko 2005 (fallback); Waudby-Smith and Ramdas,
+    2010.09686 (betting); the specification, sections 3.2 and 3.3.
     """
     if not candidates:
         raise InputError("there is no candidate to certify")

@@ -208,8 +208,7 @@ def increment(
     reverse: Sequence[str] = (),
     seed: int = 0,
 ) -> dict[str, Any]:
-    """`tastemaker retention increment`. reverse: answer columns of
-    which 1 is the best answer.
+    """`tastemaker retention increment`. reverse: answer columns of which 1 is the best answer.
 
     Raises InputError with file, row, column and remedy.
     """

@@ -85,14 +85,9 @@ def read_examples(
 ) -> Examples:
     """Check an EXAMPLES table and flatten it; examples without a token to predict are left out.
 
-    Parameters
-    ----------
-    sids_only
-        Keep only Semantic-ID tokens as targets (fine-tuning).
-    siblings
-        The tree of existing Semantic IDs, to note what each token follows.
-    longest
-        The model's context; a longer example is refused.
+    sids_only: keep only Semantic-ID tokens as targets (fine-tuning).
+    siblings: the tree of existing Semantic IDs, to note what each token follows.
+    longest: the model's context; a longer example is refused.
 
     Raises InputError naming the row: token out of range, mask and tokens of different length, negative or NaN
     weight, nothing to predict.

@@ -17,40 +17,26 @@ CADENCE = ("threads", "checkpoint_every", "log_every", "shard")
 class Settings:
     """What one stage of training does.
 
-    Parameters
-    ----------
-    stage
-        `cpt`: every token of the loss mask, softmax over the vocabulary; `sft`: only Semantic-ID tokens,
+    stage: `cpt`: every token of the loss mask, softmax over the vocabulary; `sft`: only Semantic-ID tokens,
         softmax over the level's own rows, as in serving.
-    epochs, steps
-        Length; `steps` counts when given.
-    passes
-        The examples are so many passes over the same users, one after another, each a variant of the last:
-        shuffled inside a pass only, so that nobody is met twice in a short while.
-    batch_rows, micro_tokens
-        Examples per optimiser step (uniform draws) and padded tokens per forward pass (memory and speed
-        only).
-    warmup, schedule, floor
-        Steps of linear warm-up; then constant, or cosine down to `floor` times the learning rate.
-    dropout, average
-        Hidden dropout rate, decay of the moving average of weights (0: none; else it is what
-        is kept).
-    freeze
-        `old`: only rows after `vocabulary.base_size` are trained (phase 0 of an extended model); `base`:
+    epochs, steps: length; `steps` counts when given.
+    passes: the examples are so many passes over the same users, one after another, each a variant of the
+        last: shuffled inside a pass only, so that nobody is met twice in a short while.
+    batch_rows, micro_tokens: examples per optimiser step (uniform draws) and padded tokens per forward pass
+        (memory and speed only).
+    warmup, schedule, floor: steps of linear warm-up; then constant, or cosine down to `floor` times the
+        learning rate.
+    dropout, average: hidden dropout rate, decay of the moving average of weights (0: none; else it is what is
+        kept).
+    freeze: `old`: only rows after `vocabulary.base_size` are trained (phase 0 of an extended model); `base`:
         these and the adapters of low rank that were put into the model.
-    dense
-        Fine-tuning with siblings: weight of the loss of the dense read-out beside that of the codes.
-    stop
-        Passes after which the run ends, although its schedule is that of all `passes` (0: it runs through).
-    patience
-        Calls of `validate` (after each pass of the second half) without improvement before stopping (0:
+    dense: fine-tuning with siblings: weight of the loss of the dense read-out beside that of the codes.
+    stop: passes after which the run ends, although its schedule is that of all `passes` (0: it runs through).
+    patience: calls of `validate` (after each pass of the second half) without improvement before stopping (0:
         never).
-    tolerance
-        Of validated weights the latest are kept that are at most this share below the best.
-    checkpoint_every, log_every
-        Seconds between checkpoints; steps between metrics.
-    shard
-        Several processes own weights, gradients and moments in parts (`training.parallel.Shards`).
+    tolerance: of validated weights the latest are kept that are at most this share below the best.
+    checkpoint_every, log_every: seconds between checkpoints; steps between metrics.
+    shard: several processes own weights, gradients and moments in parts (`training.parallel.Shards`).
     """
 
     stage: Literal["cpt", "sft"] = "cpt"

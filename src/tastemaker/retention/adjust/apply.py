@@ -267,13 +267,12 @@ class Ranked:
 def adjust(scored: pa.Table, rule: Rule) -> pa.Table:
     """Re-rank every request of `scored` by `rule`; rows stay in their order, none is dropped.
 
-    scored: request_id, item_id, score, p_pos, optionally p_neg (1 - p_pos where absent).
-    The rule adds to the score in median absolute deviations of its request, so that it means the same on a
-    drifting score scale. Adds `retention` (what the rule looked
-    at), `adjustment` (what it added, in those units), `adjusted_score`, `rank_before`
-    and `rank_after` (from 1; equal scores in the order of item_id), and `reason`. The order is `rank_after`:
-    caps move items beyond their score. A request whose scores do not vary (MAD 0) is left alone and says so.
-    Raises InputError as `read_requests`.
+    scored: request_id, item_id, score, p_pos, optionally p_neg (1 - p_pos where absent). The rule adds to the
+    score in median absolute deviations of its request, so that it means the same on a drifting score scale.
+    Adds `retention` (what the rule looked at), `adjustment` (what it added, in those units),
+    `adjusted_score`, `rank_before` and `rank_after` (from 1; equal scores in the order of item_id), and
+    `reason`. The order is `rank_after`: caps move items beyond their score. A request whose scores do not
+    vary (MAD 0) is left alone and says so. Raises InputError as `read_requests`.
     """
     requests = read_requests(scored)
     ranked = rank(requests, rule)

@@ -128,9 +128,8 @@ def weights_claim(
     surveys: rows of `schema.SURVEYS` of one question, with the columns `covariates`. threshold: a mean answer
     that would change a decision, for the tipping point. margins: of the population, for `rake`, after which
     `raked` of the weights is set. Values of a text covariate that too few people answered for are pooled.
-    Exact balance makes every |SMD| of a mean 0 by
-    construction, so squares and pairwise products are judged: below .1 is asked for. Raises InputError as
-    `response_weights`.
+    Exact balance makes every |SMD| of a mean 0 by construction, so squares and pairwise products are judged:
+    below .1 is asked for. Raises InputError as `response_weights`.
     """
     questions = sorted(set(surveys["question"].to_pylist())) if "question" in surveys.column_names else []
     if len(questions) > 1:

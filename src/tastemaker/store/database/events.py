@@ -30,9 +30,8 @@ _UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 class Event:
     """One thing a person did; `event_id` is chosen by the client, so that sending twice counts once.
 
-    kind: one of `schema.KINDS`, in any spelling; it is kept by its name there.
-    `timestamp` carries its zone. An `undo` names the event it takes back in `refers_to`; every other kind
-    names its item.
+    kind: one of `schema.KINDS`, in any spelling; it is kept by its name there. `timestamp` carries its zone.
+    An `undo` names the event it takes back in `refers_to`; every other kind names its item.
     """
 
     event_id: str

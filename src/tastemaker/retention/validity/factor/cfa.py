@@ -213,9 +213,8 @@ def fit_cfa(covariance: npt.ArrayLike, n: int, blocks: Mapping[str, Sequence[int
     """Maximum-likelihood CFA in which each item loads on its own factor and factors correlate freely.
 
     covariance (p, p) of the items with divisor n (a polychoric matrix may be given; its chi2 is then too
-    large); blocks: factor
-    -> rows of its items; every item in one block. Factor variances are 1; F = ln|Sigma| + tr(S Sigma^-1) -
-    ln|S| - p.
+    large); blocks: factor -> rows of its items; every item in one block. Factor variances are 1; F =
+    ln|Sigma| + tr(S Sigma^-1) - ln|S| - p.
 
     Raises InputError when the matrix is not a covariance, an item is in no or two blocks, or the model is not
     identified: one item alone, or two items with no other factor; ModelError when it does not converge.
