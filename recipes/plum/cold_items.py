@@ -38,6 +38,7 @@ from tastemaker.store.settings import SETTINGS_FILE
 
 HELD_OUT = 0.05
 K, PLACES = 10, (0, 1, 3)
+TIMES = (5, 10, 20)  # how much better than by chance a new item fits where a place is kept for it
 ALONE = {
     "control: likeness to the history alone (content neighbours)": Fusion(0, 1),
     "the vector that its words would have, alone": Fusion(1, 0),
@@ -112,6 +113,12 @@ def hits(found: Sequence[Candidates], targets: npt.NDArray[Any], places: int) ->
     return np.array(out)
 
 
+def fits(found: Sequence[Candidates], items: int, times: float) -> Flags:
+    """(U,) whether the best new item of each is so many times as likely as one of `items` drawn by chance."""
+    best = (one.reserved.scores[:1] if one.reserved is not None else () for one in found)
+    return np.array([any(score > np.log(times / items) for score in own) for own in best])
+
+
 def interval(values: npt.NDArray[Any]) -> str:
     """Mean with its interval over people."""
     found = bootstrap(values.astype(float), 0)
@@ -137,13 +144,18 @@ def measure(
     cold = np.isin(targets, new.rows)
     whole = lists(searcher, before)
     by_places = {places: hits(whole, targets, places) for places in PLACES}
+    ways = {
+        (places, "both (the default)" if places else "nothing: they compete with all others"): found
+        for places, found in by_places.items()
+    }
+    for times in TIMES:
+        kept = fits(whole, len(searcher.data.item_ids), times)
+        name = f"both, and only where {times} times as likely as by chance: {kept.mean():.0%} of people"
+        ways[1, name] = np.where(kept, by_places[1], by_places[0])
     rows = []
-    for places, found in by_places.items():
+    for (places, name), found in ways.items():
         cost = paired_bootstrap(found.astype(float), by_places[0].astype(float), 0)
-        row = {
-            "places kept": places,
-            "filled by": "both (the default)" if places else "nothing: they compete with all others",
-        }
+        row = {"places kept": places, "filled by": name}
         row |= {"R@10, new items": interval(found[cold]), "R@10, all": interval(found)}
         row |= {"all, to none kept": f"{cost.value:+.4f} [{cost.low:+.4f}, {cost.high:+.4f}]"}
         lost = paired_bootstrap(found[~cold].astype(float), by_places[0][~cold].astype(float), 0)
