@@ -238,7 +238,7 @@ def test_bytes_that_are_no_table_are_refused(tmp_path: Path) -> None:
     (tmp_path / "items.csv").write_text(ITEMS)
     CliRunner().invoke(app, ["init", str(tmp_path / "w")])
     for name, content in (
-        ("a.zip", b"PK\x03\x04"),
+        ("a.7z", b"7z\xbc\xaf\x27\x1c"),
         ("a", b"SQLite format 3\x00"),
         ("a.feather", b"ARROW1\x00\x00"),
     ):

@@ -474,9 +474,9 @@ def test_text_of_parquet_that_is_not_utf8(tmp_path: Path) -> None:
     ("name", "content", "says"),
     [
         ("model.pkl", b"\x80\x04.", "format is not read"),
-        ("a.xlsx", b"PK\x03\x04\x14\x00", "format is not read"),
-        ("zipped.csv", b"PK\x03\x04\x14\x00a.csv", "unpack it first"),
-        ("zipped.json", b"PK\x03\x04\x14\x00a.json", "unpack it first"),
+        ("a.7z", b"7z\xbc\xaf\x27\x1c", "unpack it first"),
+        ("cut.csv.zip", b"PK\x03\x04\x14\x00a.csv", "cannot be read"),
+        ("a.csv.xz", b"not packed at all", "cannot be read"),
         ("a.tar", b"a.csv\x00\x00\x00\x00", "unpack it first"),
         ("a.parquet", b"PAR1 but not really", "cannot be read"),
         ("a.csv.gz", b"not gzip at all", "cannot be read"),

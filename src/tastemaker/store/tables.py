@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-import zlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,8 +27,8 @@ from tastemaker.store.remote import origin
 
 _CSV = (".csv", ".tsv", ".txt", ".inter", ".item", ".user")
 _JSON = (".jsonl", ".ndjson", ".json")
-_ARCHIVES = (".zip", ".bz2", ".xz", ".zst", ".7z", ".tar", ".tgz", ".rar", ".lz4")
-_PACKED = (b"PK\x03\x04", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf", b"Rar!")  # as they begin
+_ARCHIVES = (".zst", ".7z", ".tar", ".tgz", ".tbz2", ".txz", ".rar", ".lz4")
+_PACKED = (b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf", b"Rar!")  # as they begin
 _DOCUMENTS = (b"<!doctype", b"<html", b"<?xml", b"%pdf", b"{\\rtf")
 _PARQUET = (".parquet", ".pq")
 NOT_UTF8 = "the text is not UTF-8; save the file as UTF-8"
@@ -78,7 +77,7 @@ class Source:
 
 
 def read_any(path: Path | str) -> pa.Table:
-    """The table in a Parquet, CSV or JSON lines file (these two also as .gz), or in a folder of Parquet
+    """The table in a Parquet, CSV or JSON lines file (these two also packed), or in a folder of Parquet
     files.
 
     CSV columns are read as text, so that ids keep their leading zeros. What had to be guessed about the text
@@ -234,11 +233,11 @@ def _read_file(
         document = begin.startswith(_DOCUMENTS)  # a page of login, perhaps
         kind = "" if packed or document else named.get(suffix) or text.sniffed(path)
         kind = "json" if kind == "csv" and begin.startswith(b'{"') else kind
-        if head.startswith(b"PAR1") or (kind == "parquet" and not name.endswith(".gz")):
+        if head.startswith(b"PAR1") or (kind == "parquet" and not name.endswith(text.PACKED)):
             return _read_parquet(path)
         if kind not in ("csv", "json"):
             remedy = (
-                "unpack it first (only .gz is read as it is), or "
+                f"unpack it first (of packed files {', '.join(text.PACKED)} are read as they are), or "
                 if suffix in _ARCHIVES or (packed and suffix in named)
                 else ""
             )
@@ -250,15 +249,16 @@ def _read_file(
             found = text.read_json(path, encoding)
         else:
             found = text.read_csv(path, encoding, numbers, legal)
-    except (OSError, EOFError, zlib.error, pa.ArrowException, UnicodeError) as error:
+    except (*text.BROKEN, pa.ArrowException, UnicodeError) as error:
         raise InputError(f"{path}: cannot be read ({_line(error)}); export the table again") from None
     refused = [Refusal(str(path), *row) for row in found.refused]
     return _decoded(found.table, str(path), found.rows, refused, found.about, tuple(found.notes))
 
 
 def _suffix(path: Path) -> str:
-    """How a file's name ends, before .gz, in small letters."""
-    return Path(path.name.lower().removesuffix(".gz")).suffix
+    """How a file's name ends, before what says that it is packed, in small letters."""
+    name = Path(path.name.lower())
+    return Path(name.stem).suffix if name.suffix in text.PACKED else name.suffix
 
 
 def _read_parquet(path: Path) -> Source:

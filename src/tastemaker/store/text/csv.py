@@ -28,10 +28,10 @@ from tastemaker.store.text.header import (
     is_data,
     is_frame,
     laid_out,
-    read_bytes,
     single_quoted,
     without_preamble,
 )
+from tastemaker.store.text.packed import read_bytes
 from tastemaker.store.text.quotes import LONGEST, Rows, mended, survey
 
 _BLOCK = 64 << 20

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import codecs
 import csv
-import gzip
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -18,11 +17,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tastemaker.errors import InputError
+from tastemaker.store.text.packed import marked
 
-# Budgets: what a table may cost before anything is done with it. docs/quickstart.md states them.
-MOST_BYTES = 4 << 30  # after unpacking
-MOST_TIMES = 100  # unpacked bytes for each packed one, beyond `FREE_BYTES`
-FREE_BYTES = 64 << 20
+# Budgets beside those of `packed`.
 MOST_ROWS = 100_000_000
 MOST_COLUMNS = 4096
 _LONGEST_HEADER = 1 << 20
@@ -46,52 +43,6 @@ class Text:
     refused: list[tuple[int, str, str]]
     about: dict[str, Any]
     notes: list[str] = field(default_factory=list)
-
-
-def read_bytes(path: Path) -> tuple[bytes, dict[str, Any]]:
-    """The bytes of the file, unpacked where it is a gzip, within the budgets."""
-    size = path.stat().st_size
-    with path.open("rb") as stream:
-        packed = stream.read(2) == b"\x1f\x8b"
-    if not packed:
-        if path.name.lower().endswith(".gz"):
-            raise InputError(f"{path}: cannot be read (not a gzip file); export the table again")
-        if size > MOST_BYTES:
-            raise InputError(
-                f"{path}: larger than {MOST_BYTES >> 30} GiB; split the table, or export it as Parquet"
-            )
-        return path.read_bytes(), {"compressed": False}
-    limit = min(MOST_BYTES, max(FREE_BYTES, MOST_TIMES * size))
-    parts, total = [], 0
-    with gzip.open(path) as stream:
-        while part := stream.read(4 << 20):
-            total += len(part)
-            if total > limit:
-                raise InputError(
-                    f"{path}: unpacks to more than {limit >> 20:,} MiB, {limit // size} times its size;"
-                    " tables do not; give the unpacked file if this one does"
-                )
-            parts.append(part)
-    data = b"".join(parts)
-    if data.startswith(b"\x1f\x8b"):
-        raise InputError(f"{path}: was packed twice; unpack it once")
-    return data, {"compressed": True}
-
-
-def sniffed(path: Path) -> str:
-    """What a file holds by its first bytes: "csv", "json", "parquet", "arrow", or "" for no table."""
-    with path.open("rb") as stream:
-        head = stream.read(1 << 16)
-    if head.startswith(b"\x1f\x8b"):
-        with gzip.open(path) as stream:
-            head = stream.read(1 << 16)
-    for mark, kind in ((b"PAR1", "parquet"), (b"ARROW1", "arrow")):
-        if head.startswith(mark):
-            return kind
-    control = np.frombuffer(head, np.uint8)
-    if marked(head) is None and ((control < 9) | ((control > 13) & (control < 27))).any():
-        return ""
-    return "json" if head.lstrip(codecs.BOM_UTF8 + b" \t\r\n")[:1] in (b"{", b"[") else "csv"
 
 
 def header(data: bytes, path: Path) -> tuple[list[str], str, int]:
@@ -338,20 +289,6 @@ def as_utf8(data: bytes, path: Path, encoding: str | None, about: dict[str, Any]
         f"not UTF-8 from line {first:,} on: the whole file was read as {about['encoding']} (Western"
         " European); if letters look wrong, give --encoding or save it as UTF-8"
     ]
-
-
-def marked(data: bytes) -> str | None:
-    """The encoding that the first bytes give away, if they do."""
-    if data.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
-        return "utf-32"
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "utf-16"
-    head = np.frombuffer(data[:400], np.uint8)
-    if len(head) >= 8:
-        even, odd = (float((head[place::2] == 0).mean()) for place in (0, 1))
-        if max(even, odd) > 0.4 and min(even, odd) < 0.1:
-            return "utf-16-le" if odd > even else "utf-16-be"
-    return None
 
 
 def _is_utf8(data: bytes) -> bool:

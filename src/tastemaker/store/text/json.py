@@ -14,7 +14,8 @@ import numpy as np
 import pyarrow as pa
 
 from tastemaker.errors import InputError
-from tastemaker.store.text.header import MOST_COLUMNS, Text, as_utf8, read_bytes
+from tastemaker.store.text.header import MOST_COLUMNS, Text, as_utf8
+from tastemaker.store.text.packed import read_bytes
 from tastemaker.store.text.quotes import LONGEST
 
 _COMMENT = re.compile(r'("(?:[^"\\]|\\.)*")|//[^\n]*|/\*.*?\*/', re.S)  # strings stay
