@@ -177,8 +177,7 @@ class Workspace:
         """Rank every item for every person held out, beside simple recommenders: a table with a row a system,
         each metric with the ends of its 95 % interval.
 
-        users: a sample of this many, 0 for all. `result` holds intervals, slices, alarms and the path of the
-        report.
+        users: a sample of so many, 0 for all. `result` holds intervals, slices, alarms and the report's path.
         """
         import pyarrow as pa
 

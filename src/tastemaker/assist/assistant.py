@@ -40,8 +40,7 @@ REPLAYED = 20  # messages of a conversation that is read anew
 
 @dataclass(frozen=True)
 class Limits:
-    """What one turn and one person may use. seconds, calls, tokens: of a model in a turn; letters: of a
-    message.
+    """Limits of a turn and a person. seconds, calls, tokens: of a model in a turn; letters: of a message.
 
     conversations: kept in memory, the oldest go. turns: of a person in an hour.
     """

@@ -48,8 +48,7 @@ VARIANT = re.compile(
 
 @dataclass(frozen=True, eq=False)
 class Shelf:
-    """N items. texts: what each says of itself. embed: texts -> unit vectors; vectors (N, d): those of the
-    items.
+    """N items. texts: what each says of itself. embed: texts -> unit vectors; vectors (N, d): the items'.
 
     catalogue: typed facts; without any the assistant works by words, names and likeness.
     """

@@ -21,8 +21,7 @@ def read_answer(reply: Reply, request: Request[A], check: Check[A] | None = None
     """The validated answer in `reply`; a Markdown fence or prose around one JSON object is taken off, nothing
     else is repaired.
 
-    Raises CallError: `cut_off`, `not_json`, `schema` or `domain`; the detail is the sentence the model is
-    told.
+    Raises CallError: `cut_off`, `not_json`, `schema` or `domain`; the detail is what the model is told.
     """
     value = cast(
         A, _plain(reply) if request.answer is str else _parsed(reply, cast("type[BaseModel]", request.answer))

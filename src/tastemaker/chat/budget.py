@@ -53,8 +53,7 @@ class Budget:
     """Reserves the maximum of a call before it leaves, and settles what it used; `spent + reserved` never
     passes a limit.
 
-    usage, calls: what earlier sessions spent (`Journal.spent`). A reply without usage is settled at its
-    maximum.
+    usage, calls: what earlier sessions spent (`Journal.spent`). Without usage a reply costs its maximum.
 
     Raises InputError for a limit of money without a price.
     """

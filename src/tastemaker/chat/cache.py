@@ -31,11 +31,9 @@ def _schema_hash(answer: Callable[..., Any]) -> str | None:
 
 
 def call_key(model: str, request: Request[Any]) -> str:
-    """SHA-256 of what decides the answer: protocol, model with revision, sampling, messages, schema, sample
-    index.
+    """SHA-256 of what decides it: protocol, model with revision, sampling, messages, schema, sample index.
 
-    Media enter by their own sha256. Whom the call is about, its unit, kind and view, keys, addresses and time
-    do not enter.
+    Media enter by their own sha256. Subject, unit, kind, view, keys, addresses and time do not enter.
     """
     messages = [
         [
@@ -62,8 +60,7 @@ def subject_tag(subject: str) -> str:
 
 
 class Cache:
-    """One JSON file an entry, under the folder of its subject: a person's erasure is the removal of one
-    folder.
+    """One JSON file an entry, under the folder of its subject: erasing a person removes one folder.
 
     Equal questions about two subjects are two entries, so that erasing one never touches, and never reveals,
     the other's.

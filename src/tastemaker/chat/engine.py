@@ -108,8 +108,7 @@ class Engine:
         raise CallError(tries[-1]["kind"], tries[-1]["detail"])
 
     def _send(self, request: Request[Any], key: str) -> tuple[Reply, int]:
-        """One reply, through as many attempts as its passing failures need; returns it with the attempt's
-        number.
+        """One reply, through as many attempts as its passing failures need; with the attempt's number.
 
         While the endpoint has answered nothing at all no call is given up: `give_up` then ends the run, not
         the unit.
@@ -129,8 +128,7 @@ class Engine:
     def _attempt(self, request: Request[Any], key: str) -> tuple[Reply, int]:
         """One attempt. What is raised beside CallError and StoppedEarly leaves it unconfirmed.
 
-        It is announced before there is a slot for it: the disk is then waited for while other calls are under
-        way.
+        It is announced before there is a slot for it: the disk is waited for while other calls run.
         """
         most = maximum(request)
         self.budget.reserve(most)

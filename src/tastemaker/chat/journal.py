@@ -43,10 +43,9 @@ class Journal:
 
     append: adds one JSON line durably (`partial(tastemaker.store.append_line, path)`). lines: those of
     earlier sessions, from `tastemaker.store.read_lines`, which leaves out a last line torn by a kill.
-    settings: JSON; what the run was begun with.
-    resume: with earlier lines, "same" goes on if the settings are equal, "always" in any case, "never"
-    refuses. A call that was sent and never answered stays in `unconfirmed` with its maximum: it may have been
-    billed.
+    settings: JSON; what the run was begun with. resume: with earlier lines, "same" goes on with equal
+    settings, "always" in any case, "never" refuses. A call that was sent and never answered stays in
+    `unconfirmed` with its maximum: perhaps it was billed.
 
     Raises InputError when the journal may not be continued, naming each setting that changed, or holds lines
     of something else.

@@ -61,8 +61,7 @@ def map_units(
     report: Callable[[Progress], None] | None = None,
     unit_label: str = "unit",
 ) -> Iterator[Outcome]:
-    """Run `work(unit)` (returns JSON) on every unit not yet done, several at once; outcomes come in the order
-    of `units`.
+    """Run `work(unit)` (returns JSON) on every unit not yet done, several at once; outcomes in their order.
 
     A unit that failed in an earlier session is not touched unless its kind is in `retry`; a unit that was
     done is read back. When the run stops early or reaches its budget, what finishes still comes, and then the

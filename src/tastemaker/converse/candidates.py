@@ -83,8 +83,7 @@ class Sources:
 def compose(query: Query, given: Sources, tools: Tools, rng: np.random.Generator) -> tuple[Candidate, ...]:
     """The turn's candidates in keyed order, each row once with all its sources.
 
-    Of the matching rows a uniform draw is shown, so that among those that fit nothing but words tells which
-    is taken.
+    Of the matching rows a uniform draw is shown, so that only words tell which is taken.
     """
     blocked = set(given.barred)
     sources: dict[int, list[str]] = {}

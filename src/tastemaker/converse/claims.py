@@ -63,11 +63,9 @@ class Claim:
 
 @dataclass(frozen=True)
 class Spoken:
-    """What a text may speak of. about: rows of which facts are told. named: rows whose titles may stand in
-    it.
+    """What a text may speak of. about: rows whose facts are told. named: rows whose titles may stand.
 
-    wished: (field, value) that were asked for, which may be said back; numbers: further numbers that may
-    stand.
+    wished: (field, value) asked for, which may be said back; numbers: further numbers that may stand.
     """
 
     about: tuple[int, ...] = ()

@@ -15,10 +15,9 @@ from tastemaker.converse.record import MOVES, Goal, Profile, Progress, Turn
 class State:
     """A conversation so far: every turn makes the next state, and nothing changes one.
 
-    active: the constraints that stand. mentions, rows: one entry for each item played, its names and its row.
-    best: the largest share of the goal that an item satisfied so far (at first, the mean of the catalogue).
-    handles: item id -> handle, given at first sight and never to another item. barred: rows named in
-    messages.
+    active: the constraints that stand. mentions, rows: the names and row of each item played. best: the
+    largest share of the goal that an item satisfied so far (at first, the mean of the catalogue). handles:
+    item id -> handle, given at first sight and never to another item. barred: rows named in messages.
     """
 
     profile: Profile

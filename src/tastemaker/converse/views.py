@@ -96,8 +96,7 @@ class ListenerView:
 
 @dataclass(frozen=True)
 class RecommenderView:
-    """For the recommender: the listener's profile, the messages, candidates, and what the search it made came
-    back with.
+    """For the recommender: the listener's profile, the messages, candidates, and what its search brought.
 
     found: handles that match what was understood, count: how many items of the catalogue do, relaxations:
     (what would have to be dropped, how many would then match); played: handles that may not be offered again;

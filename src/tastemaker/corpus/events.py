@@ -155,8 +155,7 @@ def taste(interactions: pa.Table, rules: EventRules) -> tuple[pa.Table, pa.Table
 
     A row stands until a later one of the same person about the same item says the opposite: a dislike takes
     an earlier like out of the taste, and a like after a dislike brings the item back. An undo takes back the
-    last row before it. Rows that say neither are in neither table. "Later" is by `position`, for equal ones
-    by row.
+    last row before it. Rows that say neither are in neither table. "Later" is by `position`, then by row.
 
     interactions: user_id, item_id, position, and kind and value where there are any.
     """

@@ -57,8 +57,7 @@ def token_counts(examples: pa.Table) -> Ints:
 def mix(
     sources: Mapping[str, pa.Table], shares: Mapping[str, float], tokens: int, seed: int | str
 ) -> tuple[pa.Table, dict[str, int]]:
-    """About `tokens` tokens of whole examples, each source contributing its share of the tokens, evenly
-    interleaved.
+    """About `tokens` tokens of whole examples, each source with its share of them, evenly interleaved.
 
     A source smaller than its part is repeated, reshuffled each time, so that nothing comes a second time
     before all of it came once; a larger one is sampled without replacement. The achieved count differs from

@@ -15,8 +15,7 @@ def targets_by_reward(rewards: npt.ArrayLike, users: npt.ArrayLike, seed: int | 
     for each `copy`.
 
     This is sampling targets in proportion to their reward without longer training: an event that is no target
-    is still read as context. The best rewarded event of each user stays, so that no sequence is without a
-    target.
+    is still read as context. The best rewarded event of each user stays, so each sequence has a target.
 
     rewards: (E,) finite, >= 0, not all 0. users: (E,) row of the user of each event.
 

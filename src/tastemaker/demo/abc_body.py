@@ -296,8 +296,7 @@ def read_body(
 ) -> list[tuple[float, float, float]]:
     """The notes of a body as (onset, duration, MIDI), in quarters, ties joined.
 
-    `unit` is the unit note length and `bar` the bar, in quarters. Without `repeats` every bar is played once,
-    as written.
+    `unit` is the unit note length and `bar` the bar, in quarters. Without `repeats` bars are played once.
     """
     body = _Body(key, unit, metre, bar)
     for match in _TOKEN.finditer(text):

@@ -83,8 +83,7 @@ def warmth(palette: str) -> float:
 
 @lru_cache(maxsize=256)
 def palette_probabilities(dark: bool, dark_share: float, correlation: float = 0.5) -> Array:
-    """Chances of each palette for a tune in a dark or a bright mode, so that mode and warmth correlate as
-    stated.
+    """Chances of each palette for a tune in a dark or a bright mode, so mode and warmth correlate.
 
     p(k) ∝ exp(q b w_k) for bright and exp(-(1-q) b w_k) for dark modes, w_k the warmth and q the share of
     dark tunes, so that neither end takes over; b is found by bisection of corr = √(q(1-q)) (m₁ - m₀) / σ, m

@@ -113,8 +113,7 @@ def _columns(facts: pa.Table) -> dict[str, list[str]]:
 
 
 def _tastes(columns: dict[str, list[str]], n: int, seed: int) -> tuple[Floats, list[dict[str, str]]]:
-    """Attribute utility (n, N) before scaling, and every listener's favourite value of each field, dearest
-    field first.
+    """Attribute utility (n, N) before scaling, and favourite values, dearest field first.
 
     A listener spreads attention over the fields (Dirichlet, type and timbre first) and likes each value of a
     field by a standard normal draw.

@@ -1,5 +1,4 @@
-"""Invented tunes for when no collection is installed: written as ABC, so that they go through the same
-reader.
+"""Invented tunes for when no collection is installed: ABC, so they go through the same reader.
 
 A tune has two parts of eight bars (AABB), each a question and an answer that share their opening; strong
 beats lean on the chord of the bar, the melody moves mostly by step, and each part closes on the tonic.

@@ -110,11 +110,9 @@ def _room(rate: int) -> Floats:
 
 
 def render(notes: Floats, timbre: str, rate: int = RATE, seconds: float = 12.0, room: float = 0.1) -> Float32:
-    """Play `notes` (n, 3) [onset s, duration s, MIDI] for at most `seconds`; (samples,) float32, peak -3
-    dBFS.
+    """Play `notes` (n, 3) [onset s, duration s, MIDI] for `seconds` at most; (samples,) float32, -3 dBFS.
 
-    `room` is the level of a small room's echo; 0 leaves the partials alone. The same notes give the same
-    samples.
+    `room` is the level of a small room's echo; 0: partials alone. The same notes give the same samples.
 
     Raises InputError when no note starts within `seconds`.
     """

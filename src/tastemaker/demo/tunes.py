@@ -242,8 +242,7 @@ def catalogue(
     media/<item_id>.wav, rendered on demand from the facts (`notes_of`, `cover_of`). Item i does not depend on
     `n`, nor on the other items but for the share of dark modes.
 
-    Raises InputError when more tunes are asked for than there are, a book is unknown, or music21 is needed
-    and missing.
+    Raises InputError when there are fewer tunes, a book is unknown, or music21 is needed and missing.
     """
     entries = _entries(n, seed, books)
     groups = families(entries)

@@ -21,8 +21,7 @@ def behaviour_vectors(
     dimensions: int = 64,
     seed: int = 0,
 ) -> Float32:
-    """(n_items, d) float32 unit-length vectors of items that occur near each other; unseen items are NaN
-    rows.
+    """(n_items, d) float32 unit-length vectors of items that occur together; unseen items are NaN rows.
 
     pairs: (P, 2) item indices, repeated as often as they were seen, in either order (an item paired with
     itself is ignored); weights: (P,) or None for ones. Popularity is taken out of the summed counts A as
@@ -30,8 +29,7 @@ def behaviour_vectors(
     symmetrised. Rows are U sqrt(S) of the SVD.
 
     An item that was never paired has NO view (NaN), not zeros: zeros would put all unseen items in one place.
-    The result depends on its arguments only, so pairs of training events cannot carry validation or test
-    events.
+    The result depends on its arguments only, so training pairs carry no validation or test events.
 
     Raises InputError for fewer than two paired items.
     """

@@ -31,11 +31,9 @@ class VectorReport:
 
 
 def standardise(x: npt.NDArray[Any]) -> Float32:
-    """(N, d) float32 with mean 0 and variance 1 in every dimension; constant dimensions become 0, missing
-    rows stay NaN.
+    """(N, d) float32 of mean 0 and variance 1 in every dimension; constant ones are 0, missing rows stay NaN.
 
-    Unstandardised text vectors share one direction (mean cosine .856 with a poor encoder) and collapse
-    Semantic IDs.
+    Raw text vectors share one direction (mean cosine .856 with a poor encoder) and collapse Semantic IDs.
     """
     rows = ~np.isnan(x).any(axis=1)
     if not rows.any():

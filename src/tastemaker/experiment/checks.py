@@ -29,9 +29,8 @@ LOST = 0.01  # the share of an arm's units whose loss the power of the sample ra
 @dataclass(frozen=True)
 class SampleRatio:
     """Units counted and expected for each arm, chi-squared and its p; `alarm` when p is below the alarm
-    level, `warning` when it is between that and the warning level; power: the chance of an alarm had the last
-    arm lost 1 % of its units; shown: the loss that gives an alarm four times of five; `reason` says it in
-    words.
+    level, `warning` from there to the warning level; power: the chance of an alarm had the last arm lost 1 %
+    of its units; shown: the loss that gives an alarm four times of five; `reason` says it in words.
     """
 
     counts: Mapping[str, int]

@@ -22,8 +22,7 @@ Verdict = Literal["ship", "do not ship", "cannot tell"]
 
 
 def bh(p: npt.ArrayLike) -> Floats:
-    """Benjamini and Hochberg's adjusted p-values (m,): below q means a share q of the findings is expected to
-    be false.
+    """Benjamini and Hochberg's adjusted p-values (m,): below q a share q of findings is expected to be false.
 
     Raises InputError on a p outside [0, 1]. Source: Benjamini and Hochberg, JRSS B 1995.
     """
@@ -44,8 +43,7 @@ class NonInferiority:
 
 
 def non_inferior(effect: Effect, margin: float, alpha: float = 0.05) -> NonInferiority:
-    """One-sided test that the good direction of `effect` lies above -margin (margin in the effect's unit,
-    above 0).
+    """One-sided test that the good direction of `effect` lies above -margin (in its unit, above 0).
 
     An effect without a number never passes: absence of evidence is no safety. A lift that has none because
     one arm has no event is bounded by the binomial of the other arm's events. Raises InputError on a margin

@@ -51,8 +51,7 @@ def fit_index(
     """Fit the index on history by least squares, with `resamples` refits on resampled users.
 
     short: (n, k) short outcomes and covariates of users whose long outcome (n,) is known. Raises InputError
-    when there are not more users than columns, columns depend on each other linearly, or the long outcome
-    never varies.
+    when there are not more users than columns, columns are collinear, or the long outcome never varies.
 
     Source: Athey, Chetty, Imbens and Kang, arXiv 1603.09326, with a linear index.
     """

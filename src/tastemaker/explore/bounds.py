@@ -214,8 +214,7 @@ def lower_bound(contributions: Contributions, delta: float = 0.05, method: Metho
 
     Where the rows say nothing the bound is the smallest possible value and `reason` says why; no error.
 
-    Raises InputError on an unknown method, delta outside (0, 1), a least value or kind the method cannot
-    take.
+    Raises InputError on an unknown method, delta outside (0, 1), a least value or kind it cannot take.
     """
     if method not in ("t", "betting"):
         raise InputError(f"bound {method!r} does not exist; choose t or betting")

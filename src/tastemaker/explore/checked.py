@@ -140,8 +140,7 @@ def _names(accept: Collection[str]) -> Collection[str]:
 
 def _weights(log: Log, units: Units, existing: Bools, new: Bools | None, policies: Sequence[Policy]) -> Check:
     """Mean weights against what they must be: the policy's mass on what the logger could show. Weights too
-    large make false certificates; too small ones understate, and skewed weights often are: these must be
-    gross.
+    large make false certificates; too small ones understate, as skewed ones often are: these must be gross.
     """
     found = []
     with np.errstate(over="ignore"):

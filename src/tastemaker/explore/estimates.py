@@ -73,8 +73,7 @@ def estimate_policy(
     delta: float = 0.05,
     unit: str = "",
 ) -> list[PolicyEstimate]:
-    """The value of `policy` by the estimators called `names`; none: all of the package's own that the log
-    allows.
+    """The value of `policy` by the estimators called `names`; none: all that the log allows.
 
     vectors (A, k) of the actions, for the reward model; names of installed plugins count too (group
     `tastemaker.estimators`: a function of log and policy that gives (n,) terms whose mean is the estimate, or

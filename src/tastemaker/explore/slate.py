@@ -1,5 +1,4 @@
-"""Slates: the best in order, drawn by Plackett-Luce with exact propensities, or drawn beside a certified
-policy.
+"""Slates: the best in order, drawn by Plackett-Luce with exact propensities, or beside a certified policy.
 
 Nothing here is logged or looked up: scores and probabilities in, what was drawn and how likely it was out.
 """
@@ -163,8 +162,7 @@ class Pool:
 
 def draw_pool(pool: Pool, k: int, key: Key, prefixes: npt.ArrayLike | None = None) -> Draw:
     """At most k of the pool's candidates, as pi0 shows them: the first k at temperature 0, else drawn in
-    proportion to exp(score / temperature). prefixes (n,) of the candidates. Raises InputError as
-    `draw_slate`.
+    proportion to exp(score / temperature). prefixes (n,) of the candidates. InputError as `draw_slate`.
     """
     k = min(k, len(pool.candidates))
     if pool.temperature == 0:
@@ -206,11 +204,9 @@ def draw_mixed(
 
 @dataclass(frozen=True, eq=False)
 class Deployed:
-    """A certified policy over the catalogue, to be served with pi0 mixed in. name: the first part of its
-    policy ids.
+    """A certified policy over the catalogue, served with pi0 mixed in. name: how its policy ids begin.
 
-    holdout: share h of requests that pi0 serves; cap: U, the largest pi0/mixture: h rises per request until
-    it holds.
+    holdout: share h of requests that pi0 serves; cap: U, the largest pi0/mixture: h rises until it holds.
     """
 
     policy: Policy

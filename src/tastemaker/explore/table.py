@@ -30,11 +30,9 @@ OR_DROP = "fill it, or drop the column"
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns of a log table play which part; `r_max` is the largest reward possible, known before the
-    data.
+    """Which columns of a log table play which part; `r_max`: the largest possible reward, known beforehand.
 
-    context: names of numeric (or fixed-size list) columns. A name of an optional column that the table lacks
-    is no error.
+    context: names of numeric (or fixed-size list) columns. An optional column may be absent.
     """
 
     context: tuple[str, ...] = ()

@@ -160,8 +160,7 @@ def read_sound(path: Path, label: str) -> Floats:
 def read_picture(file: Path | BytesIO, label: str) -> npt.NDArray[np.uint8]:
     """(96, 96, 3) sRGB pixels of a picture file.
 
-    Raises InputError beginning with `label`, for a file that cannot be read as a picture or has too many
-    pixels.
+    Raises InputError beginning with `label`, for a file that is no picture or has too many pixels.
     """
     from PIL import Image
 

@@ -67,9 +67,8 @@ def run_stages(workspace: Path, report: Report, until: str = ORDER[-1]) -> dict[
     """Run every stage up to `until`, reusing what is finished; says what each stage gave and how long it
     took. After the last one the next deployment is made and activated.
 
-    Where the data allow no model, what they allow is deployed, and the result says why. Under `torchrun`
-    models are trained by all its processes, and only the first one does anything else: the others give back
-    nothing.
+    Where the data allow no model, what they allow is deployed, and the result says why. Under `torchrun` all
+    processes train models, and only the first one does anything else: the others return nothing.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return _run_stages(workspace, report, until)

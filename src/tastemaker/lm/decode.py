@@ -157,8 +157,7 @@ def _engine(model: Any) -> Engine:
 
 
 def _tree_is_exact(model: Any) -> bool:
-    """Whether tree attention through transformers equals repeated rows on a small case that has every
-    difficulty.
+    """Whether tree attention through transformers equals repeated rows on a small, hard case.
 
     Two rows of different length, two levels, parents crossed over, and more places than a short window.
     """

@@ -60,8 +60,7 @@ def extend(
 def shorten(model: Any, layers: int) -> None:
     """Keep the first `layers` layers of a model's trunk, and scale its last norm so that logits of text
     spread as they did: that norm is made for what the last layer says, and on the state after four layers of
-    SmolLM2 it made a loss of 19 nats a token of text, 9 so. ModelError where it has fewer, or no list of
-    them.
+    SmolLM2 it made a loss of 19 nats a token of text, 9 so. ModelError: it has fewer, or no list.
     """
     config, own = model.config.get_text_config(), getattr(model.base_model, "layers", None)
     if own is None or layers > len(own):

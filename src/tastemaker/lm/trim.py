@@ -31,14 +31,12 @@ def trim(model: Any, tokenizer: Any, counts: Counter[int], size: int) -> tuple[A
     """Keep about `size` tokens: specials, bytes and the most used ones, each with the parts that BPE merges
     it from.
 
-    Rows are copied, so logits on kept tokens are the model's own; text that used a dropped token is written
-    with shorter ones, and any Unicode text still comes back. Call before `extend`. The model is changed in
-    place.
+    Rows are copied, so logits on kept tokens are the model's own; text of dropped tokens is written with
+    shorter ones, and any Unicode text still comes back. Call before `extend`. The model is changed in place.
 
     counts: of the product's own text (`count_tokens`): a list ranked on other text cuts the wrong words.
 
-    Returns model and tokenizer, a new one of the general fast class with the same special tokens and chat
-    template.
+    Returns model and tokenizer, a new one of the general fast class with the same specials and chat template.
 
     Raises ModelError for a tokenizer that is not BPE or whose ids cannot be kept in order.
     """

@@ -177,8 +177,7 @@ def dots(
 
 
 def coverage(shares: Mapping[str, npt.ArrayLike], title: str, *, share: float = 0.95) -> Drawing:
-    """How few items fill the slots: for each method the share of slots that its n most recommended items
-    cover.
+    """How few items fill the slots: by method the share of slots that n items cover, most recommended first.
 
     `shares`: name -> non-decreasing array ending at 1, entry n - 1 for n items (`stats.coverage_curve`). A
     dot marks the effective vocabulary, where `share` is covered. Long curves are thinned to 400 points,
@@ -228,8 +227,7 @@ def code_use(levels: Sequence[Sequence[int]], title: str) -> Drawing:
 
 
 def group_sizes(sizes: Mapping[int, int], title: str) -> Drawing:
-    """How many items share their Semantic ID: bars of items by the size of their group; sizes of 8 and more
-    together.
+    """How many items share their Semantic ID: bars of items by the size of their group; 8 and more together.
 
     `sizes`: group size -> number of groups of that size.
     """

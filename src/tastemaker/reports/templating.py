@@ -39,8 +39,7 @@ def _environment() -> Environment:
 
 
 def svg(drawing: Drawing, name: str) -> Markup:
-    """A drawing set into the page: its colours become CSS variables and its ids get the prefix `name`, unique
-    on the page.
+    """A drawing set into the page: colours become CSS variables, ids get the prefix `name`, unique there.
 
     The drawing is this package's own output, whose text matplotlib has escaped.
     """

@@ -32,8 +32,7 @@ RESAMPLES = 500  # of users, for an interval
 
 @dataclass(frozen=True)
 class Calibrator:
-    """method, and its numbers: slopes and intercept of the map in logits, or for isotonic the knots x and y
-    (k,).
+    """method, and its numbers: slopes and intercept of the map in logits, or isotonic's knots x and y (k,).
 
     note: a warning that belongs with its use, empty if there is none.
     """
@@ -77,16 +76,14 @@ class Calibrator:
 def fit_calibrator(
     p: npt.ArrayLike, y: npt.ArrayLike, weight: npt.ArrayLike | None = None, method: str = "platt"
 ) -> Calibrator:
-    """The calibrator of predictions p (n,) of outcomes y (n,) 0 or 1, on **users the model was not trained
-    on**.
+    """The calibrator of predictions p (n,) of outcomes y (n,) 0 or 1, **users not trained on**.
 
     platt: logit slope and intercept (Platt 1999, without his target smoothing); temperature: slope only (Guo
     et al. 2017); beta: slopes >= 0 on log p and −log(1 − p) and an intercept (Kull et al. 2017); isotonic: a
     monotone step function, joined by lines, noted when fewer than 1,000 positives carry it (its ties harm
     ranking).
 
-    Raises InputError on an unknown method, p outside [0, 1], y other than 0 and 1, one class, or a negative
-    weight.
+    Raises InputError on an unknown method, p outside [0, 1], y not 0 or 1, one class, or a negative weight.
     """
     if method not in METHODS:
         raise InputError(f"calibrator method '{method}' is unknown; choose {', '.join(METHODS)}")

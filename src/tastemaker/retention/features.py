@@ -70,8 +70,7 @@ def known_items(
     pairs: Mapping[tuple[int, int], int],
 ) -> Known:
     """The facts of N items. counts (N,) training events; attributes (N) lists; items (E,) of logged events of
-    every kind, and whether each is a like (E,) bool or says that the item is unwanted (E,) bool; pairs (i, j)
-    -> count.
+    every kind, and whether each is a like (E,) bool or a refusal (E,) bool; pairs (i, j) -> count.
     """
     n = len(attributes)
     events, likes, skips = np.asarray(items, np.int64), np.asarray(liked, bool), np.asarray(refused, bool)
@@ -147,8 +146,7 @@ def history_features(known: Known, person: Person) -> dict[str, Floats]:
 
 
 def matrix(values: Mapping[str, Floats], names: Sequence[str], n: int) -> Floats:
-    """Features (n, d) in the order of `names`, as a proxy takes them; an attribute that the catalogue lost is
-    0 everywhere.
+    """Features (n, d) in the order of `names`, as a proxy takes them; an attribute that is gone is 0.
 
     Raises InputError on any other name that is not among `found`.
     """

@@ -26,8 +26,7 @@ def check_surveys(
     impressions: pa.Table | None = None,
     name: str = "surveys",
 ) -> pa.Table:
-    """`table` with the columns of `schema.SURVEYS` cast and verified; further columns (covariates, content)
-    are kept.
+    """`table` with the columns of `schema.SURVEYS` cast and verified; further columns are kept.
 
     columns: schema name -> the table's own name. impressions: a table of user_id and item_id of everything
     that was shown; answers to anything else are refused. name: what errors call the table.

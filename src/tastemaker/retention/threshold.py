@@ -96,8 +96,7 @@ def above(p: Floats, y: Floats, w: Floats, unit: Ints, taus: Floats) -> Above:
     """Sums over the rows with p >= each of the falling `taus` (t,), by unit (numbered from 0).
 
     Effective rows: precision (1 − precision) over the variance of the ratio of the units' sums, at most what
-    the weights leave; where every row hits or misses the units themselves count, as if a unit's rows were
-    alike.
+    the weights leave; where every row hits or misses the units count, as if a unit's rows were alike.
     """
     place = np.searchsorted(-taus, -p, side="left")  # the first threshold that the row is at or above
     on = np.flatnonzero((place < len(taus)) & (w > 0))

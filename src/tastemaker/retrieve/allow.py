@@ -50,8 +50,7 @@ def mask(trie: Trie, allowed: npt.NDArray[np.bool_], name: str = "mask") -> Mask
 
 @dataclass(frozen=True, eq=False)
 class Allowed:
-    """What one request may show. Immutable: a filter that changes mid-request makes a new one, for the next
-    request.
+    """What one request may show. Immutable: a filter that changes makes a new one, for the next request.
 
     base: the shared mask, or None for the whole catalogue.
     removed: sorted positions that `base` allows and this request does not.

@@ -1,5 +1,4 @@
-"""The simple recommenders no model may lose to: popularity, content neighbours, co-occurrence, and word
-search.
+"""Recommenders no model may lose to: popularity, content neighbours, co-occurrence, and word search.
 
 Each `fit` returns `score(contexts) -> (U, N)`, higher is better, for `retrieve.evaluation`.
 """
@@ -88,8 +87,7 @@ def habit(contexts: Sequences, n_items: int, decay: float = HABIT_DECAY) -> npt.
 
 
 def content_knn(vectors: Floats, use: Literal["last", "mean"] = "last") -> Score:
-    """Score by cosine of content `vectors` (N, d) to the last item, or to the mean of the history's unit
-    vectors.
+    """Score by cosine of content `vectors` (N, d) to the last item, or to the mean of the history's.
 
     An item without a vector (NaN row) has cosine 0 to everything.
     """
@@ -105,8 +103,7 @@ def content_knn(vectors: Floats, use: Literal["last", "mean"] = "last") -> Score
 
 
 def cooccurrence(train: Sequences, n_items: int) -> Score:
-    """Score by damped item-item co-occurrence: n_ab / sqrt(c_a c_b) * n_ab / (n_ab + DAMPING), both ways in
-    time.
+    """Score by damped item-item co-occurrence: n_ab / sqrt(c_a c_b) * n_ab / (n_ab + DAMPING), both ways.
 
     `n_ab` counts pairs at most WINDOW events apart in a training history, `c_a` the pairs item a is in; a
     history item of age t (0 = last) weighs DECAY^t. Source: item-item collaborative filtering, Sarwar et al.

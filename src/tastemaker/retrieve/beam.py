@@ -1,5 +1,4 @@
-"""Beam search over the trie: every beam is the prefix of a Semantic ID that exists and leads to an allowed
-item.
+"""Beam search over the trie: every beam is a prefix of a Semantic ID that leads to an allowed item.
 
 A step scores the children of all live beams of all requests at once, ragged, as tensors. A child's score is
 its parent's plus the log-probability of its code among **all** codes of the level: nothing is renormalised
@@ -28,8 +27,7 @@ EXACT_WITHIN = 4
 
 @dataclass(frozen=True, eq=False)
 class Beams:
-    """What a search found: request r has `counts[r]` beams, best first; columns after them hold leaf -1 and
-    score -inf.
+    """What a search found: request r has `counts[r]` beams, best first; after them leaf -1 and score -inf.
 
     leaf: (R, B) int64 leaf of the trie.
     score: (R, B) float32 log-probability of its Semantic ID.

@@ -85,8 +85,7 @@ def first(candidates: Candidates, k: int) -> Candidates:
 def expand(beams: Beams, trie: Trie, allowed: Sequence[Allowed], k: int) -> list[Candidates]:
     """The `k` best allowed items of each request's beams.
 
-    The items of an ID share its probability equally. Equal scores are ordered by Semantic ID, then by item
-    index.
+    Items of an ID share its probability equally. Equal scores are ordered by Semantic ID, then item.
     """
     counts = beams.counts.cpu().numpy()
     found = np.arange(beams.leaf.shape[1])[None, :] < counts[:, None]

@@ -1,7 +1,6 @@
 """Ranks of held-out targets, slices of users, and the alarms that catch a recommender that ignores its user.
 
-Item indices follow a keyed hash of the item id, so breaking ties by index favours nothing a model could have
-learnt.
+Item indices follow a keyed hash of the item id, so ties by index favour nothing a model could learn.
 """
 
 from __future__ import annotations
@@ -171,8 +170,7 @@ def top_items(
 
 
 def slices(targets: Ints, training_counts: Ints, lengths: Ints) -> dict[str, npt.NDArray[np.bool_]]:
-    """Users by how often their target was seen in training (0, 1-5, 6-20, >20) and by the length of their
-    history.
+    """Users by how often their target was seen in training (0, 1-5, 6-20, >20) and by length of history.
 
     `targets` (U,), `training_counts` (N,) events an item, `lengths` (U,). Returns name -> (U,) mask; each of
     the two families covers every user once.

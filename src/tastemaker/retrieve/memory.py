@@ -1,5 +1,4 @@
-"""What followed what in training, as evidence beside a model: score(i | u) = log P(i | u) + w log(1 + n(u, i)
-/ floor).
+"""What followed what, as evidence beside a model: score(i | u) = log P(i | u) + w log(1 + n(u, i) / floor).
 
 A language model generalises but forgets rare transitions that plain counts keep: the idea of the
 nearest-neighbour language model (Khandelwal et al., arXiv 1911.00172), with item transitions as its datastore
@@ -40,8 +39,7 @@ FLOOR = 0.05  # a transition counted once, just now, is 1: the floor says how mu
 
 @dataclass(frozen=True, eq=False)
 class Memory:
-    """Transitions of the training part: `table` (N, N) sparse, row a holds how strongly each item followed
-    item a.
+    """Transitions of the training part: `table` (N, N) sparse, row a: how strongly each item followed item a.
 
     `decay`: what an item of the history weighs, per event of age. The latest event weighs 1. `texts` (d, N):
     unit vectors of the items' texts, or zeros, in columns; `ratio`: what a likeness of 1 by them counts for;

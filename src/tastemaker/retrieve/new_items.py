@@ -2,10 +2,9 @@
 
 Training gave them no vector, and a Semantic ID alone says little about one item. So a new item gets the
 vector that its words would have, by a linear map fitted on the items that training knew, and what of the
-history is like it by content counts beside it. Both numbers below were chosen on targets of Beauty's
-validation part that were treated as new (docs/plum/cold_items.md). Source: content beside codes for cold
-items as in LIGER, arXiv 2411.18814; the linear map is that of attribute-to-feature mappings (Gantner et al.,
-ICDM 2010).
+history is like it by content counts beside it. Both numbers were chosen on targets of Beauty's validation
+part treated as new (docs/plum/cold_items.md). Source: content beside codes for cold items as in LIGER, arXiv
+2411.18814; the linear map is that of attribute-to-feature mappings (Gantner et al., ICDM 2010).
 """
 
 from __future__ import annotations

@@ -103,8 +103,7 @@ class Trie:
 def build_trie(codes: Ints, sizes: tuple[int, ...]) -> Trie:
     """Pack the Semantic IDs `codes` (N, L) of items 0 .. N - 1, with `sizes[l]` codes at level l.
 
-    Raises InputError when there is no item, the shape does not fit `sizes`, or a code is out of its level's
-    range.
+    Raises InputError when there is no item, the shape does not fit `sizes`, or a code is out of range.
     """
     codes = _checked(codes, sizes)
     order = _sorted_by_code(codes, sizes)

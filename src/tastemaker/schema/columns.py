@@ -13,8 +13,7 @@ nothing. Text is read as CSV has it: "0.25" is a number, "2024-01-01" a moment, 
     in_our_time(moments, "timestamp", "log.csv")              refuses 1900 and the day after tomorrow
     places(table, "item_id", known, "log.csv")                (n,) int64 row of each id in `known`
 
-All raise InputError on a column that is missing, a cell that is empty where none may be, and one that cannot
-be read.
+All raise InputError on a column that is missing, an empty cell where none may be, one that cannot be read.
 """
 
 from __future__ import annotations

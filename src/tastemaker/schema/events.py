@@ -1,5 +1,4 @@
-"""The one table of event kinds: what people do, whether it says that they want the item, and how much it
-counts.
+"""The one table of event kinds: what people do, whether they want the item, and how much it counts.
 
 Ingest, the server, histories, features, rewards, exploration, evaluation, reasons and the page read this
 table; a kind that it does not hold is counted and left out.
@@ -108,8 +107,7 @@ def coded(cells: Kinds) -> tuple[npt.NDArray[np.int32], list[str | None]]:
 
 @dataclass(frozen=True)
 class EventRules:
-    """How the events of one workspace are read: what ingest understood of its ratings, and what the user
-    said.
+    """How the events of one workspace are read: what ingest understood of ratings, and what the user said.
 
     scale: lowest and highest rating that can be given. wanted: names of the kinds that count as wanted
     instead of those the table says (`--positive`); every other kind then counts as neither, but for the

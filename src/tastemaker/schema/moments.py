@@ -392,8 +392,7 @@ def _worded(text: pl.Series) -> pl.Series:
 
 def _plain(text: pl.Series) -> pl.Series:
     """Times as PostgreSQL (+02), Go (+0000 UTC), Java (seconds,123), JavaScript (GMT+0200), DB2 and Oracle
-    (10.13.20) write them, with / or 年月日 in the date or without any marks (20230510T112003Z), as ISO 8601
-    has them.
+    (10.13.20) write them, with / or 年月日 in the date or without any marks (20230510T112003Z), as ISO 8601.
     """
     return (
         text.str.replace(r" ?\+0000 UTC$", "+00:00")

@@ -83,9 +83,8 @@ def as_number(column: pa.ChunkedArray, name: str) -> tuple[pl.Series, pl.Series]
 
 
 def as_score(column: pa.ChunkedArray, name: str) -> tuple[pl.Series, pl.Series]:
-    """`as_number`, reading also what people write for ratings and shares: "4 stars", "4/5", "4.0 out of 5
-    stars", "4,5", "★★★★☆", and "80%" as .8. Where all cells are such parts of different wholes, all are
-    shares.
+    """`as_number`, and what people write for ratings and shares: "4 stars", "4/5", "4.0 out of 5 stars",
+    "4,5", "★★★★☆", and "80%" as .8. Where all cells are such parts of different wholes, these are shares.
     """
     numbers, bad = as_number(column, name)
     series = series_of(column, name)

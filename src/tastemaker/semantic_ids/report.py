@@ -44,8 +44,7 @@ def sid_report(
     attributes: Sequence[str | None] | None = None,
     without_view: npt.NDArray[Any] | None = None,
 ) -> SidReport:
-    """Describe (N, L) codes as encoded at inference (never those seen in training, which can be far better
-    spread).
+    """Describe (N, L) codes as encoded at inference (not as in training, which can be far better spread).
 
     attributes: one label an item (None = unknown, left out) for prefix purity; without_view: codes of the
     same items encoded without one view, to see how many keep their first code. InputError for codes out of

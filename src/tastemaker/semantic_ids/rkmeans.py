@@ -43,12 +43,10 @@ def fit_rkmeans(
     weights: Mapping[str, float] | None = None,
     settings: RkmeansSettings | None = None,
 ) -> Codebook:
-    """Fit one k-means a level on the residuals of the level before (k-means++ start, Lloyd, empty clusters
-    re-seeded).
+    """Fit one k-means a level on residuals of the level before (k-means++, Lloyd, empty clusters re-seeded).
 
     views: {name: (N, d)}, NaN rows missing; they are standardised here. weights: {name: w}, default 1: each
-    view's expected squared length is w^2 whatever its width. Deterministic for a seed and a BLAS thread
-    count.
+    view's expected squared length is w^2 whatever its width. Deterministic for seed and BLAS threads.
 
     Raises InputError for fewer items than codes at level 1, and for bad views (named, with the row).
     """

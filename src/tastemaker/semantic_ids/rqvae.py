@@ -89,8 +89,7 @@ def fit_rqvae(
     pair_weights (P,), default equal; None switches the co-occurrence loss off. NaN rows are missing views: a
     learned null stands for them. Loss: sum_m w_m/d_m ||x_m - D_m(z_hat)||^2 + codebook_weight ||sg[r] - e||^2
     + beta ||r - sg[e]||^2 + lambda InfoNCE, the first and last on the masked z_hat. Codewords start from
-    residual k-means after the warm-up. Deterministic for a seed on one CPU thread count; the caller pins
-    threads.
+    residual k-means after the warm-up. Deterministic for a seed and CPU thread count; which callers pin.
 
     Raises InputError for fewer items than codes at level 1, or bad views (named, with the row).
     """

@@ -1,7 +1,6 @@
 """Who may call what. Every route declares it with `allow`, and is reached by nobody else.
 
-Without any key in the workspace, whoever is on this machine is the operator, and the server listens to
-nobody else.
+Without any key in the workspace, whoever is on this machine is the operator, and nobody else is heard.
 """
 
 from __future__ import annotations
@@ -135,8 +134,7 @@ class AccessSettings:
     """visitors: the page gives everybody who comes a name and a token, also when there are keys.
 
     local: only this machine reaches the server. per_person, per_key: requests a second that one may go on
-    with, 0 for any number; ten seconds' worth may come at once. fresh: seconds for which keys are taken as
-    read.
+    with, 0 for any number; ten seconds' worth may come at once. fresh: seconds that keys are taken as read.
     """
 
     visitors: bool = False

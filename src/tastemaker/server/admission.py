@@ -1,5 +1,4 @@
-"""Admission: a bounded queue before a few threads, which answers requests in small batches and refuses what
-it cannot.
+"""Admission: a bounded queue before a few threads, answering in small batches and refusing what it cannot.
 
 Work that cannot be done in time is refused at once, so that what is admitted keeps its latency (Little's law:
 the longest wait is the queue's length times the time of one request).

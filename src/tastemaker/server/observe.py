@@ -1,7 +1,6 @@
 """What an operator sees of a running server: `/metrics` for Prometheus, and a log line a request.
 
-Neither names a person: requests are counted and logged by the route's pattern, never by the address asked
-for.
+Neither names a person: requests are counted and logged by the route's pattern, never the address.
 """
 
 from __future__ import annotations

@@ -13,8 +13,7 @@ from tastemaker.store import Database, Event, Question, Surveys, Workspace
 
 
 class Asker:
-    """Asks after what people wanted (a play of some length, a like, a purchase ...) of what a logged slate
-    showed.
+    """Asks after what people wanted (a play of some length, a like, a purchase ...) of a logged slate.
 
     Whether a person is ever asked is a hash of their id; whether an item of a slate is followed by the
     question is a draw keyed by the workspace's secret and the server's own id of the slate, so that nobody

@@ -80,8 +80,7 @@ def recommend_all(
 ) -> dict[str, Any]:
     """Write the lists of everybody in the tables and in the server's events, but for who was erased.
 
-    out: a Parquet file or a URL of one. Nothing is logged: a list that is sent to somebody is no slate of the
-    server's.
+    out: a Parquet file or a URL of one. Nothing is logged: a list sent to somebody is no slate of the server.
 
     Raises InputError for a filter that nothing passes, or where nobody is known.
     """

@@ -37,8 +37,7 @@ NOBODY = Profile(known=False)
 class People:
     """The people of one version of the tables, and of the database as it is now.
 
-    interactions: the table that `data` was read from. forgotten: who was erased, and is to be treated as
-    nobody.
+    interactions: the table that `data` was read from. forgotten: who was erased, and treated as nobody.
     """
 
     def __init__(

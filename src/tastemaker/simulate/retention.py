@@ -198,8 +198,7 @@ def retention_latent(
 
 
 def draw_pairs(world: ListenerWorld, listeners: pa.Table, key: int | str) -> pa.Table:
-    """One row a listener and day: the item met (uniform among `world.items`), what the log shows, and the
-    truth.
+    """One row a listener and day: the item (uniform among `world.items`), what the log shows, and the truth.
 
     Columns: user_id, item_id, request_id, day, low_signal, events_28d, history, tenure_days, practical,
     sameday, like, save, reshare, true_value (Z), true_latent (Q), true_base, true_inclination, true_trait.
@@ -291,8 +290,7 @@ def ranker_features(world: ListenerWorld, pairs: pa.Table, key: int | str) -> pa
     noise of its own), item_rate and user_rate (standing of the item's own quality and of the listener's
     trait, as their past shows it, with noise).
 
-    `key` is that of `draw_pairs`. In a world where retention is not the item's (or the user's) the rate is
-    noise.
+    `key` is that of `draw_pairs`. Where retention is not the item's (or user's) the rate is noise.
     """
     rng = generator(key, "ranker")
     n = pairs.num_rows

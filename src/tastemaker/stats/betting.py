@@ -123,8 +123,7 @@ def lower(
     anchor: float = -math.inf,
     sizes: npt.ArrayLike | None = None,
 ) -> float:
-    """inf{m : W(m) < 1/delta}: with probability at least 1 - delta the mean is above it, whenever the rows
-    stopped.
+    """inf{m : W(m) < 1/delta}: with probability at least 1 - delta the mean is above, whenever rows stopped.
 
     `values` (n,) at least `low`, `sizes` as in `log_wealth`; the bound is `low` itself where the rows say
     nothing. Falls short of the root by at most 1e-9 of its distance from `low`, never beyond it. Raises

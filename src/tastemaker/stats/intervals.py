@@ -18,8 +18,7 @@ _CHUNK = 2_000_000
 
 @dataclass(frozen=True)
 class Interval:
-    """A value inside [low, high]; one-sided intervals have an infinite end. n: units (users, rows) it rests
-    on.
+    """A value inside [low, high]; one-sided intervals have an infinite end. n: units it rests on.
 
     kind: the method that gave it; assumptions: what must hold, in plain words; reason: why there is no number
     (value or ends NaN), else empty.
@@ -101,8 +100,7 @@ def bootstrap(
 def paired_bootstrap(
     a: npt.ArrayLike, b: npt.ArrayLike, seed: int | str, *, resamples: int = 1_000, level: float = 0.95
 ) -> Interval:
-    """Mean of `a - b` over the same users in the same order, with a percentile interval: is `a` better than
-    `b`?
+    """Mean of `a - b` over the same users in the same order, with a percentile interval: is `a` better?
 
     `a`, `b` (U,). Pairing removes what makes one user harder than another for both, so the interval is far
     narrower than two separate ones. Raises as `bootstrap`.

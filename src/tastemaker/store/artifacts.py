@@ -104,8 +104,7 @@ class Artifacts:
         return path
 
     def get(self, kind: str, fingerprint: str, full: bool = True) -> Path:
-        """The folder of a finished artifact, after checking it (`full=False`: names and sizes only, no
-        checksums).
+        """The folder of a finished artifact, after checking it (`full=False`: names and sizes only).
 
         Raises ArtifactError when it does not exist, or naming the file that is damaged.
         """

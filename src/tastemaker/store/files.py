@@ -1,5 +1,4 @@
-"""The one atomic writer: after a kill, a power cut or a full disk, a path holds its old version or its new
-one.
+"""The one atomic writer: after a kill, a power cut or a full disk, a path holds its old or new version.
 
 Everything is built in a temporary sibling (same file system), flushed to disk, and renamed into place. The
 writer holds an advisory lock on its sibling, so `sweep` can tell the leftovers of a killed writer from work
@@ -177,8 +176,7 @@ def write_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
 def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
     """The arrays of a safetensors file.
 
-    Raises ArtifactError when the file is missing, damaged, or in another format; pickled formats are never
-    opened.
+    Raises ArtifactError when the file is missing, damaged, or in another format; pickles are never opened.
     """
     try:
         return dict(safetensors.numpy.load_file(path))

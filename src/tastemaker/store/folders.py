@@ -28,8 +28,7 @@ REBUILD = "delete the folder and run the command that made it again"
 
 @contextmanager
 def write_folder(path: Path, about: Mapping[str, Any] | None = None) -> Iterator[Path]:
-    """A temporary folder to fill; sealed with a manifest (see `seal`) and renamed to `path` when the block
-    ends well.
+    """A temporary folder to fill, sealed (see `seal`) and renamed to `path` when the block ends well.
 
     Folders are written once: what changes is a small file that points to a folder.
 
@@ -158,8 +157,7 @@ def contents(manifest: Mapping[str, Any]) -> str:
 
 
 def verify_folder(folder: Path, full: bool = True, skip: str | None = None) -> dict[str, Any]:
-    """Check a sealed folder against its manifest, which is returned; `full=False` compares names and sizes
-    only.
+    """Check a sealed folder against its manifest, which is returned; `full=False`: names and sizes only.
 
     Raises ArtifactError naming the first file that is damaged, missing, or not in the manifest.
     """

@@ -74,8 +74,7 @@ def origin(text: str) -> str:
 def uploaded(place: str | Path) -> Iterator[Path]:
     """A path to write one file to; it is at `place` once the context ends without an error, and not before.
 
-    Raises InputError as `fetched`: at the start, so that nothing is computed for a place that cannot be
-    written.
+    Raises InputError as `fetched`: at the start, so nothing is computed for a place that cannot be written.
     """
     if not is_url(place):
         with replacing(Path(place)) as local:

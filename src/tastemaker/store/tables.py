@@ -77,8 +77,7 @@ class Source:
 
 
 def read_any(path: Path | str) -> pa.Table:
-    """The table in a Parquet, CSV or JSON lines file (these two also packed), or in a folder of Parquet
-    files.
+    """The table in a Parquet, CSV or JSON lines file (these two also packed), or a folder of Parquet files.
 
     CSV columns are read as text, so that ids keep their leading zeros. What had to be guessed about the text
     is logged as a warning, which Python prints on stderr.
@@ -101,8 +100,7 @@ def read_typed(path: Path, *, text: Sequence[str] = IDS, times: Sequence[str] = 
     """The table of `read_any` where columns of text that hold only numbers are numbers, true / false are 1 /
     0, and `times` are moments in UTC; columns named in `text` are ids.
 
-    Raises InputError naming file, row and column of a time that cannot be read, or that nothing logged can
-    carry.
+    Raises InputError naming file, row and column of a time that cannot be read, or that no log can carry.
     """
     table = read_any(path)
     for place, name in enumerate(table.column_names):

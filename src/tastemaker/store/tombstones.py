@@ -36,8 +36,7 @@ class Left:
 
 @dataclass(frozen=True)
 class Tombstones:
-    """people: HMAC-SHA256 of each id under `key`, which is drawn once a workspace; the ids themselves are
-    kept nowhere.
+    """people: HMAC-SHA256 of each id under `key`, drawn once a workspace; ids are kept nowhere.
 
     held: fingerprints of the tables and conversations that one of them was in; what was learnt from these is
     outdated. unfinished: of the people, those whose erasure was begun and has not ended. The key lies beside

@@ -127,8 +127,7 @@ class Workspace:
     def tables_folder(self, tables: str = "") -> Path:
         """Folder of the tables in use, which `data/current.json` points to, or of those of this fingerprint.
 
-        Raises ArtifactError when nothing was ingested yet, the pointer is damaged, or the tables asked for
-        are gone.
+        Raises ArtifactError when nothing was ingested yet, the pointer is damaged, or these tables are gone.
         """
         if tables:
             folder = self.data / f"tables-{tables}"

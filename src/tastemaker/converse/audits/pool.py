@@ -28,11 +28,9 @@ Scores = Callable[[Sequence[int]], npt.NDArray[np.floating]]
 
 @dataclass(frozen=True, eq=False)
 class TurnQuery:
-    """A turn to answer. conversation: its number; target: row played, None where nothing fitted; played: rows
-    before it.
+    """A turn to answer. conversation: its number; target: row played or None; played: rows before it.
 
-    excluded: rows of families played before; fits: F_t, rows that satisfy all that was asked and are not
-    excluded.
+    excluded: rows of families played before; fits: F_t, rows that satisfy what was asked, not excluded.
     """
 
     conversation: int

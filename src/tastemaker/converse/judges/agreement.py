@@ -78,8 +78,7 @@ def _kappas(tables: Floats) -> npt.NDArray[np.float64]:
 def agreement(ratings: Sequence[Rated], first: str, second: str, aspect: str, seed: int = 0) -> Interval:
     """Weighted kappa of two judges on what both answered, with a percentile bootstrap over conversations.
 
-    The value is NaN, with a reason, when chance alone leaves no disagreement (a judge that always says the
-    same).
+    The value is NaN, with a reason, when chance alone leaves no disagreement (a judge always says the same).
     """
     pairs = _pairs(ratings, first, second, aspect)
     cells = np.eye(GRADES * GRADES)

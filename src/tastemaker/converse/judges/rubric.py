@@ -54,8 +54,7 @@ JudgeAnswer: type[BaseModel] = create_model(
 
 @dataclass(frozen=True)
 class JudgeView:
-    """One turn in full: everything that was said or thought, the search, the item with its facts, the label.
-    No ids.
+    """One turn in full: all that was said or thought, the search, the item with its facts, the label. No ids.
 
     demands, wished: the goal and what stands of the request, as constraints; best: the largest share of the
     goal that an item satisfied before. counted: how many items of the catalogue matched the search; item:

@@ -1,6 +1,5 @@
-"""What a message was meant to say, read back by two readers that share no pattern: one takes wishes out of
-the words, the other looks for evidence of each wish that was meant. A wish counts as said when either finds
-it.
+"""What a message says, read back by two readers that share no pattern: one takes wishes out of the words, the
+other looks for evidence of each wish that was meant. A wish counts as said when either finds it.
 """
 
 from __future__ import annotations

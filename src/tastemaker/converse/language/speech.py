@@ -48,8 +48,7 @@ def say(
     lexicon: Lexicon | None = None,
     **slots: str,
 ) -> str:
-    """One of the texts of a rule, drawn out; `who` fixes what a rule stands for. Unknown rules raise
-    KeyError.
+    """One of a rule's texts; `who` fixes what a rule stands for. KeyError for unknown rules.
 
     lexicon: the text, without what its slots hold, is drawn anew while a reader takes a wish out of it, or it
     names an item: who is called as a tune is ("my sister Petronella") would give that tune away.

@@ -57,8 +57,7 @@ def joined_values(active: Sequence[Constraint], change: Change) -> Change:
 def settle(active: Sequence[Constraint], heard: Heard, fields: Mapping[str, str]) -> tuple[Constraint, ...]:
     """The constraints after a message: a second value of a field that holds one takes the first one's place.
 
-    fields: field -> kind. A wish for what was refused lifts the refusal, and a refusal of what was wished the
-    wish.
+    fields: field -> kind. A wish for what was refused lifts the refusal, and the other way round.
     """
     active = () if heard.restart else lifted(active, heard.changes)
     replaced: set[str] = set()

@@ -88,8 +88,7 @@ class Look:
 
 
 def watch(looks: Sequence[Effect], planned: int, alpha: float = 0.05, n_min: int = FIRST_LOOK) -> list[Look]:
-    """The looks taken at one metric so far, oldest first, each with the running intersection of the
-    intervals.
+    """The looks taken at one metric so far, oldest first, each with the intersection of intervals.
 
     planned: N*, units of both arms, written down before the start. p is of the difference, the interval of a
     lift is Fieller's at the sequence's width. Looks with fewer than `n_min` units in an
@@ -148,8 +147,7 @@ def in_order(table: pa.Table, day: str) -> pa.Table:
     """The table with its column of days as numbers or dates, which have an order: of numbers, dates in any
     spelling that is read, or numbered words ("day 2").
 
-    Raises InputError naming the row of an empty cell, of a day before 1970 or ahead, and of one without an
-    order.
+    Raises InputError naming the row of an empty cell, a day before 1970 or ahead, or one without an order.
     """
     cells = present(table, day)
     complete(cells, day)

@@ -279,8 +279,7 @@ def read_asking(table: pa.Table, settings: AskingSettings) -> AskingReading:
     metric: 'supported' when more harm is excluded at one-sided alpha, 'not supported' when harm is shown,
     else 'cannot tell', with the lift that this many people can show.
 
-    Raises InputError on a missing column, a person twice or in both groups, an unknown group, or an empty
-    value.
+    Raises InputError on a missing column, a person twice, an unknown group, or an empty value.
     """
     counts = check_units(lambda: table, "user_id")
     ratio = srm(counts, settings.shares)
@@ -329,8 +328,7 @@ def _each(read: Mapping[str, Moments], settings: AskingSettings) -> Effect:
     """Absolute effect on the first metric for each person shown a question: the difference of the groups over
     the share shown.
 
-    Source: Wald's estimator with the variance of its linearised parts, y - effect * shown (Imbens and Angrist
-    1994).
+    Source: Wald's estimator, variance of its linearised parts, y - effect * shown (Imbens and Angrist 1994).
     """
     metric, many, none = settings.metrics[0], read[ASKED], read[UNASKED]
     name, share = metric.numerator or metric.name, many.mean_of(settings.shown) - none.mean_of(settings.shown)

@@ -165,8 +165,7 @@ def read_out(
     + 8 bytes a unit; winsorised metrics and quantiles hold their column as well.
 
     open_table: a table, or what gives the Arrow stream of the columns named, anew each time. Raises
-    InputError on a unit in two arms or twice, an arm without units, a missing or empty value (row and
-    column).
+    InputError on a unit in two arms or twice, an arm without units, a missing value (row and column).
     """
     if isinstance(open_table, pa.Table):
         return read_out(selected(open_table), design, report)

@@ -262,8 +262,7 @@ def clipped_ips(log: Log, policy: Policy | Floats, tau: float = 100.0) -> Contri
 
 
 def snips(log: Log, policy: Policy | Floats) -> Contributions:
-    """V + w_i (r_i - V) / mean(w), V = sum(w r) / sum(w): the influence values of self-normalised IPS, of
-    mean V.
+    """V + w_i (r_i - V) / mean(w), V = sum(w r) / sum(w): influence values of self-normalised IPS, mean V.
 
     A ratio: only asymptotic bounds apply. Raises InputError when every weight is 0. Source: Swaminathan and
     Joachims 2015.
@@ -297,8 +296,7 @@ def paired(log: Log, policy: Policy | Floats, c: float = 0.95, *, cap: float = 1
     c: share of the reference's value to be kept, in (0, 1]. cap: U, a bound on u_i = pi0(a_i|x_i) / p_i known
     before the data (`Mixture(cap=U)` enforces it); 1 where pi0 wrote the rows.
 
-    Raises InputError on c outside (0, 1], and on u above U. Source: section 3.2 of the exploration
-    specification.
+    Raises InputError on c outside (0, 1], and on u above U. Source: the specification, section 3.2.
     """
     if not 0 < c <= 1:
         raise InputError(f"c is {c}; the share of the logger's value to keep is above 0 and at most 1")
@@ -311,8 +309,7 @@ MOST_ACTIONS = 1_000
 
 
 def fitted_propensities(log: Log) -> Floats:
-    """(n,) probability of each row's action given its context, by multinomial logistic regression fitted on
-    other rows.
+    """(n,) probability of each row's action given its context, by multinomial regression on other rows.
 
     Cross-fitting (every third row, in turn, is left out) keeps a row from raising its own propensity. An
     action that the other folds do not know gets the smallest probability they give to any. Raises InputError

@@ -25,8 +25,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Certificate:
-    """The claim "V(pi) - c V0 >= margin, and V(pi) >= floor V0", tested once at level delta on rows opened
-    for it.
+    """The claim "V(pi) - c V0 >= margin, and V(pi) >= floor V0", tested once at level delta on opened rows.
 
     policy_hash, log_hash (of the rows it was tested on), split_hash: what was tested on what. lcb: lower
     bound of V(pi) - c V0 in reward units; e_value: wealth against the claim's opposite, passing from 1/delta

@@ -165,8 +165,7 @@ def collect(
     unit: str = "",
     most_rows: int | None = None,
 ) -> Evidence:
-    """Evidence about `policy` on the rows of `log`; both c of a gate are read from it, so weights are
-    computed once.
+    """Evidence about `policy` on the rows of `log`; both c of a gate are read from it.
 
     cap: U, what pi0/propensity never exceeds where a mixture logged the rows (`Log.reference`); 1 where pi0
     did. unit, most_rows: as in `GateSettings`. Raises InputError on a missing denominator, a log-probability
@@ -196,8 +195,7 @@ def certify(
     Fixed-sequence testing: S2 picks where to start (largest mean log-growth of the wealth), then candidates
     are tested on S3 in their order, each at the full delta, until the first failure. Of several chains the
     first has most of delta and the others the rest; a chain that passed to its end hands its part on, and one
-    that failed leaves the next its own (fallback). The probability that any unsafe candidate passes is at
-    most delta.
+    that failed leaves the next its own (fallback). An unsafe candidate passes with probability delta at most.
 
     candidates: in an order fixed without S3: from the logger towards novelty, for instance
         `build_candidates`.

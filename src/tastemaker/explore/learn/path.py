@@ -131,8 +131,7 @@ def bases(
     trained: Sequence[Weights], s2: Log, space: Features, existing: Bools, gate: GateSettings
 ) -> list[int]:
     """Points of a path that a ladder of candidates starts from, on what S2 says: the one whose wealth against
-    the claim's opposite grows fastest; the one nearest to the logger, to fall back on; and the one of most
-    value.
+    the claim's opposite grows fastest; the one nearest to the logger, to fall back on; the one of most value.
     """
     evidence = [
         collect(space.policy(weights, existing), s2, "logged", cap=gate.cap, unit=gate.unit)

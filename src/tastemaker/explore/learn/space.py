@@ -97,8 +97,7 @@ class Features:
     """What the learners ask of a catalogue: how a log is read, and how weights become policies.
 
     Contexts are the log's own feature columns; vectors (A, k) and prefixes (A,) of all actions. pooled:
-    whether policies look at the pool of each request: the known part plays within it, the new part outside
-    of it.
+    whether policies look at the pool of each request: the known part plays in it, the new part outside.
     """
 
     vectors: Floats

@@ -28,8 +28,7 @@ LATER = ("people", "sums", "sizes")  # keys the first release did not write
 
 @dataclass(frozen=True)
 class Entry:
-    """One step. kind: "gate" (S3 opened, passed or not), "deployed", "served" (rounds banked), "alarm" (back
-    to pi0).
+    """One step. kind: "gate" (S3 opened), "deployed", "served" (rounds banked), "alarm" (back to pi0).
 
     policy: digest of the policy; spent: digests that must not be used again; certificate: its digest; rounds:
     planned ("deployed") or served ("served"); rows, log_sums: how many rows were banked and, a betting
@@ -218,8 +217,7 @@ def _bank_of_people(ledger: Ledger, served: Sequence[Entry], level: float) -> fl
 
 
 def margin(ledger: Ledger, planned: int, unsettled_rounds: int = 0) -> float:
-    """m = -B / planned: what a deployment of `planned` rounds may lose a round (negative), or must win back
-    (positive).
+    """m = -B / planned: what `planned` rounds may lose each (negative), or must win back (positive).
 
     unsettled_rounds: rounds that the last deployment served and nobody banked; its certificate says that they
     earned at least its margin.
@@ -301,11 +299,9 @@ def settle(
 
 
 def record(ledger: Ledger, certificates: Sequence[Certificate]) -> Ledger:
-    """Enter an opened gate, passed or not: its rows are spent from now on. All certificates are of one call
-    of `certify`.
+    """Enter an opened gate, passed or not: its rows are spent from now on. All are of one call of `certify`.
 
-    Raises InputError on rows spent before, on more than K gates, and on certificates of other promises than
-    the ledger's.
+    Raises InputError on rows spent before, on more than K gates, and on certificates of other promises.
     """
     if not certificates:
         raise InputError("there is no certificate to record")

@@ -51,8 +51,7 @@ def watch_holdout(
     *,
     units: Units | None = None,
 ) -> int | None:
-    """First row (from 1) at which V(pi) is surely below floor x V0, both estimated from the same live rows,
-    or None.
+    """First row (from 1) at which V(pi) is surely below floor x V0, both from the same live rows, or None.
 
     ratios: pi/mixture and pi0/mixture (n,) of each served action (`live_ratios`); holdout: the largest
     share of pi0 in any context (`Ledger.largest_holdout`), so that the first ratio is at most 1/(1-holdout)
@@ -114,8 +113,7 @@ def looks(rows: int) -> list[int]:
 
 def _alarm_by_unit(losses: Floats, low: float, units: Units, delta: float) -> int | None:
     """First look at which sums by unit say that the mean loss is above 0. Rows of one person are no fair game
-    given his earlier ones, so that the wealth cannot be followed row by row; at a look it can be counted
-    anew.
+    given his earlier ones, so that the wealth cannot be followed row by row; looks count it anew.
     """
     _check_delta(delta)
     for number, rows in enumerate(looks(len(losses)), start=1):

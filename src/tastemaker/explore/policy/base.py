@@ -240,8 +240,7 @@ class Pooled(_Of):
     """`base`, restricted to what its request could show (inside), or to all that it could not. Where nothing
     lies outside it plays inside; without pools it is `base`.
 
-    anchor: how much of the logger's logits is added to the scores inside: with 1 and equal scores it is the
-    logger.
+    anchor: how much of the logger's logits is added inside: with 1 and equal scores it is the logger.
     """
 
     inside: bool = True

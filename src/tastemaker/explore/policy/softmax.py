@@ -17,8 +17,7 @@ from tastemaker.explore.policy.base import BLOCK, Block, Context, Policy, Pools,
 
 @dataclass(frozen=True, eq=False)
 class Mixture(Policy):
-    """(1 - h) first + h second, h = `share`, raised per context until second/mixture <= `cap` for every
-    action.
+    """(1 - h) first + h second, h = `share`, raised until second/mixture <= `cap` for every action.
 
     With `cap` U, a later logger can re-weight rows of this mixture to `second` with weights at most U, a
     constant known before any data (section 3.4 of the specification; without it, U = 1/share). cap=None

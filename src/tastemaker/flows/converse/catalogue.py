@@ -26,8 +26,7 @@ SHOWN_VALUES = 400  # a field of more values than this is a name, not a fact one
 
 
 def build_catalogue(workspace: Workspace, data: Data) -> Catalogue:
-    """Items in the order of `data`, their attributes typed, with families, further names and how well known
-    each is.
+    """Items in the order of `data`, their attributes typed, with families, further names and popularity.
 
     Raises InputError when no item has an attribute field=value, so that nothing could be asked for.
     """

@@ -30,8 +30,7 @@ class Artefacts:
     """Clips at another tempo or transposition, covers at another size, both without metadata; and their
     recognition by vectors.
 
-    Only items whose notes and cover are known exactly (the demo's) can be rendered anew; others have no
-    artefact.
+    Only items whose notes and cover are known exactly (the demo's) can be rendered; others have no artefact.
     """
 
     def __init__(self, pipeline: Pipeline, seed: int) -> None:

@@ -37,8 +37,7 @@ def learn(
     learnt from and chosen on, each given what stands above it; what is certified are the source's places.
     objective: of `NAMES`; "" takes dr where the logger's logits are known, else clipped_ips.
 
-    `passed` is false, with the reason, where a check of the log failed or no row has a reward: then there is
-    no run.
+    `passed` is false, with a reason, where a check failed or no row has a reward: there is no run then.
     """
     from tastemaker.explore.learn.path import PathSettings, bases, learn_path
     from tastemaker.explore.learn.softmax import Settings

@@ -34,8 +34,7 @@ PEOPLE = ("user_id", "unit")  # columns that name people
 class Holding:
     """One place that holds a person: `count` of `what`. `remove` can be called again after a kill.
 
-    inputs: the fingerprint under which artifacts were learnt from it. again: the command that makes the place
-    anew.
+    inputs: the fingerprint under which artifacts were learnt from it. again: the command that makes it anew.
     """
 
     where: Path
@@ -104,8 +103,7 @@ def tables(workspace: Workspace, user_id: str) -> Iterator[Holding]:
 
 def renew_tables(workspace: Workspace, found: Iterable[Holding], served: str = "") -> dict[str, str]:
     """Ingest the tables in use again, where they are among `found`: the tombstone leaves the person out.
-    Those that are `served`, where these are others, are written again beside them. The fingerprints of both:
-    before, after.
+    Those that are `served`, if others, are written again beside them. Both fingerprints.
     """
     folders, renewed = {holding.where for holding in found}, dict[str, str]()
     used = workspace.tables_folder() if workspace.has_tables() else None

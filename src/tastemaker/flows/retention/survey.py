@@ -119,8 +119,7 @@ def validate_answers(
     tables and report in `out`.
 
     answers: rows of `schema.SURVEYS` (a `question` column), or one row a user and item with a column a
-    question; reverse: questions worded the other way round. Raises InputError with file, row, column and
-    remedy.
+    question; reverse: questions worded in reverse. Raises InputError with file, row, column and remedy.
     """
     from tastemaker.retention.validity.claim import retest, validity_claim
     from tastemaker.retention.validity.table import flat, widen
@@ -169,8 +168,7 @@ def validate_battery(
     reverse: Sequence[str] = (),
     seed: int = 0,
 ) -> dict[str, Any]:
-    """`tastemaker retention survey validate --block`: factor analysis of several items a thing; report in
-    `out`.
+    """`tastemaker retention survey validate --block`: factor analysis of items; report in `out`.
 
     answers: one row a person with a column an item; people with a missing item are left out and counted. by:
     a column whose groups are compared (invariance); reverse: items worded the other way round. Raises

@@ -61,8 +61,7 @@ class Examples:
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """Padded input (R, C) int64 and the n tokens to predict: flat position of the token before, target id,
-    weight.
+    """Padded input (R, C) int64 and the n tokens to predict: flat position of the one before, target, weight.
 
     `tokens` is the number of input tokens without the padding; `parents` (n, 2) see `Examples`.
     """
@@ -149,8 +148,7 @@ def _with_targets(examples: Examples) -> Examples:
 
 
 class Batches:
-    """Row numbers of each step: an endless run of permutations cut into equal batches, so step -> rows is a
-    function.
+    """Row numbers of each step: endless permutations cut into equal batches, so step -> rows is a function.
 
     With `passes` the examples are so many equal parts, shuffled inside each part and never across.
     """
@@ -179,12 +177,10 @@ class Batches:
 
 
 def micro_batches(examples: Examples, rows: npt.NDArray[np.int64], limit: int) -> Iterator[MicroBatch]:
-    """Split the rows of one step into padded inputs of at most `limit` tokens, rows of similar length
-    together.
+    """Split the rows of one step into padded inputs of at most `limit` tokens, similar lengths together.
 
-    Sorting happens inside the step only: the step's gradient is that of its uniform sample, without the
-    padding. Inputs end before the last predicted token; padding is at the right, where causal attention never
-    looks.
+    Sorting is inside the step only: its gradient is that of its uniform sample, without the padding. Inputs
+    end before the last predicted token; padding is at the right, where attention never looks.
     """
     used = [_used(examples, int(row)) for row in rows]
     order = sorted(range(len(rows)), key=lambda index: -used[index])

@@ -20,8 +20,7 @@ Tensors = dict[str, torch.Tensor]
 
 @dataclass
 class Checkpoint:
-    """Everything a run needs to go on: `groups` (weights, optimiser, average, best) of named tensors, and
-    plain values.
+    """What a run needs to go on: `groups` (weights, optimiser, average, best) of named tensors, plain values.
 
     The data cursor is `step` itself (batches are a function of it), and so is the random state: draws are
     keyed by step.

@@ -26,8 +26,7 @@ CHUNK_LOGITS = 32_000_000  # floats of logits alive at once: 128 MB
 
 @dataclass(frozen=True)
 class Sums:
-    """Sums over predicted tokens: weighted loss (a scalar with gradient), and for reports loss and weight per
-    level.
+    """Sums over predicted tokens: weighted loss (a scalar with gradient), and loss and weight per level.
 
     `levels` and `counts` are (L + 1,): one place a level, the last for tokens that are no Semantic ID.
     """

@@ -1,5 +1,4 @@
-"""Data parallel training under `torchrun`: the first process does all that one process does, the others only
-learn along.
+"""Data parallel training under `torchrun`: the first process does all, the others learn along.
 
 What is trained is sent to the others when its training begins (so that they need no workspace, and a run goes
 on from its checkpoint with any number of processes); then each process learns from its part of every batch,

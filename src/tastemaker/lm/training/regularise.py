@@ -14,8 +14,7 @@ MLP = ("mlp", "feed_forward", "ffn")
 
 
 class Dropout:
-    """Dropout on embeddings and on the outputs of attention and MLP blocks, by forward hooks; Llama has none
-    of its own.
+    """Dropout on embeddings and on the outputs of attention and MLP blocks, by forward hooks; Llama has none.
 
     Draws come from a generator seeded per step (`seed`), so a resumed run needs no generator state.
     """

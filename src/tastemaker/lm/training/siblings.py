@@ -1,5 +1,4 @@
-"""Which codes exist after which prefix, so that a softmax spends no probability on Semantic IDs that no item
-has.
+"""Which codes exist after which prefix, so that no softmax spends probability on Semantic IDs of no item.
 
 With this normalisation the probabilities of all items of the catalogue sum to 1. It depends on the catalogue
 alone, never on what a request may show, so filters still reorder nothing.

@@ -68,8 +68,7 @@ def ids_of(table: pa.Table, name: str) -> pl.Series:
 
 
 def read_requests(scored: pa.Table) -> Requests:
-    """Lay `scored` out: request_id, item_id, score, p_pos, and p_neg (1 - p_pos where there is no such
-    column).
+    """Lay `scored` out: request_id, item_id, score, p_pos, and p_neg (1 - p_pos where absent).
 
     Raises InputError naming row and column on a missing column, an empty id, a score that is not finite, a
     probability outside [0, 1], an item twice in a request, or a table without rows.

@@ -32,8 +32,7 @@ def calibration_claim(
     proxy: Proxy,
     before: Mapping[str, Sequence[Calibration]] | None = None,
 ) -> ClaimReport:
-    """'The probabilities come true in every cohort'. tables: side -> cohorts; before: the same without a
-    calibrator.
+    """'The probabilities come true in every cohort'. tables: side -> cohorts; before: without a calibrator.
 
     Supported: every expected/observed interval, widened for their number, inside .9 to 1.1. Not supported:
     one lies wholly outside .97 to 1.03. Cannot tell: some interval is too wide, or rests on fewer than
@@ -137,8 +136,7 @@ def threshold_claim(proxy: Proxy) -> ClaimReport:
 
 def drift_claim(proxy: Proxy, rows: pa.Table, name: str = "rows", alpha: float = 0.05) -> ClaimReport:
     """'Fresh answers come as the proxy says', from rows answered after it was judged: its levels and its
-    slope against what they were then, whatever rule ranks by it, and the promise of each threshold that was
-    chosen.
+    slope against what they were then, whatever rule ranks by it, and the promise of each threshold.
 
     Not supported: a change is shown (Holm over the watched, `alpha` in all), or the one-sided upper bound of
     the fresh precision at a threshold lies below its target. Cannot tell: fewer than `UNITS_MIN` people.

@@ -229,8 +229,7 @@ def slope_intervals(
 
 
 def predict(proxy: Proxy, rows: pa.Table, *, name: str = "rows") -> tuple[Floats, Floats]:
-    """p_pos = P(answer >= 4) and p_neg = P(answer <= 2), each (n,), calibrated where the proxy has
-    calibrators.
+    """p_pos = P(answer >= 4) and p_neg = P(answer <= 2), each (n,), calibrated where it can be.
 
     Columns are read one by one, so a table of any width costs one number a row. Raises InputError on a
     feature that is absent or missing in a row.

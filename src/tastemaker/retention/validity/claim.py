@@ -63,8 +63,7 @@ def retest(
     weight: str | None = None,
     key: Sequence[str | int] = (0,),
 ) -> Retest:
-    """Correlation of the first and the second answer where the same user was asked `question` about the same
-    item again.
+    """Correlation of the first and the second answer of a user asked `question` about an item twice.
 
     surveys: rows of `schema.SURVEYS`; `weight`: a column, taken from the first answer. Give the re-asked a
     random choice, or the result speaks only for those who were asked twice. Without a pair the values are

@@ -14,8 +14,7 @@ from tastemaker.stats.resample import by_unit, of_totals
 
 
 def checked(*arrays: npt.ArrayLike, weight: npt.ArrayLike | None) -> tuple[list[Floats], Floats, Ints]:
-    """Arrays of equal length as float64 without the rows where one is NaN or has no weight; the weights; the
-    rows kept.
+    """Arrays of equal length as float64 without rows with NaN or no weight; the weights; the rows kept.
 
     Raises InputError on a negative or infinite weight.
     """
@@ -75,8 +74,7 @@ def difference_by_user(
     key: Sequence[str | int] = (0,),
     resamples: int = 500,
 ) -> Interval:
-    """r(first) - r(second) when both may come from the same users: the interval resamples users for both at
-    once.
+    """r(first) - r(second) when both may come from the same users: users are resampled for both at once.
 
     first, second: pairs of arrays (n,); rows: two masks (n,), the rows each is taken over; users (n,). Raises
     InputError as `pearson` does. NaN with the reason where a side does not vary.

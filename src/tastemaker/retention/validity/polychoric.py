@@ -28,8 +28,7 @@ def polychoric(
     key: Sequence[str | int] = (0,),
     resamples: int = 300,
 ) -> Interval:
-    """Two-step polychoric correlation of ordered answers a, b (n,) with a percentile interval from resampling
-    users.
+    """Two-step polychoric correlation of ordered answers a, b (n,) with a percentile interval over users.
 
     Thresholds come from the weighted margins, then rho from the one-dimensional likelihood. Rows where a or b
     is NaN are left out. NaN with the reason where one side does not vary. Raises InputError on a negative
@@ -56,8 +55,7 @@ def polychoric(
 
 
 def fit_polychoric(counts: npt.ArrayLike) -> Floats:
-    """rho (...) that maximises the likelihood of each table of (weighted) counts (..., r, c), thresholds from
-    its margins.
+    """rho (...) of most likelihood for each table of (weighted) counts (..., r, c), thresholds from margins.
 
     Fisher scoring on atanh rho, halving steps; rho is kept within ± .99999, where a perfect association ends.
     """

@@ -221,8 +221,7 @@ def association_table(
     `settings`. Each correlation uses the rows that have both. contrasts holds for each group "other question"
     and "other content", each with a bootstrap of users.
 
-    Raises InputError on a missing column, fewer than two questions, an event that is not 0 / 1, a negative
-    weight.
+    Raises InputError on a missing column, fewer than two questions, an event not 0 / 1, a negative weight.
     """
     questions, by, weight = settings.questions, settings.by, settings.weight
     if len(questions) < 2:

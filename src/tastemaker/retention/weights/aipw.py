@@ -30,8 +30,7 @@ POSITIVE = "everyone shown could have answered"
 
 
 def answered_mean(shown: pa.Table, *, name: str = "surveys") -> Interval:
-    """Mean of the answers that came, by design weight alone: what anyone gets who forgets those who did not
-    answer.
+    """Mean of the answers that came, by design weight alone: what one gets who forgets the others.
 
     Variance from sums by user. Raises InputError as `response_weights` does.
     """
@@ -54,8 +53,7 @@ def weighted_mean(
     """As published: mean of the answers under the response weights, weights taken as known, variance from
     sums by user.
 
-    Categories with too few answers are treated as in `aipw_mean`. Raises InputError as `response_weights`
-    does.
+    Categories with too few answers are treated as in `aipw_mean`. Raises InputError as `response_weights`.
     """
 
     def main(rows: pa.Table) -> Interval:
@@ -214,8 +212,7 @@ def _interval(
 
 @dataclass(frozen=True)
 class TippingPoint:
-    """How far those who did not answer must be from what their covariates say, to move the mean to
-    `threshold`.
+    """How far those who did not answer must be from what covariates say, for a mean of `threshold`.
 
     shift: in points of the answer, for the estimate itself; shift_interval: for the interval's nearer end (0
     when the interval already holds the threshold); in_sd: `shift_interval` over the answers' standard
@@ -230,8 +227,7 @@ class TippingPoint:
 
 
 def tipping_point(estimate: Interval, threshold: float, response_rate: float, sd: float) -> TippingPoint:
-    """Pattern-mixture bound: with a shift s of those who did not answer the mean moves by (1 - response_rate)
-    s.
+    """Pattern-mixture bound: a shift s of those who did not answer moves the mean by (1 - response_rate) s.
 
     estimate: of the mean; threshold: the value that would overturn the result; response_rate: share of design
     weight that answered, in (0, 1]; sd: standard deviation of the answers, above 0. Raises InputError on

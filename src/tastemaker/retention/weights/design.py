@@ -39,8 +39,7 @@ def gram(x: Floats, weight: Floats) -> Floats:
 
 
 def balance(x: Floats, answered: Bools, d: Floats, names: list[str]) -> Balanced:
-    """Minimise F(b) = sum d [R exp(-x'b) + (1 - R) x'b], whose stationary point gives sum d (R / expit(x'b) -
-    1) x = 0.
+    """Minimise F(b) = sum d [R exp(-x'b) + (1 - R) x'b], where sum d (R / expit(x'b) - 1) x = 0.
 
     x (n, p) standardised columns, no intercept (added here) and none a combination of others; answered (n,);
     d (n,) positive design weights; names of the columns. Newton's method with halving of steps.
@@ -136,8 +135,7 @@ _REDUNDANT = 1e-9  # share of a column's variance that the columns before it lea
 @dataclass(frozen=True, eq=False)
 class Design:
     """x (n, p): columns of weighted mean 0 and variance 1; names (p,); mean, scale (p,) that were taken out;
-    dropped: columns left out because they are constant or a combination of others, which balances them all
-    the same.
+    dropped: columns left out because they are constant or a combination of others, which balances them too.
     """
 
     x: Floats

@@ -174,8 +174,7 @@ def read_answers(shown: pa.Table, name: str) -> tuple[Floats, Floats]:
 def thin_categories(
     shown: pa.Table, covariates: Sequence[str], name: str
 ) -> tuple[tuple[ThinCategory, ...], Bools]:
-    """The categories that fewer than LEAST people answered in, rarest reasons first found, and their rows
-    (n,).
+    """Categories that fewer than LEAST people answered in, rarest first, and their rows (n,).
 
     Rows of a thin category are set aside before the next one is counted. Raises InputError naming a category
     that was asked and in which nobody answered.
@@ -233,8 +232,7 @@ def response_weights(
     trim: float | None = None,
     name: str = "surveys",
 ) -> ResponseWeights:
-    """Weights d / pi that make those who answered match everyone shown in the mean of each covariate,
-    exactly.
+    """Weights d / pi that make those who answered match everyone shown in each covariate's mean.
 
     shown: one row a question shown (n rows), with `answer` (null where not answered), `asked_probability`,
     and the columns `covariates`: numbers as they are, text as indicators. trim: weights above this multiple

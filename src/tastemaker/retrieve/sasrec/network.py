@@ -117,8 +117,7 @@ class SASRec(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def hidden(self, sequences: Sequences) -> Tensor:
-        """(E, d) one vector an event, made from it and the events before it in its row (rows at most `length`
-        long).
+        """(E, d) one vector an event, of it and the events before it in its row (rows at most `length` long).
 
         Rows are packed, not padded; a position is counted from the right end of its row, as left padding
         would have it.

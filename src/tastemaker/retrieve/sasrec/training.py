@@ -80,9 +80,8 @@ def fit_sasrec(
     """Train until validation N@10 (seen items removed) has not risen for `patience` epochs; returns the best
     epoch's model.
 
-    With a `state_folder` each epoch's end is saved there, and a later call continues from it, with the same
-    result to the bit (same machine and threads). `on_epoch` receives epoch, loss, validation recall@10 and
-    ndcg@10.
+    With `state_folder` each epoch is saved there, and a later call continues from it, with the same result to
+    the bit (same machine and threads). `on_epoch` receives epoch, loss, validation recall@10 and ndcg@10.
 
     Raises InputError when no row of `train` has two events; ArtifactError when `state_folder` holds a damaged
     state, or one of other settings or data.

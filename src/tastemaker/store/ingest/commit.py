@@ -88,9 +88,8 @@ def ingest_files(
 ) -> Ingested:
     """Make the workspace's tables from files: both are replaced at once, by a new folder and a pointer to it.
 
-    A table whose file is not given stays, its interactions checked against the new items, and its ratings and
-    kinds read as before. The same files again change nothing. People with a tombstone are left out, counted
-    in the report.
+    A table whose file is not given stays, its interactions checked against the new items, ratings and kinds
+    read as before. The same files again change nothing. People with a tombstone are left out, counted there.
 
     Raises InputError as `ingest_items` and `ingest_interactions`; when no row is accepted; when there are no
     items at all; when a column that was named is in no file. Raises ArtifactError when the disk is full or

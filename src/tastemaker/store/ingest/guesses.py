@@ -214,8 +214,7 @@ def flags(columns: Mapping[str, pl.Series]) -> tuple[dict[str, str | None], pl.S
     stands for, the kind of each row, and columns of such a name that hold other words; None without any.
 
     A row is of the kind that says most about taste and is answered with yes; a refusal says more than a wish.
-    Without a yes it is a view, or an event of no kind where all that could be said is a refusal: the item
-    was had.
+    Without a yes it is a view, or an event of no kind where only a refusal could be said: the item was had.
     """
     kinds, other = dict[str, str | None](), list[str]()
     for column, cells in columns.items():

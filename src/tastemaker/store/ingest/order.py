@@ -115,8 +115,7 @@ def _describe(rows: Rows, placed: pl.DataFrame, order: str) -> tuple[float, bool
 
 def _by_id(items: pl.Series, sort: npt.NDArray[np.int64], next_to: npt.NDArray[np.bool_]) -> float | None:
     """The share of neighbours inside a moment that are in order of their ids, where that is nearly all or
-    nearly none of them; else None. sort: (n,) the events by person, moment and position; next_to: (n - 1,)
-    neighbours.
+    nearly none of them; else None. sort: (n,) the events by person, moment, position; next_to: (n - 1,).
     """
     numbers = items.str.extract(r"(\d{1,15})$").cast(pl.Int64, strict=False)
     rank = (numbers if numbers.null_count() == 0 else items.rank("dense")).to_numpy().astype(np.int64)

@@ -94,8 +94,7 @@ def ingest_interactions(
     source: str = "interactions",
     settings: IngestSettings | None = None,
 ) -> tuple[pa.Table, Report]:
-    """The rows that make an `interactions` table (schema.INTERACTIONS), sorted by user and position, and the
-    report.
+    """The rows that make an `interactions` table (schema.INTERACTIONS), by user and position, and the report.
 
     Without a position column, a user's events are put in order of time; those of one moment in order of the
     file, or, where many share one, of a keyed hash. `items` is an ingested table; events with others are

@@ -1,6 +1,5 @@
 """Tables of another shape as rows of one person and one item, or of one item: records in a cell, several
-items in a cell, a matrix of people by items, and properties of items that stand one a row. What was done is a
-note.
+items in a cell, a matrix of people by items, and properties of items one a row. What was done is a note.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """CSV as people have it: which encoding, which delimiter, which records.
 
 No record vanishes: what is read and what is refused together are the records of the file, counted from its
-bytes alone. Quotes that are never closed are characters, not the begin of a cell that swallows the rows after
-it.
+bytes. Quotes that are never closed are characters, not the begin of a cell that swallows the rows after it.
 """
 
 from __future__ import annotations

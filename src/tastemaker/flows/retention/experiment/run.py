@@ -112,8 +112,7 @@ def _trials(table: Path, design: Design, runs: int, seed: int, report: Report) -
 def read_experiment(
     table: Path, plan: Path, out: Path, report: Report, days: Path | None = None
 ) -> dict[str, Any]:
-    """The whole read-out of a table with one row a unit, and its decision, as report.md and report.html in
-    `out`.
+    """The read-out of a table with one row a unit, and its decision, as report.md and report.html in `out`.
 
     days: optionally a table with one row a unit and day, for the effect of each day. Raises InputError with
     file, row, column.

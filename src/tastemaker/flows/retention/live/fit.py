@@ -355,8 +355,7 @@ def withdraw_proxy(workspace: Path, to: str = "") -> dict[str, Any]:
     `to` is the start of.
 
     Recorded beside the deployments, which are kept, so the same proxy can be put back. Exit code 1 when none
-    is deployed. Raises InputError when `to` names none that was deployed here, ArtifactError when its files
-    are gone.
+    is deployed. Raises InputError if `to` was never deployed here, ArtifactError if its files are gone.
     """
     opened = Workspace.open(workspace)
     with Database(opened.database) as database:

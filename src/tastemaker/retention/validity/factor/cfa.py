@@ -34,8 +34,7 @@ def minimise(model: Model, start: Floats, seen: Moments) -> tuple[Floats, float]
     - mu)], and F.
 
     model: parameters (..., k) -> covariances (..., G, p, p) and means (..., G, p), at most quadratic in each
-    single parameter (derivatives are then exact central differences). Raises ModelError when it does not
-    converge.
+    single parameter (derivatives are then exact central differences). Raises ModelError without convergence.
     """
     theta, share = start.astype(np.float64), seen.n / seen.n.sum()
     value = discrepancy(model(theta), seen)

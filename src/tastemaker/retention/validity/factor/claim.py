@@ -111,8 +111,7 @@ def battery_claim(
     bounds: Mapping[tuple[str, str], Interval] | None = None,
     ordinal: CfaFit | None = None,
 ) -> tuple[CfaFit, ClaimReport]:
-    """CFA, reliability, convergent and discriminant validity of a battery, each against its cut-off, in one
-    report.
+    """CFA, reliability, convergent and discriminant validity of a battery, against cut-offs, in one report.
 
     covariance (p, p) with divisor n; blocks: factor -> items; names (p,) of the items; groups: as in
     `invariance`; bounds: of `htmt_bounds`; ordinal: of `fit_ordinal_cfa` where the answers are ordered, else

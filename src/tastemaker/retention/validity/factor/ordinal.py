@@ -101,8 +101,7 @@ def _scores(h: Floats, k: Floats, rho: float) -> tuple[Floats, Floats]:
 
 
 def fit_ordinal_cfa(answers: npt.ArrayLike, blocks: Mapping[str, Sequence[int]]) -> CfaFit:
-    """CFA of ordered answers (n, p) without a gap, one row a person, in which each item loads on its own
-    factor.
+    """CFA of ordered answers (n, p) without a gap, one row a person, each item loading on its factor.
 
     chi2, CFI, TLI and RMSEA are those of the test adjusted in mean and variance (scaled and shifted). Raises
     InputError as `fit_cfa`, or on a pair of items that agree perfectly.
