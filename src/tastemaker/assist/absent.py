@@ -129,9 +129,7 @@ def refused(left: str, named: Sequence[str]) -> tuple[dict[str, None], tuple[str
 
 
 def topics(left: str, named: Sequence[str]) -> tuple[list[str], list[str]]:
-    """What items are to be about by words that nothing read ("about dogs or cats"), and the clauses that say
-    so. named: as in `absent`.
-    """
+    """Subjects by words that nothing read ("about dogs or cats"), as clauses. named: as in `absent`."""
     things, clauses = list[str](), list[str]()
     for hit in _TOPIC.finditer(left):
         said, end = _several(left, hit.end(), named, True)

@@ -1,6 +1,4 @@
-"""A conversation so far: what stands, what was shown, what was said, and which of it a message points at; a
-turn makes the next from it.
-"""
+"""A conversation so far: what stands, was shown and said; a turn makes the next state from it."""
 
 from __future__ import annotations
 
@@ -113,9 +111,7 @@ def leave(common: Any, held: Held, catalogue: Catalogue) -> None:
 
 
 def take_up(common: Any, held: Held, catalogue: Catalogue) -> None:
-    """State and handles as the last turn left them, in whichever process that was; raises InputError when it
-    was another person's.
-    """
+    """State and handles as the last turn left them, in any process; InputError: another person's."""
     name, who = held.state.conversation_id, held.state.user_id
     left = None if common is None else common.talks.left(name)
     if left is None or left == held.left:

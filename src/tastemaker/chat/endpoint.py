@@ -1,6 +1,4 @@
-"""Any OpenAI-compatible endpoint, through the official client: text, image and audio parts, native JSON
-schema, one deadline for the whole answer.
-"""
+"""Any OpenAI-compatible endpoint by the official client: text, image, audio, JSON schema, one deadline."""
 
 from __future__ import annotations
 

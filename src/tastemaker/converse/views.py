@@ -118,9 +118,7 @@ class RecommenderView:
 
 @dataclass(frozen=True)
 class SearchView:
-    """For a recommender that searches by tool calls: the messages, the items played by handle, and the fields
-    it may search by with some of their values.
-    """
+    """For a recommender with tools: messages, items played by handle, fields with some values."""
 
     turn: int
     dialogue: tuple[Exchange, ...]
@@ -202,9 +200,7 @@ def for_goal(draft: Draft, keep: Sequence[str]) -> GoalView:
 
 @dataclass(frozen=True)
 class Task:
-    """What a listener is to do in a turn: the changes to ask for, what to call items played (item id ->
-    words), and what its message carries.
-    """
+    """What a listener is to do in a turn: changes, words for items played (by id), attachments."""
 
     changes: tuple[Change, ...]
     names: Mapping[str, str]

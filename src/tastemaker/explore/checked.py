@@ -1,6 +1,4 @@
-"""What `tastemaker.explore` concludes in Python: the checks of `tastemaker explore` come first, and one that
-fails refuses unless it is accepted by name.
-"""
+"""What `tastemaker.explore` concludes in Python, after the checks of the command; a failed one refuses."""
 
 from __future__ import annotations
 
@@ -168,9 +166,7 @@ def _weights(log: Log, units: Units, existing: Bools, new: Bools | None, policie
 
 
 def _uniform(log: Log, existing: Bools) -> list[tuple[str, Policy]]:
-    """A uniform policy over what the logger could show: the pools, or the actions it shows often enough that
-    their having been shown is no luck.
-    """
+    """A uniform policy over what the logger could show: the pools, or what it shows often enough."""
     if log.pool is not None:
         return [("a uniform policy", Pooled(uniform_policy(log.n_actions)))]
     plays = np.bincount(log.action, minlength=log.n_actions)

@@ -55,9 +55,7 @@ class Deed:
 
 
 class Crowd:
-    """People of one catalogue; the same key draws the same crowd, and the same answers to the same list on
-    the same day, whatever else a world holds.
-    """
+    """People of a catalogue; one key draws the same crowd and answers to a list, whatever a world holds."""
 
     def __init__(
         self, items: pa.Table, interactions: pa.Table, people: int, seed: int, settings: CrowdSettings

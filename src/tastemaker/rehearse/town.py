@@ -80,9 +80,7 @@ class Visit:
 
 @dataclass
 class Talk:
-    """One conversation: who asked for what on which day, rows shown, and the true chance to come back after
-    them; None where nothing was shown.
-    """
+    """One conversation: who, what, which day, rows shown, true chance to come back (None: nothing shown)."""
 
     person: str
     day: int

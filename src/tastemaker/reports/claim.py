@@ -1,6 +1,4 @@
-"""A claim as Markdown and as one self-contained page: the verdict first, then the numbers, figures, what must
-hold and what this cannot show. No file access.
-"""
+"""A claim as Markdown and as one self-contained page, the verdict first. No file access."""
 
 from __future__ import annotations
 

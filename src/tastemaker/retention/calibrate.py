@@ -1,6 +1,4 @@
-"""Maps from a predicted probability to one that comes true that often (Platt, temperature, beta, isotonic),
-and how far off predictions are, by cohort.
-"""
+"""Maps from predictions to chances that come true (Platt, temperature, beta, isotonic), and their error."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""What is known of an item for a person at the moment it is ranked: the features a live proxy learns from and
-scores with; and a served list re-ranked by it.
-"""
+"""What is known of an item for a person as it is ranked: a live proxy's features; and lists re-ranked."""
 
 from __future__ import annotations
 

@@ -132,9 +132,7 @@ def _numbered(array: pa.Array) -> tuple[Ints, list[str]]:
 
 
 def somebody(ids: pa.Array | pa.ChunkedArray, column: str, name: str = "", start: int = 0) -> None:
-    """Raises InputError naming the first id that is a word for "nothing": rows of nobody are not those of
-    one person. start: rows before these.
-    """
+    """InputError naming the first id that is a word for "nothing", so nobody's. start: rows before."""
     nobody = pc.is_in(ids, pa.array(sorted(values.NULL_WORDS), ids.type))
     row = pc.index(nobody, True).as_py()
     if row >= 0:

@@ -114,9 +114,7 @@ class Process:
 
 
 def keep_loaded() -> None:
-    """Take what is loaded by now as here to stay: to look through all of it for garbage halts a busy server
-    for a quarter of a second each time.
-    """
+    """Keep what is loaded out of garbage collection, which halts a busy server for a quarter second."""
     gc.collect()
     gc.freeze()
 

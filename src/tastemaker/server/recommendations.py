@@ -78,9 +78,7 @@ class Delivery(Response):
 
 
 def mark(service: WorkspaceService, sent: Sequence[tuple[str, bool]]) -> list[Exception | None]:
-    """Tell the service which slates were sent, and whether the client confirms what it shows of them; those
-    that went out together are written together.
-    """
+    """Tell the service which slates were sent, and which wait for a client's word; together in one write."""
     for confirms in {confirms for _, confirms in sent}:
         service.delivered([name for name, other in sent if other == confirms], confirms)
     return [None] * len(sent)
@@ -159,9 +157,7 @@ def recommendation_routes(
     )
     @allow(*SERVING)
     async def impressions(body: ImpressionIn, caller: Me) -> ImpressionOut:
-        """The slate stood on a screen; so did, for all that is known, those sent to the same person before
-        it. Sending the same again is harmless.
-        """
+        """The slate stood on a screen; so did those sent to this person before. A repetition is harmless."""
         whose = body.user_id or caller.person
         if not await calls(lambda: service.shown(body.request_id, whose)):
             raise Problem(
@@ -179,7 +175,7 @@ def add_surveys(router: Routes, service: WorkspaceService, calls: Calls) -> None
     @router.post("/surveys", responses={**REFUSALS, **ANSWER_REFUSALS})
     @allow(*SERVING)
     async def surveys(body: AnswerIn) -> AnswerOut:
-        """Answer a question that came with `POST /events`, or skip it with null; again is harmless."""
+        """Answer a question that came with `POST /events`, or skip it with null; repeating is harmless."""
         outcome = await calls(lambda: service.answer_survey(body.question_id, body.user_id, body.answer))
         name = body.question_id[:80]
         if outcome == "unknown":

@@ -26,9 +26,7 @@ Loaded = TypeVar("Loaded")
 
 @dataclass(frozen=True)
 class Shared:
-    """What stays when deployments are swapped: the database, the clock that stamps slates, and the rounds of
-    certified policies that were given out.
-    """
+    """What stays when deployments are swapped: database, clock of slates, rounds of certified policies."""
 
     database: Database
     clock: Clock

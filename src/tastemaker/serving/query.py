@@ -33,9 +33,7 @@ class Conflict(InputError):
 
 @dataclass(frozen=True)
 class Measures:
-    """What a service says of itself: the deployment that answers and when it was made, how many are kept, and
-    the events stored since it started, by kind.
-    """
+    """What a service says of itself: deployment, since when, how many kept, events stored by kind."""
 
     deployment: str
     made: datetime

@@ -171,9 +171,7 @@ class WorkspaceService:
     def recommend_many(
         self, queries: Sequence[Query], free: Callable[[], None] = lambda: None
     ) -> list[Slate | TastemakerError]:
-        """A slate for each query, logged as offered; a query that fails gets its own error. `free` is called
-        when all that is left is to log them.
-        """
+        """A slate or error for each query, logged as offered; `free` is called when only logging is left."""
         return serve(queries, self.parts, free)
 
     def delivered(self, request_ids: Sequence[str], confirms: bool = False) -> None:

@@ -1,6 +1,4 @@
-"""`tastemaker retention increment` and `mediation`: what an answer adds to a model of returning, and whether
-the item, the user or the day is behind it.
-"""
+"""`tastemaker retention increment` and `mediation`: what an answer adds, and what is behind it."""
 
 from __future__ import annotations
 

@@ -69,9 +69,7 @@ class Situation:
         return sorted({line.clause.field for line in self.active if line not in self.goal} - self.aims)
 
     def open_fields(self, row: int | None = None, words: bool = False) -> list[str]:
-        """Fields that neither the goal nor a constraint is about; with `row` those of which the item has a
-        value, with `words` those of one word.
-        """
+        """Fields of no goal or constraint; with `row`: that the item has; with `words`: of one word."""
         taken = self.aims | {constraint.clause.field for constraint in self.active}
         fields, columns = self.catalogue.fields, self.catalogue.columns
         return [

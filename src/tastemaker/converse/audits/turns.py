@@ -104,9 +104,7 @@ class Known:
 
 @dataclass(frozen=True)
 class Facts:
-    """A turn beside what is true of it: the constraints that stood before it and stand now, the fits, and
-    whether the played item satisfies them.
-    """
+    """A turn beside what is true: constraints before and now, the fits, whether the played item fits."""
 
     turn: Turn
     before: tuple[Constraint, ...]

@@ -114,9 +114,7 @@ def _pick(options: Sequence[str], rng: np.random.Generator) -> str:
 def phrase(
     constraint: Constraint, lexicon: Lexicon, rng: np.random.Generator, names: Mapping[str, str]
 ) -> str:
-    """The constraint as a phrase after "something"; `names` says what to call an item a clause refers to
-    (item id -> words).
-    """
+    """The constraint as a phrase after "something"; `names`: item id -> words for it."""
     clause = constraint.clause
     if constraint.medium != "text" and constraint.reference is None:
         return f"that goes with {_pick(lexicon.media[constraint.medium], rng)}"

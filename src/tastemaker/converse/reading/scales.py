@@ -1,6 +1,4 @@
-"""Comparisons in a message ("slower", "fewer calories", "not too expensive", "something cheap"): bounds on
-the field with an order that they speak of.
-"""
+"""Comparisons in a message ("slower", "fewer calories", "not too expensive") as bounds on ordered fields."""
 
 from __future__ import annotations
 

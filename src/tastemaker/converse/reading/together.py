@@ -134,9 +134,7 @@ def read_apart(text: Text, groups: Sequence[Group]) -> list[Together]:
 
 
 def numbers_of(text: Text, fields: Mapping[str, Field], refused: bool = False) -> list[Group]:
-    """The spans of numbers that were read, as groups of one value; `refused`: as they were said before that,
-    with the decades that years were read as.
-    """
+    """Spans of numbers read, in groups of one value; `refused`: as said before, decades as years."""
     groups: list[Group] = []
     for at, change in text.changes:
         clause = change.clause

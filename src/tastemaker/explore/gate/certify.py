@@ -1,6 +1,4 @@
-"""The gate: what a log says about each candidate, tests in a fixed sequence from the logger towards novelty,
-each once at level delta on rows opened for it.
-"""
+"""The gate: candidates tested in a fixed sequence towards novelty, each once at delta on opened rows."""
 
 from __future__ import annotations
 

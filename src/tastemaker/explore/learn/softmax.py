@@ -155,9 +155,7 @@ def ascend(
 
 
 def _likeness(rows: Rows, scale: Floats) -> Floats:
-    """(d + 1, k) the W whose scores are the likeness of each action to the context, of deviation about 1;
-    zeros where contexts are no means of action vectors.
-    """
+    """(d + 1, k) the W that scores each action's likeness to the context; zeros where nothing is alike."""
     diagonal = np.zeros((rows.contexts.shape[1] + 1, rows.vectors.shape[1]))
     width = len(scale)
     spread = float((rows.contexts.std(axis=0) * rows.vectors.std(axis=0)).mean()) if rows.means else 0.0

@@ -1,6 +1,4 @@
-"""Everything a conversation needs, wired from a workspace once: catalogue, matching, sources, media, goals,
-listeners; and the model that plays the roles.
-"""
+"""Everything a conversation needs, wired once: catalogue, sources, media, goals, listeners, models."""
 
 from __future__ import annotations
 

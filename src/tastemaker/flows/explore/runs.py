@@ -1,6 +1,4 @@
-"""An off-policy run: one log's split, the path learnt on its first part, and the candidate sequence that
-follows from it, sealed in a folder.
-"""
+"""An off-policy run: a log's split, the path learnt on its first part, and candidates, sealed in a folder."""
 
 from __future__ import annotations
 

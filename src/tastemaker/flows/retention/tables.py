@@ -72,9 +72,7 @@ def read_design(path: Path) -> Design:
 
 
 def open_table(path: Path, columns: Iterable[str], text: tuple[str, ...] = ()) -> Any:
-    """An Arrow stream of the columns; those of `text` are ids and stay text. Raises InputError naming one
-    that is missing, with those that the file has.
-    """
+    """An Arrow stream of the columns, `text` ones as text. InputError: one is missing (with those there)."""
     wanted = list(dict.fromkeys(columns))
     if path.is_file() and path.suffix.lower() in (".parquet", ".pq"):
         try:

@@ -1,6 +1,4 @@
-"""What both kinds of model have in common when they are fine-tuned: passes over thinned histories, targets by
-reward, and the pass that the held-out part chooses.
-"""
+"""What fine-tunings share: passes over thinned histories, targets by reward, the pass that is chosen."""
 
 from __future__ import annotations
 

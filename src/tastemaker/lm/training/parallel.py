@@ -125,9 +125,7 @@ def own_device() -> torch.device:
 
 @contextmanager
 def together(learn_along: Callable[[], None]) -> Iterator[bool]:
-    """Join the processes that `torchrun` started; true in the first one, which is to do the work. The others
-    do `learn_along` until it is done, before the block.
-    """
+    """Join the processes of `torchrun`; true in the first. The others `learn_along` until its block ends."""
     cuda = torch.cuda.is_available()
     if cuda:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))

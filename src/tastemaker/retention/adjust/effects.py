@@ -146,9 +146,7 @@ def _users(table: pa.Table, requests: Requests) -> Ints | None:
 
 
 def _mean(values: Floats, users: Ints | None, name: str, share: bool = False) -> Interval:
-    """Mean (Q,) with a normal 95 % interval over users, a ratio of user totals (delta method); a share stays
-    within [0, 1].
-    """
+    """Mean (Q,), normal 95 % interval over users by the delta method; a share stays within [0, 1]."""
     mean = float(values.mean())
     totals, sizes = (
         (values, np.ones(len(values)))
@@ -172,9 +170,7 @@ def _seen_proxy(requests: Requests, rank: Ints, k: int) -> Floats:
 
 
 def _kendall(requests: Requests, new: Ints) -> Floats:
-    """Kendall's tau (Q,) between base and new order; 1 for a single item. Requests of equal size are counted
-    together.
-    """
+    """Kendall's tau (Q,) of base and new order; 1 for a single item; equal sizes are counted together."""
     sizes = np.diff(requests.offsets)
     out = np.ones(len(sizes))
     for size in np.unique(sizes[sizes > 1]):
@@ -220,9 +216,7 @@ def compare(
     k: int = 10,
     report: Callable[[int, int], object] | None = None,
 ) -> dict[str, RankEffects]:
-    """What each rule of `rules` (name -> rule) does to the same candidates. `report(done, total)` is called
-    as it goes.
-    """
+    """What each of `rules` does to the same candidates; `report(done, total)` is called as it goes."""
     results = {}
     for place, (name, rule) in enumerate(rules.items()):
         results[name] = rank_effects(scored, adjust(scored, rule), k)

@@ -234,9 +234,7 @@ def increment_table(
 def predict_folds(
     data: Rows, settings: IncrementSettings, splits: Sequence[tuple[Bools, Bools]]
 ) -> Predicted:
-    """Out-of-fold predictions of every model on the same `splits` (training rows, test rows); the outcome's
-    threshold comes from the training rows.
-    """
+    """Out-of-fold predictions of every model on the same `splits` (train, test), thresholds from train."""
     designs = {BASELINE: design(data, None)}
     designs |= {name: design(data, answer) for name, answer in data.answers.items()}
     n = len(data.outcome)

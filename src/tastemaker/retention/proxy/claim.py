@@ -248,9 +248,7 @@ def _widened(ratios: Sequence[Interval]) -> list[tuple[float, float]]:
 
 
 def far_off(tables: Mapping[str, Sequence[Calibration]]) -> bool:
-    """Whether some cohort's expected over observed is shown to lie outside .9 to 1.1: too wrong to rank by,
-    however few answers the calibrator had.
-    """
+    """Whether some cohort's expected over observed is shown to lie outside .9 to 1.1: too wrong to rank."""
     ratios = [part.expected_observed for parts in tables.values() for part in parts]
     known = [ratio for ratio in ratios if np.isfinite(ratio.value) and ratio.value > 0]
     return bool(known) and any(low > FAR[1] or high < FAR[0] for low, high in _widened(known))

@@ -184,9 +184,7 @@ def value_slope(judged: Judged, proxy: Proxy) -> Interval:
 
 @dataclass(frozen=True)
 class Change:
-    """One of WATCHED: then and now, p of no change (Holm-adjusted), whether that is an alarm, and the change
-    that would be seen in 4 of 5 cases.
-    """
+    """One of WATCHED: then, now, p of no change (Holm), alarm, and the change seen in 4 of 5 cases."""
 
     what: str
     then: float

@@ -88,9 +88,7 @@ def rake(shown: pa.Table, weight: Floats, margins: pa.Table, name: str = "survey
 
 
 def raked_mean(shown: pa.Table, raked: Raked, name: str = "surveys") -> Interval:
-    """Mean of the answers under raked weights; its variance from sums by user of the residuals on the
-    margins. Source: Deville and Särndal, JASA 1992.
-    """
+    """Mean of answers under raked weights, variance by user of residuals (Deville and Särndal 1992)."""
     from scipy.stats import t
 
     values = np.nan_to_num(numbers(shown, "answer", name, nulls=True), nan=0.0)

@@ -122,9 +122,7 @@ class ResponseWeights:
 
 @dataclass(frozen=True)
 class ThinCategory:
-    """A category (`covariate=value`) of `asked` rows, a `share` of the design weight of everyone shown, that
-    only `answered` people answered in.
-    """
+    """A category (`covariate=value`): rows `asked`, their `share` of design weight, people who `answered`."""
 
     label: str
     asked: int

@@ -9,9 +9,7 @@ from tastemaker.server.models.base import Out
 
 
 class Item(Out):
-    """One item; `attributes` are `field=value`, `facts` the same by the names of the fields that can be
-    filtered on, with the year of its date.
-    """
+    """One item; `attributes`: `field=value`; `facts`: the same by filterable field, with its date's year."""
 
     item_id: str
     title: str | None = None

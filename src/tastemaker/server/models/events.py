@@ -85,7 +85,7 @@ class Counts(Out):
 
 
 class AnswerIn(In):
-    """The answer to a question of `POST /events`: 1 to 5, or null for skipped; again is harmless."""
+    """The answer to a question of `POST /events`: 1 to 5, or null for skipped; repeating it is harmless."""
 
     question_id: Identifier
     user_id: Identifier

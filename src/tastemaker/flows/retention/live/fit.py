@@ -278,9 +278,7 @@ def _keys(rows: pa.Table) -> list[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class Learnt:
-    """A calibrated proxy with thresholds, the claim about people it never saw, its skill there, and why it
-    must not rank (empty where nothing speaks against it).
-    """
+    """A calibrated proxy, the claim about people it never saw, its skill there, why it must not rank."""
 
     proxy: Proxy
     claim: ClaimReport
