@@ -14,7 +14,8 @@ from scipy import stats
 from tastemaker.arrays import Floats
 from tastemaker.errors import InputError
 from tastemaker.experiment.checks import SampleRatio
-from tastemaker.experiment.effects import Effect, effect, number, upper_tail
+from tastemaker.experiment.contrast import upper_tail
+from tastemaker.experiment.effects import Effect, effect, number
 from tastemaker.experiment.moments import Metric, Moments
 from tastemaker.stats.intervals import checked_p, holm
 

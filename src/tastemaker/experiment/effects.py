@@ -8,16 +8,18 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from scipy import special
 
 from tastemaker.arrays import Floats
 from tastemaker.errors import InputError
+from tastemaker.experiment.contrast import Contrast, NoEvents, critical, upper_tail
 from tastemaker.experiment.moments import Metric, Moments
 
 Kind = Literal["relative", "absolute"]
 Better = Literal["up", "down"]
 EVEN = 0.03  # skewness of a difference below which a tail is off by less than .3 points
-FEW = 200  # units of an arm below which the denominator of a ratio costs degrees of freedom
+FEW = 200  # units that a ratio counts as below which its denominator costs degrees of freedom
+LEAST = 4  # units of an arm (clusters, where these were assigned) below which nothing is estimated
+ROUNDING = 1e-12  # of what a variance is made of
 _INDEPENDENT = "units do not affect each other, and the arm was assigned at random"
 _MARGINS = "means are near normal at this sample size (central limit theorem, delta method)"
 
@@ -28,94 +30,9 @@ def number(value: float, kind: Kind, sign: bool = True) -> str:
         return "none" if math.isnan(value) else ("unlimited" if value > 0 else "-unlimited")
     plus = "+" if sign else ""
     shown = 100 * value if kind == "relative" else value
-    digits = max(0, min(6, 2 - math.floor(math.log10(abs(shown))))) if shown else 1
-    return f"{shown:{plus}.{digits}f}" + (" %" if kind == "relative" else "")
-
-
-def critical(alpha: float, df: float) -> float:
-    """The upper `alpha` point of Student's t; of the normal for infinite df."""
-    return float(-special.stdtrit(df, alpha) if math.isfinite(df) else -special.ndtri(alpha))
-
-
-def upper_tail(t: float, df: float) -> float:
-    """The chance of a Student's t above `t`; of a normal for infinite df."""
-    return float(special.stdtr(df, -t) if math.isfinite(df) else special.ndtr(-t))
-
-
-@dataclass(frozen=True)
-class Contrast:
-    """treatment - ratio * control for any ratio: the two values, and its variance c0 + c1 ratio + c2 ratio^2.
-
-    The difference is the contrast at 1; a lift is where the contrast is 0, and its interval all ratios that a
-    test does not reject (Fieller, JRSS B 1954), so the interval of a lift and the p of the difference agree.
-    skew: third cumulant of the difference over the 3/2 power of its variance, which makes the tails of t
-    uneven where arms are; `adjusted` takes it out (Hall, JRSS B 1992).
-    """
-
-    treatment: float
-    control: float
-    parts: tuple[float, float, float]
-    skew: float = 0.0
-
-    def variance(self, ratio: float = 1.0) -> float:
-        """Of the contrast at `ratio`."""
-        c0, c1, c2 = self.parts
-        return max(0.0, c0 + c1 * ratio + c2 * ratio**2)
-
-    def t(self, ratio: float = 1.0) -> float:
-        """The contrast at `ratio` over its standard error; infinite without variance."""
-        gap, variance = self.treatment - ratio * self.control, self.variance(ratio)
-        return gap / math.sqrt(variance) if variance > 0 else math.copysign(math.inf, gap) if gap else 0.0
-
-    def adjusted(self, t: float) -> float:
-        """t with tails of equal weight; grows with t."""
-        k = self.skew
-        return t + k * t**2 / 3 + k**2 * t**3 / 27 + k / 6 if k and math.isfinite(t) else t
-
-    def edges(self, edge: float) -> tuple[float, float]:
-        """The t above and below 0 whose adjusted t is `edge` and -`edge`, both as positive numbers."""
-        k = self.skew
-        if not k:
-            return edge, edge
-        high, low = (3 / k * (math.cbrt(1 + k * (z - k / 6)) - 1) for z in (edge, -edge))
-        return max(high, 0.0), max(-low, 0.0)
-
-    def limits(self, edge: float) -> tuple[float, float]:
-        """The ratios whose adjusted t lies within `edge` of 0; infinite ends without a bound."""
-        above, below = self.edges(edge)
-        return self.ratios(above)[0], self.ratios(below)[1]
-
-    def ratios(self, edge: float) -> tuple[float, float]:
-        """The ratios whose contrast is within `edge` standard errors of 0; infinite without a bound."""
-        c0, c1, c2 = (edge**2 * part for part in self.parts)
-        a, b, c = self.control**2 - c2, self.treatment * self.control + c1 / 2, self.treatment**2 - c0
-        root = b**2 - a * c
-        if a <= 0 or root < 0:
-            return -math.inf, math.inf
-        return (b - math.sqrt(root)) / a, (b + math.sqrt(root)) / a
-
-
-@dataclass(frozen=True)
-class NoEvents:
-    """An arm without a single event. events: what the other arm's are worth, (sum)^2 / sum of squares; odds:
-    units of the treatment over those of the control; treatment: whether it is the treatment that has none.
-    """
-
-    events: float
-    odds: float
-    treatment: bool
-
-    def tail(self, lift: float) -> float:
-        """The chance of no event in that arm at this lift: binomial, given the events there are."""
-        share = (1 + lift) * self.odds / (1 + (1 + lift) * self.odds)
-        return float((1 - share if self.treatment else share) ** self.events)
-
-    def bounds(self, alpha: float) -> tuple[float, float]:
-        """The lifts from below and above that this excludes at `alpha`, each side alone."""
-        share = alpha ** (1 / self.events)
-        if self.treatment:
-            return -1.0, (1 / share - 1) / self.odds - 1
-        return share / (1 - share) / self.odds - 1, math.inf
+    digits = max(0, 2 - math.floor(math.log10(abs(shown)))) if shown else 1
+    style = f".{digits}f" if digits <= 6 else ".2e"
+    return f"{shown:{plus}{style}}" + (" %" if kind == "relative" else "")
 
 
 @dataclass(frozen=True)
@@ -242,6 +159,13 @@ def effect(
     arms = [_arm(read, metric, use) for read in (treatment, control)]
     if any(math.isnan(arm.value) for arm in arms):
         return no_effect(metric.name, f"the denominator '{metric.denominator}' is 0 for a whole arm", **about)
+    for name, arm in zip(("treatment", "control"), arms, strict=True):
+        if arm.effective < LEAST <= arm.n:
+            why = (
+                f"too few units: the {arm.n:,} of the {name} arm count as {arm.effective:.1f}, so unequal is"
+            )
+            why += f" their '{metric.denominator}'; at least {LEAST} are needed"
+            return no_effect(metric.name, why, **about)
     spread = sum((arm.n - 1) * arm.covariate for arm in arms)
     theta = sum((arm.n - 1) * arm.cross for arm in arms) / spread if use and spread > 0 else 0.0
     about["assumptions"] = (_INDEPENDENT, _MARGINS)
@@ -395,7 +319,7 @@ def _arm(read: Moments, metric: Metric, use: bool) -> _Arm:
     effective, grown = _effective(read, metric.denominator)
     if not use or math.isnan(value):
         names = [name for name in (metric.numerator or metric.name, metric.denominator) if name]
-        own = grown * float(slope @ read.covariance(names) @ slope)
+        own = grown * _spread(read.covariance(names), slope)
         return _Arm(read.n, value, 0.0, own, 0.0, 0.0, effective, (slope, np.zeros(0)))
     before, slope_before = _linear(read, metric.covariate, metric.covariate_denominator)
     if math.isnan(before):
@@ -405,10 +329,16 @@ def _arm(read: Moments, metric: Metric, use: bool) -> _Arm:
         )
     covariance = grown * read.covariance(metric.columns)
     k = len(slope)
-    own = float(slope @ covariance[:k, :k] @ slope)
+    own = _spread(covariance[:k, :k], slope)
     cross = float(slope @ covariance[:k, k:] @ slope_before)
-    theirs = float(slope_before @ covariance[k:, k:] @ slope_before)
+    theirs = _spread(covariance[k:, k:], slope_before)
     return _Arm(read.n, value, before, own, cross, theirs, effective, (slope, slope_before))
+
+
+def _spread(covariance: Floats, slope: Floats) -> float:
+    """Variance of a weighted sum; 0 where only rounding is left of what cancels."""
+    value, parts = slope @ covariance @ slope, np.abs(slope) @ np.abs(covariance) @ np.abs(slope)
+    return float(value) if value > ROUNDING * parts else 0.0
 
 
 def ratio_error(read: Moments, metric: Metric) -> tuple[float, float]:
@@ -418,12 +348,16 @@ def ratio_error(read: Moments, metric: Metric) -> tuple[float, float]:
 
 
 def _effective(read: Moments, denominator: str) -> tuple[float, float]:
-    """Units that a ratio counts as, and its variance then: few units of unequal size know less."""
-    if not denominator or read.n >= FEW or read.mean_of(denominator) == 0:
+    """The units that a ratio counts as, and what that does to its variance: few units of unequal size know
+    less than their number says, and so do many of which few have anything in the denominator.
+    """
+    if not denominator or read.mean_of(denominator) == 0:
         return float(read.n), 1.0
     unequal = float(read.covariance([denominator])[0, 0]) / read.mean_of(denominator) ** 2
-    units = max(2.0, read.n / (1 + unequal))
-    return units, units / (units - 1) * (read.n - 1) / read.n
+    units = read.n / (1 + unequal)
+    if units >= FEW:
+        return float(read.n), 1.0
+    return units, max(units, 2.0) / (max(units, 2.0) - 1) * (read.n - 1) / read.n
 
 
 def _linear(read: Moments, numerator: str, denominator: str) -> tuple[float, Floats]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -121,9 +122,10 @@ class Moments:
     @classmethod
     def of(cls, columns: tuple[str, ...], values: Floats) -> Moments:
         """From values (n, k)."""
-        mean = values.sum(axis=0) / max(len(values), 1)
-        centred = values - mean
         low, high = values.min(axis=0, initial=np.inf), values.max(axis=0, initial=-np.inf)
+        # The rounding of a mean would give a constant column a variance, and its effect a p of 0.
+        mean = np.where(low == high, low, values.sum(axis=0) / max(len(values), 1))
+        centred = values - mean
         third = np.array([(centred * part[:, None]).T @ centred for part in centred.T])
         third = third.reshape((len(columns),) * 3)
         yes = (values == 1).sum(axis=0).astype(np.float64)
@@ -155,6 +157,14 @@ class Moments:
                         " no is 0 or 1"
                     )
         return out
+
+    def amounts(self, name: str) -> tuple[float, float, int]:
+        """Mean of a column where it is not 0, that mean's standard error, and how many values that are."""
+        place = self._place(name)
+        many = int(self.yes[place] + self.other[place])
+        mean = self.n * float(self.mean[place]) / max(many, 1)
+        square = float(self.scatter[place, place]) + self.n * float(self.mean[place]) ** 2
+        return mean, math.sqrt(max(square / max(many, 1) - mean**2, 0.0) / max(many, 1)), many
 
     def covariance(self, names: Sequence[str]) -> Floats:
         """Sample covariance (m, m) of `names`; NaN below two units."""

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from tastemaker.arrays import Floats, Ints
+from tastemaker.errors import InputError
 from tastemaker.experiment.effects import Effect, Kind, compared, effect, no_effect, ratio_error
 from tastemaker.experiment.moments import Metric, Moments, batches_of, numbers_of
 from tastemaker.schema.columns import present
@@ -124,6 +125,12 @@ def without_outliers(open_table: Open, metrics: Sequence[Metric]) -> tuple[Open,
     ]
     values = dict(zip(read, np.concatenate(rows).T, strict=True)) if rows else {}
     highest = {key: float(np.quantile(values[key[0]], key[1])) for key in caps if len(values.get(key[0], ()))}
+    for (name, at), cap in highest.items():
+        if cap == values[name].min() < values[name].max():
+            raise InputError(
+                f"column '{name}' is {cap:g} up to its {at:g} quantile, so that winsorise = {at:g} leaves"
+                " nothing of it; give a larger one, or leave it out"
+            )
 
     def opened(names: Iterable[str]) -> Iterator[pa.RecordBatch]:
         wanted = list(names)

@@ -16,12 +16,12 @@ from tastemaker.arrays import Floats
 from tastemaker.errors import InputError
 from tastemaker.experiment.checks import check_units
 from tastemaker.experiment.decide import checked_alpha
-from tastemaker.experiment.effects import Effect, effects, no_effect, normal_effect
+from tastemaker.experiment.effects import LEAST, Effect, effects, no_effect, normal_effect
 from tastemaker.experiment.moments import Metric, moments
 from tastemaker.schema.columns import numbers, one_spelling, texts
 from tastemaker.stats.random import generator
 
-LEAST = 4  # units of an arm below which there is no effect
+REFITS = 20  # fewer say too little of the index's own error
 ASSUMPTIONS = (
     "unconfoundedness: the arm was assigned at random",
     "surrogacy: the arm acts on the long outcome only through the short ones",
@@ -51,7 +51,8 @@ def fit_index(
     """Fit the index on history by least squares, with `resamples` refits on resampled users.
 
     short: (n, k) short outcomes and covariates of users whose long outcome (n,) is known. Raises InputError
-    when there are not more users than columns, columns are collinear, or the long outcome never varies.
+    when there are not more users than columns, columns are collinear, the long outcome never varies, or
+    there are fewer than 20 refits, whose spread is part of every interval.
 
     Source: Athey, Chetty, Imbens and Kang, arXiv 1603.09326, with a linear index.
     """
@@ -62,6 +63,8 @@ def fit_index(
         raise InputError(
             f"the long outcome needs one finite number for each of the {n} rows; got shape {outcome.shape}"
         )
+    if resamples < REFITS:
+        raise InputError(f"resamples is {resamples}; at least {REFITS} refits say how sure the index is")
     if n <= k + 1:
         raise InputError(f"{n} users cannot fit {k} short outcomes; give more history")
     if np.ptp(outcome) == 0:
@@ -104,9 +107,11 @@ def index_effect(
         return no_effect(metric, why, "absolute", n)
     scores = [index.predict(arm) for arm in arms]
     value = float(scores[0].mean() - scores[1].mean())
-    parts = [float(score.var(ddof=1)) / len(score) for score in scores]
-    gap = arms[0].mean(axis=0) - arms[1].mean(axis=0)
-    refit = float(np.var(index.refits[:, 1:] @ gap, ddof=1)) if len(index.refits) > 1 else 0.0
+    # Rows that are all alike have no variance; that of their scores would be what rounding leaves.
+    differ = [bool(np.ptp(arm, axis=0).any()) for arm in arms]
+    parts = [differ[i] * float(score.var(ddof=1)) / len(score) for i, score in enumerate(scores)]
+    gap = np.subtract(*(arm.mean(axis=0) if differ[i] else arm[0] for i, arm in enumerate(arms)))
+    refit = float(np.var(index.refits[:, 1:] @ gap, ddof=1))
     se = math.sqrt(sum(parts) + refit)
     if se == 0:
         why = "the index is the same for every unit: there is nothing to compare"

@@ -56,6 +56,11 @@ class Columns:
             raise InputError(
                 f"r_max is {self.r_max}; give the largest reward a row can have, a finite number above 0"
             )
+        taken: dict[str, str] = {}
+        named = {"action": self.action, "reward": self.reward, "propensity": self.propensity}
+        for role, name in [*named.items(), *(("context", name) for name in self.context)]:
+            if taken.setdefault(name, role) != role:
+                raise InputError(f"column '{name}' cannot be both {taken[name]} and {role}; name another one")
 
 
 @dataclass(frozen=True)
@@ -172,6 +177,9 @@ def check_log(
     """
     if table.num_rows == 0:
         raise InputError("the log has no rows; an estimate needs at least one")
+    if len(set(actions)) < len(actions):
+        twice = next(name for place, name in enumerate(actions) if name in actions[:place])
+        raise InputError(f"'{twice}' comes twice among the {len(actions)} known actions; list each once")
     action = read.places(table, columns.action, actions, of="known actions")
     reward = read.numbers(table, columns.reward, remedy="no reward is 0, not empty")
     _within(
@@ -350,7 +358,13 @@ def _pool(table: pa.Table, name: str, actions: Sequence[str]) -> Pools | None:
     items = read.places(
         pa.table({name: column.flatten().cast(pa.string())}), name, actions, of="known actions"
     )
-    return Pools.ragged(items, pc.list_value_length(column).to_numpy(zero_copy_only=False))
+    pools = Pools.ragged(items, pc.list_value_length(column).to_numpy(zero_copy_only=False))
+    ordered = np.sort(pools.items, axis=1)
+    twice = ((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)).any(axis=1)
+    if twice.any():
+        row = int(np.argmax(twice))
+        raise InputError(f"row {row + 1}, column '{name}' holds an action twice; list each once")
+    return pools
 
 
 def _whole(table: pa.Table, name: str) -> Ints | None:

@@ -16,12 +16,14 @@ import tastemaker.schema.moments as times
 import tastemaker.schema.values as values
 from tastemaker.arrays import Floats
 from tastemaker.errors import InputError
-from tastemaker.experiment.effects import Effect, Kind, number, upper_tail
+from tastemaker.experiment.contrast import critical, upper_tail
+from tastemaker.experiment.effects import Effect, Kind, number
 from tastemaker.experiment.moments import Metric
 from tastemaker.experiment.readout.words import Row, p_words
 from tastemaker.schema.columns import codes, complete, in_our_time, numbers, present
 
 FIRST_LOOK = 500
+UNTOLD = "the control's value cannot be told from 0, so a lift has no bounds yet"
 
 
 @dataclass(frozen=True)
@@ -109,28 +111,33 @@ def watch(looks: Sequence[Effect], planned: int, alpha: float = 0.05, n_min: int
         reason = "" if effect.empty is not None else effect.reason
         if not reason and effect.smallest < n_min:
             reason = f"{effect.smallest} units in the smaller arm; the first look needs {n_min}"
-        if reason:
-            results.append(Look(effect.n, math.nan, math.nan, math.nan, math.nan, math.nan, math.nan, reason))
+        taken = None if reason else _look(effect, planned, alpha)
+        if taken is None:
+            results.append(Look(effect.n, *[math.nan] * 6, reason or UNTOLD))
             continue
-        contrast = effect.contrast
-        gap, variance = (
-            (effect.value, effect.se**2)
-            if contrast is None
-            else (contrast.treatment - contrast.control, contrast.variance())
-        )
-        now = confidence_sequence(gap, variance, effect.n, planned, alpha)
-        edge, value = float(now.half_width) / math.sqrt(variance), effect.value
-        if effect.empty is not None:  # a lift of -100 %, or without end
-            value = -1.0 if effect.empty.treatment else math.inf
-            ends = effect.empty.bounds(upper_tail(edge, math.inf))
-        else:
-            ends = _even(effect, edge)
-        low, high, p = max(low, ends[0]), min(high, ends[1]), min(p, float(now.p))
+        value, ends, now = taken
+        low, high, p = max(low, ends[0]), min(high, ends[1]), min(p, now)
         clash = (
             "" if low <= high else "the looks contradict each other: the effect drifts, or assignment broke"
         )
         results.append(Look(effect.n, value, low, high, p, effect.low, effect.high, clash))
     return results
+
+
+def _look(effect: Effect, planned: int, alpha: float) -> tuple[float, tuple[float, float], float] | None:
+    """Value, interval and p of one look, from the same evidence; None where the lift has no bounds."""
+    contrast, empty, value = effect.contrast, effect.empty, effect.value
+    if empty is not None:  # a lift of -100 %, or without end; errors as of the binomial's chance of it
+        value = -1.0 if empty.treatment else math.inf
+        gap, variance = critical(empty.tail(0.0), math.inf), 1.0
+    elif contrast is None:
+        gap, variance = effect.value, effect.se**2
+    else:
+        gap, variance = contrast.treatment - contrast.control, contrast.variance()
+    now = confidence_sequence(gap, variance, effect.n, planned, alpha)
+    edge = float(now.half_width) / math.sqrt(variance)
+    ends = empty.bounds(upper_tail(edge, math.inf)) if empty else _even(effect, edge)
+    return None if empty is None and not all(map(math.isfinite, ends)) else (value, ends, float(now.p))
 
 
 def _even(effect: Effect, edge: float) -> tuple[float, float]:

@@ -4,6 +4,7 @@ of everybody and of declared cohorts, and the decision.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ import pyarrow.compute as pc
 from tastemaker.errors import InputError
 from tastemaker.experiment.checks import SampleRatio, check_units, srm, srm_evidence
 from tastemaker.experiment.decide import Decision, Soundness, decide
-from tastemaker.experiment.effects import Effect, effect, no_effect
+from tastemaker.experiment.effects import LEAST, Effect, effect, no_effect
 from tastemaker.experiment.moments import (
     Metric,
     Moments,
@@ -31,7 +32,9 @@ from tastemaker.experiment.readout.days import Look, cumulated, each_day, watch
 from tastemaker.experiment.readout.design import Design
 from tastemaker.schema.columns import one_spelling, present
 
-LEAST = 4  # units of an arm (clusters, where these were assigned) below which nothing is estimated
+# Amounts of one arm over those of the other from which they are no effect: by how many standard errors, and
+# how many there must be.
+TIMES, SURE, LEAST_AMOUNTS = 10, 3, 20
 
 
 @dataclass(frozen=True)
@@ -182,7 +185,8 @@ def read_out(
     soundness = _judged_balance(balance, design)
     seen = list(read.values())
     odd = [] if design.cluster else sum(seen[1:], start=seen[0]).oddities()
-    soundness = replace(soundness, warnings=(*soundness.warnings, *odd))
+    units = [text for name in design.treatments for text in _other_unit(read, metrics, design, name)]
+    soundness = Soundness((*soundness.alarms, *units), (*soundness.warnings, *odd))
     off = {item.metric for item in balance if item.p < design.alarm}
     used = [replace(m, covariate="", covariate_denominator="") if m.covariate in off else m for m in metrics]
     results = [found for name in design.treatments for found in _effects(read, opened, used, design, name)]
@@ -257,7 +261,7 @@ def _balance(
         before = Metric(metric.covariate, denominator=metric.covariate_denominator)
         before = clustered(before) if design.cluster else before
         item = effect(read[arm], read[design.control], before, "absolute", alpha=design.plan.alpha)
-        if item.reason and item.treatment != item.control and item.smallest:
+        if item.reason and abs(item.treatment - item.control) > 0:
             # Constant in each arm, and apart.
             item = replace(item, p=0.0, value=item.treatment - item.control)
         out[key] = _named(item, design, arm)
@@ -281,6 +285,23 @@ def _judged_balance(balance: Sequence[Effect], design: Design) -> Soundness:
         elif item.p < design.warn:
             warnings.append(f"{text}; was it measured before the start?")
     return Soundness(tuple(alarms), tuple(warnings))
+
+
+def _other_unit(
+    read: Mapping[str, Moments], metrics: Sequence[Metric], design: Design, arm: str
+) -> list[str]:
+    """Columns whose amounts are many times as large in one arm, as cents are beside euros."""
+    out = []
+    for name in dict.fromkeys(name for metric in metrics if not metric.quantile for name in metric.columns):
+        both = sorted((read[of].amounts(name), of) for of in (arm, design.control))
+        ((small, error, few), one), ((large, other, many), two) = both
+        sure = SURE * math.hypot(other, TIMES * error)
+        if min(few, many) >= LEAST_AMOUNTS and small > 0 and large - TIMES * small > sure:
+            out.append(
+                f"where it is not 0, '{name}' is {large / small:,.0f} times as large in '{two}' as in"
+                f" '{one}': another unit there (cents, milliseconds)?"
+            )
+    return out
 
 
 def by_day(table: pa.Table, design: Design) -> tuple[list[Any], dict[str, list[Effect]]]:

@@ -193,6 +193,11 @@ class SoftmaxPolicy(Scored):
                     f"{name} has shape {value.shape}; one value for each of the {len(self.vectors)} actions"
                     " is needed"
                 )
+        for name in ("vectors", "matrix", "bias", "shift"):
+            value = getattr(self, name)
+            if value is not None and not np.isfinite(value).all():
+                row = np.argwhere(~np.isfinite(value))[0][0]
+                raise InputError(f"{name}: row {row + 1} holds a number that is not finite")
         if self.allowed is not None and not self.allowed.any():
             raise InputError("no action is allowed; a policy needs at least one")
 
@@ -309,6 +314,8 @@ class TablePolicy(Scored):
 def uniform_policy(n_actions: int, allowed: Bools | None = None, prefixes: Ints | None = None) -> TablePolicy:
     """Every allowed action (A,) bool equally likely, whatever the context."""
     mask = np.ones(n_actions, dtype=bool) if allowed is None else allowed
+    if not mask.any():
+        raise InputError("no action is allowed; a policy needs at least one")
     return TablePolicy((mask / mask.sum())[None, :], prefixes)
 
 

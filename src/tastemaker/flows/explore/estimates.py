@@ -162,6 +162,13 @@ def policy_of(name: str, loaded: Loaded, candidate: int | None) -> tuple[Policy,
     return policy, replace(loaded, log=choose), S2.format(f"{len(choose):,}", f"{len(loaded.log):,}")
 
 
+def _of_run(policy: str | None, candidate: int | None) -> None:
+    if candidate is not None and policy in (None, UNIFORM, TARGET):
+        raise InputError(
+            f"--candidate {candidate} is of a run; give its folder with --policy, or leave it out"
+        )
+
+
 def _load(source: Source, policy: str | None) -> Loaded:
     """The log; for the policy of a run, the rows that it was learnt from."""
     return load(source if policy in (None, UNIFORM, TARGET) else learnt_from(Path(str(policy)), source))
@@ -171,6 +178,7 @@ def support(
     source: Source, policy: str | None, candidate: int | None, c: float, delta: float
 ) -> dict[str, Any]:
     """The support report of a log, and of a policy on it."""
+    _of_run(policy, candidate)
     loaded, chosen, which = _load(source, policy), None, ""
     if policy is not None:
         chosen, loaded, which = policy_of(policy, loaded, candidate)
@@ -184,6 +192,7 @@ def estimate(
     source: Source, policy: str, candidate: int | None, delta: float, names: Sequence[str] = ()
 ) -> dict[str, Any]:
     """The estimators called `names` (none: all the log allows), bounded below by Student's t and betting."""
+    _of_run(policy, candidate)
     chosen, loaded, which = policy_of(policy, _load(source, policy), candidate)
     log = loaded.log
     checks = loaded.preflight([chosen])

@@ -62,6 +62,10 @@ class Source:
                 raise InputError(
                     f"--column {role}=...: there is no such role; choose one of {', '.join(ROLES)}"
                 )
+        roles = [role for role, _ in self.renamed]
+        twice = next((role for role in roles if roles.count(role) > 1), "")
+        if twice:
+            raise InputError(f"--column {twice}=... is given twice; a role has one column")
         return Columns(context=self.context, r_max=self.r_max, **dict(self.renamed))
 
 
