@@ -113,7 +113,8 @@ def watch(looks: Sequence[Effect], planned: int, alpha: float = 0.05, n_min: int
             reason = f"{effect.smallest} units in the smaller arm; the first look needs {n_min}"
         taken = None if reason else _look(effect, planned, alpha)
         if taken is None:
-            results.append(Look(effect.n, *[math.nan] * 6, reason or UNTOLD))
+            nan = math.nan
+            results.append(Look(effect.n, nan, nan, nan, nan, nan, nan, reason or UNTOLD))
             continue
         value, ends, now = taken
         low, high, p = max(low, ends[0]), min(high, ends[1]), min(p, now)
