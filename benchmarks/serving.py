@@ -281,19 +281,20 @@ async def swaps(url: str, workspace: Path, load: Load, count: int) -> dict[str, 
     """Activate two deployments in turn under a steady load: requests, failures, answers that do not fit the
     deployment they name, and seconds from each activation until the server names it.
     """
-    opened, client, failed, unfit, sent, took = Workspace.open(workspace), Client(url), 0, 0, 0, list[float]()
+    opened, client, unfit, sent, took = Workspace.open(workspace), Client(url), 0, 0, list[float]()
+    failed = Counter[str]()  # by what was answered instead, and when
     items, stop = two_deployments(opened), asyncio.Event()
     users = await people(client, PAGE)
 
     async def ask_one(user: str) -> None:
-        nonlocal failed, unfit
+        nonlocal unfit
         try:
             body = json.dumps({"user_id": user, "k": load.k}).encode()
             status, _, content = await client.send("POST", "/recommendations", body)
         except (OSError, EOFError):
-            status = 0
+            status, content = 0, b"no answer"
         if status != 200:
-            failed += 1
+            failed[f"{status} after {len(took)} swaps: {content[:300].decode(errors='replace')}"] += 1
             return
         answer = json.loads(content)
         own = items.get(answer["deployment"], set())
@@ -324,7 +325,7 @@ async def swaps(url: str, workspace: Path, load: Load, count: int) -> dict[str, 
     return {
         "swaps": count,
         "requests": sent,
-        "failed": failed,
+        "failed": dict(failed),
         "not valid for what they name": unfit,
         "seconds to the new one, median": round(float(np.median(took)), 2),
         "seconds to the new one, largest": round(max(took), 2),
