@@ -18,7 +18,7 @@ from tastemaker.assist.parts import plain_text
 from tastemaker.errors import TastemakerError
 from tastemaker.server.access import PERSON, READING, SERVING, VISITOR, Me, Routes, allow
 from tastemaker.server.admission import Refused
-from tastemaker.server.models.base import Identifier, ProblemOut
+from tastemaker.server.models import Identifier, ProblemOut
 from tastemaker.server.recommendations import REFUSALS
 from tastemaker.server.web import Problem
 

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import Query
 from fastapi.responses import FileResponse, JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from tastemaker.server.access import OPERATOR, Access, Me, Routes, allow
 from tastemaker.server.admission import Calls, Lane
+from tastemaker.server.models import In
 from tastemaker.server.observe import Meters
 from tastemaker.server.recommendations import REFUSALS
 from tastemaker.server.web import Problem
@@ -38,10 +39,9 @@ if TYPE_CHECKING:
 PAGE = Path(__file__).parent / "static" / "operator.html"
 
 
-class RollBack(BaseModel):
+class RollBack(In):
     """What is rolled back: the deployment that serves, so that a second click does nothing."""
 
-    model_config = ConfigDict(extra="forbid")
     serving: str = Field(min_length=1, max_length=80, examples=["d-8906e24cff9b"])
 
 

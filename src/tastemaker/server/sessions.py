@@ -23,7 +23,7 @@ from tastemaker.server.access import (
     allow,
 )
 from tastemaker.server.admission import Calls
-from tastemaker.server.models.people import Session, SessionRequest, Token, TokenRequest
+from tastemaker.server.models import Session, SessionRequest, Token, TokenRequest
 from tastemaker.server.recommendations import REFUSALS
 from tastemaker.server.web import Problem
 from tastemaker.serving.query import Standing
