@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence, Set
 
-import numpy as np
-
 from tastemaker.assist.ranking import telling
 from tastemaker.assist.shelf import Shelf
 from tastemaker.converse.claims import safe
@@ -37,6 +35,7 @@ _ALSO = re.compile(r"(?:\x00|\w)(?:,|,? or|,? and|,? nor)\s+(?:(?:an?|some|any)\
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 _LINKS = frozenset(["of", "the", "to", "a", "and", "in", "on", "my", "for", "with"])
 _GENERIC = frozenset(_FORMS["generic"].split())
+_OCCASIONS = re.compile(rf"\b(?:{'|'.join(_FORMS['occasions'].split())})s?\b", re.IGNORECASE)
 _TURNS = frozenset(_FORMS["turns"].split())  # "actually", "honestly": how a thing is said, and no thing
 _FOREIGN = frozenset(_FORMS["foreign"].split())  # small words of other tongues
 _SMALL = (chat() - frozenset(_FORMS["kinds"].split())) | _GENERIC
@@ -44,10 +43,11 @@ _COUNTS = frozenset((*DIGITS, *TENS, "hundred", "thousand"))
 _REFUSING = re.compile(
     r"\b(?:no|nothing|none|without|except|excluding|hate|dislike|avoid|(?:can'?t|cannot) (?:stand|bear)"
     r"|(?:don'?t|do not|doesn'?t) (?:want|like|need|care for|show me|give me)|(?:sick|tired) of|fed up with"
-    r"|allergic to|leave out|anything but|not(?="
+    r"|(?:is|are|was|were)(?:n'?t| not)(?= (?:in|from|by|about|set)\b)|allergic to|leave out"
+    r"|anything but|not(?="
     r" (?:(?:with|about|by|from|starring|featuring|any)\b|(?:(?:too|so|very|overly|that) )*[a-z'-]{3,}(?:\W*$"
     r"|[,.;!?]| (?:and|or|but)\b))))\s+(?:(?:with|by|too|so|very|overly"
-    r"|about|from|of|for|starring|featuring|containing|involving|to do with|(?:that|which)"
+    r"|about|from|of|for|in|set in|made in|starring|featuring|containing|involving|to do with|(?:that|which)"
     r" (?:has|have|is|are)|called|named|titled|the (?:words?|names?|brand|title)|words?"
     r"|any|an?|the|more|those|these|anything|something|films?|movies?|songs?|tunes?|books?|things?)\s+)*",
     re.IGNORECASE,
@@ -255,14 +255,19 @@ def unknown_titles(message: str, named: Sequence[str]) -> tuple[tuple[str, ...],
     return tuple(titles[::-1]), message
 
 
-def unused(left: str, shelf: Shelf) -> str:
-    """What is said of a use or an occasion that nothing here tells, by word or by meaning: "for hiking"."""
-    for hit in _USE.finditer(left):
-        for _, said in _phrase(left, hit.end()):
-            known = counted(said) or somewhere(said, shelf)
-            if not known and not np.nan_to_num(shelf.embed([said])).any():
-                return f"No words here say ‘{safe(said)[:80]}’, so it counts for nothing."
-    return ""
+def unused(left: str, shelf: Shelf, told: str) -> str:
+    """What is said of a use or an occasion that nothing here tells by word: "for hiking", "dinner for my
+    wife". told: what was said already.
+    """
+    said = [phrase for hit in _USE.finditer(left) for _, phrase in _phrase(left, hit.end())]
+    said = [phrase for phrase in said if not counted(phrase) and not somewhere(phrase, shelf)]
+    occasions = dict.fromkeys(fold(hit[0]) for hit in _OCCASIONS.finditer(left))
+    said += [word for word in occasions if not shelf.saying((word,)).any() and word not in " ".join(said)]
+    said = [phrase for phrase in said if phrase not in told][:MOST]
+    if not said:
+        return ""
+    words = " or ".join(f"‘{safe(phrase)[:80]}’" for phrase in said)
+    return f"No words here say {words}, so nothing is left out for it."
 
 
 def _asked(left: str, terse: bool) -> Iterator[tuple[int, str]]:

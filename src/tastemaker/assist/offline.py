@@ -14,10 +14,12 @@ from tastemaker.assist.parts import Part, Question, Text
 from tastemaker.assist.ranking import telling
 from tastemaker.assist.replies.personal import CHATTER, PERSONAL, erase
 from tastemaker.assist.replies.questions import answer_question, list_values
-from tastemaker.assist.state import ABOUT, UNREAD, State, label, worded_label
+from tastemaker.assist.state import ABOUT, NOWHERE, UNREAD, State, early, label, worded_label
 from tastemaker.assist.understand import READ, Understanding, guesses, understand
 from tastemaker.converse.constraints import Constraint
 from tastemaker.converse.reading.numbers import among
+from tastemaker.converse.reading.plain import plain
+from tastemaker.converse.reading.scales import place
 from tastemaker.converse.reading.standing import settle
 from tastemaker.converse.reading.together import distinct, values_of
 from tastemaker.converse.reading.unread import unread
@@ -37,7 +39,11 @@ def answer(message: str, desk: Desk) -> Iterator[Part]:
     read = understand(message, desk.state, desk.shelf, named)
     silent = (read.heard.lets_go and not read.named) or "idle" in read.acts
     words = "" if silent else sought(message, read.turned_down, read.heard.restart)
+    before = desk.state.asked
     desk.change(messages=(*desk.state.messages, words[:2000]), asked="")
+    if "more" in read.acts and before and not before.startswith(UNREAD) and not read.heard.changes:
+        heard = desk.shelf.wishes.read(before.replace("\n", ". "))  # what was counted last
+        read = replace(read, heard=replace(heard, left=""))
     if "count" in read.acts:
         desk.change(asked=f"{read.counted}\n{message}"[-500:].strip())
     if read.listing:
@@ -53,6 +59,9 @@ def answer(message: str, desk: Desk) -> Iterator[Part]:
         return
     if not read.wants and (act := next((act for act in PERSONAL if act in read.acts), "")):
         yield from PERSONAL[act](desk)
+        return
+    if read.pointed == NOWHERE and not read.named and early(plain(message), desk.state):
+        yield Question("Which one do you mean? Nothing was shown yet.", ())
         return
     if read.pointed.beyond:
         titles = tuple(desk.shelf.title(row) for row in desk.state.shown)
@@ -114,8 +123,8 @@ def _wish(message: str, read: Understanding, desk: Desk) -> Iterator[Part]:
     number = _unread(message, read, desk)
     desk.change(asked=UNREAD + number if number else "")
     unclear = f"I did not read ‘{number}’: say what it is of." if number else ""
-    idle = unused(read.heard.left, desk.shelf)
-    told = list(filter(None, (not_here(read.absent), read.heard.unclear, read.untold, idle, unclear)))
+    told = list(filter(None, (not_here(read.absent), read.heard.unclear, read.untold, unclear)))
+    told += filter(None, ["" if guessed else unused(read.heard.left, desk.shelf, " ".join(told))])
     yield from map(Text, filter(None, (*said, *told)))
     if not (read.apart or read.undone) and _lost(message, read, desk, bool(guessed)):
         yield from _ask(desk, bool(told or read.topics))
@@ -131,6 +140,10 @@ def _wish(message: str, read: Understanding, desk: Desk) -> Iterator[Part]:
             yield Text("The closest there are, with what they miss:")
             yield from _shown(desk, closest, closest=True)
         return
+    if read.extreme and (skipped := place(plain(message), desk.shelf.vocabulary) - 1):
+        desk.change(
+            seen=tuple(dict.fromkeys((*state.seen, *_extremes(read, desk, desk.fitting())[:skipped])))
+        )
     rows_now = desk.fitting()
     if not len(rows_now):
         rows_now = desk.fitting(again=True)

@@ -16,10 +16,10 @@ from tastemaker.converse.catalogue import Catalogue, Value
 from tastemaker.converse.claims import Claims, safe
 from tastemaker.converse.constraints import Adherence, Constraint, adhere, demands
 from tastemaker.converse.reading.names import Names
-from tastemaker.converse.reading.plain import spoken
+from tastemaker.converse.reading.plain import said, spoken
 from tastemaker.converse.reading.vocabulary import Vocabulary
 from tastemaker.converse.reading.wishes import Wishes
-from tastemaker.converse.reading.words import fold
+from tastemaker.converse.reading.words import fold, stop_words
 from tastemaker.encoders.text import fit_tfidf
 from tastemaker.flows.deploy import in_service
 from tastemaker.retrieve.baselines import Lexical
@@ -195,7 +195,7 @@ class Shelf:
             for known in self.catalogue.fields.values()
             if len(known.values) <= 200
             for value in known.values
-            if len(value) > 2
+            if len(value) > 2 and fold(value) not in stop_words()
         ]
         named += self.vocabulary.moods.items()
         if not named:
@@ -255,7 +255,7 @@ class Shelf:
         if known.kind == "number":
             numbers = [float(value) for value in column if isinstance(value, int | float)]
             mean = sum(numbers) / len(numbers)
-            return f"{noun} {min(numbers):g} to {max(numbers):g}. On average {mean:.4g}."
+            return f"{noun} {said(min(numbers))} to {said(max(numbers))}. On average {said(round(mean, 2))}."
         counts = Counter(v for value in column for v in (value if isinstance(value, tuple) else (value,)))
         first = ", ".join(f"{spoken(str(value))} ({n:,})" for value, n in counts.most_common(LISTED))
         rest = f", and {len(counts) - LISTED:,} more" if len(counts) > LISTED else ""

@@ -17,7 +17,7 @@ from tastemaker.converse.catalogue import Catalogue
 from tastemaker.converse.constraints import Clause, Constraint
 from tastemaker.converse.reading.numbers import NUMBER, figure
 from tastemaker.converse.reading.passage import negated
-from tastemaker.converse.reading.plain import spoken
+from tastemaker.converse.reading.plain import ORDINALS, said, spoken
 from tastemaker.converse.reading.together import KINDS, clause_of, ways_of
 from tastemaker.converse.reading.vocabulary import Vocabulary
 from tastemaker.converse.reading.words import fold
@@ -212,7 +212,7 @@ def _called(clause: Clause, vocabulary: Vocabulary) -> str:
     noun = "" if clause.field in UNNAMED else f"{vocabulary.called(clause.field)} "
     noun = "by " if clause.field == "creator" else noun
     values = clause.value if isinstance(clause.value, tuple) else (clause.value,)
-    plain = [f"{value:g}" if isinstance(value, int | float) else spoken(str(value)) for value in values]
+    plain = [said(value) for value in values]
     if clause.cmp == "between":
         return f"{noun}{plain[0]} to {plain[1]}" if plain[0] != plain[1] else f"{noun}{plain[0]}"
     if clause.cmp in ("le", "ge"):
@@ -225,7 +225,6 @@ UNLIKE = re.compile(
     r" to)\b|\bunlike\b",
     re.IGNORECASE,
 )
-ORDINALS = ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"]
 _REFER = re.compile(
     rf"\b(?:the |that |this )?(?:({'|'.join(ORDINALS)}|last|top|(\d+)(?:st|nd|rd|th))(?:"
     r" (?:one|two|three|tune|song|track|film|movie|item|product|book|result))?\b|(?:number|no\.?|#)"
@@ -268,11 +267,21 @@ _FEWER = re.compile(
     re.IGNORECASE,
 )
 _NOT_THAT = re.compile(r"\b(?:not|skip|drop|remove) (?:that|this|it)(?: one)?(?=[,.;!]| but\b| and\b)", re.I)
-_NO_PLACE = re.compile(r" (?:time|thing|night|year|week|half|part|of all)\b|(?<=top) \d", re.IGNORECASE)
+_NO_PLACE = re.compile(
+    r" (?:time|thing|night|year|week|half|part|of all|\w{2,}est|best|worst|most|least)\b|(?<=top) \d",
+    re.IGNORECASE,
+)
 _QUESTION = re.compile(
     r"^(?:and |so |but )*(?:why|is|isn'?t|are|what|which|who|how|does|did|do)\b", re.IGNORECASE
 )
 _LISTED = rf"(?:,? (?:the|number|and|or|one|\d+|{'|'.join((*ORDINALS, 'last'))}))*,? $"
+_PLACED = re.compile(
+    rf"(?<!of )(?<!as )(?<!than )(?<!like )\bthe (?:{'|'.join(ORDINALS)}|last)(?: (?:one|two|three)\b|"
+    r"(?=\W*$| (?:again|please|is|are|was|and the|in(?=\W*$)|of these|made|cost|costs|have|has)\b))"
+    r"|^\W*(?:none|neither) of (?:these|those|them)\W*$|^\W*(?:is|was|does) it\b|\bis it\W*$",
+    re.IGNORECASE,
+)
+_FACTUAL = re.compile(r"^\W*(?:and |so )?(?:is|are|was|does|do|what|which|who|how|compare)\b", re.IGNORECASE)
 _APART = re.compile(f"(?:{UNLIKE.pattern}){_LISTED}", re.IGNORECASE)
 _DROPS = re.compile(
     r"\b(?:drop|remove|ditch|bin|scrap|lose|take out|skip|pass on|hate|dislike)" + _LISTED, re.IGNORECASE
@@ -349,6 +358,11 @@ def pointed(text: str, state: State, titled: tuple[int, ...]) -> Pointed:
     if state.focus is not None and _POINT.search(text):
         return Pointed((state.focus,), any=True)
     return NOWHERE
+
+
+def early(text: str, state: State) -> bool:
+    """Whether a message is about a list, though nothing was shown yet: "what does the first cost?"."""
+    return not state.shown and bool(_PLACED.search(text) and (_FACTUAL.search(text) or len(text.split()) < 7))
 
 
 def spoken_of(

@@ -22,18 +22,19 @@ from tastemaker.assist.absent import (
 )
 from tastemaker.assist.ranking import telling
 from tastemaker.assist.shelf import UNNAMED, Shelf
-from tastemaker.assist.state import NOWHERE, ORDINALS, UNREAD, Pointed, State, carried, pointed, spoken_of
+from tastemaker.assist.state import NOWHERE, UNREAD, Pointed, State, carried, pointed, spoken_of
 from tastemaker.converse.constraints import Change, Clause
 from tastemaker.converse.reading.names import Named
 from tastemaker.converse.reading.numbers import UNITS
 from tastemaker.converse.reading.passage import REFUSING, negated
-from tastemaker.converse.reading.plain import DIGITS, plain
+from tastemaker.converse.reading.plain import DIGITS, ORDINALS, plain
 from tastemaker.converse.reading.wishes import Heard
 from tastemaker.converse.reading.words import english, fold
 
 _FORMS = english()["forms"]
-_ASKING, _WANTING, _ABOUT = (
-    re.compile(_FORMS[name], re.IGNORECASE) for name in ("asking", "wanting", "about")
+_ASKING, _WANTING, _ABOUT, _OF_ALL, _OF_ONE, _OF_WHICH = (
+    re.compile(_FORMS[name], re.IGNORECASE)
+    for name in ("asking", "wanting", "about", "of_all", "of_one", "of_which")
 )
 _LIKE = re.compile(_FORMS["likeness"])
 _LET_GO = re.compile(
@@ -52,17 +53,9 @@ _UNDONE = re.compile(
     r"|never ?mind|i changed my mind|not what i meant)(?: please| again| then| actually| sorry)*[.!,]*$",
     re.IGNORECASE,
 )
-_OF_ALL = re.compile(r"\bdo (?:they|these|those) come in\b|\bdo you have (?:them|these) in\b", re.IGNORECASE)
-_OF_ONE = re.compile(
-    r"^(?:(?:and|so|ok|but|wait)[ ,]+)*(?:(?:is|are|was|were|does|do|isn'?t)\b(?! there\b)|(?:it|that|this)"
-    r" (?:is|was)\b.*\?$)",
-    re.IGNORECASE,
-)
-_OF_WHICH = re.compile(
-    r"^(?:(?:and|so|ok|but)[ ,]+)*which (?:ones? )?(?:of (?:these|those|them)|one)\b", re.I
-)
 _BARE = re.compile(  # nothing but a place of the list
-    rf"\W*(?:(?:ok|okay|yes|and|so|hmm)[ ,]+)*(?:the |that |this |number |#)?"
+    rf"\W*(?:(?:ok|okay|yes|and|so|hmm|please)[ ,]+)*(?:(?:give|show|tell|play)(?: me| us)? "
+    rf"|(?:what|how) about |let'?s (?:see|hear) |i(?:'d like| want| meant?) )?(?:the |that |this |number |#)?"
     rf"(?:{'|'.join(ORDINALS)}|last|\d\d?|it|(?<=that )one|(?<=this )one|(?<=the )one)"
     r"(?: one)?(?:,? please)?\W*",
     re.IGNORECASE,
@@ -153,6 +146,8 @@ def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...
     unknown, rest = unknown_titles(rest, told)
     heard = shelf.wishes.read(carried(rest, state, shelf.vocabulary), focus)
     acts = tuple(act for act in _acts(text) if act != "count" or not shelf.vocabulary.measured(text))
+    if text.endswith("?") and state.asked and not state.asked.startswith(UNREAD) and _FOLLOWS.search(text):
+        acts = tuple(dict.fromkeys((*acts, "count")))  # "how many comedies?", "and from the 90s?"
     if meant.refused:
         both = ("like", "skip") if meant.liked and not likened else ("skip",)
         acts = tuple(dict.fromkeys((*acts, *both)))
@@ -219,8 +214,10 @@ def _unread(left: str, heard: Heard, told: tuple[str, ...], shelf: Shelf, spoken
     """spoken: whether the message is about something shown, so that no words are turned down, or no topic."""
     whole = untold(left, shelf)
     without, clauses = ({}, ()) if spoken[0] or whole else refused(left, told)
+    for clause in clauses:  # what is turned down is not looked for
+        left = left.replace(clause, "\0" * len(clause))
     about, said = ([], []) if spoken[1] else topics(left, told)
-    for clause in (*clauses, *said):  # what is turned down is not looked for
+    for clause in said:
         left = left.replace(clause, "\0" * len(clause))
     if any(change.kind == "must_not" for change in heard.changes):  # the words of refusing are no things
         left = REFUSING.sub(lambda hit: "\0" * len(hit[0]), left)
@@ -268,7 +265,8 @@ def _listing(text: str, shelf: Shelf, heard: Heard, one: bool) -> tuple[str, ...
             r" (?:have|know|carry|stock|sell|offer)| are there| is there| have you| can i| exist|"
             rf" [\w ]+ (?:come in|made (?:of|from|in)))\b|(?:{many})\b(?! (?:of|is|was)\b))|"
             rf"\bhow many(?: different)? (?:{many})\b|\b(?:average|mean|typical) (?:{said})\b|"
-            rf"\b(?:what|which) {said} (?:has|have|holds|contains) (?:the )?most\b|^\W*(?:what are|which are)"
+            rf"\b(?:what|which) {said} (?:has|have|holds|contains) (?:the )?most\b|"
+            rf"\bmost (?:common|popular|frequent) {said}\W*$|^\W*(?:what are|which are)"
             rf" the (?:{many})\W*$|"
             rf"^\W*(?:please )?(?:list|name|show)(?: me)?(?: all| the| your| of| available)* {said}(?: you"
             r" have)?\W*$",
@@ -280,7 +278,8 @@ def _listing(text: str, shelf: Shelf, heard: Heard, one: bool) -> tuple[str, ...
         numbers = [name for name in vocabulary.asked_for(text) if shelf.kinds.get(name) == "number"]
         asked = [name for name in numbers if re.search(r"\b(?:are|do|is|does)\b|'s\b", text, re.IGNORECASE)]
     if re.match(
-        r"(?:so )?what (?:(?:all |else )?do you (?:have|sell|offer|carry)|can i (?:buy|get) here)\W*$",
+        r"(?:so )?what (?:(?:(?:all|else|products?|items?|things?) )*do you (?:have|sell|offer|carry)"
+        r"|can i (?:buy|get) here)\W*$",
         text,
         re.I,
     ):
@@ -350,7 +349,7 @@ def _questioned(
     asks = asking and focus and not (superlative or extreme or {"count", "who"} & set(acts))
     about = shelf.vocabulary.asked_for(text) if asks else ()
     values = any(name in about for name, _ in heard.values)
-    if values and not re.search(r"^(?:is|are|was|does)\b|\b(?:what|which)\b", text, re.IGNORECASE):
+    if values and not re.search(r"\b(?:what|which)\b", text, re.IGNORECASE):
         about = ()
     by_whom = asking and focus and re.search(r"\bwho (?!are you)", text, re.IGNORECASE)
     if not about and by_whom and any(shelf.catalogue.creators):
@@ -364,7 +363,7 @@ def _questioned(
     )
     numbers = [c for c in heard.changes if shelf.kinds.get(c.clause.field) == "number" and c.op == "add"]
     check = bool(
-        asking
+        (asking or re.match(r"\W*is there\b", text, re.IGNORECASE))
         and meant.any
         and (numbers or (heard.values and not about))
         and not heard.relative
@@ -395,7 +394,9 @@ def _wants(text: str, heard: Heard, acts: tuple[str, ...], named: bool, likened:
     wished = bool(heard.changes or heard.restart or "more" in acts)
     if SILENT & set(acts):
         return False
-    if {"greet", "thanks"} & set(acts) and not (wished or heard.moods or named or _WANTING.search(text)):
+    if {"abuse", "greet", "thanks"} & set(acts) and not (
+        wished or heard.moods or named or _WANTING.search(text)
+    ):
         return False
     return not ({"like", "skip"} & set(acts) == {"like"} and not (wished or likened))
 

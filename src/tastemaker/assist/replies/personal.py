@@ -17,6 +17,7 @@ CHATTER = {
         "I am the assistant of this catalogue: a program that reads what you write and looks things up here."
     ),
     "weather": "All well here, thank you. What are you in the mood for?",
+    "abuse": "I am sorry that this is no help. Say what you are after, and I look again.",
     "bye": "Goodbye, and come back any time.",
     "greet": "Hello. What are you in the mood for?",
     "thanks": "You are welcome.",

@@ -10,6 +10,7 @@ from tastemaker.assist.state import label
 from tastemaker.assist.understand import Understanding
 from tastemaker.converse.constraints import Clause, Constraint
 from tastemaker.converse.reading.plain import said
+from tastemaker.converse.reading.scales import place
 from tastemaker.converse.reading.standing import settle
 from tastemaker.converse.reading.together import distinct
 
@@ -126,12 +127,16 @@ def _more_so(read: Understanding, desk: Desk) -> Iterator[Part]:
 def _end_of_scale(read: Understanding, desk: Desk, rows: tuple[int, ...]) -> Iterator[Part]:
     up, scale = desk.shelf.vocabulary.end_of(read.superlative)
     known = [(scale.place(desk.shelf.fact(row, scale.field)), row) for row in rows] if scale else []
-    places = [(place, row) for place, row in known if place is not None]
+    places = [(at, row) for at, row in known if at is not None]
     if not scale or not places:
         yield Text("I have no such fact about these.")
         return
-    best = (max if up else min)(place for place, _ in places)
-    winners = [row for place, row in places if place == best]
+    ends, nth = (
+        sorted({each for each, _ in places}, reverse=up),
+        place(desk.state.messages[-1], desk.shelf.vocabulary),
+    )
+    best = ends[min(nth, len(ends)) - 1]
+    winners = [row for at, row in places if at == best]
     desk.change(focus=winners[0])
     yield Text(f"{desk.shelf.quoted(*winners, link=' and ')}: {desk.told(winners[0], [scale.field])}.")
 

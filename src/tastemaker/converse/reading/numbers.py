@@ -11,7 +11,7 @@ from itertools import pairwise
 from tastemaker.converse.catalogue import Field
 from tastemaker.converse.constraints import Change, Clause, Strength
 from tastemaker.converse.reading.passage import CORRECTION, NEGATION, REACH, Text
-from tastemaker.converse.reading.plain import SECONDS, factor
+from tastemaker.converse.reading.plain import DIGITS, SECONDS, factor
 from tastemaker.converse.reading.vocabulary import Vocabulary
 from tastemaker.converse.reading.words import chat, english, stop_words
 from tastemaker.schema.values import SPAN
@@ -25,8 +25,8 @@ LEAST = (
     r" than|more fast"
     r" than|upwards of|minimum(?:"
     r" of)?|min\.?|(?:no|not) (?:slower|fewer|cheaper|lighter|smaller|less expensive) than|north of"
-    r"|(?:faster|quicker|longer|newer|higher|heavier|bigger|larger|dearer|pricier|more expensive) than"
-    r"|exceed(?:s|ing)?|beyond|>=?)"
+    r"|(?:faster|quicker|longer|taller|wider|deeper|newer|higher|heavier|bigger|larger|dearer|pricier"
+    r"|more expensive) than|exceed(?:s|ing)?|beyond|>=?)"
 )
 MOST = (
     r"(?:at most|no more than|not more than|not above|not over|under|below|up to|less than|less quick"
@@ -98,7 +98,9 @@ class Numbers:
         self._refusal = re.compile(rf"{before}\b{filler}", re.IGNORECASE)
 
     def listed(self, said: str) -> str:
-        """ "90, 100 or 110 bpm" with the unit at each, "size 41 or 42" with the noun."""
+        """ "90, 100 or 110 bpm" with the unit at each, "size 41 or 42" with the noun, "five doors" as 5."""
+        small = rf"\b({'|'.join(DIGITS[1:])})(?=[ -](?:{self.words or '(?!)'})\b)"
+        said = re.sub(small, lambda hit: str(DIGITS.index(hit[1].lower())), said, flags=re.IGNORECASE)
         nouns = "|".join(re.escape(noun) for name in self._numbers for noun in self.vocabulary.nouns[name])
         said = re.sub(
             rf"\b({nouns or '(?!)'})s? {NUMBER}((?:, {NUMBER})*,? or {NUMBER})"
@@ -126,6 +128,9 @@ class Numbers:
     def _add(self, text: Text, hit: re.Match[str], clause: Clause, said: int = 0) -> None:
         """Keep a bound; said: the group where its words begin, before which it is refused."""
         kind: Strength = "must"
+        if dated(self.vocabulary.fields[clause.field]) and min(_ends(clause), key=abs) < 1000:
+            text.leave(hit)  # "for my 5 year old"
+            return
         if tail := _TOO_MUCH.match(text.whole, hit.end()):  # "more than 40 is too much"
             text.take(*tail.span())
         if tail or self._refused(text, hit.start(said)):
@@ -166,7 +171,7 @@ class Numbers:
     def _whole(self, known: Field) -> bool:
         """Whether a field holds whole numbers without a unit, or counts people: sizes, rooms, servings."""
         ends, units = (known.low, known.high, *known.quarters), self._numbers[known.name]
-        return (not units or "people" in units) and all(float(end).is_integer() for end in ends)
+        return (not units or {"people", "star"} & set(units)) and all(float(end).is_integer() for end in ends)
 
     def _bounds(self, text: Text, name: str, before: str, behind: str, sign: str) -> None:
         first, second = f"{sign}{NUMBER}", f"(?:{sign})?{NUMBER}"
@@ -212,10 +217,13 @@ class Numbers:
             exact = "exactly" in said.lower()
             reach, known = 0.0 if exact else CLOSE * middle, self.vocabulary.fields[name]
             nearly = hit[1] or re.search(rf"\d-?ish\b|\bor so\b|\b{ABOUT} \w+ [\d.]+$", said, re.IGNORECASE)
-            if known.low >= 1000 and not exact:  # years
+            if dated(known) and not exact:
                 reach = 5.0 if hit[1] else 0.0
             elif self._whole(known):
                 reach = 1.0 if nearly and not exact else 0.0  # "size 39" is no other
+            if "star" in self._numbers[name] and not (nearly or exact or reach == 0 or "." in hit[2]):
+                self._add(text, hit, Clause(name, "between", (middle, middle + 0.99)), 2)  # "rated 4"
+                continue
             budget = not hit[1] and re.match("budget", hit.group(), re.IGNORECASE)
             clause = Clause(name, "le", middle) if budget else Clause(name, "between", _spread(middle, reach))
             self._add(text, hit, clause, 2)
@@ -323,7 +331,7 @@ class Numbers:
                 prices = [one for one in around if "$" in self._numbers[one.name]]
                 around = prices if len(prices) == 1 or cmp == "between" else around
                 counted = re.match(r" (\w{3,}s)\b", text.text[hit.end() :])  # "5 ingredients"
-                others = around and self._whole(around[0]) and counted and not self._known(counted[1])
+                others = around and counted and not self._known(counted[1])
                 if len(around) == 1 and not others:
                     text.take(hit.start(), hit.end())
                     name, bound = around[0].name, _spread(value, CLOSE * value) if cmp == "between" else value

@@ -14,7 +14,7 @@ NEGATION = re.compile(
     r" easy on"
     r"|free (?:of|from)|count me out (?:of|for)|no more|cut out"
     r"|leave out|less of|w/o|zero|ban|banish|hold the|too many|too much|unless (?:it|they|that)(?:'s|'re| is|"
-    r" are)"
+    r" are| takes?| costs?| ha[sv]e?)"
     r"|(?:don'?t|do not|didn'?t)"
     r" (?:want|like|need|play|give|show|do|wear|eat|drink|use|watch|enjoy|fancy|care for"
     r"|go for|buy|suggest|recommend|include)(?: me| us)?"

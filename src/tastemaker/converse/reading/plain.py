@@ -12,32 +12,26 @@ QUOTES = str.maketrans(
 )
 _WORDS: dict[str, str] = english()["numbers"]
 DIGITS = _WORDS["digits"].split()
+ORDINALS = _WORDS["ordinals"].split()
 TENS = dict(zip(_WORDS["tens"].split(), range(20, 100, 10), strict=True))
 DECADES = dict(zip(_WORDS["decades"].split(), range(1920, 2010, 10), strict=True))
 _SPELLED: dict[str, str] = english()["spelled"]  # as people type: "plz", "dont"
-_SPANS = {
-    r"\b(?:an|one) hour and a half\b": "90 minutes",
-    r"\bhalf an hour\b": "30 minutes",
-    r"\b(?:a )?quarter of an hour\b": "15 minutes",
-    r"\b(?:an|one) hour\b": "60 minutes",
-}
 
 _COUNTED = (  # what small numbers in words are of, where they are numbers of an item
     r"people|persons?|guests?|servings?|portions?|hours?|minutes?|seconds?|years?|stars?|pages?|euros?|dollars?"
     r"|pounds?"
 )
 
-SECONDS = {
-    "ms": 0.001,
-    "s": 1.0,
-    "sec": 1.0,
-    "second": 1.0,
-    "min": 60.0,
-    "minute": 60.0,
-    "h": 3600.0,
-    "hour": 3600.0,
-}
-GRAMS = {"g": 1.0, "gram": 1.0, "kg": 1000.0, "kilo": 1000.0, "oz": 28.35, "lb": 453.6}
+_MEASURES: list[dict[str, float]] = english()["measures"]
+SECONDS = _MEASURES[0]
+_NUMERAL = rf"(?:\d+|{'|'.join((*DIGITS[1:], *TENS))})"
+_SCALED = (  # "three to five hundred", "5-10k": each has the last one's scale
+    rf"\b({_NUMERAL}) ?(and|to|or|-) ?({_NUMERAL}) ?(hundred|thousand|grand)\b"
+)
+_BEFORE = (  # words behind which a small number in words is one of an item
+    r"at least|at most|(?:more|less|fewer) than|under|over|up to|exactly|around|serves|feeds|for|party of"
+    r"|family of|group of"
+)
 
 
 def plain(text: str) -> str:
@@ -47,9 +41,12 @@ def plain(text: str) -> str:
     for pattern, said in _SPELLED.items():
         text = re.sub(rf"(?<![\w'-])(?:{pattern})(?![\w'-])", said, text, flags=re.IGNORECASE)
     small = "|".join(DIGITS[1:])
+    text = re.sub(r"(?<![\d.,])\d{1,3}(?:(?: 000|\.\d{3})+)(?![.,]?\d)", _grouped, text)
+    text = re.sub(_SCALED, _scaled, text, flags=re.IGNORECASE)
     text = re.sub(
-        rf"\b(?:(?<=serves )|(?<=feeds ))({small})\b|\b({small})(?=(?: and a half)? (?:{_COUNTED})\b)",
-        lambda hit: str(_small(hit[1] or hit[2])),
+        rf"\b({_BEFORE}) ({'|'.join(DIGITS[2:])})(?! (?:hundred|thousand|grand|of|more|days|weeks)\b)\b"
+        rf"|\b({small})(?=(?: and a half)? (?:{_COUNTED}|thousand|grand)\b)",
+        lambda hit: f"{hit[1]} {_small(hit[2])}" if hit[1] else str(_small(hit[3])),
         text,
         flags=re.IGNORECASE,
     )
@@ -74,8 +71,6 @@ def plain(text: str) -> str:
         text,
         flags=re.IGNORECASE,
     )
-    for pattern, minutes in _SPANS.items():
-        text = re.sub(pattern, minutes, text, flags=re.IGNORECASE)
     text = re.sub(
         rf"\b(?:(?:nineteen|two thousand)[- ])?({'|'.join(DECADES)})\b",
         lambda hit: f"{DECADES[hit[1].lower()]}s",
@@ -84,22 +79,39 @@ def plain(text: str) -> str:
     )
     tens = "|".join(TENS)
     text = re.sub(
-        rf"\b(?:(a|{small}) hundred)(?: and)?(?: ({tens}))?(?:[ -]({small}))?\b",
+        rf"\b(?:(a|\d+|{small}) hundred)(?: and(?= \w+\b(?! hundred)))?(?: ({tens}))?(?:[ -]({small}))?\b",
         lambda hit: str(100 * _small(hit[1]) + TENS.get((hit[2] or "").lower(), 0) + _small(hit[3])),
         text,
         flags=re.IGNORECASE,
     )
-    return re.sub(
+    text = re.sub(
         rf"\b({tens})(?:[ -]({small}))?\b",
         lambda hit: str(TENS[hit[1].lower()] + _small(hit[2])),
         text,
         flags=re.IGNORECASE,
     )
+    return re.sub(
+        r"(?<![\d.,])(a|\d+(?:\.\d+)?) ?(?:thousand|grand|k(?= ?[-a-z]))\b"
+        r"(?: (?:and )?(\d{1,3})\b(?! ?(?:thousand|grand|k\b)))?",
+        lambda hit: f"{1000 * float(hit[1].replace('a', '1')) + float(hit[2] or 0):.0f}",
+        text,
+        flags=re.IGNORECASE,
+    )
+
+
+def _scaled(hit: re.Match[str]) -> str:
+    low, high = (_small(part) or TENS.get(part.lower(), 0) for part in (hit[1], hit[3]))
+    return f"{hit[1]} {hit[4]} {hit[2]} {hit[3]} {hit[4]}" if low < high else hit[0]
+
+
+def _grouped(hit: re.Match[str]) -> str:
+    """ "20 000" and "12.500" without the marks between thousands."""
+    return re.sub(r"[ .]", "", hit[0])
 
 
 def _small(word: str | None) -> int:
     word = (word or "").lower()
-    return 1 if word == "a" else DIGITS.index(word) if word in DIGITS else 0
+    return 1 if word == "a" else int(word) if word.isdigit() else DIGITS.index(word) if word in DIGITS else 0
 
 
 def spoken(value: str) -> str:
@@ -111,7 +123,7 @@ def said(value: Any) -> str:
     """A fact's value in words."""
     if isinstance(value, tuple):
         return ", ".join(spoken(word) for word in value)
-    return f"{value:g}" if isinstance(value, int | float) else spoken(str(value))
+    return f"{value:.10g}" if isinstance(value, int | float) else spoken(str(value))
 
 
 def factor(name: str, said: str) -> float:
@@ -119,7 +131,7 @@ def factor(name: str, said: str) -> float:
     first, *words = (_unit(word) for word in re.split(r"[^a-z]+", name.casefold()))
     words = words or [{"runtime": "minute"}.get(first, first)]
     unit = re.search(r"\d[ -]?([a-z]+)(?!.*\d)", said.casefold())
-    for table in (SECONDS, GRAMS):
+    for table in _MEASURES:
         own = next((table[word] for word in words if word in table), 0.0)
         if own and unit:
             return table.get(_unit(unit[1]), own) / own

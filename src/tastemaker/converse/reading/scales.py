@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tastemaker.converse.constraints import Change, Clause, Constraint, Strength
-from tastemaker.converse.reading.numbers import among, dated
+from tastemaker.converse.reading.numbers import CLOSE, among, dated
 from tastemaker.converse.reading.passage import Text
+from tastemaker.converse.reading.plain import DIGITS, ORDINALS
 from tastemaker.converse.reading.vocabulary import Facts, Scale, Vocabulary
 from tastemaker.converse.reading.words import english
 
@@ -22,7 +23,47 @@ _MILDLY = (
 _FINE = re.compile(
     r"(?: is|'s| would be) (?:also )?(?:fine|ok(?:ay)?|alright|all right|no problem)\b", re.IGNORECASE
 )
-_SOME = r"(?:^\W*|\b(?:an?|some|something|anything|really|very|quite|fairly|pretty|nice and|and|rather)\s+)"
+_SOME = (
+    r"(?:^\W*|\b(?:an?|some|something|anything|really|very|quite|fairly|pretty|nice and|and|rather|few|\d+"
+    rf"|{'|'.join(DIGITS[1:])})\s+)"
+)
+
+
+def multiples(text: Text, vocabulary: Vocabulary, value: Facts, focus: Sequence[int]) -> None:
+    """ "Twice the calories of the first", "half as long": about so much, of the item in focus."""
+    fields = {noun: name for name in vocabulary.units for noun in vocabulary.nouns[name]}
+    ends = {word: vocabulary.end_of(comparative)[1] for word, comparative in english()["too"].items()}
+    fields |= {word: scale.field for word, scale in ends.items() if scale and not scale.words}
+    said = "|".join(sorted(map(re.escape, fields), key=len, reverse=True)) or "(?!)"
+    for hit in text.each(
+        rf"\b(?:twice|double|(half)|(\d+) times)(?: (?:the|as|its|many|much))* ({said})"
+        rf"(?: (?:of|as) (?:it|(?:the|that|this)(?: (?:{'|'.join(ORDINALS)}|last))?)(?: one)?)?"
+        r"(?= *(?:[,.;!?]|$))"
+    ):
+        name = fields[hit[3].lower()]
+        known = value(focus[-1], name) if focus and not dated(vocabulary.fields[name]) else None
+        if not isinstance(known, int | float):
+            text.leave(hit)
+            continue
+        middle = known * (0.5 if hit[1] else float(hit[2] or 2))
+        ends_at = (round(middle * (1 - CLOSE), 3), round(middle * (1 + CLOSE), 3))
+        text.add(hit.start(), Change("add", "must", Clause(name, "between", ends_at)))
+
+
+def place(text: str, vocabulary: Vocabulary) -> int:
+    """Which one from the end of a scale: 2 of "the second cheapest" and of "the cheapest but one"."""
+    words = "|".join(re.escape(word.removeprefix("the ")) for word in vocabulary.superlatives)
+    hit = re.search(
+        rf"\b(?:({'|'.join(ORDINALS)})|(\d+)(?:st|nd|rd|th)) (?:{words})\b"
+        rf"|\b(?:{words})(?: [\w-]+){{0,3}}? but (one|two)\b",
+        text,
+        re.IGNORECASE,
+    )
+    if hit is None:
+        return 1
+    return (
+        ORDINALS.index(hit[1].lower()) + 1 if hit[1] else int(hit[2] or {"one": 2, "two": 3}[hit[3].lower()])
+    )
 
 
 def comparatives(text: Text, vocabulary: Vocabulary, value: Facts, focus: Sequence[int]) -> None:

@@ -18,7 +18,7 @@ _ODD = (  # a number that nothing here has
     rf"(?:{_SIGNED}|\d[\d.,]*e[+-]?\d|\d{{10}})[\d.,]*(?: ?(?:and|to|-|or) ?[$€£]?[-+\d.,e]*\d)?"
 )
 _SEVERAL = (  # a number that is told by another one
-    r"\bas [a-z]+ as (?:the|that|this|it|my)\b(?! possible)[^.,;:!?\x00]*?"
+    r"\bas [a-z]+ as (?:the|that|this|it|my)\b(?! possible|'s\b| is\b| has\b)[^.,;:!?\x00]*?"
     r"(?=[.,;:!?\x00]|$| (?:but|and|or|in|under|over|with)\b)"
     r"|\b(?:twice|thrice|double|triple|half|(?:three|four|five|ten|\d+) times) (?:as|the|of|that|my|its)\b"
     r"[^.,;:!?\x00]*?(?=[.,;:!?\x00]|$| (?:but|and|or|in|under|over|with)\b)"

@@ -33,6 +33,8 @@ def _slip(word: str, known: str, errors: int) -> bool:
     """Whether a word is another one with a slip of the fingers, and not a form or a neighbour of it."""
     if errors == 1 and (len(word) != len(known) or sorted(word) == sorted(known)):
         return word[0] == known[0]
+    if errors == 1 and len(word) >= 6 and re.sub("[aeiouy]", "a", word) == re.sub("[aeiouy]", "a", known):
+        return True  # "toyata"
     return len(known) >= 8 and word[0] == known[0] and word[-2:] == known[-2:]
 
 
@@ -71,11 +73,18 @@ class Vocabulary:
 
     def __init__(self, fields: Mapping[str, Field]) -> None:
         self.fields = fields
-        self.nouns = {name: _nouns(name) for name in fields}
+        self._names = {name: _without_years(field) for name, field in fields.items()}
+        self.nouns = {name: _nouns(self._names[name]) for name in fields}
+        lasts = Counter(_words(name)[-1] for name in fields)
         for name in fields:  # "time" for prep_time_min, where no other field is called so
             head = [word for word in _words(name) if word not in UNITS][-1:]
             if head and len(head[0]) > 3 and not any(head[0] in nouns for nouns in self.nouns.values()):
                 self.nouns[name] += (head[0],)
+            first, *rest = _bare(name).split() or [""]
+            if rest and lasts[rest[-1]] > 1 and not any(first in nouns for nouns in self.nouns.values()):
+                self.nouns[name] += (first,)  # "frame" for frame_colour, beside seat_colour
+            if fields[name].kind == "number":
+                self.nouns[name] += tuple(noun[:-1] for noun in self.nouns[name] if noun[-1:] == "s")
         shared = Counter(fold(value) for field in fields.values() for value in field.values)
         parts = Counter(
             word for field in fields.values() for value in field.values for word in set(fold(value).split())
@@ -158,7 +167,7 @@ class Vocabulary:
 
         for free in self._free:  # a value, and no refusal of gluten
             text = re.sub(rf"\b{re.escape(free)}\b", free.replace("-", " "), text, flags=re.IGNORECASE)
-        return re.sub(r"(?<![\w'-])[^\W\d_]{4,}(?![\w'-])", mend, text)
+        return re.sub(r"(?<![\w'-])[^\W\d_]{4,}(?!(?!'s\b)[\w'-])", mend, text)
 
     @cached_property
     def _free(self) -> tuple[str, ...]:
@@ -168,8 +177,13 @@ class Vocabulary:
 
     def called(self, name: str) -> str:
         """A field in one short word where there is one: "tempo" for tempo_bpm."""
-        known = english()["nouns"]
-        return next((word for word in _words(name) if word in known), _bare(name) or name)
+        own = self._names.get(name, name)
+        word = _noun(own)
+        return word if word and self._often[word] < 2 else _bare(own) or own
+
+    @cached_property
+    def _often(self) -> Counter[str]:
+        return Counter(map(_noun, self._names.values()))
 
     def spoken_of(self, name: str) -> set[str]:
         """The words that a field is spoken of in."""
@@ -264,8 +278,19 @@ class Vocabulary:
         return ()
 
 
+def _without_years(field: Field) -> str:
+    """A field's name without the unit of a length of time that is no year: "warranty" for warranty_year."""
+    spans = field.kind == "number" and field.high < 1000
+    return re.sub(r"[\W_]+years?$", "", field.name, flags=re.IGNORECASE) if spans else field.name
+
+
 def _words(name: str) -> list[str]:
     return re.split(r"[^a-z]+", name.casefold())
+
+
+def _noun(name: str) -> str:
+    """The word of a field's name that is known to be a noun; empty where none is."""
+    return next((word for word in _words(name) if word in english()["nouns"]), "")
 
 
 def _bare(name: str) -> str:
@@ -287,10 +312,16 @@ def _surfaces(
 ) -> list[Surface]:
     """Every way to say a value: its name, alone or with its noun, its parts, everyday words."""
     said = spoken(value)
-    body = re.sub(r"\\[ -]", "[ -]?" if "-" in said else "[ -]", re.escape(said))
+    body = re.sub(r"\\[ -]", "[ -]?" if "-" in said else "[ -]", re.escape(said)).replace("'", "'?")
     near = "|".join(re.escape(noun) for noun in nouns)
     short = len(fold(said)) < SHORT or fold(said) in stop_words() or said.isdigit()
+    refusing = re.match(r"(?:no|none|not|without)\b", said, re.IGNORECASE) is not None
     forms: list[tuple[str, int, bool]] = []
+    if refusing:  # "no assembly required" for "Not required"
+        tail = "(?: (?:required|needed|necessary))?"
+        forms.append((rf"(?:no|without(?: any)?|needs? no) (?:{near}){tail}", len(said) + 9, False))
+    elif said.isdigit():
+        forms.append((rf"(?<=\x00 ){body}(?! ?[a-z%$€£])", 1, True))
     if short and said[:1].isalpha():
         forms += [(form, length, True) for form, length in _letters(said, body, near)]
     elif short or shared[fold(said)] > 1:
@@ -317,7 +348,7 @@ def _surfaces(
     everyday = english()["synonyms"].get(said.casefold(), ())
     forms += [(re.escape(word).replace(r"\ ", r"[ -]"), len(word), False) for word in everyday]
     return [
-        Surface(field.name, value, re.compile(bounded(form), re.IGNORECASE), length, sure)
+        Surface(field.name, value, re.compile(bounded(form), re.IGNORECASE), length, sure and not refusing)
         for form, length, sure in forms
     ]
 

@@ -25,7 +25,7 @@ from tastemaker.converse.reading.passage import (
     joined,
 )
 from tastemaker.converse.reading.plain import plain
-from tastemaker.converse.reading.scales import adjectives, comparatives, opposed_mood
+from tastemaker.converse.reading.scales import adjectives, comparatives, multiples, opposed_mood
 from tastemaker.converse.reading.together import (
     Spot,
     clause_of,
@@ -98,6 +98,7 @@ class Wishes:
         text.each(r"\banti[- ]\w+")  # neither a wish for it nor a refusal
         lift_fields(text, vocabulary)
         years.years(text, vocabulary)
+        multiples(text, vocabulary, self.value, focus)
         odd = unread.odd(text, self._numbers.words)
         self._numbers.read(text)
         self._likenesses(text, focus)

@@ -14,15 +14,15 @@ from tastemaker.converse.reading.plain import DIGITS
 from tastemaker.converse.reading.vocabulary import Vocabulary
 
 _YEAR = r"(?:the year )?(\d{4}|'\d{2})(?![\d's]|[.,/:]\d| ?(?:bpm|minutes?|pages?|words|[$€£]))"
-_ON = r"(?: on| onwards?)"
+_ON = r"(?: on(?:wards?)?\b)"
 _NEWER = r"(?:after|later than|newer than|more recent than|younger than|post[- ]?)"
 _OLDER = r"(?:before|earlier than|older than|prior to|pre[- ]?)"
 _YEARS: tuple[tuple[str, str, int], ...] = (
     (rf"\b(?:between |from )?{_YEAR} ?(?:and|to|through|-|–) ?{_YEAR}", "between", 0),
     (rf"\b(?:(?:since|not before|no earlier than|no older than) {_YEAR}{_ON}?|from {_YEAR}{_ON})", "ge", 0),
-    (rf"(?<!\d)\b{_YEAR}{_ON}|\b{_YEAR} (?:or|and) (?:later|newer|after|above|up)\b", "ge", 0),
+    (rf"(?<!\d)\b{_YEAR}{_ON}|\b{_YEAR} (?:or|and) (?:later|newer|after|above|up)\b(?! than)", "ge", 0),
     (rf"\b(?:until|till|up to|not after|no later than|no newer than) {_YEAR}", "le", 0),
-    (rf"\b{_YEAR} (?:or|and) (?:earlier|older|before|below)\b", "le", 0),
+    (rf"\b{_YEAR} (?:or|and) (?:earlier|older|before|below)\b(?! than)", "le", 0),
     (rf"(?<!not )(?<!no )\b{_NEWER} ?{_YEAR}", "ge", 1),
     (rf"(?<!not )(?<!no )\b{_OLDER} ?{_YEAR}", "le", -1),
     (
