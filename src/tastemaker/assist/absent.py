@@ -10,6 +10,7 @@ from tastemaker.assist.shelf import Shelf
 from tastemaker.converse.claims import safe
 from tastemaker.converse.reading.passage import REFUSING, RESTART, negated
 from tastemaker.converse.reading.plain import DIGITS, QUOTES, TENS, plain
+from tastemaker.converse.reading.scales import SOME
 from tastemaker.converse.reading.words import chat, english, fold, stop_words
 
 _FORMS = english()["wanted"]
@@ -218,12 +219,19 @@ def unscaled(left: str, shelf: Shelf) -> tuple[str, str]:
     """
     table = shelf.vocabulary.superlatives | {word: word for word in shelf.vocabulary.comparatives}
     table |= {f"too {word}": own for word, own in english()["too"].items()}
-    dark = "|".join(re.escape(word) for word, own in table.items() if shelf.vocabulary.end_of(own)[1] is None)
-    hit = re.search(rf"\b(?:{dark or '(?!)'})\b", left, re.IGNORECASE)
-    if hit is None or shelf.saying(tuple(fold(hit[0]).split())).any():
+    measured = {word: english()["too"][word] for word in _FORMS["measured"].split()}
+    dark, bare = (
+        "|".join(re.escape(word) for word, own in words.items() if shelf.vocabulary.end_of(own)[1] is None)
+        or "(?!)"
+        for words in (table, measured)
+    )
+    hit = re.search(rf"\b(?:{dark})\b|{SOME}({bare})\b(?! (?:as|ago|time|enough))", left, re.IGNORECASE)
+    said = hit and (hit[1] or hit[0])
+    sure = hit and (hit[1] or hit[0].lower().startswith("the "))
+    if not hit or not said or (not sure and shelf.saying(tuple(fold(said).split())).any()):
         return "", left
-    rest = left.replace(hit[0], "\0" * len(hit[0]))
-    return f"Nothing is known here by which something is ‘{hit[0].lower()}’.", rest
+    rest = left.replace(said, "\0" * len(said))
+    return f"Nothing is known here by which something is ‘{said.lower()}’.", rest
 
 
 def not_here(words: Sequence[str]) -> str:

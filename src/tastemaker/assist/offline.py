@@ -39,11 +39,8 @@ def answer(message: str, desk: Desk) -> Iterator[Part]:
     read = understand(message, desk.state, desk.shelf, named)
     silent = (read.heard.lets_go and not read.named) or "idle" in read.acts
     words = "" if silent else sought(message, read.turned_down, read.heard.restart)
-    before = desk.state.asked
+    read = _counted(read, desk)
     desk.change(messages=(*desk.state.messages, words[:2000]), asked="")
-    if "more" in read.acts and before and not before.startswith(UNREAD) and not read.heard.changes:
-        heard = desk.shelf.wishes.read(before.replace("\n", ". "))  # what was counted last
-        read = replace(read, heard=replace(heard, left=""))
     if "count" in read.acts:
         desk.change(asked=f"{read.counted}\n{message}"[-500:].strip())
     if read.listing:
@@ -60,13 +57,8 @@ def answer(message: str, desk: Desk) -> Iterator[Part]:
     if not read.wants and (act := next((act for act in PERSONAL if act in read.acts), "")):
         yield from PERSONAL[act](desk)
         return
-    if read.pointed == NOWHERE and not read.named and early(plain(message), desk.state):
-        yield Question("Which one do you mean? Nothing was shown yet.", ())
-        return
-    if read.pointed.beyond:
-        titles = tuple(desk.shelf.title(row) for row in desk.state.shown)
-        many = "is 1" if len(titles) == 1 else f"are {len(titles)}"
-        yield Question(f"There {many} in the list. Which one do you mean?", titles[:5])
+    if lost := _nowhere(message, read, desk):
+        yield lost
         return
     if {"like", "skip", "unlike"} & set(read.acts):
         known, before = (desk.state.liked, desk.state.disliked), _remembered(desk.state)
@@ -93,6 +85,25 @@ def answer(message: str, desk: Desk) -> Iterator[Part]:
             yield Text(CHATTER[small])
         return
     yield from _wish(message, read, desk)
+
+
+def _nowhere(message: str, read: Understanding, desk: Desk) -> Question | None:
+    """What is asked back where a message points at a place that is not in the list, or at none."""
+    if read.pointed.beyond:
+        titles = tuple(desk.shelf.title(row) for row in desk.state.shown)
+        many = "is 1" if len(titles) == 1 else f"are {len(titles)}"
+        return Question(f"There {many} in the list. Which one do you mean?", titles[:5])
+    if read.pointed == NOWHERE and not read.named and early(plain(message), desk.state):
+        return Question("Which one do you mean? Nothing was shown yet.", ())
+    return None
+
+
+def _counted(read: Understanding, desk: Desk) -> Understanding:
+    """ "Show me them" after a count asks for what was counted."""
+    counted = desk.state.asked
+    if "more" not in read.acts or not counted or counted.startswith(UNREAD) or read.heard.changes:
+        return read
+    return replace(read, heard=replace(desk.shelf.wishes.read(counted.replace("\n", ". ")), left=""))
 
 
 def _wish(message: str, read: Understanding, desk: Desk) -> Iterator[Part]:
@@ -141,17 +152,10 @@ def _wish(message: str, read: Understanding, desk: Desk) -> Iterator[Part]:
             yield from _shown(desk, closest, closest=True)
         return
     if read.extreme and (skipped := place(plain(message), desk.shelf.vocabulary) - 1):
-        desk.change(
-            seen=tuple(dict.fromkeys((*state.seen, *_extremes(read, desk, desk.fitting())[:skipped])))
-        )
-    rows_now = desk.fitting()
-    if not len(rows_now):
-        rows_now = desk.fitting(again=True)
-        again = "You have seen all that fits; here they are again."
-        none = "There is nothing left that you have not turned down."
-        if desk.state.words and not desk.holds.any():
-            none = f"Nothing that fits is also {' and '.join(map(worded_label, desk.state.words))}."
-        yield Text(again if len(rows_now) else none)
+        nearer = _extremes(read, desk, desk.fitting())[:skipped]
+        desk.change(seen=tuple(dict.fromkeys((*state.seen, *nearer))))
+    rows_now, none = _left(desk)
+    yield from map(Text, filter(None, [none]))
     if not len(rows_now):
         return
     yield Text(_lead(read, desk, bool(guessed)))
@@ -165,6 +169,19 @@ def _wish(message: str, read: Understanding, desk: Desk) -> Iterator[Part]:
     k = min(read.many or SHOWN, MOST_SHOWN)
     choice = desk.people.choose(ranked, k, own) if ranked else desk.pick(rows_now, k, read.like, own)
     yield from _shown(desk, choice)
+
+
+def _left(desk: Desk) -> tuple[Rows, str]:
+    """The rows that fit and were not shown, else all that fit, and what is said of that."""
+    rows = desk.fitting()
+    if len(rows):
+        return rows, ""
+    rows = desk.fitting(again=True)
+    if len(rows):
+        return rows, "You have seen all that fits; here they are again."
+    if desk.state.words and not desk.holds.any():
+        return rows, f"Nothing that fits is also {' and '.join(map(worded_label, desk.state.words))}."
+    return rows, "There is nothing left that you have not turned down."
 
 
 def _unread(message: str, read: Understanding, desk: Desk) -> str:

@@ -145,9 +145,7 @@ def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...
     words, rest = worded(_without(message, named, shelf))
     unknown, rest = unknown_titles(rest, told)
     heard = shelf.wishes.read(carried(rest, state, shelf.vocabulary), focus)
-    acts = tuple(act for act in _acts(text) if act != "count" or not shelf.vocabulary.measured(text))
-    if text.endswith("?") and state.asked and not state.asked.startswith(UNREAD) and _FOLLOWS.search(text):
-        acts = tuple(dict.fromkeys((*acts, "count")))  # "how many comedies?", "and from the 90s?"
+    acts = _acts(text, state, shelf)
     if meant.refused:
         both = ("like", "skip") if meant.liked and not likened else ("skip",)
         acts = tuple(dict.fromkeys((*acts, *both)))
@@ -413,7 +411,7 @@ def _titled(named: tuple[Named, ...], shelf: Shelf, sure: float = 0.6, most: int
     return tuple(dict.fromkeys(rows))
 
 
-def _acts(text: str) -> tuple[str, ...]:
+def _acts(text: str, state: State, shelf: Shelf) -> tuple[str, ...]:
     acts = []
     for name, pattern in ACTS:
         hit = pattern.search(text)
@@ -421,7 +419,11 @@ def _acts(text: str) -> tuple[str, ...]:
             acts.append(name)
     if "skip" in acts and "like" in acts:
         acts.remove("like")
-    return tuple(acts)
+    if "count" in acts and shelf.vocabulary.measured(text):
+        acts.remove("count")
+    elif text.endswith("?") and _FOLLOWS.search(text) and state.asked and not state.asked.startswith(UNREAD):
+        acts.append("count")  # "and from the 90s?"
+    return tuple(dict.fromkeys(acts))
 
 
 def _without(message: str, named: tuple[Named, ...], shelf: Shelf) -> str:
