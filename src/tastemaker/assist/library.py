@@ -42,7 +42,8 @@ class Library:
             catalogue = build_catalogue(workspace, data)
         except InputError:  # titles and texts alone: it works by words
             titles = tuple(
-                title or f"item {row + 1}" for row, title in enumerate(data.items["title"].to_pylist())
+                title or f"item {item}"
+                for item, title in zip(data.item_ids, data.items["title"].to_pylist(), strict=True)
             )
             ids, counts = tuple(data.item_ids), np.asarray(data.training_counts, np.int64)
             creators = tuple(data.items["creator"].to_pylist())

@@ -84,7 +84,8 @@ class Shelf:
             for value in known.values
             for v in spoken(value).split()
         ]
-        titles = [title if not re.fullmatch(r"item \d+", title) else "" for title in self.catalogue.titles]
+        pairs = zip(self.catalogue.titles, self.catalogue.item_ids, strict=True)
+        titles = [title if title != f"item {item}" else "" for title, item in pairs]
         return Names(titles, self.catalogue.creators, self.catalogue.aliases, values)
 
     @cached_property

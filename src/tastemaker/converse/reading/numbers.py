@@ -171,7 +171,9 @@ class Numbers:
     def _whole(self, known: Field) -> bool:
         """Whether a field holds whole numbers without a unit, or counts people: sizes, rooms, servings."""
         ends, units = (known.low, known.high, *known.quarters), self._numbers[known.name]
-        return (not units or {"people", "star"} & set(units)) and all(float(end).is_integer() for end in ends)
+        return bool(not units or {"people", "star"} & set(units)) and all(
+            float(end).is_integer() for end in ends
+        )
 
     def _bounds(self, text: Text, name: str, before: str, behind: str, sign: str) -> None:
         first, second = f"{sign}{NUMBER}", f"(?:{sign})?{NUMBER}"

@@ -52,7 +52,8 @@ def build_catalogue(workspace: Workspace, data: Data) -> Catalogue:
             " texts share no words to ask by, so no request can be made; add attributes or texts and ingest"
             " again"
         )
-    titles = [title or f"item {row + 1}" for row, title in enumerate(items["title"].to_pylist())]
+    named = zip(data.item_ids, items["title"].to_pylist(), strict=True)
+    titles = [title or f"item {item}" for item, title in named]
     families = [
         str(
             facts.get(item, {}).get("family_id")
