@@ -8,11 +8,13 @@ from collections.abc import Iterable, Mapping
 from importlib.resources import files
 
 _NAMES = tomllib.loads(files(__package__).joinpath("columns.toml").read_text("utf-8"))
-ITEM_NAMES, INTERACTION_NAMES = (
+ITEM_NAMES, INTERACTION_NAMES, WORDS = (
     {part: tuple(names.split()) for part, names in _NAMES[table].items()}
-    for table in ("items", "interactions")
+    for table in ("items", "interactions", "words")
 )
-RATINGS, SHARES, PEOPLE = (tuple(_NAMES[name].split()) for name in ("ratings", "shares", "people"))
+RATINGS, SHARES, PEOPLE, LISTS, BASKETS = (
+    tuple(_NAMES[name].split()) for name in ("ratings", "shares", "people", "lists", "baskets")
+)
 _RATED = ("rating", "ratings")  # how the names of such columns end (Book-Rating)
 _SUMMED = (  # what all people said together, or nobody
     *("average", "avg", "mean", "num", "total", "count", "sum", "imdb", "tmdb", "meta", "critic"),

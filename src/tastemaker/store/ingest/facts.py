@@ -12,6 +12,7 @@ import pyarrow.types as pt
 
 import tastemaker.schema.values as values
 from tastemaker.errors import InputError
+from tastemaker.store.ingest.guesses import NO, YES
 from tastemaker.store.ingest.rows import Rows
 from tastemaker.store.ingest.words import as_words
 
@@ -78,10 +79,7 @@ _DATE = (  # days, and their year: 2020-01-31, 31/1/2020, 31 Jan 2020, Jan 31, 2
     r"|[a-z]{3,9}\.? \d{1,2}(?:st|nd|rd|th)?,? (\d{4})|\d{1,2}[-/.]\d{1,2}[-/.]\d{2})$"
 )
 _UNKNOWN = frozenset(("-", "--", "–", "—", "?", "unknown", "unspecified", "not specified", "tba", "tbd"))
-_TRUE, _FALSE = (
-    frozenset(("1", "1.0", "true", "yes", "y", "t")),
-    frozenset(("0", "0.0", "false", "no", "n", "f")),
-)
+_TRUE, _FALSE = frozenset(YES), frozenset(NO)
 
 
 @dataclass(frozen=True)

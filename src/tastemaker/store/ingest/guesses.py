@@ -13,7 +13,7 @@ import pyarrow.types as pt
 
 from tastemaker.errors import InputError
 from tastemaker.schema import KINDS, kind_named, values
-from tastemaker.store.ingest.columns import PEOPLE, squeezed
+from tastemaker.store.ingest.columns import BASKETS, PEOPLE, squeezed
 from tastemaker.store.ingest.words import literal, unescaped
 from tastemaker.store.tables import Source
 from tastemaker.store.text.header import headless
@@ -22,7 +22,6 @@ _HEAD = 10_000  # rows that a guess is made from
 _FEW = 8  # columns of a table that is no matrix
 _WIDE = 20  # columns of one that can be
 _ID_ENDS = ("id", "isbn", "sku", "code", "key", "uri", "url")
-_BASKETS = ("order", "basket", "invoice", "transaction", "cart", "receipt", "ticket")
 _ANSWERS = ("label", "target", "feedback")  # columns of yes and no that do not say to what
 MARKS = (r"\s*\|\s*", r"\s*;\s*", r"\s*,\s*", r"[\s,;|]+")  # what can stand between the items of a cell
 _QUOTED = r"'[^']*'|\"[^\"]*\"|[^\s,\[\](){}'\"]+"  # the entries of a list in quotes
@@ -196,7 +195,7 @@ def shape(source: Source, part: str) -> str:
         return "; each of its lines is one quoted cell: write it again without quotes around whole lines"
     if part != "user_id" or headless(names):
         return headless(names)
-    baskets = [name for name in names if squeezed(name).startswith(_BASKETS) and _repeats(source, name)]
+    baskets = [name for name in names if squeezed(name).startswith(BASKETS) and _repeats(source, name)]
     together = (
         f"; --column user_id={baskets[0]} takes what was had together as one person's" if baskets else ""
     )

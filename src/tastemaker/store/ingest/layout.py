@@ -4,7 +4,7 @@ and of optional parts by how a name begins or ends. Every choice ends as a note 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 import polars as pl
@@ -15,7 +15,7 @@ import tastemaker.store.ingest.guesses as guesses
 from tastemaker.errors import InputError
 from tastemaker.schema import kind_named
 from tastemaker.schema.moments import as_time
-from tastemaker.store.ingest.columns import squeezed
+from tastemaker.store.ingest.columns import WORDS, squeezed
 from tastemaker.store.tables import Source
 
 _HEAD = 10_000  # rows that a guess is made from
@@ -24,23 +24,6 @@ _LEVELS = 21  # different values at most that ratings have
 _PROSE = 40  # characters that a text has and a title has not
 _CLOCK = r"^\d{1,2}:\d\d(:\d\d(\.\d+)?)?( ?[AaPp][Mm])?$"
 _SHORT = 30  # characters that a word of an attribute has at most
-_NOT_PARTS = ("id", "ids", "url", "uri", "path", "hash", "count", "lang", "language")
-_TIMES = ("date", "time", "timestamp", "datetime", "dat", "dt", "ts", "at", "day")
-_TITLES = ("title", "name")
-_TEXTS = (
-    "description",
-    "desc",
-    "abstract",
-    "overview",
-    "synopsis",
-    "summary",
-    "caption",
-    "plot",
-    "text",
-    "body",
-    "content",
-)
-_GROUPS = ("genre", "genres", "category", "categories", "tag", "tags", "type", "class", "group", "department")
 
 
 Parts = dict[str, list[str]]  # part -> the columns that could play it, best first
@@ -151,32 +134,21 @@ def optional_parts(
     free = [column for column in source.table.column_names if column not in set(taken)]
     result: dict[str, str] = {}
     for part in missing:
-        fit = [column for column in free if column not in result.values()]
-        choice = None
-        if table == "interactions" and part == "timestamp":
-            choice = _most((c, _filled_moments(source, c)) for c in fit if _says(c, _TIMES))
-        elif table == "items" and part == "title":
-            choice = _most((c, _distinct(source, c)) for c in fit if _says(c, _TITLES))
-        elif table == "items" and part == "text":
-            choice = _most((c, _long(source, c)) for c in fit if _says(c, _TEXTS))
-        elif table == "items" and part == "attributes":
-            choice = _most((c, _grouping(source, c)) for c in fit if _says(c, _GROUPS) or _says(c, _TITLES))
-        if choice is not None:
-            result[part] = choice
+        owner, score = _OPTIONAL.get(part, ("", _distinct))
+        if owner == table:
+            fit = [column for column in free if column not in result.values() and _says(column, part)]
+            scores = {column: score(source, column) for column in fit}
+            best = max(scores, key=lambda column: scores[column], default="")
+            if scores.get(best, 0.0) > 0:
+                result[part] = best
     return result
 
 
-def _most(scored: Iterable[tuple[str, float]]) -> str | None:
-    """The column with the highest score above 0, the first of several."""
-    best = max(scored, key=lambda pair: pair[1], default=("", 0.0))
-    return best[0] if best[1] > 0 else None
-
-
-def _says(column: str, words: tuple[str, ...]) -> bool:
-    """Whether a word of a column's name is among `words`, and none says that it is something else."""
+def _says(column: str, part: str) -> bool:
+    """Whether a word of a column's name says the part, and none that it is something else."""
     spaced = "".join(f" {letter}" if letter.isupper() else letter for letter in column)
-    parts = spaced.replace("_", " ").replace("-", " ").replace(".", " ").lower().split()
-    return bool(set(parts) & set(words)) and not set(parts) & set(_NOT_PARTS) and squeezed(column) != ""
+    words = set(spaced.replace("_", " ").replace("-", " ").replace(".", " ").lower().split())
+    return bool(words & set(WORDS[part])) and not words & set(WORDS["none"]) and squeezed(column) != ""
 
 
 def _filled_moments(source: Source, column: str) -> float:
@@ -213,6 +185,15 @@ def _grouping(source: Source, column: str) -> float:
     unique = filled.n_unique()
     few = 2 <= unique <= len(filled) / 3
     return 1 / unique if few and not _numbers(filled) and _length(filled) <= _SHORT else 0.0
+
+
+# Part -> its table, and how well a column that says it in its name plays it.
+_OPTIONAL: dict[str, tuple[str, Callable[[Source, str], float]]] = {
+    "timestamp": ("interactions", _filled_moments),
+    "title": ("items", _distinct),
+    "text": ("items", _long),
+    "attributes": ("items", _grouping),
+}
 
 
 def dated(source: Source) -> Source:

@@ -24,27 +24,6 @@ _HEAD = 1_000  # rows from which a shape is told
 _LABEL = r"^(.+)-([01])$"  # an item that was shown, and whether it was clicked (the news of MIND)
 _PROPERTY = ("property", "propertyname", "attribute", "attributename", "key", "field", "feature")
 _VALUE = ("value", "val", "propertyvalue", "attributevalue")
-_LISTS = frozenset(  # names of columns of several items
-    [
-        "items",
-        "itemids",
-        "itemid",
-        "history",
-        "sequence",
-        "itemsequence",
-        "interactions",
-        "clicks",
-        "plays",
-        "products",
-        "tracks",
-        "songs",
-        "movies",
-        "books",
-        "articles",
-        "videos",
-        "basket",
-    ]
-)
 _MOST = 256  # properties that become columns, the commonest
 _DEEPEST = 3  # lists of records in each other
 # What stands behind the kind in names of columns of items
@@ -281,7 +260,7 @@ def _list_of_items(
         own = [named] if named else []
     shares, held = dict[tuple[str, str, bool], float](), dict[tuple[str, str, bool], int]()
     for column in own or source.table.column_names:
-        says = column == named or cols.squeezed(column) in _LISTS
+        says = column == named or cols.squeezed(column) in cols.LISTS
         if not guesses.several(source, column):
             continue
         for mark in guesses.MARKS if says or known is not None else ():
