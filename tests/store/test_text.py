@@ -266,3 +266,38 @@ def test_a_guess_is_logged_where_no_report_is_printed(
     path.write_bytes(b"id,b\n1,caf\xe9\n")
     assert read_any(path)["b"].to_pylist() == ["café"]
     assert "a.csv: not UTF-8 from line 2 on: the whole file was read as cp1252" in caplog.text
+
+
+TITLES = {
+    "cp1251": ("Война и мир, Лев Толстой", "Преступление и наказание", "Мастер и Маргарита", "Анна Каренина"),
+    "koi8_r": ("Война и мир, Лев Толстой", "Преступление и наказание", "Мастер и Маргарита", "Анна Каренина"),
+    "gb18030": ("红楼梦,曹雪芹", "三国演义", "西游记", "水浒传,施耐庵"),
+    "big5": ("紅樓夢,曹雪芹", "三國演義", "西遊記", "聊齋誌異,蒲松齡"),
+    "cp932": ("吾輩は猫である", "こころ", "銀河鉄道の夜", "人間失格", "ソラリスの陽のもとに|表"),
+    "euc_jp": (
+        "吾輩は猫である",
+        "こころの手紙",
+        "銀河鉄道の夜",
+        "人間失格",
+        "雪国の朝",
+        "羅生門の鬼",
+        "細雪の頃",
+    ),
+    "cp949": ("태백산맥, 조정래", "토지, 박경리", "채식주의자", "소년이 온다"),
+    "cp1253": ("Οδύσσεια, Όμηρος", "Ιλιάδα", "Αλέξης Ζορμπάς", "Αντιγόνη"),
+    "cp1252": ("À la recherche", "L'ÉTÉ", "Größe", "El niño", "Œuvres à l'état brut", "ÅÄÖ", "Ødegård"),
+}
+
+
+@pytest.mark.parametrize("encoding", TITLES)
+def test_an_alphabet_is_told_by_its_letters(tmp_path: Path, encoding: str) -> None:
+    """Shops export what their spreadsheet writes; all was read as Western European, titles without a word."""
+    titles = [f"{title} {n}" for n in range(20) for title in TITLES[encoding]]
+    rows = "".join(f'i{n};"{title}"\n' for n, title in enumerate(titles))
+    (tmp_path / "items.csv").write_bytes(f"item_id;title\n{rows}".encode(encoding))
+    source = read_source(tmp_path / "items.csv")
+    assert source.about["encoding"] == encoding and source.table["title"].to_pylist() == titles
+    kind = "Western European" if encoding == "cp1252" else "guessed from its letters"
+    assert f"was read as {encoding} ({kind})" in source.notes[0] and "--encoding" in source.notes[0]
+    (tmp_path / "items.jsonl").write_bytes(f'{{"item_id": "i1", "title": "{titles[0]}"}}\n'.encode(encoding))
+    assert read_source(tmp_path / "items.jsonl").table["item_id"].to_pylist() == ["i1"]

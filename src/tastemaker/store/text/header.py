@@ -28,6 +28,12 @@ _DELIMITERS = ",\t;|^~"
 _DOUBLE = b"\x1f"  # stands for "::", which MovieLens and its like write between cells
 _NAME = re.compile(rb"[A-Za-z][\w .:-]{0,40}")
 _RULE = re.compile(rb"[ \t|:+,;-]*--[ \t|:+,;-]*(?:\r?\n|$)")  # as Markdown and SQL tools draw below a header
+_ALPHABETS = (  # encodings of languages that are written without Latin letters
+    *("cp1251", "koi8_r", "cp866", "cp1253", "cp1255", "cp1256", "cp874"),
+    *("gb18030", "big5", "cp949"),
+)
+_JAPANESE = ("cp932", "euc_jp")  # told by their kana, for the guess takes them for Thai or Korean
+_GUESSED = 1000  # lines that an encoding is guessed from
 _PREAMBLE = 30  # lines that may stand before a header
 _FEW = 8  # columns of a table that is no matrix
 
@@ -280,15 +286,38 @@ def as_utf8(data: bytes, path: Path, encoding: str | None, about: dict[str, Any]
     if begun or good > len(lines) - good:  # a few damaged lines of UTF-8, which are refused one by one
         about["encoding"] = "utf-8, in part"
         return data, []
-    try:
-        text, about["encoding"] = data.decode("cp1252"), "cp1252"
-    except UnicodeDecodeError:
-        text, about["encoding"] = data.decode("latin-1"), "latin-1"
+    for guess in (*_without_latin(lines), "cp1252", "latin-1"):  # the last takes everything
+        try:
+            text, about["encoding"] = data.decode(guess), guess
+            break
+        except UnicodeDecodeError:
+            continue
     first = next(number for number, line in enumerate(data.split(b"\n"), 1) if not _is_utf8(line))
+    kind = "Western European" if about["encoding"] in ("cp1252", "latin-1") else "guessed from its letters"
     return text.encode(), [
-        f"not UTF-8 from line {first:,} on: the whole file was read as {about['encoding']} (Western"
-        " European); if letters look wrong, give --encoding or save it as UTF-8"
+        f"not UTF-8 from line {first:,} on: the whole file was read as {about['encoding']} ({kind}); if"
+        " letters look wrong, give --encoding or save it as UTF-8"
     ]
+
+
+def _without_latin(lines: list[bytes]) -> list[str]:
+    """The likely encoding of `lines` that are not UTF-8, where their words have no Latin letters: read as
+    Western European, most of these would be letters with accents alone, which words of no language are.
+    """
+    sample = b"\n".join(lines[:_GUESSED])
+    for name in _JAPANESE:
+        text = sample.decode(name, "replace")
+        if len(re.findall("[\u3041-\u30ff]", text)) > 0.2 * len(re.findall(r"[^\x00-\x7f]", text)):
+            return [name]
+    words = re.findall(r"[^\W\d_]{2,}", sample.decode("cp1252", "replace"))
+    accented = [word for word in words if not word.isascii()]
+    alone = sum(re.search("[A-Za-z]", word) is None for word in accented)
+    if alone < 4 or alone < 0.3 * len(accented):
+        return []
+    from charset_normalizer import from_bytes
+
+    best = from_bytes(sample, cp_isolation=list(_ALPHABETS)).best()
+    return [] if best is None else [best.encoding]
 
 
 def _is_utf8(data: bytes) -> bool:
