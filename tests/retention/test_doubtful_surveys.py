@@ -213,3 +213,71 @@ def test_what_cannot_be_told_of_questions_is_not_supported(tmp_path: Path) -> No
     one = run("validate", questions().with_columns(user_id=pl.lit("u")), tmp_path, *ASKED)
     assert one["verdict"] == "cannot tell"
     assert "too few units: 1 people" in one["because"]
+
+
+def surveyed(n: int = 900) -> pl.DataFrame:
+    """People of ages and countries, half of whom answered; and who they are."""
+    rng = np.random.default_rng(1)
+    age, answered = rng.integers(18, 70, n), rng.random(n) < 0.5
+    answer = np.clip(np.round(rng.normal(3.2, 1.1, n)), 1, 5)
+    return pl.DataFrame(
+        {
+            "user_id": [f"u{row}" for row in range(n)],
+            "item_id": "i",
+            "question": "return",
+            "timestamp": "2024-01-01T10:00:00Z",
+            "asked_probability": 0.5,
+            "answer": [int(value) if given else None for value, given in zip(answer, answered, strict=True)],
+            "age": age,
+            "country": rng.choice(["de", "fr", "it"], n),
+        }
+    )
+
+
+@pytest.mark.parametrize("text", ["{},5", "{} years", "{} %"])
+def test_amounts_that_were_not_read_as_numbers_are_refused(tmp_path: Path, text: str) -> None:
+    """Ages with a decimal comma were balanced as words, most of them pooled as "other": "supported"."""
+    table = surveyed().with_columns(pl.col("age").map_elements(text.format, pl.String))
+    with pytest.raises(InputError, match="column 'age' holds numbers that cannot be read as such"):
+        run("weigh", table, tmp_path, "--covariate", "age")
+    bands = surveyed().with_columns(
+        pl.format("{}-{}", pl.col("age") // 5 * 5, pl.col("age") // 5 * 5 + 4).alias("age")
+    )
+    assert run("weigh", bands, tmp_path, "--covariate", "age")["verdict"] == "supported"
+
+
+def rake(table: pl.DataFrame, folder: Path, **shares: float) -> dict[str, Any]:
+    """The report of weights raked to shares of countries."""
+    rows = [{"covariate": "country", "value": name, "share": share} for name, share in shares.items()]
+    pl.DataFrame(rows).write_csv(folder / "margins.csv")
+    return run("weigh", table, folder, "--covariate", "age", "--margins", str(folder / "margins.csv"))
+
+
+def test_a_person_alone_stands_for_no_tenth_of_the_population(tmp_path: Path) -> None:
+    """Its answer was fitted by its margin exactly, so that no interval held how it might have been."""
+    alone = pl.int_range(pl.len()) == pl.col("answer").is_not_null().arg_max()
+    table = surveyed().with_columns(country=pl.when(alone).then(pl.lit("mt")).otherwise("country"))
+    found = rake(table, tmp_path, de=0.3, fr=0.3, it=0.3, mt=0.1)
+    assert found["verdict"] == "cannot tell"
+    assert "1 answered for country=mt, 10% of the population; at least 10 people" in found["because"]
+    assert rake(surveyed(), tmp_path, de=0.5, fr=0.3, it=0.2)["verdict"] == "supported"
+
+
+def test_one_answer_of_everybody_has_no_raked_interval(tmp_path: Path) -> None:
+    """It was "4 [4, 4]" beside means that could not be told."""
+    same = surveyed().with_columns(answer=pl.when(pl.col("answer").is_not_null()).then(4))
+    found = rake(same, tmp_path, de=0.5, fr=0.3, it=0.2)
+    means = next(table for table in found["tables"] if table["title"] == "Mean answer")
+    assert str(means).count("everyone gave the same answer") == 4
+
+
+def test_how_to_write_a_number_is_said(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"write numbers plainly, 0\.12 for 12 %"):
+        run("weigh", surveyed().with_columns(answer=pl.lit("60 %")), tmp_path, "--covariate", "age")
+
+
+def test_few_answers_are_called_few(tmp_path: Path) -> None:
+    """Not "20.8 of 21: a few weights decide (the largest is 1 times the mean)"."""
+    found = run("weigh", surveyed(40), tmp_path, "--covariate", "age")
+    assert found["verdict"] == "cannot tell" and "answers, fewer than 30" in found["because"]
+    assert "a few weights decide" not in found["because"]

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from scipy import special
 
+from tastemaker.stats.intervals import even_edge
+
 
 def critical(alpha: float, df: float) -> float:
     """The upper `alpha` point of Student's t; of the normal for infinite df."""
@@ -50,10 +52,7 @@ class Contrast:
 
     def edges(self, edge: float) -> tuple[float, float]:
         """The t above and below 0 whose adjusted t is `edge` and -`edge`, both as positive numbers."""
-        k = self.skew
-        if not k:
-            return edge, edge
-        high, low = (3 / k * (math.cbrt(1 + k * (z - k / 6)) - 1) for z in (edge, -edge))
+        high, low = (even_edge(z, self.skew) for z in (edge, -edge))
         return max(high, 0.0), max(-low, 0.0)
 
     def limits(self, edge: float) -> tuple[float, float]:

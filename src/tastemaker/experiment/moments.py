@@ -240,6 +240,7 @@ def numbers_of(batch: pa.RecordBatch, name: str, start: int = 0) -> Floats:
     if len(bad):
         row = int(bad[0])
         cell = "empty" if column[row].as_py() is None else f"'{column[row]}', which is no finite number"
+        cell += values.plainly(column[row]) if column[row].as_py() is not None else ""
         raise InputError(
             f"row {start + row + 1}, column '{name}' is {cell}; a unit without events has the value 0, a yes"
             " or no is 1 or 0"

@@ -82,7 +82,8 @@ def numbers(
     numbers, wrong = _read(values.as_number, cells, column, name)
     if nulls and pt.is_floating(cells.type):
         wrong &= ~np.isnan(cells.cast(pa.float64()).to_numpy())
-    _refuse_first(cells, wrong, column, name, f"is no finite number, or beyond {values.TOO_LARGE:g}")
+    what = values.plainly(cells[int(np.argmax(wrong))]) if wrong.any() else ""
+    _refuse_first(cells, wrong, column, name, f"is no finite number, or beyond {values.TOO_LARGE:g}{what}")
     if not nulls:
         complete(cells if not numbers.null_count() else numbers.to_arrow(), column, name, remedy)
     result: Floats = numbers.fill_null(float("nan")).to_numpy().astype(np.float64)

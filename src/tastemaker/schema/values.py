@@ -82,6 +82,12 @@ def as_number(column: pa.ChunkedArray, name: str) -> tuple[pl.Series, pl.Series]
     return numbers.set(bad, None), bad
 
 
+def plainly(cell: object) -> str:
+    """How to write a number that was not read as one; empty for other words."""
+    odd = any(letter.isdigit() for letter in str(cell)) and not str(cell).replace(".", "").isdigit()
+    return "; write numbers plainly, 0.12 for 12 % and 24.98 for 24,98" if odd else ""
+
+
 def as_score(column: pa.ChunkedArray, name: str) -> tuple[pl.Series, pl.Series]:
     """`as_number`, and what people write for ratings and shares: "4 stars", "4/5", "4.0 out of 5 stars",
     "4,5", "★★★★☆", and "80%" as .8. Where all cells are such parts of different wholes, these are shares.

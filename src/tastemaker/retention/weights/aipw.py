@@ -192,16 +192,21 @@ def _influence(given: Prepared, predicted: Floats) -> tuple[float, Floats]:
     return value, given.d * (predicted + ratio * residual - value - (ratio - 1) * fitted) / total
 
 
+def one_answer(values: Floats) -> str:
+    """Why the same answer (n,) from everyone has no interval; empty where answers differ."""
+    low, high = np.nanmin(values), np.nanmax(values)
+    if low < high:
+        return ""
+    return (
+        f"everyone gave the same answer ({low:g}): its spread among those who did not answer cannot be told"
+    )
+
+
 def _interval(
     value: float, influence: Floats, owner: Ints, values: Floats, kind: str, rests: tuple[str, ...]
 ) -> Interval:
     users = int(owner.max()) + 1
-    answers = values[~np.isnan(values)]
-    if answers.min() == answers.max():
-        reason = (
-            f"everyone gave the same answer ({answers[0]:g}): its spread among those who did not answer"
-            " cannot be told"
-        )
+    if reason := one_answer(values):
         return Interval.unknown(users, kind, reason, rests)
     squares = np.bincount(owner, influence, minlength=users) ** 2
     variance = float(squares.sum()) * users / max(users - 1, 1)

@@ -12,7 +12,14 @@ from tastemaker.arrays import Floats
 from tastemaker.errors import InputError
 from tastemaker.retention.report import Cell, ClaimReport, Intervals, Table, Verdict
 from tastemaker.retention.surveys import SCALE
-from tastemaker.retention.weights.aipw import NOTHING, aipw_mean, answered_mean, tipping_point, weighted_mean
+from tastemaker.retention.weights.aipw import (
+    NOTHING,
+    aipw_mean,
+    answered_mean,
+    one_answer,
+    tipping_point,
+    weighted_mean,
+)
 from tastemaker.retention.weights.design import far_values, pooled
 from tastemaker.retention.weights.weigh import LEAST, LIMIT, ResponseWeights, response_weights
 from tastemaker.schema.columns import codes, groups, numbers, one_spelling, texts
@@ -91,8 +98,10 @@ def raked_mean(shown: pa.Table, raked: Raked, name: str = "surveys") -> Interval
     """Mean of answers under raked weights, variance by user of residuals (Deville and Särndal 1992)."""
     from scipy.stats import t
 
-    values = np.nan_to_num(numbers(shown, "answer", name, nulls=True), nan=0.0)
-    w, z = raked.weight, raked.indicators
+    values = numbers(shown, "answer", name, nulls=True)
+    if reason := one_answer(values):
+        return Interval.unknown(shown.num_rows, "raked mean", reason)
+    values, w, z = np.nan_to_num(values, nan=0.0), raked.weight, raked.indicators
     mean = float(w @ values / w.sum())
     slope = np.linalg.lstsq((z.T * w) @ z, (z.T * w) @ values, rcond=None)[0]
     owner = codes(shown, "user_id", name)[0]
@@ -100,6 +109,16 @@ def raked_mean(shown: pa.Table, raked: Raked, name: str = "surveys") -> Interval
     used = int((np.bincount(owner, w) > 0).sum())
     half = t.ppf(0.975, max(used - 1, 1)) * np.sqrt((sums**2).sum() * used / max(used - 1, 1))
     return Interval.around(mean, half, used, "raked mean", ("the margins are the population's",))
+
+
+def _thin_margins(shown: pa.Table, raked: Raked, name: str) -> list[str]:
+    """That few people stand for a part of the population, which no interval of the raked mean can hold."""
+    owner, doubts = codes(shown, "user_id", name)[0], []
+    for row, column in zip(raked.rows, raked.indicators.T, strict=True):
+        people = len(np.unique(owner[column > 0]))
+        if people < LEAST and row[2] >= TINY:
+            doubts.append(f"{people} answered for {row[0]}={row[1]}, {row[2]:.0%} of the population")
+    return [f"{text}; at least {LEAST} people" for text in doubts]
 
 
 TINY = 0.01  # of everyone: a smaller category cannot move a mean far
@@ -148,6 +167,7 @@ def weights_claim(
     raked = None if margins is None else rake(surveys, weights.weight, margins, name)
     if raked is not None:
         weights = replace(weights, raked=raked.weight)
+        far += _thin_margins(surveys, raked, name)
         means["raked to the margins"] = raked_mean(surveys, raked, name=name)
     verdict, because = _verdict(weights, far, means)
     report = ClaimReport(
@@ -216,6 +236,9 @@ def _verdict(
     sizes = {"": weights.ess}
     if weights.raked is not None:
         sizes[" after raking"] = effective_size(weights.raked)
+    if weights.answered < FEWEST:
+        doubts.append(f"there are {weights.answered} answers, fewer than {FEWEST}")
+        sizes = {}
     doubts += [
         f"the effective sample size{when} is {size:.1f} of {weights.answered:,} answers: a few weights decide"
         f" (the largest is {weights.largest:.0f} times the mean)"

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
-from tastemaker.arrays import Bools, Floats
+from tastemaker.arrays import Bools, Floats, Ints
 from tastemaker.errors import InputError
 from tastemaker.schema.columns import codes, groups, numbers
 
@@ -125,6 +125,7 @@ def _separated(names: list[str]) -> str:
 
 
 MOST_CATEGORIES = 50  # of a covariate of words
+AMOUNTS, _AMOUNT = 10, re.compile(r"^[-+]?\d+([.,]\d+)*\s*[^\d\s]*$")  # as "39,5", "12 %" and "7 years"
 _MANY = 1000  # categories
 OLDEST = 120  # years
 _FEW = 0.02  # share of rows below 0 that are taken for slips
@@ -208,11 +209,24 @@ def categories(table: pa.Table, covariates: Sequence[str], name: str) -> list[tu
     return parted
 
 
+def _words(table: pa.Table, covariate: str, name: str) -> tuple[Ints, list[str]]:
+    """`groups` of a covariate. Raises InputError where they are amounts that were not read as numbers: "39,5"
+    and "12 months" would be balanced as words.
+    """
+    numbered, labels = groups(table, covariate, name)
+    if len(labels) >= AMOUNTS and all(_AMOUNT.match(label) for label in labels):
+        raise InputError(
+            f"{name}: column '{covariate}' holds numbers that cannot be read as such ('{labels[0]}', ...);"
+            " write them plainly, as 39.5, or with a letter before them where they are names"
+        )
+    return numbered, labels
+
+
 def _columns(table: pa.Table, covariate: str, name: str) -> list[tuple[str, Floats]]:
     """A numeric column as it is; any other as one indicator a category, all but the commonest."""
     if covariate in table.column_names and is_number(table.schema.field(covariate).type):
         return [(covariate, numbers(table, covariate, name, remedy="fill it in, or leave the covariate out"))]
-    numbered, labels = groups(table, covariate, name)
+    numbered, labels = _words(table, covariate, name)
     if len(labels) > MOST_CATEGORIES:
         raise InputError(
             f"{name}: column '{covariate}' has {len(labels):,} categories, more than {MOST_CATEGORIES}; merge"
@@ -263,7 +277,7 @@ def pooled(table: pa.Table, covariates: Sequence[str], least: int, name: str) ->
     for covariate in covariates:
         if covariate not in table.column_names or is_number(table.schema.field(covariate).type):
             continue
-        place, labels = groups(table, covariate, name)
+        place, labels = _words(table, covariate, name)
         people = [len(np.unique(owner[answered & (place == at)])) for at in range(min(len(labels), _MANY))]
         rare = [at for at, count in enumerate(people) if count < least]
         if len(rare) < 2 or len(np.unique(owner[answered & np.isin(place, rare)])) < least:
