@@ -126,15 +126,13 @@ class Request(Generic[A]):
     """One question to a model.
 
     answer: a pydantic model (its JSON schema is sent along and the answer must satisfy it), or `str` for
-    plain text.
-    sample: 0, 1, ... draws another answer to the same question.
-    subject: whom the answer is about, for erasure. unit: the piece of work (conversation) it belongs to.
-    kind: what it is for ("listener", "judge"), for reports and forecasts.
-    view: what the messages were rendered from, for chats that read data instead of prose.
-    choices: the values that a field of the answer may have this time, for models that decode by a schema. It
-    only says more strictly what the messages say; none of the last six is in the cache key.
-    tools: function tools that the model may call instead; the answer then is {"calls": [{"name",
-    "arguments"}]}.
+    plain text. sample: 0, 1, ... draws another answer to the same question. subject: whom the answer is
+    about, for erasure. unit: the piece of work (conversation) it belongs to. kind: what it is for
+    ("listener", "judge"), for reports and forecasts. view: what the messages were rendered from, for chats
+    that read data instead of prose. choices: the values that a field of the answer may have this time, for
+    models that decode by a schema. It only says more strictly what the messages say; none of the last six is
+    in the cache key. tools: function tools that the model may call instead; the answer then is {"calls":
+    [{"name", "arguments"}]}.
     """
 
     messages: tuple[Message, ...]

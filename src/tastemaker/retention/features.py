@@ -27,11 +27,9 @@ class Known:
     """What is known of N items before any request.
 
     popularity, likes, skips: (N,) log(1 + training events), and smoothed shares of an item's events that were
-    likes and skips.
-    attributes: (N, A) 0 or 1; flags: columns of `attributes` that are features of their own, named `labels`.
-    co_played: (i, j), i <= j -> how often both stand close together in training histories, as rows of
-    `partners` (N,) dictionaries.
-    common: shares of likes and skips among all events.
+    likes and skips. attributes: (N, A) 0 or 1; flags: columns of `attributes` that are features of their own,
+    named `labels`. co_played: (i, j), i <= j -> how often both stand close together in training histories, as
+    rows of `partners` (N,) dictionaries. common: shares of likes and skips among all events.
     """
 
     popularity: Floats

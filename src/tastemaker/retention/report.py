@@ -91,11 +91,9 @@ class ClaimReport:
     """A claim and what the data say to it.
 
     claim: one sentence that could be false. verdict: supported, not supported, cannot tell. because: why, in
-    one or two sentences with the deciding numbers. tables: the numbers. figures: what to draw.
-    assumptions: what must hold for the verdict.
-    limits: what this cannot show. horizon: over which days an outcome was watched ("day 1"), empty where
-    there is none.
-    settings: every setting and key, by name.
+    one or two sentences with the deciding numbers. tables: the numbers. figures: what to draw. assumptions:
+    what must hold for the verdict. limits: what this cannot show. horizon: over which days an outcome was
+    watched ("day 1"), empty where there is none. settings: every setting and key, by name.
     """
 
     claim: str

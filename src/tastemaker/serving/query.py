@@ -133,11 +133,10 @@ class Slate:
     """An answer, as far as it has come: the search fills in the candidates, the draw the rows.
 
     request_id: the server's own. asked: the query's digest as it came. deployment, versions: what answered.
-    profile: what is known of who asks.
-    candidates: in the order they are drawn or shown in; `candidates.scores` go by place. pool: their ids.
-    scores, moves: the model's own score of each item index, and what the proxy did to it. features: (n,)
-    columns of what was known of the items `known`, to be logged. ranker: the version of what re-ranked.
-    arm: the running test and the arm of it that this list is of.
+    profile: what is known of who asks. candidates: in the order they are drawn or shown in;
+    `candidates.scores` go by place. pool: their ids. scores, moves: the model's own score of each item index,
+    and what the proxy did to it. features: (n,) columns of what was known of the items `known`, to be logged.
+    ranker: the version of what re-ranked. arm: the running test and the arm of it that this list is of.
     reason: why there are fewer rows than wanted. notice: what the caller should know.
     """
 

@@ -225,10 +225,9 @@ def people_table(
     whether one was shown on that day.
 
     events, slates: of the database. questions: user_id and timestamp of each question shown. salt: of the
-    never-asked hash.
-    after: see `occasions`. Counted from the UTC day of the first question on, and only people
-    whose next day is in the
-    log, with the hours that tell whether they returned: both groups are cut alike.
+    never-asked hash. after: see `occasions`. Counted from the UTC day of the first question on, and only
+    people whose next day is in the log, with the hours that tell whether they returned: both groups are cut
+    alike.
 
     Raises InputError when no question was shown, when somebody of the never-asked group was asked, or when no
     day is complete.

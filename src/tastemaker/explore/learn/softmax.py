@@ -226,8 +226,7 @@ def value(name: Name, rows: Rows, settings: Settings) -> Objective:
 
     ips: mean w r, its gradient mean w r grad log pi (REINFORCE). clipped_ips: w no larger than
     `settings.clip`. dr: with a linear reward model, mean E_pi f + w (r - f). cql: the same with a model held
-    down where the log shows nothing.
-    log_likelihood: mean r log pi(a|x), Ustimenko et al., arXiv 2509.03456.
+    down where the log shows nothing. log_likelihood: mean r log pi(a|x), Ustimenko et al., arXiv 2509.03456.
     """
     unit = 1.0 / max(float(rows.reward.mean()), 1e-12)
     if name == "ips":

@@ -231,8 +231,7 @@ def deploy(
     folder: Path, certified: Path, store: LedgerStore, planned: int, wish: Wish = Wish()
 ) -> dict[str, Any]:
     """Admit a policy that passed, for `planned` rounds. `passed` is false with the reason when none may go
-    live.
-    folder: of the run; certified: where `certify` wrote.
+    live. folder: of the run; certified: where `certify` wrote.
     """
     candidates, _ = read_candidates(folder)
     try:

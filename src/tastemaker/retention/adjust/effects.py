@@ -51,10 +51,9 @@ class RankEffects:
 
     changed: share of requests whose first k changed, in order or content; overlap: share of the first k kept;
     tau: Kendall between the full orders; displacement: largest move of any item; proxy_gain: of the
-    discounted mean p_pos of the first k;
-    engagement_loss: (best - achieved) / (best - worst) of sum_j e_j z_(j), 0 where scores do not vary;
-    distance_before,
-    distance_after: mean 1 - similarity within the first k (NaN without attributes).
+    discounted mean p_pos of the first k; engagement_loss: (best - achieved) / (best - worst) of sum_j e_j
+    z_(j), 0 where scores do not vary; distance_before, distance_after: mean 1 - similarity within the first k
+    (NaN without attributes).
     """
 
     k: int

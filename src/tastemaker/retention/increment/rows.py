@@ -23,11 +23,10 @@ EVENTS, LOW_SHARE = "events_28d", 0.3  # what tells low-signal users apart, and 
 class IncrementSettings:
     """baseline: feature columns known before the question. surveys: answer columns (1 to 5), each added
     alone. outcome: 0 or 1, or a count where `active_quantile` is set: y = 1 above that quantile of the
-    positive counts of the training folds.
-    user, time, weight: columns; time orders rows for folds by user and time. cohort: a boolean column; where
-    it is missing, the `LOW_SHARE` of users with the fewest `EVENTS` are the low-signal cohort. feature_times:
-    feature -> column of the time it was computed, checked against `survey_time`. folds: their number.
-    resamples, level: bootstrap of users.
+    positive counts of the training folds. user, time, weight: columns; time orders rows for folds by user and
+    time. cohort: a boolean column; where it is missing, the `LOW_SHARE` of users with the fewest `EVENTS` are
+    the low-signal cohort. feature_times: feature -> column of the time it was computed, checked against
+    `survey_time`. folds: their number. resamples, level: bootstrap of users.
     """
 
     baseline: tuple[str, ...]

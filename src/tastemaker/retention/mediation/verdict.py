@@ -63,10 +63,9 @@ def mediation_tests(
 
     rows: one a shown item: user, item, day, request, answer (null = none), outcome, controls. slates: as
     `schema.SLATES`, of requests whose items were drawn with known probability; candidates: see
-    `rows.expectations`.
-    item: the randomised exposure is positive. state: it is not, and answers move returns inside a user. user:
-    answers move returns between users only. Without slates an inside link stays unknown: mood does the same.
-    Without users who answered on two days everything but exposure is unknown.
+    `rows.expectations`. item: the randomised exposure is positive. state: it is not, and answers move returns
+    inside a user. user: answers move returns between users only. Without slates an inside link stays unknown:
+    mood does the same. Without users who answered on two days everything but exposure is unknown.
 
     Raises InputError naming table, row, column and remedy on rows or slates that cannot be used.
     """
