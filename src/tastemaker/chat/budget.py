@@ -50,8 +50,7 @@ class Limits:
 
 
 class Budget:
-    """Reserves the maximum of a call before it leaves, and settles what it used; `spent + reserved` never
-    passes a limit.
+    """Reserves a call's maximum, then settles what it used; `spent + reserved` never passes a limit.
 
     usage, calls: what earlier sessions spent (`Journal.spent`). Without usage a reply costs its maximum.
 

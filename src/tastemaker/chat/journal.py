@@ -47,8 +47,7 @@ class Journal:
     settings, "always" in any case, "never" refuses. A call that was sent and never answered stays in
     `unconfirmed` with its maximum: perhaps it was billed.
 
-    Raises InputError when the journal may not be continued, naming each setting that changed, or holds lines
-    of something else.
+    Raises InputError when the journal may not be continued, naming changed settings, or holds other lines.
     """
 
     def __init__(

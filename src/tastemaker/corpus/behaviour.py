@@ -133,8 +133,7 @@ def context_tokens(
     max_items: int = 50,
     words: Words | None = None,
 ) -> tuple[Ints, Ints]:
-    """The prompt of each history for serving and evaluation: `[bos]`, the line of `words`, and the last
-    `max_items` events.
+    """The prompt of each history: `[bos]`, the line of `words`, and the last `max_items` events.
 
     Returns tokens, (U, C) int64, padded with `pad` on the right; C is the longest prompt; lengths, (U,)
     tokens of each prompt, at least 1 (an empty history is `[bos]`).

@@ -63,8 +63,7 @@ _SMALL = frozenset(_SMALL_WORDS.split())
 
 @dataclass(frozen=True)
 class Tune:
-    """One tune: its headers, and `notes` (n, 3) float64 [onset s, duration s, MIDI number] at `tempo`
-    quarters a minute.
+    """A tune: headers, and `notes` (n, 3) float64 [onset s, duration s, MIDI] at `tempo` quarters a minute.
 
     `metre` is canonical ("4/4", "2/2", "free"); `titles`, `rhythm` (R) and `book` (B) are as printed.
     Contributors' lines (Z) hold e-mail addresses and are never kept.

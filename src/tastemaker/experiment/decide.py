@@ -354,8 +354,7 @@ def detectable(
 
 
 def variation(read: Moments, metric: Metric) -> tuple[float, float]:
-    """Coefficient of variation of a metric by unit and its correlation with its covariate (0 without one),
-    from past data.
+    """Coefficient of variation of a metric by unit, correlation with its covariate (0: none), from past data.
 
     Both count through the ratio's linearisation, so `sample_size` holds for ratios too. Raises InputError
     when the metric is 0 or never varies.

@@ -1,5 +1,4 @@
-"""From a click log to a policy that may go live: support report, estimates, lower bounds, certificates,
-ledger, slates.
+"""From a log to a policy that may go live: support, estimates, lower bounds, certificates, ledger, slates.
 
     log = check_log(table, Columns(context=("x0", "x1")), catalogue.ids)
     outcome = safe_opg(split(log), Features(catalogue.vectors), catalogue.existing(log))

@@ -68,8 +68,7 @@ def active(workspace: Workspace) -> Deployment | None:
 
 
 def in_service(workspace: Workspace) -> Deployment:
-    """The active deployment; in a workspace that was trained before there were any, one is made of its
-    finished stages.
+    """The active deployment; in a workspace trained before there were any, one is made.
 
     Raises ArtifactError when nothing was trained yet.
     """

@@ -1,5 +1,4 @@
-"""People who are simulated, and what is true of them: what they like, what they do with a list, and whether
-they come back.
+"""Simulated people and what is true of them: what they like and do with a list, whether they come back.
 
 What is built in: liking follows the attributes of what a person's history holds, what people with like
 histories had (a part that no attribute tells), and the quality of an item. In the world "item" the chance of

@@ -63,8 +63,7 @@ def render(report: Mapping[str, Any], drawn: Mapping[str, Drawing] | None = None
     terms
         `{word: meaning}`, added to the common definitions.
 
-    `drawn`: the report's figures if they were drawn already (`plots.drawings`), else they are drawn here. All
-    text is escaped.
+    `drawn`: the report's figures if drawn already (`plots.drawings`), else drawn here. All text is escaped.
     """
     figures = drawings(report) if drawn is None else drawn
     captions = {

@@ -196,8 +196,7 @@ def coverage(shares: Mapping[str, npt.ArrayLike], title: str, *, share: float = 
 
 
 def code_use(levels: Sequence[Sequence[int]], title: str) -> Drawing:
-    """One strip a level: its codes from most to least used, stronger for more items, dead codes in the
-    warning colour.
+    """A strip a level: codes from most to least used, stronger for more items, dead codes in warning colour.
 
     `levels`: for each level the number of items of each of its K_l codes. Levels of more than 128 codes are
     shown in 128 groups of neighbours; a group is dead when all its codes are.

@@ -159,8 +159,7 @@ def matrix(values: Mapping[str, Floats], names: Sequence[str], n: int) -> Floats
 
 @dataclass(frozen=True, eq=False)
 class Reranked:
-    """n candidates of one request. order (n,): candidate at each new place; after (n,): new place of each
-    candidate, from 0.
+    """n candidates of one request. order (n,): candidate at each place; after (n,): place of each, from 0.
 
     value, term (n,): what the rule looked at, and what it added to the score in median absolute deviations;
     p_pos, p_neg (n,).

@@ -1,5 +1,4 @@
 """Retrieval: only items that exist and may be shown, from a constrained beam search or from simple baselines.
 
-Importing this package loads no torch; `retrieve.beam`, `retrieve.candidates`, `retrieve.retriever` and
-`retrieve.sasrec` do.
+Importing this package loads no torch; `.beam`, `.candidates`, `.retriever` and `.sasrec` do.
 """

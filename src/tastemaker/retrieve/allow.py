@@ -113,8 +113,7 @@ def allow(
     exclude: Iterable[int] | Ints = (),
     include: Iterable[int] | Ints | None = None,
 ) -> Allowed:
-    """Allow `include` (or all items), within `base`, minus `exclude`; both are item indices in any order,
-    repeats welcome.
+    """Allow `include` (or all items), within `base`, minus `exclude`; item indices in any order.
 
     Costs O(h log h) for lists of h items, however large the catalogue.
 

@@ -43,8 +43,7 @@ def two_level_sizes(n: int) -> tuple[int, ...]:
 
 
 def three_level_sizes(n: int) -> tuple[int, ...]:
-    """Three levels for `n` items, each half of the one before: 512/256/128, or less for a catalogue of fewer
-    than 512 items.
+    """Three levels for `n` items, each half of the one before: 512/256/128, or less below 512 items.
 
     So codes of content are shared: in the ablation (docs/plum/sid_ablation.md) this did better for warm
     items than the other ways. Where that holds fewer than four times the catalogue, `codebook_sizes`.

@@ -266,8 +266,7 @@ class WorkspaceService:
             raise _unknown(user_id) from None
 
     def add_events(self, events: Sequence[Happened]) -> dict[str, Any]:
-        """Store all or none; ids that the person sent with other content are conflicts. At times a survey
-        question follows.
+        """Store all or none; ids sent with other content are conflicts. A survey question may follow.
 
         Raises InputError on an item or a value that cannot be, Unknown on an undo of what is no event of the
         same person, Conflict on a person who was erased.

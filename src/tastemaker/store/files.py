@@ -100,8 +100,7 @@ def write_json(path: Path, value: Any) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary sibling, with the same suffix, to write to with any library; it replaces `path` when the
-    block ends well.
+    """A temporary sibling of the same suffix, to write to; it replaces `path` when the block ends well.
 
     Raises ArtifactError when the disk is full or the path cannot be written; the old version is intact.
     """
@@ -141,8 +140,7 @@ def append_line(path: Path, value: Any) -> None:
 
 
 def read_lines(path: Path) -> list[Any]:
-    """Every JSON line of a file written by `append_line`; a last line without its newline was torn by a kill
-    and is left out.
+    """Every JSON line of a file written by `append_line`; a torn last line, without its newline, is left out.
 
     Raises ArtifactError naming the file and line of anything else that is not JSON.
     """

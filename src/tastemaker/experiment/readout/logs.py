@@ -229,8 +229,7 @@ def people_table(
     people whose next day is in the log, with the hours that tell whether they returned: both groups are cut
     alike.
 
-    Raises InputError when no question was shown, when somebody of the never-asked group was asked, or when no
-    day is complete.
+    Raises InputError when no question was shown, when a never-asked person was asked, or no day is complete.
     """
     asked = pl.DataFrame(questions.select(["user_id", "timestamp"]))
     if asked.is_empty():

@@ -68,8 +68,7 @@ class FittedRewards:
 
 
 def fit_reward_model(log: Log, vectors: npt.NDArray[Any] | None = None, *, folds: int = 3) -> FittedRewards:
-    """qhat(x, a) from context and action vectors (A, k), cross-fitted over `folds` parts by user (row, where
-    none is known).
+    """qhat(x, a) from context and action vectors (A, k), cross-fitted over `folds` parts by user or row.
 
     vectors None: indicators of the actions, up to 512 of them. Rewards that are 0 or r_max get a logistic
     model, others a ridge regression; both add x*phi where context and vectors are equally long. Raises

@@ -70,8 +70,7 @@ def safe_opg(
     accept: Collection[str] = (),
     **options: Unpack[SpentBefore],
 ) -> Outcome:
-    """Learn a path on S1, let S2 choose its best point, certify on S3 a candidate sequence from that point
-    towards new items.
+    """Learn a path on S1, let S2 choose its best point, certify on S3 candidates from it towards new items.
 
     parts: what `split` gave. existing (A,): actions that pi0 plays. The point is the one whose wealth grows
     fastest on S2; the candidates mix it, on existing actions, with itself on new ones, (1 - nu) pi_A + nu

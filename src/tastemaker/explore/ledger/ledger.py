@@ -177,8 +177,7 @@ class Ledger:
 
 
 def bank(ledger: Ledger) -> Interval:
-    """Lower bound of what all rounds earned so far, sum_j rounds_j (V(pi_j) - c V0), in reward x rounds; 0
-    before any round.
+    """Lower bound of all that was earned, sum_j rounds_j (V(pi_j) - c V0), in reward x rounds; 0 at first.
 
     Rows of nobody known: solves mean_f exp(sum_i log(1 + l_f s_j g_i) - l_f B) = 2/delta, s_j = rounds_j /
     rows_j: since E[1 + l g] <= exp(l E g), it holds at all looks together however the means drift between

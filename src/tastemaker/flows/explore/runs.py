@@ -157,8 +157,7 @@ def keep_policy(workspace: Workspace, folder: Path, candidate: int, digest: str)
 
 
 def kept_policy(workspace: Workspace, digest: str) -> tuple[Policy, Floats, frozenset[str]]:
-    """The policy kept under its digest, the vectors (A, k) its contexts are means of, and the pi0 it was
-    certified against.
+    """The policy of a digest, vectors (A, k) its contexts are means of, and the pi0 it was certified against.
 
     Raises ArtifactError when it is not there, damaged, or not the policy of that digest.
     """

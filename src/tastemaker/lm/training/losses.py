@@ -39,8 +39,7 @@ class Sums:
 def head_weight(model: Any) -> torch.Tensor:
     """Output matrix (V, d) of a causal LM whose logits are plain products with it.
 
-    Raises ModelError for families that scale or soft-cap logits or add a bias: a slice of the matrix would
-    not be their head.
+    Raises ModelError for families that scale or soft-cap logits or add a bias: no slice is their head.
     """
     head = model.get_output_embeddings()
     config = model.config

@@ -141,8 +141,7 @@ def group_means(values: Floats, users: Ints) -> Floats:
 
 
 def clustered_logit(x: Floats, y: Floats, users: Ints) -> tuple[Floats, Floats]:
-    """Coefficients (d,) and their covariance (d, d), robust to dependence inside users; x (n, d) with its own
-    intercept column.
+    """Coefficients (d,) and their covariance (d, d), robust inside users; x (n, d) with its intercept.
 
     Sandwich with the factor G/(G-1) for G users (Liang and Zeger 1986). Raises InputError when a column
     separates the outcomes or is a sum of others.

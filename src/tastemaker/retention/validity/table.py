@@ -52,8 +52,7 @@ def mutual_information(
     resamples: int = 300,
     permutations: int = 200,
 ) -> Information:
-    """Mutual information of discrete variables a and b (n,), NaN left out; in nats, corrected, normalised,
-    and against chance.
+    """Mutual information of discrete variables a and b (n,), NaN left out; in nats, corrected, normalised.
 
     The correction adds (K_a - 1 + K_b - 1 - (K_ab - 1)) / (2 n), K the cells in use and n the effective size
     of the weights. Permutations shuffle the rows of b, weights staying with a. Raises InputError as
@@ -195,8 +194,7 @@ class _Data:
 
 
 def widen(surveys: pa.Table, keep: Sequence[str] = ()) -> pa.Table:
-    """Rows of `schema.SURVEYS` -> one row a user and item, with a column a question (first answer) and the
-    columns `keep`.
+    """Rows of `schema.SURVEYS` -> one row a user and item, a column a question (first answer), and `keep`.
 
     Of `keep` the first value that is not null counts. Raises InputError on a missing column.
     """

@@ -77,8 +77,7 @@ def aipw_mean(
     scale: Scale | None = None,
     name: str = "surveys",
 ) -> Interval:
-    """Doubly robust mean of the answers over everyone shown: right when either the answer model or the
-    response model is.
+    """Doubly robust mean of the answers over everyone shown: right when either model is.
 
     mu = (1/D) sum d [m(x) + (R/pi)(y - m(x))], D = sum d, pi as in `response_weights`, m by `linear`
     cross-fitted over `folds` of users drawn by `key`; the people of each category are dealt out evenly, so

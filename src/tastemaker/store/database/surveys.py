@@ -145,8 +145,7 @@ class Surveys:
     def expose(self, experiment: str, unit: str, arm: str, at: datetime, differs: bool = False) -> None:
         """Log that a unit met an arm; only the first time counts, and a second arm shows in the log.
 
-        differs: whether the arms would have shown it different lists then; kept as a meeting with the test's
-        name and `DIFFERS`.
+        differs: whether the arms would have shown it different lists then; kept as a meeting of `DIFFERS`.
         """
         row = {"unit": unit, "arm": arm, "timestamp": at}
         with self._database.transaction() as connection:
