@@ -34,7 +34,7 @@ def find_gguf() -> Path:
 
 
 def convert(folder: str | Path) -> Path:
-    """Write SmolLM2 to `folder`, where it is not, as float32 safetensors with its tokenizer (0.54 GB, 30 CPU s).
+    """Write SmolLM2 to `folder`, where it is not, as float32 safetensors with tokenizer (0.54 GB, 30 CPU s).
 
     The quantised weights are expanded exactly; perplexity of the result was 19.02 against 18.74 in llama.cpp
     on one passage.
