@@ -34,6 +34,11 @@ class ModelError(TastemakerError):
     """A language model cannot be loaded, extended, trained or decoded as asked."""
 
 
+def many(count: int, one: str, more: str = "") -> str:
+    """A number with its noun, as "1 row" and "2,000 rows"; more: the plural, `one` with an s unless given."""
+    return f"{count:,} {one if count == 1 else more or one + 's'}"
+
+
 @contextmanager
 def in_file(path: object) -> Iterator[None]:
     """Put the file's name before whatever is wrong with what it holds."""

@@ -258,7 +258,7 @@ def test_what_cannot_be_read_says_why() -> None:
     assert "control's value is 0" in effect(nothing["a"], nothing["b"], Metric("y")).reason
     assert effect(nothing["a"], nothing["b"], Metric("y"), "absolute").value == 0.5
     single = moments(pa.table({"arm": ["a", "b", "b"], "y": [1.0, 2.0, 3.0]}), Metric("y"))
-    assert "treatment arm has 1 units" in effect(single["a"], single["b"], Metric("y")).reason
+    assert "treatment arm has 1 unit;" in effect(single["a"], single["b"], Metric("y")).reason
     with pytest.raises(InputError, match="row 3, column 'y' is 'nan', which is no finite number"):
         moments(pa.table({"arm": ["a", "a", "b"], "y": [1.0, 2.0, math.nan]}), Metric("y"))
     with pytest.raises(InputError, match="row 2, column 'arm' is empty"):

@@ -501,7 +501,7 @@ def test_python_refuses_what_the_catalogue_contradicts() -> None:
     log, items = python_log(FAULTS["shown"][1])
     even, parts = explore.uniform_policy(LOGGED + NEW, items.existing(log)), explore.split(log)
     (refused,) = explore.certify([even], parts, existing=items.existing(log), new=items.new)
-    assert not refused.tested and "catalogue: 1 actions are marked new" in refused.reason
+    assert not refused.tested and "catalogue: 1 action is marked new" in refused.reason
     with pytest.raises(InputError, match="no such check"):
         explore.certify([even], parts, accept=["all"])
     outcome = explore.safe_opg(

@@ -212,7 +212,7 @@ def test_what_cannot_be_told_of_questions_is_not_supported(tmp_path: Path) -> No
     assert "99 may be a code for no answer, in 'worth' (15 of 300)" in coded["because"]
     one = run("validate", questions().with_columns(user_id=pl.lit("u")), tmp_path, *ASKED)
     assert one["verdict"] == "cannot tell"
-    assert "too few units: 1 people" in one["because"]
+    assert "too few units: 1 person" in one["because"]
 
 
 def surveyed(n: int = 900) -> pl.DataFrame:

@@ -349,7 +349,7 @@ def detectable(
 ) -> float:
     """The relative lift that `n` units an arm see with `power`. Raises InputError on values out of range."""
     if n < 2:
-        raise InputError(f"{n} units an arm; at least 2 are needed")
+        raise InputError(f"{n:g} units an arm; at least 2 are needed")
     return _normals(alpha, power) * math.sqrt(2 * _spread(cv, correlation) / n)
 
 

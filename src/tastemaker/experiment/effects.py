@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tastemaker.arrays import Floats
-from tastemaker.errors import InputError
+from tastemaker.errors import InputError, many
 from tastemaker.experiment.contrast import Contrast, NoEvents, critical, upper_tail
 from tastemaker.experiment.moments import Metric, Moments
 
@@ -153,7 +153,7 @@ def effect(
     }
     for name, read in (("treatment", treatment), ("control", control)):
         if read.n < 2:
-            why = f"too few units: the {name} arm has {read.n} units; at least 2 are needed"
+            why = f"too few units: the {name} arm has {many(read.n, 'unit')}; at least 2 are needed"
             return no_effect(metric.name, why, **about)
     use = covariate and bool(metric.covariate)
     arms = [_arm(read, metric, use) for read in (treatment, control)]

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from tastemaker.arrays import Floats, Ints
-from tastemaker.errors import InputError
+from tastemaker.errors import InputError, many
 from tastemaker.experiment.effects import Effect, Kind, compared, effect, no_effect, ratio_error
 from tastemaker.experiment.moments import Metric, Moments, batches_of, numbers_of
 from tastemaker.schema.columns import present
@@ -55,7 +55,7 @@ def quantile_effect(
     arms, sizes = [], [_units(part) for part in (treatment, control)]
     for name, part, units in (("treatment", treatment, sizes[0]), ("control", control, sizes[1])):
         if units < 2:
-            why = f"too few units: the {name} arm has {units} units; at least 2 are needed"
+            why = f"too few units: the {name} arm has {many(units, 'unit')}; at least 2 are needed"
             return no_effect(metric.name, why, kind, sum(sizes), better=metric.better)
         value, se, effective, step = _quantile(part, metric.quantile)
         if se == 0 or step:

@@ -13,8 +13,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tastemaker.arrays import Floats
-from tastemaker.errors import InputError
+from tastemaker.errors import InputError, many
 from tastemaker.experiment.checks import check_units
+from tastemaker.experiment.contrast import critical
 from tastemaker.experiment.decide import checked_alpha
 from tastemaker.experiment.effects import LEAST, Effect, effects, no_effect, normal_effect
 from tastemaker.experiment.moments import Metric, moments
@@ -31,7 +32,7 @@ ASSUMPTIONS = (
 
 @dataclass(frozen=True)
 class SurrogateIndex:
-    """E[long | short, x], linear: intercept and coefficients (1 + k,), refits by user (B, 1 + k), r2, n."""
+    """E[long | short, x], linear: intercept and coefficients (1 + k,), refits (B, 1 + k), r2, n."""
 
     names: tuple[str, ...]
     coefficients: Floats
@@ -48,13 +49,14 @@ class SurrogateIndex:
 def fit_index(
     short: npt.ArrayLike, long: npt.ArrayLike, names: Sequence[str], key: str | int, resamples: int = 200
 ) -> SurrogateIndex:
-    """Fit the index on history by least squares, with `resamples` refits on resampled users.
+    """Fit the index on history by least squares, with `resamples` refits of residuals drawn anew.
 
     short: (n, k) short outcomes and covariates of users whose long outcome (n,) is known. Raises InputError
     when there are not more users than columns, columns are collinear, the long outcome never varies, or
     there are fewer than 20 refits, whose spread is part of every interval.
 
-    Source: Athey, Chetty, Imbens and Kang, arXiv 1603.09326, with a linear index.
+    Source: Athey, Chetty, Imbens and Kang, arXiv 1603.09326, with a linear index; its error: HC3 of MacKinnon
+    and White, Journal of Econometrics 1985.
     """
     names = tuple(names)
     rows, outcome = _rows(short, names), np.asarray(long, dtype=np.float64)
@@ -66,7 +68,7 @@ def fit_index(
     if resamples < REFITS:
         raise InputError(f"resamples is {resamples}; at least {REFITS} refits say how sure the index is")
     if n <= k + 1:
-        raise InputError(f"{n} users cannot fit {k} short outcomes; give more history")
+        raise InputError(f"{many(n, 'user')} cannot fit {k} short outcomes; give more history")
     if np.ptp(outcome) == 0:
         raise InputError(
             "the long outcome is the same for every user of the history; there is nothing to predict"
@@ -76,13 +78,14 @@ def fit_index(
         raise InputError(
             f"the short outcomes {', '.join(names)} depend on each other linearly; leave one out"
         )
-    best = np.linalg.solve(design.T @ design, design.T @ outcome)
+    inverse = np.linalg.inv(design.T @ design)
+    best = inverse @ (design.T @ outcome)
+    left = outcome - design @ best
+    spread = left / np.maximum(1 - np.einsum("ij,jk,ik->i", design, inverse, design), 1e-9)
     rng = generator(key, "surrogate")
-    refits = np.empty((resamples, k + 1))
-    for place in range(resamples):
-        weighted = design.T * rng.poisson(1.0, n)  # the bootstrap of many users, without copying rows
-        refits[place] = np.linalg.lstsq(weighted @ design, weighted @ outcome, rcond=None)[0]
-    r2 = 1 - float(((outcome - design @ best) ** 2).mean() / outcome.var())
+    draws = (inverse @ (design.T @ (spread * rng.standard_normal(n))) for _ in range(resamples))
+    refits = best + np.stack(list(draws))  # of outcomes with residuals drawn anew: their spread is HC3's
+    r2 = 1 - float((left**2).mean() / outcome.var())
     return SurrogateIndex(names, best, refits, r2, n)
 
 
@@ -191,7 +194,8 @@ def _elsewhere(past: Floats, control: Floats, short: Sequence[str]) -> str:
 
 def index_rows(index: SurrogateIndex) -> list[dict[str, str | int | float | bool | None]]:
     """One row a short outcome: its weight in the index with the interval of its refits."""
-    low, high = np.quantile(index.refits, [0.025, 0.975], axis=0)
+    half = critical(0.025, index.n - len(index.coefficients)) * index.refits.std(axis=0, ddof=1)
+    low, high = index.coefficients - half, index.coefficients + half
     return [
         {
             "short outcome": name,

@@ -13,7 +13,7 @@ import pyarrow as pa
 from scipy import stats
 
 from tastemaker.arrays import Floats, Ints
-from tastemaker.errors import InputError
+from tastemaker.errors import InputError, many
 from tastemaker.stats import betting
 from tastemaker.stats.intervals import Interval, effective_size, even_edge
 
@@ -62,13 +62,18 @@ class Units:
         return int(self.size.max(initial=1))
 
     @property
+    def counted(self) -> str:
+        """For instance "200 persons"."""
+        return many(self.count, PLURALS[self.kind][:-1])
+
+    @property
     def words(self) -> str:
         """For instance "200 persons (10 to 50 rows each)"."""
         if self.single:
-            return f"{self.count:,} {PLURALS[self.kind]}"
+            return self.counted
         least, most = int(self.size.min()), self.most
         span = f"{most:,}" if least == most else f"{least:,} to {most:,}"
-        return f"{self.count:,} {PLURALS[self.kind]} ({span} rows each)"
+        return f"{self.counted} ({span} rows each)"
 
     def sums(self, value: Floats, most: int | None = None) -> Sums:
         """value (n,) summed by unit; a unit of more than `most` rows counts as that many."""

@@ -11,7 +11,7 @@ import numpy as np
 
 import tastemaker.explore.estimates as estimates
 from tastemaker.arrays import Bools, Floats, Ints
-from tastemaker.errors import InputError
+from tastemaker.errors import InputError, many
 from tastemaker.explore.bounds import Units, codes, too_few
 from tastemaker.explore.estimate.weighting import OwnPolicy, on_support, weights
 from tastemaker.explore.gate.certificate import Certificate
@@ -215,10 +215,13 @@ def _duplicates(log: Log) -> Check:
     if not same.any():
         return Check("duplicates", True, f"no action twice in one {what}")
     if log.request is None and same.mean() < _OFTEN and _whole_days(log):  # no moments: a day is long
-        few = f"{int(same.sum()):,} rows repeat the action of their person and day"
+        few = f"{many(int(same.sum()), 'row repeats', 'rows repeat')} the action of their person and day"
         return Check("duplicates", True, f"{few}; the log has no request_id, and its times are days")
     row = int(order[1:][same].min())
-    few = f"{int(same.sum()):,} rows repeat the action of their {what}, row {row + 1} first"
+    few = (
+        f"{many(int(same.sum()), 'row repeats', 'rows repeat')} the action of their {what},"
+        f" row {row + 1} first"
+    )
     return Check("duplicates", False, few)
 
 
@@ -237,7 +240,7 @@ def _catalogue(log: Log, new: Bools | None) -> Check:
         return Check(
             "catalogue",
             False,
-            f"{count} actions are marked new that the logger did show, row {row + 1}:"
+            f"{many(count, 'action is', 'actions are')} marked new that the logger did show, row {row + 1}:"
             f" '{log.actions[log.action[row]]}'; accepted, they count as shown",
         )
     if log.pool is not None and (own & ~log.pool.holds(log.action)).any():

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tastemaker.arrays import Bools, Floats, Ints
-from tastemaker.errors import InputError
+from tastemaker.errors import InputError, many
 from tastemaker.explore.policy.base import Policy, Pools
 from tastemaker.explore.policy.softmax import Mixture, TablePolicy
 from tastemaker.stats.random import generator
@@ -88,7 +88,8 @@ def _parts(key: str | int | Key) -> Key:
 def _enough(k: int, drawable: int) -> None:
     if not 0 <= k <= drawable:
         raise InputError(
-            f"a slate of {k} cannot be drawn from {drawable} candidates; ask for fewer, or loosen the filters"
+            f"a slate of {k} cannot be drawn from {many(drawable, 'candidate')}; ask for"
+            " fewer, or loosen the filters"
         )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tastemaker.arrays import Bools, Floats
-from tastemaker.errors import InputError
+from tastemaker.errors import InputError, many
 from tastemaker.explore.bounds import PLURALS, Units, too_few
 from tastemaker.explore.estimate.weighting import log_probs, on_support, paired, weights
 from tastemaker.explore.policy.base import Policy
@@ -82,7 +82,7 @@ class SupportReport:
             f"rewarded rows that even the logger itself would need for a certificate: {self.least_rewarded}",
         ]
         if self.pools is not None:
-            lines.append(f"pool of a request   {self.pools[0]:,} to {self.pools[1]:,} actions")
+            lines.append(f"pool of a request   {self.pools[0]:,} to {many(self.pools[1], 'action')}")
         if self.policy is not None:
             fit, missing = self.policy, self.policy.missing_rewarded
             more = "no number of such rows would do" if missing is None else f"{missing:,}"
@@ -255,7 +255,8 @@ def _warnings(log: Log, units: Units, policy: PolicySupport | None, least: int) 
         warnings.append(too_few(units))
     if units.most > 0.05 * len(log) and not units.single:
         warnings.append(
-            f"one of the {PLURALS[units.kind]} has {units.most:,} of {len(log):,} rows: its taste weighs as"
+            f"one of the {PLURALS[units.kind]} has {units.most:,} of {many(len(log), 'row')}:"
+            " its taste weighs as"
             " much"
         )
     if policy is not None:

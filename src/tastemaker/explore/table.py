@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 import tastemaker.schema.columns as read
 from tastemaker.arrays import Bools, Floats, Ints
-from tastemaker.errors import InputError
+from tastemaker.errors import InputError, many
 from tastemaker.explore.bounds import Units, check_kind
 from tastemaker.explore.policy.base import Pools
 from tastemaker.stats.random import hashed_place
@@ -302,7 +302,8 @@ def split_parts(log: Log, shares: Sequence[float] = (0.5, 0.2, 0.3), key: str | 
     part = np.searchsorted(np.cumsum(parts)[:2], places, side="right")[unit]
     if min(np.count_nonzero(part == number) for number in range(3)) == 0:
         raise InputError(
-            f"{len(names)} users or requests are too few for a split by {tuple(shares)}: one part has no row"
+            f"{many(len(names), 'user')} or requests are too few for a split by"
+            f" {tuple(shares)}: one part has no row"
         )
     return np.asarray(part, dtype=np.int64)
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from tastemaker.errors import ArtifactError, InputError, TastemakerError
+from tastemaker.errors import ArtifactError, InputError, TastemakerError, many
 from tastemaker.flows.catalogue import coded, in_order, text_vectors
 from tastemaker.flows.data import Snapshot, events_mark, load_data, telling_events
 from tastemaker.flows.deployment import (
@@ -181,7 +181,7 @@ def changed(folder: Path, name: str | None = None) -> dict[str, Any]:
     """`tastemaker admin deployments activate NAME`, or `rollback` without one; says which items come back."""
     workspace = Workspace.open(folder)
     deployment = rollback(workspace) if name is None else activate(workspace, name)
-    lines = [f"deployment {deployment.name} serves {deployment.items:,} items; {deployment.note}"]
+    lines = [f"deployment {deployment.name} serves {many(deployment.items, 'item')}; {deployment.note}"]
     back = missing_items(deployment)
     if back:
         shown = ", ".join(back[:5]) + (" ..." if len(back) > 5 else "")
@@ -242,7 +242,7 @@ def pulled(folder: Path, place: str) -> dict[str, Any]:
         for path in received:  # a deployment without its model is none
             remove_folder(path)
         raise
-    text = f"deployment {deployment.name} serves {deployment.items:,} items; pulled from {place}"
+    text = f"deployment {deployment.name} serves {many(deployment.items, 'item')}; pulled from {place}"
     if before != tables:
         text += (
             "\nwarning: its tables are in use now; `tastemaker ingest` puts back those of before"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from tastemaker.errors import InputError
+from tastemaker.errors import InputError, many
 from tastemaker.schema import EventRules
 from tastemaker.store import Workspace, ingest, write_table
 from tastemaker.store.remote import fetched
@@ -43,7 +43,9 @@ def ingest_files(
     about["mostly_refused"] = result.mostly_refused
     deployment = _refreshed(Workspace.open(workspace))
     if deployment is not None:
-        lines.append(f"deployment {deployment.name} serves {deployment.items:,} items; {deployment.note}")
+        lines.append(
+            f"deployment {deployment.name} serves {many(deployment.items, 'item')}; {deployment.note}"
+        )
         about["deployment"] = deployment.about()
     return about | dict(result.reports) | {"text": "\n".join(lines)}
 

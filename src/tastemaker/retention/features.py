@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tastemaker.arrays import Floats, Ints
-from tastemaker.errors import InputError
+from tastemaker.errors import InputError, many
 from tastemaker.retention.adjust.apply import grid_requests, rank
 from tastemaker.retention.adjust.rules import Rule
 
@@ -198,8 +198,7 @@ def sentence(places: int, p_pos: float, p_neg: float, term: float, flat: bool, s
     learnt = f"{said}; learnt from {source}."
     if places == 0:
         return f"Kept its place: {learnt}"
-    many = "1 place" if abs(places) == 1 else f"{abs(places)} places"
-    moved = f"Moved {'up' if places > 0 else 'down'} {many}"
+    moved = f"Moved {'up' if places > 0 else 'down'} {many(abs(places), 'place')}"
     if (places > 0) != (term > 0):
         moved += " as others around it moved"
     return f"{moved}: {learnt}"

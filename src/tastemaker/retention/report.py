@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from tastemaker.errors import many
 from tastemaker.stats.intervals import Interval
 
 LEAST_PEOPLE = 30  # fewer are no basis for a verdict, whatever their rows say
@@ -118,5 +119,5 @@ class ClaimReport:
 
 def too_few(people: Mapping[str, int]) -> str:
     """A sentence that names the parts of a claim that rest on too few people."""
-    parts = "; ".join(f"{count} people in {part}" for part, count in people.items())
+    parts = "; ".join(f"{many(count, 'person', 'people')} in {part}" for part, count in people.items())
     return f"Too few units: {parts}; {LEAST_PEOPLE} are needed."

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tastemaker.arrays import Floats
-from tastemaker.errors import InputError
+from tastemaker.errors import InputError, many
 from tastemaker.schema import SURVEYS, check
 from tastemaker.schema.columns import codes, numbers, one_spelling, present
 
@@ -116,7 +116,8 @@ def with_covariates(surveys: pa.Table, users: pa.Table, name: str = "users") -> 
     missing = [label for label in labels if label not in place]
     if missing:
         raise InputError(
-            f"{name}: user '{missing[0]}' was asked but has no row ({len(missing):,} such users); add them"
+            f"{name}: user '{missing[0]}' was asked but has no row"
+            f" ({many(len(missing), 'such user')}); add them"
         )
     taken = users.take(pa.array(np.array([place[label] for label in labels], dtype=np.int64)[asked]))
     for column in [item for item in users.column_names if item not in surveys.column_names]:
@@ -132,7 +133,7 @@ def _no_duplicates(table: pa.Table, name: str) -> None:
         row = int(again[0])
         raise InputError(
             f"{name}: row {row + 1} repeats row {rows[row] + 1} (same user_id, item_id, question and"
-            f" timestamp; {len(again):,} such rows); keep one row a question shown"
+            f" timestamp; {many(len(again), 'such row')}); keep one row a question shown"
         )
 
 

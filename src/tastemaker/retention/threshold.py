@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy.special import stdtrit
 
 from tastemaker.arrays import Floats, Ints
-from tastemaker.errors import InputError
+from tastemaker.errors import InputError, many
 from tastemaker.retention.calibrate import checked
 
 GRID: Floats = np.round(np.linspace(0.95, 0.05, 91), 10)
@@ -170,7 +170,9 @@ def threshold_at_precision(
         few = int(at.units.max(initial=0))
         if few < UNITS_MIN:
             return answer(
-                None, f"too few units: {few} people lie above any threshold, {UNITS_MIN} are needed"
+                None,
+                f"too few units: {many(few, 'person lies', 'people lie')} above any threshold,"
+                f" {UNITS_MIN} are needed",
             )
         reason = f"fewer than {n_min} (effective) rows lie above every threshold; collect more answers"
         return answer(None, reason)
@@ -203,7 +205,10 @@ def drift(
     n, units, precision = int(at.n[0]), int(at.units[0]), float(at.precision[0])
     prevalence = float(np.average(truth, weights=w))
     if units < UNITS_MIN:
-        few = f"too few units: {units} people answered above the threshold, {UNITS_MIN} are needed"
+        few = (
+            f"too few units: {many(units, 'person', 'people')} answered above the threshold,"
+            f" {UNITS_MIN} are needed"
+        )
         return Drift(False, precision if n else float("nan"), 1.0, n, units, prevalence, few)
     upper = float(at.bound(threshold.alpha, "upper")[0])
     words = f"precision {precision:.3f}, at most {upper:.3f}; promised {threshold.target:g}: choose the"

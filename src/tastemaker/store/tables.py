@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 import tastemaker.schema as schemas
 import tastemaker.schema.columns as columns
 import tastemaker.store.text as text
-from tastemaker.errors import ArtifactError, InputError
+from tastemaker.errors import ArtifactError, InputError, many
 from tastemaker.schema import values
 from tastemaker.store.files import replacing
 from tastemaker.store.remote import origin
@@ -120,8 +120,9 @@ def read_typed(path: Path, *, text: Sequence[str] = IDS, times: Sequence[str] = 
                 )
                 numbers, wrong = values.as_number(pc.if_else(empty, None, column), name)
                 if not wrong.any() and numbers.null_count() < len(numbers):
-                    cells = f"{pc.sum(empty).as_py():,} cells that say '{column.filter(empty)[0]}'"
-                    _log.warning("%s: column '%s': %s are read as empty", path, name, cells)
+                    cells = many(pc.sum(empty).as_py(), "cell is", "cells are")
+                    said = f"read as empty, as they say '{column.filter(empty)[0]}'"
+                    _log.warning("%s: column '%s': %s %s", path, name, cells, said)
             if not wrong.any() and numbers.null_count() < len(numbers):
                 table = table.set_column(place, name, numbers.to_arrow())
     return table
@@ -134,7 +135,7 @@ def _name_blanks(column: pa.ChunkedArray, name: str, path: Path) -> None:
         count = pc.sum(padded).as_py() or 0
         if count:
             first = column.filter(padded)[0].as_py()
-            text = f"{count:,} cells have blanks around them (the first is '{first}')"
+            text = f"{many(count, 'cell has', 'cells have')} blanks around them (the first is '{first}')"
             _log.warning("%s: column '%s': %s; they are read without", path, name, text)
 
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 import tastemaker.schema.moments as times
 import tastemaker.schema.values as values
 from tastemaker.arrays import Floats
-from tastemaker.errors import InputError
+from tastemaker.errors import InputError, many
 from tastemaker.experiment.contrast import critical, upper_tail
 from tastemaker.experiment.effects import Effect, Kind, number
 from tastemaker.experiment.moments import Metric
@@ -104,13 +104,14 @@ def watch(looks: Sequence[Effect], planned: int, alpha: float = 0.05, n_min: int
     for effect in looks:
         if effect.n < before:
             raise InputError(
-                f"a look with {effect.n} units follows one with {before}; give the looks in time order,"
+                f"a look with {many(effect.n, 'unit')} follows one with {before}; give the"
+                " looks in time order,"
                 " cumulated"
             )
         before = effect.n
         reason = "" if effect.empty is not None else effect.reason
         if not reason and effect.smallest < n_min:
-            reason = f"{effect.smallest} units in the smaller arm; the first look needs {n_min}"
+            reason = f"{many(effect.smallest, 'unit')} in the smaller arm; the first look needs {n_min}"
         taken = None if reason else _look(effect, planned, alpha)
         if taken is None:
             nan = math.nan

@@ -12,7 +12,7 @@ import polars as pl
 import pyarrow as pa
 from scipy import stats
 
-from tastemaker.errors import InputError
+from tastemaker.errors import InputError, many
 from tastemaker.experiment.assign import assign, first_exposures
 from tastemaker.experiment.checks import SampleRatio, check_units, srm
 from tastemaker.experiment.decide import NonInferiority, non_inferior
@@ -305,7 +305,7 @@ def unasked_share(ratio: SampleRatio) -> tuple[str, float, float, float]:
     n = sum(ratio.counts.values())
     result = stats.binomtest(ratio.counts[UNASKED], n)
     low, high = result.proportion_ci(0.95)
-    return f"{n:,} people", float(result.statistic), float(low), float(high)
+    return many(n, "person", "people"), float(result.statistic), float(low), float(high)
 
 
 def _judged(effect: Effect, harm: NonInferiority) -> tuple[Verdict, str]:

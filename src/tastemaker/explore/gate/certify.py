@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from tastemaker.arrays import Bools, Floats
-from tastemaker.errors import InputError
+from tastemaker.errors import InputError, many
 from tastemaker.explore.bounds import PLURALS, Contributions, Sums, Units, check_kind, lower_bound, too_few
 from tastemaker.explore.estimate.weighting import (
     PREFIX,
@@ -105,7 +105,7 @@ class Spent:
         again = 0 if self.marks is None else spent_again(rows, self.marks)
         again = again or told_again(rows, self.columns, parts.whole)
         if again:
-            raise InputError(SPENT.format(f"{again:,} of the {len(rows):,} rows of S3 were"))
+            raise InputError(SPENT.format(f"{again:,} of the {many(len(rows), 'row')} of S3 were"))
 
 
 @dataclass(frozen=True)
@@ -270,7 +270,7 @@ class _Judge:
             return ""
         needed = least_rewarded(min(self.settings.c, 0.999), self.settings.delta)
         return (
-            f"refused: {s3.rewarded} of {len(s3)} rows of S3 and {s2.rewarded} of {len(s2)} of S2"
+            f"refused: {s3.rewarded} of {many(len(s3), 'row')} of S3 and {s2.rewarded} of {len(s2)} of S2"
             f" have a reward; no test can pass without. Policies close to the logger need about {needed}"
             " fully rewarded rows in S3"
         )

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tastemaker.arrays import Floats
-from tastemaker.errors import InputError
+from tastemaker.errors import InputError, many
 from tastemaker.explore.bounds import Units
 from tastemaker.explore.gate.certificate import Certificate
 from tastemaker.explore.ledger.watch import live_ratios
@@ -52,7 +52,8 @@ class Entry:
     def __post_init__(self) -> None:
         if self.kind not in KINDS or self.rounds < 0 or self.rows < 0:
             raise InputError(
-                f"a ledger entry of kind '{self.kind}' with {self.rounds} rounds and {self.rows} rows does"
+                f"a ledger entry of kind '{self.kind}' with {many(self.rounds, 'round')} and"
+                f" {many(self.rows, 'row')} does"
                 " not exist"
             )
 
@@ -222,7 +223,9 @@ def margin(ledger: Ledger, planned: int, unsettled_rounds: int = 0) -> float:
     earned at least its margin.
     """
     if planned < 1:
-        raise InputError(f"{planned} rounds are planned; a deployment needs at least one")
+        raise InputError(
+            f"{many(planned, 'round is', 'rounds are')} planned; a deployment needs at least one"
+        )
     least = 0.0 if ledger.latest is None else min(ledger.latest.margin, 0.0)
     return (0.0 - bank(ledger).low - unsettled_rounds * least) / planned
 
@@ -263,14 +266,19 @@ def settle(
     left = ledger.unsettled(policy)
     if rounds > left:
         raise InputError(
-            f"{rounds:,} rounds are to be banked and {left:,} planned ones are left: the certificate's margin"
+            f"{many(rounds, 'round is', 'rounds are')} to be banked and {left:,} planned ones"
+            " are left: the certificate's margin"
             f" covers no more. Bank the first {left:,}; for more rounds, certify and deploy anew"
         )
     if people and (len(people) != len(values) or not len(values)):
-        raise InputError(f"{len(people)} people for {len(values)} rows; give one a row, and at least one row")
+        raise InputError(
+            f"{many(len(people), 'person', 'people')} for {many(len(values), 'row')}; give one"
+            " a row, and at least one row"
+        )
     if rounds < len(values) or (not people and len(values) < ledger.share * rounds):
         raise InputError(
-            f"{len(values)} rows of {rounds} rounds: bank at least {ledger.share:.0%} of them, and none twice"
+            f"{many(len(values), 'row')} of {many(rounds, 'round')}: bank at least"
+            f" {ledger.share:.0%} of them, and none twice"
         )
     low = -ledger.c * ledger.r_max * ledger.cap
     if values.min(initial=0.0) < low * (1 + 1e-9):

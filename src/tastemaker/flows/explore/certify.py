@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tastemaker.errors import InputError
+from tastemaker.errors import InputError, many
 from tastemaker.explore.bounds import PLURALS
 from tastemaker.explore.checked import certify as run_gate
 from tastemaker.explore.gate.certificate import Certificate
@@ -138,7 +138,9 @@ def certify(
     needed = margin(book, request.planned, store.unsettled_rounds(book))
     terms = (book.c, book.gate_delta, needed, book.floor, request.support, book.cap)
     gate = GateSettings(*terms, unit=source.unit, most_rows=request.most_rows)
-    report("certify", 1, 2, f"{len(run.parts.certify):,} rows, {len(run.candidates)} candidates")
+    report(
+        "certify", 1, 2, f"{many(len(run.parts.certify), 'row')}, {many(len(run.candidates), 'candidate')}"
+    )
     rows = SpentRows.of(store.path, source.log)
     certificates = run_gate(
         run.candidates,
@@ -263,7 +265,7 @@ def deploy(
     store.append(book, after)
     text = (
         f"deployed candidate {place} of {folder} (policy {chosen.policy_hash[:12]}, novelty"
-        f" {chosen.novelty:.3f}) for {planned:,} rounds; serve it mixed with pi0: {book.holdout:.0%} of"
+        f" {chosen.novelty:.3f}) for {many(planned, 'round')}; serve it mixed with pi0: {book.holdout:.0%} of"
         f" requests at random, more where pi0/mixture exceeds {book.cap:g}"
     )
     return {

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tastemaker.errors import InputError
+from tastemaker.errors import InputError, many
 from tastemaker.explore.bounds import PLURALS, too_few
 from tastemaker.explore.estimate.weighting import OwnPolicy, on_support
 from tastemaker.explore.estimates import PAIRED, PolicyEstimate, estimate_policy
@@ -64,7 +64,7 @@ def learn(
         )
     space = Features(loaded.vectors, loaded.prefixes, loaded.log.pool is not None)
     rows = all_places(loaded, parts.learn)
-    report("learn", 1, 3, f"{len(rows):,} rows, {len(loaded.existing):,} actions")
+    report("learn", 1, 3, f"{many(len(rows), 'row')}, {many(len(loaded.existing), 'action')}")
     trained = learn_path(space.rows(rows), settings, key)
     report("learn", 2, 3, "choosing")
     gate = GateSettings(cap=Ledger.cap, unit=source.unit)
@@ -82,7 +82,8 @@ def learn(
     lines += [line] if line else []
     report("learn", 3, 3, "done")
     text = (
-        f"run {out}: {len(rungs)} candidates on a ladder of {len(points)} x {len(rungs) // len(points)}, by"
+        f"run {out}: {many(len(rungs), 'candidate')} on a ladder of {len(points)} x"
+        f" {len(rungs) // len(points)}, by"
         f" value and novelty, learnt by {objective}"
     )
     if source.workspace is not None and not anchored:
@@ -222,7 +223,7 @@ def estimate(
         " standard errors)"
         for name, (early, late, z) in halves.items()
     ]
-    head = f"{len(log):,} rows" + ("" if units.single else f" of {units.words}") + ", each counted once"
+    head = many(len(log), "row") + ("" if units.single else f" of {units.words}") + ", each counted once"
     return values | {
         "text": "\n".join([head, *filter(None, [which]), text, f"- {STATIONARY}", *drift, *checks.lines])
     }
@@ -244,7 +245,7 @@ def _halves(
 def power(effect: Effect, candidates: int, terms: Ledger, sure: float) -> dict[str, Any]:
     """Rows that a certificate takes where any of so many candidates may be the good one."""
     if candidates < 1:
-        raise InputError(f"{candidates} candidates cannot be tested; give at least one")
+        raise InputError(f"{many(candidates, 'candidate')} cannot be tested; give at least one")
     if terms.delta >= 0.5:
         raise InputError(f"delta is {terms.delta:g}; give an error probability below .5, such as .05")
     level = terms.gate_delta / candidates
@@ -257,10 +258,11 @@ def power(effect: Effect, candidates: int, terms: Ledger, sure: float) -> dict[s
     judged = persons * effect.rows_each
     rows = math.ceil(judged / PARTS[2])
     text = (
-        f"{rows:,} rows: {judged:,} of them to certify on ({persons:,} persons of {effect.rows_each:,} rows,"
+        f"{many(rows, 'row')}: {judged:,} of them to certify on ({many(persons, 'person')} of"
+        f" {many(effect.rows_each, 'row')},"
         f" about {judged * effect.click_rate:,.0f} rewarded), {PARTS[2]:.0%} of the log. Then a policy of"
         f" lift {effect.lift:+.1%} passes with probability {sure:g}, at level {level:g} (delta"
-        f" {terms.delta:g} over {terms.K} gates, {candidates} candidates)"
+        f" {terms.delta:g} over {terms.K} gates, {many(candidates, 'candidate')})"
     )
     return {"persons": persons, "rows": rows, "rows_to_certify": judged, "level": level, "text": text}
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tastemaker.errors import InputError
+from tastemaker.errors import InputError, many
 from tastemaker.explore.ledger.ledger import Ledger, bank, live_gains, settle, withdraw
 from tastemaker.explore.ledger.watch import FIRST, live_ratios, looks, watch_holdout
 from tastemaker.explore.ledger.watch import watch as watch_rewards
@@ -95,7 +95,7 @@ def _result(book: Ledger) -> dict[str, Any]:
         f"promise: the sum over rounds of V(pi) - {book.c:g} V0 is never below 0, with probability"
         f" {1 - book.delta:g}",
         f"gates {book.gates} of {book.K}; banked (lower bound, reward x rounds) {earned.low:.6g}; serving"
-        f" {serving or 'pi0'}, {book.left:,} planned rounds not banked",
+        f" {serving or 'pi0'}, {many(book.left, 'planned round')} not banked",
     ]
     lines += [
         f"{number:>3} {entry['kind']:9} {entry['policy']:12} rounds {entry['rounds']:,} {entry['note']}"
@@ -141,7 +141,7 @@ def watch(
         raise InputError("give --ledger, whose holdout the rows are compared with, or --reference")
     rows = len(log)
     handed_back = ""
-    text = f"no alarm in {rows:,} rows of {units.words}"
+    text = f"no alarm in {many(rows, 'row')} of {units.words}"
     if not units.single:
         taken = ", ".join(f"{row:,}" for row in looks(rows))
         text += f"; looked at after {taken or f'{FIRST} rows at first'}"

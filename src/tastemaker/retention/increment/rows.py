@@ -10,7 +10,7 @@ import pyarrow as pa
 from scipy.special import expit
 
 from tastemaker.arrays import Bools, Floats, Ints
-from tastemaker.errors import InputError
+from tastemaker.errors import InputError, many
 from tastemaker.retention.surveys import check_answers
 from tastemaker.schema.columns import codes, numbers
 from tastemaker.stats.random import dealt, generator
@@ -238,7 +238,9 @@ def user_folds(data: Rows, settings: IncrementSettings, key: int | str) -> Itera
     """
     people, count = int(data.users.max()) + 1, settings.folds
     if people < count:
-        raise InputError(f"{people} users cannot be cut into {count} folds; give fewer folds or more users")
+        raise InputError(
+            f"{many(people, 'user')} cannot be cut into {many(count, 'fold')}; give fewer folds or more users"
+        )
     kind = "user" if data.time is None else "user+time"
     rare = np.bincount(data.users, data.outcome > 0, people) > 0
     fold = dealt(rare.astype(np.int64), count, generator(key, "folds", kind))[data.users]

@@ -11,7 +11,7 @@ import pyarrow as pa
 from scipy.stats import t
 
 from tastemaker.arrays import Bools, Floats, Ints
-from tastemaker.errors import InputError
+from tastemaker.errors import InputError, many
 from tastemaker.retention.increment.rows import (
     Fitted,
     IncrementSettings,
@@ -114,7 +114,9 @@ def _summaries(
             change = Interval.around(mean, half, n, kind)
             givers = len(np.unique(data.users[given]))
             if givers < LEAST:  # a fold of the others learns nothing of this answer
-                change = Interval.unknown(n, kind, f"{givers} people answered {level}; {LEAST} are needed")
+                change = Interval.unknown(
+                    n, kind, f"{many(givers, 'person', 'people')} answered {level}; {LEAST} are needed"
+                )
             yield Change(cohort, survey, level, change, odds)
 
 
@@ -363,7 +365,7 @@ def _score_table(increment: Increment) -> Table:
         }
         rows.append(row)
     note = (
-        f"{increment.n:,} rows of {increment.users:,} users, folds by"
+        f"{many(increment.n, 'row')} of {many(increment.users, 'user')}, folds by"
         f" user{' and time' if increment.settings.time else ''}, logistic regression."
     )
     return Table.of("What an answer adds", rows, note)

@@ -10,7 +10,7 @@ import pyarrow as pa
 from scipy.stats import norm
 
 from tastemaker.arrays import Floats, Ints
-from tastemaker.errors import InputError
+from tastemaker.errors import InputError, many
 from tastemaker.retention.mediation.within import (
     Answered,
     MediationSettings,
@@ -88,14 +88,20 @@ def _verdict(
     within: Interval | None, between: Interval | None, exposure: Interval | None, again: int, users: int
 ) -> tuple[Verdict, str]:
     if users < LEAST_PEOPLE:
-        return "unknown", f"too few units: {users} people answered; {LEAST_PEOPLE} are needed"
+        return (
+            "unknown",
+            f"too few units: {many(users, 'person', 'people')} answered; {LEAST_PEOPLE} are needed",
+        )
     if exposure is not None and exposure.low > 0:
         words = f"users dealt better-answered items at random returned more: {100 * exposure.value:+.2f} pp a"
         return "item", f"{words} point [{100 * exposure.low:+.2f}, {100 * exposure.high:+.2f}]"
     if within is None or between is None:
         if again >= 2:
             return "unknown", "every user gives one answer only, so nothing can be told inside users"
-        words = f"{again} users have answers on two different days, so a link inside users cannot be told"
+        words = (
+            f"{many(again, 'user has', 'users have')} answers on two different days, so a"
+            " link inside users cannot be told"
+        )
         return "unknown", f"{words} from one between them: ask the same users again on another day"
     inside = f"inside users {within.value:+.3f} log-odds a point [{within.low:+.3f}, {within.high:+.3f}]"
     outside = f"{inside}, between users {between.value:+.3f}"
@@ -232,7 +238,10 @@ def claim(tests: MediationTests, horizon: str = "day 1") -> ClaimReport:
         {"test": test, "unit": unit, "estimate": item, "positive": item is not None and item.low > 0}
         for test, unit, item in named
     ]
-    note = f"{tests.n:,} answers of {tests.users:,} users, {tests.repeaters:,} of them on two or more days."
+    note = (
+        f"{many(tests.n, 'answer')} of {many(tests.users, 'user')}, {tests.repeaters:,} of"
+        " them on two or more days."
+    )
     if tests.reliability is not None:
         note += f" Reliability of the item means: {tests.reliability:.2f}."
     odds = {test: item for test, unit, item in named if item is not None and unit == "log-odds a point"}

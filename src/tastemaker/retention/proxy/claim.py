@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from scipy.special import ndtri
 
+from tastemaker.errors import many
 from tastemaker.retention.calibrate import Calibration
 from tastemaker.retention.proxy.judge import WATCHED, Change, changes, judge
 from tastemaker.retention.proxy.model import SIDES, Proxy
@@ -99,7 +100,10 @@ def threshold_claim(proxy: Proxy) -> ClaimReport:
     words = [
         f"{NAMES[side]}: no threshold, {item.reason}"
         if item.tau is None
-        else f"{NAMES[side]} above {item.tau:.2f}, at least {item.bound:.3f} ({item.units:,} people)"
+        else (
+            f"{NAMES[side]} above {item.tau:.2f}, at least {item.bound:.3f}"
+            f" ({many(item.units, 'person', 'people')})"
+        )
         for side, item in chosen.items()
     ]
     rows: list[dict[str, Cell]] = [
@@ -160,9 +164,15 @@ def drift_claim(proxy: Proxy, rows: pa.Table, name: str = "rows", alpha: float =
     verdict: Verdict = "not supported" if alarms else "supported"
     because = "; ".join(alarms)
     if people < UNITS_MIN:
-        verdict, because = "cannot tell", f"Too few units: {people} people answered, {UNITS_MIN} are needed"
+        verdict, because = (
+            "cannot tell",
+            f"Too few units: {many(people, 'person', 'people')} answered, {UNITS_MIN} are needed",
+        )
     elif not alarms:
-        because = f"No change is shown by {len(judged.unit):,} fresh answers of {people:,} people"
+        because = (
+            f"No change is shown by {many(len(judged.unit), 'fresh answer')} of"
+            f" {many(people, 'person', 'people')}"
+        )
     tables = [_watched(watched)] + ([_bounds(proxy, drifts)] if drifts else [])
     moved = tuple(
         (WATCHED[c.what], c.now.value - c.then, c.now.low - c.then, c.now.high - c.then) for c in watched
@@ -228,7 +238,7 @@ def _verdict(ratios: Mapping[str, Interval]) -> tuple[Verdict, str]:
     few = {name: item.n for name, item in ratios.items() if item.n < UNITS_MIN}
     if few:
         name = min(few, key=lambda key: few[key])
-        units = f"{few[name]} people in {name}, {UNITS_MIN} are needed"
+        units = f"{many(few[name], 'person', 'people')} in {name}, {UNITS_MIN} are needed"
         return "cannot tell", f"{words} Too few units: {units}."
     ends = _widened(list(known.values()))
     if any(low > NEAR[1] or high < NEAR[0] for low, high in ends):

@@ -10,7 +10,7 @@ import pyarrow as pa
 from scipy.special import stdtr, stdtrit
 
 from tastemaker.arrays import Floats, Ints
-from tastemaker.errors import InputError
+from tastemaker.errors import InputError, many
 from tastemaker.retention.calibrate import Calibration, calibration_table, fit_calibrator
 from tastemaker.retention.proxy.model import SIDES, Proxy, check_rows, predict
 from tastemaker.retention.threshold import numbered, threshold_at_precision
@@ -141,7 +141,7 @@ def skill(judged: Judged) -> Interval:
         gain += w * (constant + y * np.log(p) + (1 - y) * np.log1p(-p))
     kind, total, people = "skill, by person", float(known.sum()), judged.people
     if people < SKILL_MIN:
-        few = f"too few units: {people} people answered, {SKILL_MIN} are needed"
+        few = f"too few units: {many(people, 'person', 'people')} answered, {SKILL_MIN} are needed"
         return Interval.unknown(people, kind, few)
     if total <= 1e-6:
         return Interval.unknown(people, kind, "everybody gave the same answer")

@@ -10,7 +10,7 @@ import pyarrow as pa
 from scipy import stats
 
 from tastemaker.arrays import Floats, Ints
-from tastemaker.errors import InputError
+from tastemaker.errors import InputError, many
 from tastemaker.retention.weights.design import gram
 from tastemaker.retention.weights.weigh import (
     Prepared,
@@ -155,7 +155,8 @@ def _cross_fit(given: Prepared, owner: Ints, folds: int, key: Sequence[str | int
     people = np.unique(owner[given.answered])
     if len(people) < folds:
         raise InputError(
-            f"{name}: {len(people)} users answered, fewer than the {folds} folds of the answer model; give"
+            f"{name}: {many(len(people), 'user')} answered, fewer than the"
+            f" {many(folds, 'fold')} of the answer model; give"
             " fewer folds"
         )
     # Those who answered are dealt out category by category, so that no fold trains without one.

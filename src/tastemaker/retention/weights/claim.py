@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from tastemaker.arrays import Floats
-from tastemaker.errors import InputError
+from tastemaker.errors import InputError, many
 from tastemaker.retention.report import Cell, ClaimReport, Intervals, Table, Verdict
 from tastemaker.retention.surveys import SCALE
 from tastemaker.retention.weights.aipw import (
@@ -237,7 +237,7 @@ def _verdict(
     if weights.raked is not None:
         sizes[" after raking"] = effective_size(weights.raked)
     if weights.answered < FEWEST:
-        doubts.append(f"there are {weights.answered} answers, fewer than {FEWEST}")
+        doubts.append(f"only {many(weights.answered, 'answer')}, fewer than {FEWEST}")
         sizes = {}
     doubts += [
         f"the effective sample size{when} is {size:.1f} of {weights.answered:,} answers: a few weights decide"

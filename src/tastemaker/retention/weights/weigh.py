@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tastemaker.arrays import Bools, Floats
-from tastemaker.errors import InputError
+from tastemaker.errors import InputError, many
 from tastemaker.retention.report import Cell, Table
 from tastemaker.retention.surveys import check_probability
 from tastemaker.retention.weights.design import Balanced, Design, balance, categories, design, gram
@@ -132,7 +132,7 @@ class ThinCategory:
     @property
     def text(self) -> str:
         """What is the matter with it, in words."""
-        people = "1 person" if self.answered == 1 else f"{self.answered} people"
+        people = many(self.answered, "person", "people")
         return (
             f"'{self.label}' ({people} answered of {self.asked:,} asked, {100 * self.share:.1f} % of"
             " everyone)"

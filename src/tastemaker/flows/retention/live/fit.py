@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tastemaker.errors import ArtifactError, InputError
+from tastemaker.errors import ArtifactError, InputError, many
 from tastemaker.experiment.assign import position
 from tastemaker.flows.deploy import renew
 from tastemaker.flows.pipeline import Report
@@ -118,7 +118,7 @@ def export_surveys(workspace: Path, out: str | Path) -> dict[str, Any]:
     with uploaded(out) as path:
         write_table(path, table)
     answered = table.num_rows - table["answer"].null_count
-    text = f"{table.num_rows:,} questions shown, {answered:,} answered: {out}"
+    text = f"{many(table.num_rows, 'question shown', 'questions shown')}, {answered:,} answered: {out}"
     return {"table": str(out), "shown": table.num_rows, "answered": answered, "text": text}
 
 
@@ -140,7 +140,8 @@ def fit_live(workspace: Path, report: Report, least: int = LEAST, deploy: bool =
     database.close()
     if answers < least:
         return _refused(
-            f"{answers:,} answers so far, of {rows.num_rows:,} questions shown; {least - answers:,} more are"
+            f"{many(answers, 'answer')} so far, of"
+            f" {many(rows.num_rows, 'question shown', 'questions shown')}; {least - answers:,} more are"
             " needed"
         )
     try:
@@ -148,7 +149,7 @@ def fit_live(workspace: Path, report: Report, least: int = LEAST, deploy: bool =
         report(KIND, 1, 4, "fitting")
         learnt = learn_proxy(rows, opened.settings.seed)
     except InputError as error:
-        return _refused(f"{answers:,} answers cannot be learnt from: {error}")
+        return _refused(f"{many(answers, 'answer')} cannot be learnt from: {error}")
     report(KIND, 2, 4, "saving")
     mark = _save(opened, learnt.proxy, rows)
     training = rows_of(rows, "fit", opened.settings.seed, name=NAME)
@@ -158,7 +159,7 @@ def fit_live(workspace: Path, report: Report, least: int = LEAST, deploy: bool =
     report(KIND, 3, 4, "deploying")
     ranks = deploy and not learnt.objection
     if ranks:
-        database.deploy(KIND, mark, now(), f"{answers} answers")
+        database.deploy(KIND, mark, now(), many(answers, "answer"))
         database.close()
         renew(opened)
     report(KIND, 4, 4, "")

@@ -13,7 +13,7 @@ from scipy.optimize import brentq
 from scipy.stats import chi2, ncx2
 
 from tastemaker.arrays import Bools, Floats, Ints
-from tastemaker.errors import InputError, ModelError
+from tastemaker.errors import InputError, ModelError, many
 
 Model = Callable[[Floats], tuple[Floats, Floats]]
 _STEPS, _HALVINGS = 300, 30
@@ -275,7 +275,8 @@ def checked_covariance(covariance: npt.ArrayLike, n: int) -> Floats:
         )
     if n <= len(s) or np.linalg.eigvalsh(s)[0] <= 1e-10 * np.trace(s):
         raise InputError(
-            f"the covariance of {len(s)} items over {n} people is not positive definite: too few people, an"
+            f"the covariance of {many(len(s), 'item')} over {many(n, 'person', 'people')} is"
+            " not positive definite: too few people, an"
             " item that repeats others, or one that everyone answered the same"
         )
     return s

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tastemaker.arrays import Floats
-from tastemaker.errors import InputError
+from tastemaker.errors import InputError, many
 from tastemaker.retention.report import Cell, ClaimReport, Intervals, Table, Verdict
 from tastemaker.retention.surveys import no_answers
 from tastemaker.retention.validity.claim import alpha
@@ -331,7 +331,8 @@ def battery(
     complete = ~np.isnan(x).any(axis=1)
     if complete.sum() <= len(names) or not names:
         raise InputError(
-            f"{name}: {int(complete.sum())} people answered all of {', '.join(names) or 'no item'}: too few"
+            f"{name}: {many(int(complete.sum()), 'person', 'people')} answered all of"
+            f" {', '.join(names) or 'no item'}: too few"
             " for a battery"
         )
     same = np.flatnonzero(np.ptp(x[complete], axis=0) == 0)
@@ -347,7 +348,8 @@ def battery(
         small = next((label for label, part in parts.items() if 0 < len(part) <= len(names)), None)
         if small is not None:
             raise InputError(
-                f"{name}: {len(parts[small])} people of {small} answered all items: too few to compare; merge"
+                f"{name}: {many(len(parts[small]), 'person', 'people')} of {small} answered"
+                " all items: too few to compare; merge"
                 " it with another group"
             )
         groups = {
@@ -355,8 +357,8 @@ def battery(
             for label, part in parts.items()
             if len(part)
         }
-    many = len(blocks) > 1 and all(len(items) > 1 for items in blocks.values())
-    bounds = htmt_bounds(rows, numbered, key=key, resamples=resamples) if many else {}
+    large = len(blocks) > 1 and all(len(items) > 1 for items in blocks.values())
+    bounds = htmt_bounds(rows, numbered, key=key, resamples=resamples) if large else {}
     ordinal = _fitted(names, lambda: fit_ordinal_cfa(rows, numbered)) if is_ordinal(rows) else None
     return Battery(
         np.cov(rows.T, bias=True),
