@@ -121,7 +121,7 @@ def read_typed(path: Path, *, text: Sequence[str] = IDS, times: Sequence[str] = 
                 numbers, wrong = values.as_number(pc.if_else(empty, None, column), name)
                 if not wrong.any() and numbers.null_count() < len(numbers):
                     cells = many(pc.sum(empty).as_py(), "cell is", "cells are")
-                    said = f"read as empty, as they say '{column.filter(empty)[0]}'"
+                    said = f"read as empty ('{column.filter(empty)[0]}')"
                     _log.warning("%s: column '%s': %s %s", path, name, cells, said)
             if not wrong.any() and numbers.null_count() < len(numbers):
                 table = table.set_column(place, name, numbers.to_arrow())

@@ -12,7 +12,7 @@ import polars as pl
 import pyarrow as pa
 from scipy.stats import f as f_distribution
 
-from tastemaker.errors import InputError
+from tastemaker.errors import InputError, many
 from tastemaker.retention.report import LEAST_PEOPLE, Cell, ClaimReport, Intervals, Table, Verdict
 from tastemaker.retention.validity.correlation import pearson
 from tastemaker.retention.validity.polychoric import polychoric
@@ -163,7 +163,8 @@ def _verdict(associations: Associations, first: str) -> tuple[Verdict, str]:
             continue
         text = f"{label} = {r.value:.2f} [{r.low:.2f}, {r.high:.2f}]"
         if row["users"] < LEAST_PEOPLE:
-            few = f"{text}, too few units: {row['users']} people, {LEAST_PEOPLE} are needed"
+            people = many(row["users"], "person", "people")
+            few = f"{text}, too few units: {people}, {LEAST_PEOPLE} are needed"
             judged.append((False, False, few))
             continue
         judged.append((r.low > 0 and r.high < CEILING, r.high < 0 or r.low > CEILING, text))
