@@ -19,6 +19,7 @@ def test_an_answer_is_parsed_into_its_model():
     [
         (Reply('{"item": 3'), "not_json", "not JSON"),
         (Reply("Sure! {}"), "not_json", "not JSON"),
+        (Reply("I cannot help with that."), "not_json", "not JSON .‘I cannot help with that.’"),
         (Reply('{"item": 3', cut_off=True), "cut_off", "fewer words"),
         (Reply('{"item": "x"}'), "schema", "item: Input should be a valid integer"),
         (Reply("{}"), "schema", "item: Field required"),
