@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from fastapi.testclient import TestClient
@@ -449,6 +449,12 @@ def test_a_number_is_a_number(client: TestClient, name: str, value: Any) -> None
     refusal(client.post("/recommendations", json={"history": [], name: value}), 422)
     refusal(client.post("/events", json={"events": [like("e1") | {"value": True}]}), 422)
     refusal(client.post("/events", json={"events": [like("e1") | {"position": "1"}]}), 422)
+
+
+def test_a_turn_of_a_conversation_has_no_unknown_names(service: FakeService) -> None:
+    app = create_app(service, SETTINGS, talker=cast(Any, object()))
+    with TestClient(app, base_url="http://127.0.0.1:8765") as talking:
+        refusal(talking.post("/assist", json={"mesage": "something calm"}), 422)
 
 
 def test_a_name_twice_in_a_body_is_refused_wherever_it_stands(client: TestClient) -> None:

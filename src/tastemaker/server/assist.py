@@ -18,7 +18,7 @@ from tastemaker.assist.parts import plain_text
 from tastemaker.errors import TastemakerError
 from tastemaker.server.access import PERSON, READING, SERVING, VISITOR, Me, Routes, allow
 from tastemaker.server.admission import Refused
-from tastemaker.server.models import Identifier, ProblemOut
+from tastemaker.server.models import Identifier, In, ProblemOut
 from tastemaker.server.recommendations import REFUSALS
 from tastemaker.server.web import Problem
 
@@ -33,7 +33,7 @@ EVENTS = "text/event-stream"
 NO_MODEL: dict[int | str, dict[str, object]] = {404: {"model": ProblemOut, "description": "no such model"}}
 
 
-class TurnIn(BaseModel):
+class TurnIn(In):
     """One turn: words, chips to take back, or the press of a button."""
 
     message: str = Field("", max_length=20_000)

@@ -231,7 +231,7 @@ def _read_file(
         packed, begin = head.startswith(_PACKED), head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
         document = begin.startswith(_DOCUMENTS)  # a page of login, perhaps
         kind = "" if packed or document else named.get(suffix) or text.sniffed(path)
-        kind = "json" if kind == "csv" and begin.startswith(b'{"') else kind
+        kind = "json" if kind == "csv" and re.match(rb'\{"|\[\s*\{\s*"', begin) else kind
         if head.startswith(b"PAR1") or (kind == "parquet" and not name.endswith(text.PACKED)):
             return _read_parquet(path)
         if kind not in ("csv", "json"):

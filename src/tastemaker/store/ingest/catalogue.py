@@ -83,7 +83,7 @@ def _identity(events: Source, settings: IngestSettings) -> tuple[str, Source]:
     if title is None:
         raise InputError(
             f"{events.name}: no items: give the file of your items, or say which column here holds them with"
-            f" --column item_id=COLUMN; the table has {', '.join(present[:40])}"
+            f" --column item_id=COLUMN; the table has {', '.join(present[:40])}{guesses.garbled(events)}"
         )
     cells = guesses.ids_of(events, title)
     year = next((name for name in present if cols.squeezed(name) in ("year", "releaseyear")), None)
@@ -164,7 +164,10 @@ def _words(ids: pl.Series) -> bool:
 
 def best_id_columns(items: Source, interactions: Source, settings: IngestSettings) -> IngestSettings:
     """The settings with the item file's id column that matches most events, where several could be it."""
-    both = [name for name in items.table.column_names if name in interactions.table.column_names]
+    parts = cols.candidates(interactions.table.column_names, cols.INTERACTION_NAMES)
+    shared = set(items.table.column_names) & set(interactions.table.column_names)
+    shared -= {name for part, names in parts.items() if part != "item_id" for name in names}
+    both = [name for name in items.table.column_names if name in shared]
     fit = cols.candidates(items.table.column_names, cols.ITEM_NAMES).get("item_id", [])
     theirs = cols.candidates(interactions.table.column_names, cols.INTERACTION_NAMES).get("item_id", [])
     aliased = bool(fit)

@@ -12,8 +12,8 @@ ITEM_NAMES, INTERACTION_NAMES, WORDS = (
     {part: tuple(names.split()) for part, names in _NAMES[table].items()}
     for table in ("items", "interactions", "words")
 )
-RATINGS, SHARES, PEOPLE, LISTS, BASKETS = (
-    tuple(_NAMES[name].split()) for name in ("ratings", "shares", "people", "lists", "baskets")
+RATINGS, SHARES, PEOPLE, LISTS, BASKETS, YES, NO = (
+    tuple(_NAMES[name].split()) for name in ("ratings", "shares", "people", "lists", "baskets", "yes", "no")
 )
 _RATED = ("rating", "ratings")  # how the names of such columns end (Book-Rating)
 _SUMMED = (  # what all people said together, or nobody

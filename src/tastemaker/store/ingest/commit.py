@@ -21,7 +21,7 @@ from tastemaker.store.folders import read_file, read_manifest, verify_folder, wr
 from tastemaker.store.ingest.catalogue import best_id_columns, catalogue_of
 from tastemaker.store.ingest.columns import INTERACTION_NAMES, ITEM_NAMES, PEOPLE, candidates, squeezed
 from tastemaker.store.ingest.facts import without_people
-from tastemaker.store.ingest.guesses import ids_of
+from tastemaker.store.ingest.guesses import ids_of, likely_people
 from tastemaker.store.ingest.report import described, origin
 from tastemaker.store.ingest.rows import IngestSettings
 from tastemaker.store.ingest.rules import ingest_interactions, ingest_items
@@ -31,6 +31,8 @@ from tastemaker.store.tombstones import Tombstones
 from tastemaker.store.workspace import Workspace
 
 TABLES = ("items.parquet", "interactions.parquet", "events.json")  # what is learnt from and served
+
+NONE_GIVEN = "(none given)"
 
 _LEGAL = {  # names of which a header bears one
     "items": [squeezed(name) for part, names in ITEM_NAMES.items() for name in (part, *names)],
@@ -66,7 +68,9 @@ class Ingested:
         lines = []
         for name, report in self.reports.items():
             if name == "interactions" and not report["rows"]:
-                lines.append("no interactions yet: add them with --interactions FILE")
+                empty = report["source"] != NONE_GIVEN
+                told = f"{report['source']} holds no rows, only a header" if empty else "no interactions yet"
+                lines.append(f"{told}: add them with --interactions FILE")
                 continue
             lines.append(
                 f"{name}: {report['accepted']:,} of {report['rows']:,} rows accepted from {report['source']}"
@@ -205,6 +209,8 @@ def _tables(
     for path, state in states.items():
         if _state(path) != state:
             raise InputError(f"{path}: was written to while it was read; copy it, and give the copy")
+    if not own:
+        _check_mixed(sources, settings)
     sources, settings = _in_rows(sources, own, settings)
     sources, settings = _without_header(sources, settings)
     try:
@@ -214,6 +220,33 @@ def _tables(
             raise
         verify_folder(folder)
     return folder, False
+
+
+def _check_mixed(sources: Mapping[str, Source], settings: IngestSettings) -> None:
+    """Raises InputError where both tables are the same, or each looks like the other one."""
+    if len(sources) < 2:
+        return
+    items, events = sources["items"], sources["interactions"]
+    if items.table.num_rows and items.table.equals(events.table):
+        raise InputError(
+            f"{items.name} and {events.name} hold the same: give the items as one file and what people did as"
+            " the other; a log alone, --interactions, makes its own catalogue"
+        )
+    people = [
+        candidates(source.table.column_names, INTERACTION_NAMES).get("user_id") or likely_people(source)
+        for source in (items, events)
+    ]
+    named = settings.column("interactions", "user_id")
+    if people[0] and not people[1] and named is None and _has_times(items):
+        raise InputError(
+            f"{items.name} names people, {events.name} does not: give them the other way round, as"
+            f" --items {events.name} --interactions {items.name}"
+        )
+
+
+def _has_times(source: Source) -> bool:
+    fit = candidates(source.table.column_names, INTERACTION_NAMES)
+    return any(part in fit for part in ("timestamp", "position", "kind", "value"))
 
 
 def _in_rows(
@@ -281,7 +314,7 @@ def _write_tables(
         chosen = best_id_columns(sources["items"], sources["interactions"], settings)
     with in_file(sources["items"].name):
         items, about_items = ingest_items(sources["items"], settings=ours if "items" in own else chosen)
-    empty = as_source(schema.INTERACTIONS.empty_table(), "(none given)")
+    empty = as_source(schema.INTERACTIONS.empty_table(), NONE_GIVEN)
     given = sources.get("interactions", empty)
     with in_file(given.name):
         events, about_events = ingest_interactions(
@@ -305,7 +338,10 @@ def _write_tables(
         if not table.num_rows and (report.rows or table is items):
             why = f"; the first: {report.first(1)[0]}" if report.refused.num_rows else ""
             notes = "".join(f"; {note}" for note in report.notes)
-            raise InputError(f"{report.source}: none of its {report.rows:,} rows can be used{why}{notes}")
+            none = f"none of its {report.rows:,} rows can be used{why}"
+            raise InputError(
+                f"{report.source}: {none if report.rows else 'holds no rows; export the table again'}{notes}"
+            )
     events, left = forgotten.without(events)
     if left.rows:
         about_events = replace(about_events, accepted=events.num_rows, notes=(*about_events.notes, str(left)))

@@ -12,7 +12,7 @@ import pyarrow.types as pt
 
 import tastemaker.schema.values as values
 from tastemaker.errors import InputError
-from tastemaker.store.ingest.guesses import NO, YES
+from tastemaker.store.ingest.columns import NO, YES
 from tastemaker.store.ingest.rows import Rows
 from tastemaker.store.ingest.words import as_words
 

@@ -13,7 +13,7 @@ import pyarrow.types as pt
 
 from tastemaker.errors import InputError
 from tastemaker.schema import KINDS, kind_named, values
-from tastemaker.store.ingest.columns import BASKETS, PEOPLE, squeezed
+from tastemaker.store.ingest.columns import BASKETS, NO, PEOPLE, YES, squeezed
 from tastemaker.store.ingest.words import literal, unescaped
 from tastemaker.store.tables import Source
 from tastemaker.store.text.header import headless
@@ -21,13 +21,16 @@ from tastemaker.store.text.header import headless
 _HEAD = 10_000  # rows that a guess is made from
 _FEW = 8  # columns of a table that is no matrix
 _WIDE = 20  # columns of one that can be
-_ID_ENDS = ("id", "isbn", "sku", "code", "key", "uri", "url")
+_ID_ENDS = (
+    *("id", "isbn", "sku", "code", "key", "uri", "url", "nr", "number", "nummer", "slug", "handle", "ean"),
+    *("gtin", "upc", "barcode"),
+)
 _ANSWERS = ("label", "target", "feedback")  # columns of yes and no that do not say to what
 MARKS = (r"\s*\|\s*", r"\s*;\s*", r"\s*,\s*", r"[\s,;|]+")  # what can stand between the items of a cell
 _QUOTED = r"'[^']*'|\"[^\"]*\"|[^\s,\[\](){}'\"]+"  # the entries of a list in quotes
+_UNDONE = r"(?i)^(wc[-_])?(refunded|cancel+ed|voided?|failed|declined|charged?[-_ ]?back|expired)$"
 # characters of no width, and marks of direction
 UNSEEN = "[\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff\u00ad]"
-YES, NO = ("1", "1.0", "true", "yes", "y", "t"), ("0", "0.0", "false", "no", "n", "f")
 
 
 def ids_of(source: Source, column: str, rows: int | None = None) -> pl.Series:
@@ -180,8 +183,18 @@ def nameless_matrix(source: Source) -> bool:
     return sum(not cells.null_count() for cells in numbers) > 0.9 * len(names)
 
 
+def garbled(source: Source) -> str:
+    """What to say of names of columns whose encoding was guessed; "" where it was not, or does not matter."""
+    guess = source.about.get("encoding")
+    if guess not in ("cp1252", "latin-1") or all(name.isascii() for name in source.table.column_names):
+        return ""
+    return f"; it is not UTF-8, and was read as {guess}: if letters look wrong, give --encoding (gb18030 ...)"
+
+
 def shape(source: Source, part: str) -> str:
     """What to say of a table without a column for a `part` that is needed, by how it is laid out."""
+    if letters := garbled(source):
+        return letters
     names = source.table.column_names
     if nameless_matrix(source):
         return (
@@ -243,6 +256,19 @@ def flags(columns: Mapping[str, pl.Series]) -> tuple[dict[str, str | None], pl.S
 def _telling(kind: str | None) -> tuple[bool, float]:
     """How much an event of a kind says about taste."""
     return (False, 0.0) if kind is None else (KINDS[kind].sign < 0, KINDS[kind].weight + KINDS[kind].explicit)
+
+
+def taken_back(columns: Mapping[str, pl.Series]) -> tuple[str, pl.Series] | None:
+    """The column of states of orders (`status`, `Financial Status`) in which some were refunded or never came
+    about, and which of its cells say so; None without one.
+    """
+    for column, cells in columns.items():
+        if not squeezed(column).endswith(("status", "state")):
+            continue
+        undone = cells.str.contains(_UNDONE).fill_null(False)
+        if undone.any() and len(cells.unique()) <= _WIDE:
+            return column, undone
+    return None
 
 
 def stand_in(numbers: pl.Series) -> float | None:

@@ -14,7 +14,7 @@ import pyarrow.types as pt
 import tastemaker.store.ingest.guesses as guesses
 from tastemaker.errors import InputError
 from tastemaker.schema import kind_named
-from tastemaker.schema.moments import as_time
+from tastemaker.schema.moments import REMEDY, as_time, remedy
 from tastemaker.store.ingest.columns import WORDS, squeezed
 from tastemaker.store.tables import Source
 
@@ -142,6 +142,17 @@ def optional_parts(
             if scores.get(best, 0.0) > 0:
                 result[part] = best
     return result
+
+
+def ambiguous_times(source: Source, taken: Iterable[str]) -> list[str]:
+    """What to say of columns called as times are where nobody can tell the days from the months."""
+    free = [c for c in source.table.column_names if c not in set(taken) and _says(c, "timestamp")]
+    told = {c: remedy(source.table.column(c).slice(0, _HEAD), c) for c in free}
+    return [
+        f"column '{column}' was not taken as timestamp: {how}"
+        for column, how in told.items()
+        if how != REMEDY
+    ]
 
 
 def _says(column: str, part: str) -> bool:

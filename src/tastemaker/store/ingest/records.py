@@ -100,6 +100,9 @@ def unfolded(source: Source, legal: Mapping[str, tuple[str, ...]], but: Collecti
         for name, cells in fields.items():
             if name not in rest.column_names:
                 rest = rest.append_column(name, cells)
+        if not fields:
+            source = replace(source, table=rest)
+            continue
         note = f"'{column}' holds records: their fields were read as columns ({', '.join(list(fields)[:8])}"
         note += ", ...)" if len(fields) > 8 else ")"
         note += f"; {more:,} rare ones were left out" if (more := len(names) - len(fields)) else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +25,7 @@ from tastemaker.store.tables import NOT_UTF8, Refusal, Source
 _SAMPLE = 20_000  # rows that tell whether a column can be read as a part
 _NOBODY = "a word that stands for nothing (such as NULL, \\N, None, nan), not an id; rename it if it is one"
 
+_TOTALS = "(grand |sub)?total|totals|sum|summe|gesamt(summe)?|somme|suma|totale|итого|合计|总计|合計"
 _SHORTENED = r"^\d(\.\d+)?[Ee]\+\d\d$"
 _NO_TIME = "1970-01-01, or a year from 2100 on, which stand for no time among others; give the time"
 _ROUNDED = (
@@ -167,6 +169,8 @@ class Rows:
             self.notes.append(f"no column is called title: '{column}' was taken, as its cells are short")
             missing.remove("title")
         found = layout.optional_parts(self.source, self.table, self.names.values(), missing)
+        if self.table == "interactions" and "timestamp" in set(missing) - set(found):
+            self.notes += layout.ambiguous_times(self.source, self.names.values())
         for part, column in found.items():
             self.names[part] = column
             self.candidates[part] = [column]
@@ -309,6 +313,7 @@ class Rows:
         self.refuse(self.damaged(name), name, NOT_UTF8)
         self.refuse(ids.str.contains(_SHORTENED), name, _CUT)
         self.refuse(ids.is_null(), name, "empty; every row needs an id")
+        self.refuse(self._total(ids), name, "a line of totals below the table, not a row of it; remove it")
         nothing = ids.is_in(list(values.NULL_WORDS)).fill_null(False)
         self.refuse(nothing, name, _NOBODY)
         if nothing.any():
@@ -323,6 +328,16 @@ class Rows:
             "an id with a control character (such as a line break); remove it",
         )
         return ids
+
+    def _total(self, ids: pl.Series) -> npt.NDArray[np.bool_]:
+        """Where the last row is a line of totals: its id is such a word, and a column that every other row
+        fills is empty in it.
+        """
+        result = np.zeros(self.n, dtype=bool)
+        if self.n > 1 and re.fullmatch(_TOTALS, str(ids[-1]).strip(" :").lower()):
+            columns = self.source.table.columns
+            result[-1] = any(cells.null_count == 1 and not cells[-1].is_valid for cells in columns)
+        return result
 
     def time(self, name: str, years: bool = False, needed: bool = False) -> pl.Series:
         """A column of moments; where `needed`, a row whose time cannot be read is refused."""

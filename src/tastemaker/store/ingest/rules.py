@@ -261,13 +261,22 @@ def _settle_kind(rows: Rows) -> None:
 
 def _settle_flags(rows: Rows) -> None:
     """Where no column holds kinds, ratings or shares, read those that say yes or no to a kind."""
-    told = guesses.flags({column: guesses.ids_of(rows.source, column) for column in _unused(rows)})
+    free = {column: guesses.ids_of(rows.source, column) for column in _unused(rows)}
+    told = guesses.flags(free)
     for column in told[2] if told else ():
         rows.notes.append(f"column '{column}' was not read: it holds other words than yes and no")
     if told and told[0]:
         rows.names["kind"], rows.flags = next(iter(told[0])), told[1]
         said = ", ".join(f"'{column}' as {kind or 'wanted'}" for column, kind in told[0].items())
         rows.notes.append(f"columns that say yes or no were read as what people did: {said}; a no as a view")
+    elif undone := guesses.taken_back(free):
+        rows.names["kind"] = column = undone[0]
+        rows.flags = pl.Series([None] * rows.n, dtype=pl.String).set(undone[1], "view")
+        words = ", ".join(free[column].filter(undone[1]).unique().sort().head(3))
+        rows.notes.append(
+            f"'{column}' says of {int(undone[1].sum()):,} events that nothing came of them ({words}): they"
+            " were read as views"
+        )
 
 
 def _is_rating(rows: Rows) -> bool:

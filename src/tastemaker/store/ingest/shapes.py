@@ -5,6 +5,7 @@ items in a cell, a matrix of people by items, and properties of items one a row.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -41,7 +42,9 @@ def items_in_rows(source: Source, settings: IngestSettings) -> Source:
     fit = cols.candidates(present, cols.ITEM_NAMES)
     ours = {settings.column("items", part) for part in cols.ITEM_NAMES}
     source = filled_down(source)
-    source = unfolded(source, cols.ITEM_NAMES, {column for names in fit.values() for column in names} | ours)
+    but = {column for names in fit.values() for column in names} | ours
+    but -= {column for column in but if column and "title" not in fit and _whole_items(source, column)}
+    source = unfolded(source, cols.ITEM_NAMES, but)
     named = settings.column("items", "item_id")
     ids = named if named is not None else next(iter(fit.get("item_id", ())), None)
     by_name = {cols.squeezed(name): name for name in reversed(present)}
@@ -49,6 +52,17 @@ def items_in_rows(source: Source, settings: IngestSettings) -> Source:
     if what is None or value is None or ids is None or ids not in present:
         return source
     return _side_by_side(source, ids, what, value)
+
+
+def _whole_items(source: Source, column: str) -> bool:
+    """Whether a column holds all that is said of an item, title included, as JSON:API has it under
+    `attributes`: more than the name of one attribute.
+    """
+    records = records_of(source, column) if column in source.table.column_names else None
+    first = next((record for record in records or () if record), None)
+    return (
+        isinstance(first, Mapping) and len(first) > 2 and "title" in cols.candidates(first, cols.ITEM_NAMES)
+    )
 
 
 def events_in_rows(source: Source, settings: IngestSettings, known: pl.Series | None) -> Source:
@@ -351,8 +365,8 @@ def _numbers(cells: pl.Series) -> pl.Series:
     if numbers.null_count() == cells.null_count():
         return numbers
     lower = cells.str.to_lowercase()
-    numbers = numbers.set(lower.is_in(guesses.YES).fill_null(False), 1.0)
-    numbers = numbers.set(lower.is_in(guesses.NO).fill_null(False), 0.0)
+    numbers = numbers.set(lower.is_in(cols.YES).fill_null(False), 1.0)
+    numbers = numbers.set(lower.is_in(cols.NO).fill_null(False), 0.0)
     return numbers.set(numbers.is_null() & cells.is_not_null(), float("inf"))
 
 

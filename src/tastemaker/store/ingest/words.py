@@ -18,7 +18,7 @@ import pyarrow.types as pt
 from tastemaker.schema import values
 
 LONGEST_LIST = 200_000  # characters of a cell that is read as a list
-_NAMES = ("name", "title", "label", "tag", "genre", "value")  # of a dictionary: what it is called
+_NAMES = ("name", "title", "label", "tag", "genre", "term", "value")  # of a dictionary: what it is called
 _FAILED = object()
 _NESTED = 4
 _TAG = (  # of HTML, as descriptions of shops have them
@@ -188,7 +188,7 @@ def _words(value: Any, depth: int = 0) -> list[str] | None:
         whole = isinstance(value, float) and value.is_integer()
         return _clean([str(int(value)) if whole else _plain(str(value))])
     if isinstance(value, Mapping):
-        return _named(value)
+        return _named(value, depth)
     if isinstance(value, set | frozenset):
         value = sorted(value, key=str)
     if isinstance(value, list | tuple):
@@ -199,8 +199,10 @@ def _words(value: Any, depth: int = 0) -> list[str] | None:
     return None
 
 
-def _named(fields: Mapping[Any, Any]) -> list[str] | None:
-    """A dictionary's name, else each of its plain fields as key=value; ids say nothing."""
+def _named(fields: Mapping[Any, Any], depth: int = 0) -> list[str] | None:
+    """A dictionary's name, else each of its plain fields as key=value; ids say nothing. One that holds
+    nothing but lists and dictionaries (`{"data": {"attributes": {"name": "News"}}}`) says what these say.
+    """
     plain = {
         str(key): value
         for key, value in fields.items()
@@ -210,7 +212,10 @@ def _named(fields: Mapping[Any, Any]) -> list[str] | None:
         if key in plain:
             return _words(plain[key])
     pairs = [f"{key}={word}" for key, value in plain.items() for word in _words(value) or []]
-    return pairs or (None if any(isinstance(value, list | Mapping) for value in fields.values()) else [])
+    inner = [_words(value, depth + 1) for value in fields.values() if isinstance(value, list | Mapping)]
+    if pairs or None in inner:
+        return pairs or None
+    return list(dict.fromkeys(word for words in inner for word in words or ()))
 
 
 def _clean(words: Iterable[str]) -> list[str]:

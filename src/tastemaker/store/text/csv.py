@@ -157,6 +157,8 @@ def _without_headers(
     """The table without rows that are the header once more, as files joined by hand have them."""
     again = np.ones(table.num_rows, dtype=bool)
     for name in table.column_names:
+        if re.fullmatch(r"column_\d+", name) and table[name].null_count:
+            continue  # a column without a name
         if again.any():
             column = table[name]
             value = pa.scalar(name.encode() if pa.types.is_large_binary(column.type) else name, column.type)
