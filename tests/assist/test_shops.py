@@ -144,6 +144,7 @@ def test_what_cannot_be_used_is_told_and_questions_are_answered(
         "the second cheapest book": [3.5, 4.0, 4.5],
         "the third most expensive": [31.5, 31.0, 30.5],
         "the cheapest crime but one": [5.0, 7.0, 9.0],
+        "the 41st cheapest": [23.0, 23.5, 24.0],
     }.items(),
 )
 def test_the_second_from_the_end_of_a_scale_comes_first(

@@ -152,7 +152,7 @@ def _wish(message: str, read: Understanding, desk: Desk) -> Iterator[Part]:
             yield from _shown(desk, closest, closest=True)
         return
     if read.extreme and (skipped := place(plain(message), desk.shelf.vocabulary) - 1):
-        nearer = _extremes(read, desk, desk.fitting())[:skipped]
+        nearer = _extremes(read, desk, desk.fitting(), skipped)
         desk.change(seen=tuple(dict.fromkeys((*state.seen, *nearer))))
     rows_now, none = _left(desk)
     yield from map(Text, filter(None, [none]))
@@ -280,7 +280,7 @@ def _standing(read: Understanding, state: State, desk: Desk) -> Understanding:
     return replace(read, like=read.like or near, extreme=read.extreme or extreme)
 
 
-def _extremes(read: Understanding, desk: Desk, rows: Rows) -> list[int]:
+def _extremes(read: Understanding, desk: Desk, rows: Rows, most: int = POOL) -> list[int]:
     """The rows at the end of a scale that is asked for ("the slowest you have"), the utmost first."""
     up, scale = desk.shelf.vocabulary.end_of(read.extreme)
     sign = -1.0 if up else 1.0
@@ -290,9 +290,9 @@ def _extremes(read: Understanding, desk: Desk, rows: Rows) -> list[int]:
     places = {row: sign * place for row, place in known.items() if place is not None}
     if not places:
         return []
-    last = sorted(places.values())[:POOL][-1]
+    last = sorted(places.values())[:most][-1]
     near = np.array([row for row, place in places.items() if place <= last], np.int64)
-    return sorted(desk.ranked(near, len(near)), key=lambda row: places[row])[:POOL]
+    return sorted(desk.ranked(near, len(near)), key=lambda row: places[row])[:most]
 
 
 def _shown(desk: Desk, choice: Choice, closest: bool = False) -> Iterator[Part]:
