@@ -5,6 +5,7 @@ what it must be: never a traceback, a number of other data, or silence.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -121,3 +122,53 @@ def test_conversations_of_a_model(given: dict[str, Any]) -> None:
 def test_conversations_of_a_seed_that_is_none(seed: int) -> None:
     with pytest.raises(tm.InputError, match="give a whole number from 0 to 4294967295"):
         RunSettings(seed=seed)
+
+
+TABLES: dict[str, Any] = {
+    "items": {"item_id": ["a", "b"], "title": ["A", "B"]},
+    "interactions": {
+        "user_id": ["u", "v"],
+        "item_id": ["a", "b"],
+        "timestamp": [1_700_000_000] * 2,
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"items": ""}, "the path is empty"),
+        ({"columns": {"item_id": 5}}, "give a mapping"),
+        ({"positive": 5}, "give kinds"),
+    ],
+)
+def test_what_ingest_cannot_take(tmp_path: Path, given: dict[str, Any], says: str) -> None:
+    shop = tm.Workspace.create(tmp_path / "shop", quiet=True)
+    with pytest.raises(tm.InputError, match=says):
+        shop.ingest(**(TABLES | given))
+
+
+def test_a_folder_with_a_link_to_nowhere_is_refused_by_name(tmp_path: Path) -> None:
+    shop = tm.Workspace.create(tmp_path / "shop", quiet=True)
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "a.csv").symlink_to(tmp_path / "gone.csv")
+    (tmp_path / "logs" / "b.csv").write_text("user_id,item_id,timestamp\nu,a,1700000000\n")
+    with pytest.raises(tm.InputError, match=r"a\.csv"):
+        shop.ingest(interactions=tmp_path / "logs")
+
+
+@pytest.mark.parametrize("settings", [5, {5: 1}, ["beam"]])
+def test_settings_that_are_none(tmp_path: Path, settings: Any) -> None:
+    with pytest.raises(tm.InputError, match="give a mapping of names and values"):
+        tm.Workspace.create(tmp_path / "shop", settings)
+
+
+def test_settings_may_be_numbers_of_numpy(tmp_path: Path) -> None:
+    shop = tm.Workspace.create(tmp_path / "shop", {"seed": np.int64(5), "exploration": np.float64(0.5)})
+    text = (shop.folder / "tastemaker.toml").read_text()
+    assert "\nseed = 5\n" in text and "\nexploration = 0.5\n" in text
+
+
+def test_a_place_that_takes_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(tm.InputError, match="choose another folder"):
+        tm.Workspace.create("/proc/nowhere")

@@ -58,7 +58,14 @@ class Workspace:
         """A new workspace with `settings`; InputError: the folder is not empty, a setting is not legal."""
         from tastemaker.store import Workspace as Store
 
-        Store.create(Path(folder), dict(settings or {}))
+        named = isinstance(settings, Mapping) and all(isinstance(name, str) for name in settings)
+        if settings is not None and not named:
+            raise InputError(f"settings={settings!r}: give a mapping of names and values, as {{'beam': 20}}")
+        plain = {name: one.item() if hasattr(one, "item") else one for name, one in (settings or {}).items()}
+        try:
+            Store.create(Path(folder), plain)
+        except OSError as error:
+            raise InputError(f"{folder}: {error.strerror}; choose another folder") from None
         return cls(folder, quiet)
 
     @classmethod
@@ -97,8 +104,11 @@ class Workspace:
             with progress(self.quiet) as report:
                 self.result = ingest_dataset(self.folder, dataset, report)
             return self._changed()
-        if columns is not None and not isinstance(columns, Mapping):
+        texts = isinstance(columns, Mapping) and all(isinstance(one, str) for one in columns.values())
+        if columns is not None and not texts:
             raise InputError(f"columns={columns!r}: give a mapping, as {{'item_id': 'artistID'}}")
+        if not isinstance(reading.get("positive", ()), Iterable | None):
+            raise InputError(f"positive={reading['positive']!r}: give kinds, as ['like', 'purchase']")
         settings = IngestSettings(columns=dict(columns or {}), **reading)
         with ExitStack() as stack:
             given = {"items": items, "interactions": interactions}

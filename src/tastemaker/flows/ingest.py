@@ -33,6 +33,9 @@ def ingest_files(
     "mostly_refused" names the tables of which more than half was refused.
     """
     opened = Workspace.open(workspace)
+    for name, path in (("items", items), ("interactions", interactions)):
+        if path == "":  # which would be the folder that the command runs in
+            raise InputError(f"{name}: the path is empty; name a file, or '.' for this folder")
     with fetched(items) as one, fetched(interactions) as other:
         result = ingest.ingest_files(opened, one, other, settings)
     lines = result.lines()

@@ -412,6 +412,8 @@ def _own(workspace: Workspace, path: Path | None) -> bool:
 def _state(path: Path) -> list[tuple[str, int, int]]:
     """Size and time of change of a file, or of each in a folder; nothing of what is not there."""
     files = sorted(path.rglob("*")) if path.is_dir() else [path] if path.exists() else []
+    if lost := next((file for file in files if not file.exists()), None):
+        raise InputError(f"{lost}: is a link that leads nowhere; mend or remove it")
     stats = ((str(file), file.stat()) for file in files)
     return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
 

@@ -211,9 +211,8 @@ def _read(cells: pa.ChunkedArray, column: str, name: str) -> _Fact | None:
         return None
     lower = set(known.unique().str.to_lowercase()) if known.n_unique() <= 2 * len(_TRUE | _FALSE) else set()
     if lower & _TRUE and lower <= _TRUE | _FALSE and (lower & _FALSE or len(known) < len(text)):
-        return _Fact(
-            "flag", name, _listed(text.str.to_lowercase(), sorted(_TRUE), [name.replace("_", " ")] * 6)
-        )
+        said = [name.replace("_", " ")] * len(_TRUE)
+        return _Fact("flag", name, _listed(text.str.to_lowercase(), sorted(_TRUE), said))
     if known.n_unique() < 2 or known.str.starts_with("{").any() or _codes(known, name):  # {: objects of JSON
         return None
     if int(known.str.contains(_DATE).sum()) >= MOSTLY * len(known):  # of a day its year tells something
