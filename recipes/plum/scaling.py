@@ -20,6 +20,7 @@ from recipes.common import Journal, command, parser, read_arguments, save_figure
 from recipes.plum.arms import Study, measures, surprise, tested, told
 from recipes.plum.next_item import SETS
 from tastemaker.cli.progress import progress
+from tastemaker.errors import many
 from tastemaker.flows.stages.tokens import load_codes
 from tastemaker.lm.training.item_lesson import NEGATIVES
 
@@ -109,7 +110,7 @@ def main() -> None:
         for passes in budgets
     }
     sentences = [
-        f"Best size at {passes} passes: {key[0]} layers of {key[1]} (loss {loss:.3f})."
+        f"Best size at {passes} passes: {many(key[0], 'layer')} of {key[1]} (loss {loss:.3f})."
         for passes, (loss, key) in best.items()
     ]
     if len(kept) > 1:
@@ -130,7 +131,7 @@ def draw(keys: list[list[int]], operations: Floats, losses: Floats) -> Figure:
     axes = figure.add_subplot()
     for layers, width in dict.fromkeys((key[0], key[1]) for key in keys):
         own = [place for place, key in enumerate(keys) if key[:2] == [layers, width]]
-        axes.plot(operations[own], losses[own], "o-", label=f"{layers} layers of {width}")
+        axes.plot(operations[own], losses[own], "o-", label=f"{many(layers, 'layer')} of {width}")
     axes.set_xscale("log")
     axes.set_xlabel("operations in training")
     axes.set_ylabel("loss of the last event, nats, test part")
