@@ -186,3 +186,18 @@ def test_items_alone_are_read_as_with_their_log(tmp_path: Path) -> None:
     report = ingest(tmp_path, first + 'i99,New,"Crime, Audio"\n', None)
     assert report["items"]["columns"]["item_id"] == "Medium Nr"
     assert catalogue(tmp_path)["i99"]["attributes"] == ["Crime", "Audio"]
+
+
+@pytest.mark.parametrize(("guest", "orders", "said"), [("0", 150, True), ("p3", 30, False)])
+def test_an_id_that_stands_for_guests_is_pointed_at(
+    tmp_path: Path, guest: str, orders: int, said: bool
+) -> None:
+    """Shops write 0 for whoever has no account: one person with a fifth of all orders, learnt from as one;
+    somebody with three times as many as others is a good customer.
+    """
+    log = "customer_id,product_id\n" + "".join(f"p{n % 50},i{n * 5 % N}\n" for n in range(500))
+    log += "".join(f"{guest},i{n % N}\n" for n in range(orders))
+    notes = ingest(tmp_path, ITEMS, log)["interactions"]["notes"]
+    told = [note for note in notes if "stands for guests" in note]
+    assert told == ([note for note in notes if note.startswith("'0' has 150 of 650 events, 15 times")])
+    assert bool(told) is said

@@ -27,6 +27,7 @@ _ID_ENDS = (
 )
 _ANSWERS = ("label", "target", "feedback")  # columns of yes and no that do not say to what
 MARKS = (r"\s*\|\s*", r"\s*;\s*", r"\s*,\s*", r"[\s,;|]+")  # what can stand between the items of a cell
+_CROWD = 5  # times the events of the person with the second most, from which on an id may stand for many
 _QUOTED = r"'[^']*'|\"[^\"]*\"|[^\s,\[\](){}'\"]+"  # the entries of a list in quotes
 _UNDONE = r"(?i)^(wc[-_])?(refunded|cancel+ed|voided?|failed|declined|charged?[-_ ]?back|expired)$"
 # characters of no width, and marks of direction
@@ -289,3 +290,17 @@ def stand_in(numbers: pl.Series) -> float | None:
 def share_known(ids: pl.Series, known: pl.Series) -> float:
     """The share of ids that are `known`, perhaps written otherwise."""
     return share(matched(ids, known).is_in(known.implode()))
+
+
+def crowd(people: pl.Series) -> list[str]:
+    """What to say of a user id (E,) with so many more events than any other that it may stand for guests."""
+    counts = people.value_counts(sort=True).head(2)
+    if counts.height < 2:
+        return []
+    name, (most, next_most) = counts["user_id"][0], counts["count"].to_list()
+    if people.n_unique() < 10 or most < max(20, 0.01 * len(people), _CROWD * next_most):
+        return []
+    return [
+        f"'{name}' has {most:,} of {len(people):,} events, {most / next_most:.0f} times as many as anybody"
+        " else: if that stands for guests or a test, leave its rows out, for it is learnt from as one person"
+    ]

@@ -145,6 +145,7 @@ def ingest_interactions(
     kept = frame.filter(pl.Series(rows.good))
     _describe_kinds(rows, kept, rules)
     describe_times(rows, kept)
+    rows.notes += guesses.crowd(kept["user_id"])
     report = rows.report()
     if "position" in rows.names:
         kept = kept.sort("user_id", "position", maintain_order=True)
