@@ -301,3 +301,16 @@ def test_an_alphabet_is_told_by_its_letters(tmp_path: Path, encoding: str) -> No
     assert f"was read as {encoding} ({kind})" in source.notes[0] and "--encoding" in source.notes[0]
     (tmp_path / "items.jsonl").write_bytes(f'{{"item_id": "i1", "title": "{titles[0]}"}}\n'.encode(encoding))
     assert read_source(tmp_path / "items.jsonl").table["item_id"].to_pylist() == ["i1"]
+
+
+@pytest.mark.parametrize("roles", ["row=1\tcol=1\tclass", "meta\tmeta\t", "\t\tclass"])
+def test_the_lines_of_types_in_a_tab_of_orange_are_no_rows(tmp_path: Path, roles: str) -> None:
+    for types in ("c\tc\tc", "discrete\tstring\tcontinuous"):
+        text = f"user\tmovie\tscore\n{types}\n{roles}\n1\t7\t2.5\n2\t8\t4\n"
+        (tmp_path / "ratings.tab").write_text(text)
+        assert read_any(tmp_path / "ratings.tab").to_pylist() == [
+            {"user": "1", "movie": "7", "score": "2.5"},
+            {"user": "2", "movie": "8", "score": "4"},
+        ]
+    (tmp_path / "grades.tab").write_text("user\tgrade\nc\td\nt\tc\n")  # people called c and t
+    assert read_any(tmp_path / "grades.tab").num_rows == 2

@@ -34,6 +34,13 @@ _ALPHABETS = (  # encodings of languages that are written without Latin letters
 )
 _JAPANESE = ("cp932", "euc_jp")  # told by their kana, for the guess takes them for Thai or Korean
 _GUESSED = 1000  # lines that an encoding is guessed from
+_TYPE = rb"(?:[cdst]|continuous|discrete|string|time)"
+_ROLE = rb"(?:class|meta|ignore|\w+=\w+)?"
+_ORANGE = (
+    re.compile(  # the two lines below a header in Orange's .tab: types of columns, then what they are for
+        _TYPE + rb"(?:\t" + _TYPE + rb")+\r?\n" + _ROLE + rb"(?:\t" + _ROLE + rb")+(?:\r?\n|$)"
+    )
+)
 _PREAMBLE = 30  # lines that may stand before a header
 _FEW = 8  # columns of a table that is no matrix
 
@@ -84,7 +91,7 @@ def header(data: bytes, path: Path) -> tuple[list[str], str, int]:
         names.pop()
     names = [name or f"column_{place}" for place, name in enumerate(names, start=1)]
     end += 2 if data[end : end + 2] == b"\r\n" else end < len(data)
-    rule = _RULE.match(data, end)
+    rule = _RULE.match(data, end) or _ORANGE.match(data, end)
     end = end if rule is None else rule.end()
     return names, delimiter, end
 
