@@ -8,6 +8,7 @@ decide a default); recall of new items is that of the model's own score by code,
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -94,14 +95,20 @@ def main() -> None:
         " (quick: inconclusive)" if arguments.quick else ""
     )
     show_table(out, rows, title, words)
-    figure = Figure(figsize=(7, 4.5))
+    save_figure(out, draw({arm: (result["N"].mean(), result["new"].mean()) for arm, result in arms.items()}))
+
+
+def draw(arms: Mapping[str, tuple[float, float]]) -> Figure:
+    """N@10 of warm targets and R@10 of new items, a dot an arm."""
+    figure = Figure(figsize=(9, 4.5), layout="constrained")
     axes = figure.add_subplot()
-    for arm, result in arms.items():
-        axes.plot(result["N"].mean(), result["new"].mean(), "o")
-        axes.annotate(arm, (result["N"].mean(), result["new"].mean()), fontsize=7)
+    for arm, point in arms.items():
+        axes.plot(*point, "o", label=arm)
+    figure.legend(loc="outside right center", fontsize=8, frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
     axes.set_xlabel("N@10 of warm validation targets")
     axes.set_ylabel("R@10 of new items among new")
-    save_figure(out, figure)
+    return figure
 
 
 if __name__ == "__main__":
