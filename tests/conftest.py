@@ -6,6 +6,7 @@ import os
 import random
 import secrets
 import shutil
+import sys
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -43,6 +44,22 @@ TINY = {
     "beam": 16,
     "sasrec_epochs": 2,
 }
+
+
+def run_command(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: object
+) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of one command, in this process."""
+    from tastemaker.cli.main import main
+
+    monkeypatch.setattr(sys, "argv", ["tastemaker", *map(str, arguments)])
+    code = 0
+    try:
+        main()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    shown = capsys.readouterr()
+    return code, shown.out, shown.err
 
 
 @pytest.fixture(autouse=True)

@@ -20,9 +20,8 @@ import pyarrow.dataset
 import pytest
 
 import tastemaker as tm
-from tastemaker.cli.main import main
 from tastemaker.store import Workspace as Store
-from tests.conftest import TINY, tiny_interactions, tiny_items
+from tests.conftest import TINY, run_command, tiny_interactions, tiny_items
 
 ROOT = Path(__file__).parents[1]
 
@@ -189,12 +188,9 @@ def shop(tiny_workspace: Path) -> tm.Workspace:
 def by_command(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: object
 ) -> Any:
-    monkeypatch.setattr(sys, "argv", ["tastemaker", *map(str, arguments), "--json"])
-    try:
-        main()
-    except SystemExit as end:
-        assert not end.code
-    return json.loads(capsys.readouterr().out)
+    code, said, _ = run_command(capsys, monkeypatch, *arguments, "--json")
+    assert code == 0
+    return json.loads(said)
 
 
 def same(table: pa.Table, rows: list[dict[str, Any]]) -> None:

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import typer
-from tests.conftest import tiny_interactions, tiny_items
+from tests.conftest import run_command, tiny_interactions, tiny_items
 
 from tastemaker.cli.main import app, main
 from tastemaker.cli.output import program
@@ -28,23 +28,9 @@ from tastemaker.server import bind
 from tastemaker.store import Workspace
 
 
-def run(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: object
-) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of one command, in this process."""
-    monkeypatch.setattr(sys, "argv", ["tastemaker", *map(str, arguments)])
-    code = 0
-    try:
-        main()
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else 1
-    shown = capsys.readouterr()
-    return code, shown.out, shown.err
-
-
 @pytest.fixture
 def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
-    return lambda *arguments: run(capsys, monkeypatch, *arguments)
+    return lambda *arguments: run_command(capsys, monkeypatch, *arguments)
 
 
 @pytest.fixture

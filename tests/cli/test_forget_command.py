@@ -6,14 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.cli.test_cli import run
+from tests.conftest import run_command
 
 
 def test_look_act_again_and_nobody(
     tiny_files: Path, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # type: ignore[no-untyped-def]
     shop = tmp_path / "shop"
-    command = lambda *arguments: run(capsys, monkeypatch, *arguments)  # noqa: E731
+    command = lambda *arguments: run_command(capsys, monkeypatch, *arguments)  # noqa: E731
     sources = ("--items", tiny_files / "items.parquet", "--interactions", tiny_files / "interactions.parquet")
     assert command("init", shop)[0] == command("ingest", "-w", shop, *sources)[0] == 0
     code, out, _ = command("admin", "forget", "-w", shop, "--user", "u005", "--dry-run")

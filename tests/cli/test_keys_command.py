@@ -7,13 +7,13 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.cli import test_cli
+from tests.conftest import run_command
 
 
 def test_a_key_is_told_once_listed_revoked_and_logged(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = partial(test_cli.run, capsys, monkeypatch)
+    run = partial(run_command, capsys, monkeypatch)
     shop = tmp_path / "shop"
     assert run("init", shop)[0] == 0
     assert "no keys" in run("admin", "keys", "list", "-w", shop)[1]

@@ -12,9 +12,10 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from scipy import stats
+from tests.conftest import run_command
 from typer.testing import CliRunner
 
-from tastemaker.cli.main import app, main
+from tastemaker.cli.main import app
 from tastemaker.errors import InputError, many
 from tastemaker.experiment import Metric
 from tastemaker.experiment.effects import number
@@ -40,14 +41,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
             table.write_parquet(given)
         (tmp_path / "plan.toml").write_text(plan)
         words = [command, given, "--plan", tmp_path / "plan.toml", "--out", tmp_path / "out", "-q"]
-        monkeypatch.setattr(sys, "argv", ["tastemaker", "experiment", *map(str, words)])
-        code: object = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code
-        printed = capsys.readouterr()
-        return int(str(code or 0)), printed.out + printed.err
+        code, shown, said = run_command(capsys, monkeypatch, "experiment", *words)
+        return code, shown + said
 
     return ran
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from tests.conftest import run_command
 
-from tastemaker.cli.main import main
 from tastemaker.errors import InputError
 from tastemaker.explore import Columns, SoftmaxPolicy, check_log, uniform_policy
 from tastemaker.store import write_table
@@ -32,15 +31,10 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
     def ran(command: str, table: pa.Table, *words: object) -> tuple[int, str]:
         write_table(tmp_path / "log.parquet", table)
-        given = ["tastemaker", "explore", command, str(tmp_path / "log.parquet"), *map(str, words)]
-        monkeypatch.setattr(sys, "argv", given)
-        code: object = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code
-        printed = capsys.readouterr()
-        return int(str(code or 0)), printed.out + printed.err
+        code, shown, said = run_command(
+            capsys, monkeypatch, "explore", command, tmp_path / "log.parquet", *words
+        )
+        return code, shown + said
 
     return ran
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +10,8 @@ import pytest
 import scipy.signal
 import soundfile
 from PIL import Image
+from tests.conftest import run_command
 
-from tastemaker.cli.main import main
 from tastemaker.demo.synth import RATE
 from tastemaker.errors import InputError
 from tastemaker.flows import media
@@ -95,13 +94,8 @@ def folder_with(root: Path, audio: bytes | None, image: bytes | None, train) -> 
 @pytest.fixture
 def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
     def run(*arguments: object) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["tastemaker", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else 1
-        return code, capsys.readouterr().err.strip()
+        code, _, said = run_command(capsys, monkeypatch, *arguments)
+        return code, said.strip()
 
     return run
 

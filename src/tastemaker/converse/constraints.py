@@ -80,7 +80,9 @@ Rows = npt.NDArray[np.int64]
 
 
 def merge(active: Sequence[Constraint], changes: Iterable[Change]) -> tuple[Constraint, ...]:
-    """C_t = merge(C_{t-1}, delta_t): added ones come last; replacing clears the field; none comes twice."""
+    """C_t = merge(C_{t-1}, delta_t): added constraints come last; replacing removes what stood on the field
+    first; none comes twice.
+    """
     merged = list(active)
     for change in changes:
         if change.op in ("replace", "drop"):
@@ -103,7 +105,9 @@ def granted(constraint: Constraint, match: Match) -> npt.NDArray[np.int8]:
 
 @dataclass(frozen=True, eq=False)
 class Adherence:
-    """(N,) holds: all demands are granted; unknown: not so, if only unknown; failures: not granted."""
+    """(N,) holds: every demand is granted. unknown: not so, but only for want of knowledge. failures: demands
+    not granted.
+    """
 
     holds: npt.NDArray[np.bool_]
     unknown: npt.NDArray[np.bool_]
@@ -111,7 +115,9 @@ class Adherence:
 
 
 def adhere(active: Sequence[Constraint], match: Match, n_items: int) -> Adherence:
-    """Every item against the active constraints: a must is 1, a must_not 0; "not known" fails both."""
+    """Every item against the active constraints: a must has to be 1, a must_not 0; "not known" fails both and
+    is counted apart.
+    """
     table = np.array([granted(demand, match) for demand in demands(active)], np.int8).reshape(-1, n_items)
     failures = (table != 1).sum(axis=0)
     no = (table == 0).any(axis=0)

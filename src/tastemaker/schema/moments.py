@@ -174,7 +174,9 @@ def span(times: pl.Series) -> tuple[datetime, datetime] | None:
 
 
 def strays(times: pl.Series) -> pl.Series:
-    """Which moments of events stand for none: the first of 1970, from 2100 on, among ours."""
+    """Which of the moments of events stand for none: the first of 1970, or years from 2100 on, where most
+    are of our time.
+    """
     none = (times.dt.epoch("s").is_in([0, -1]) | (times.dt.year() >= 2100)).fill_null(False)
     usual = times.is_between(_EARLY, datetime.now(UTC) + _LATE).sum()
     return none & bool(2 * none.sum() < usual)

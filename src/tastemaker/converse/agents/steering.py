@@ -239,7 +239,9 @@ def _drop(now: Situation, rng: np.random.Generator) -> tuple[Change, ...]:
 
 
 def _impossible(now: Situation, rng: np.random.Generator) -> tuple[Change, ...]:
-    """One wish beside the goal too many: alone it is common enough, with the others nothing fits."""
+    """One wish beside the goal more than can be granted: alone it is common enough, with the others nothing
+    fits.
+    """
     if not now.fits(()):
         return ()
     options = now.open_fields(words=True)
@@ -258,7 +260,9 @@ def _impossible(now: Situation, rng: np.random.Generator) -> tuple[Change, ...]:
 
 
 def _relax(now: Situation, rng: np.random.Generator) -> tuple[Change, ...]:
-    """Drop what was too much: fields that failed, else wishes beside the goal, else till something fits."""
+    """Drop what was too much: the fields that failed, else wishes beside the goal, else all that it takes
+    until something fits.
+    """
     held = {constraint.clause.field for constraint in demands(now.active)}
     failed = [name for name in now.failed if name in held]
     rest = [name for name in now.beside if name not in failed]

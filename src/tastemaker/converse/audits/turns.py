@@ -289,7 +289,9 @@ def _search_faults(facts: Facts, known: Known) -> Iterator[str]:
 
 
 def _goal_faults(conversation: Conversation, known: Known) -> Iterator[str]:
-    """Labels computed anew from the goal, and a fitting first request; none where no demands are kept."""
+    """Labels computed anew from the goal, and a first request that belongs to it; nothing for data sets that
+    keep no demands.
+    """
     goal, catalogue = conversation.goal, known.catalogue
     yield from ["forbidden"] * ("forbidden" in text_faults(goal.text, None))
     if not goal.demands or not conversation.turns:

@@ -39,7 +39,9 @@ class Draft:
 
 
 def clause_about(catalogue: Catalogue, field: str, row: int, rng: np.random.Generator) -> Clause | None:
-    """A clause that item `row` satisfies: its word, one of its words, a tenth of the span at its number."""
+    """A clause that item `row` satisfies: its word, one of its words, or a range of a tenth of the span
+    around its number.
+    """
     value = catalogue.columns[field][row]
     if value is None:
         return None
@@ -75,7 +77,9 @@ class Sampler:
         self.feasible = tuple(template for template in templates() if self._possible(template))
 
     def restricted(self, rows: Collection[int]) -> Sampler:
-        """The same sampler with goals about these rows alone; templates that can be filled stay."""
+        """The same sampler with goals about these rows alone; which templates can be filled stays as it
+        is.
+        """
         narrowed = copy(self)
         narrowed.rows = np.array(sorted(rows), np.int64)
         return narrowed
@@ -136,7 +140,9 @@ class Sampler:
     def _constraints(
         self, template: Template, row: int, rng: np.random.Generator
     ) -> tuple[tuple[Constraint, ...] | None, dict[str, Clause]]:
-        """Constraints about item `row`: one a slot, then facts until the letters or the most are met."""
+        """Constraints about item `row`: one a slot, then further facts until the letters are met or the
+        template's most is reached.
+        """
         slots: dict[str, Clause] = {}
         shown: tuple[Constraint, ...] = ()
         if template.media:

@@ -19,7 +19,9 @@ LEAST_COVERAGE = 0.3  # a field fewer items have is no basis for a request
 
 @dataclass(frozen=True)
 class Template:
-    """A kind of goal. slots: name -> role of a field; extra: least and most facts; media: attached."""
+    """One kind of goal. slots: name -> role of a field; extra: fewest and most further facts; media: what has
+    to be attached.
+    """
 
     category: str
     title: str

@@ -141,7 +141,8 @@ class Sqlite:
     def scrub(self, seconds: float) -> None:
         """Write the file anew, so that no page holds what was deleted, and empty its log.
 
-        Raises BusyError when another process goes on reading or writing for `seconds`: the log keeps that.
+        Raises BusyError when another process goes on reading or writing for `seconds`: the log keeps what it
+        reads.
         """
         end = time.monotonic() + seconds
         written = False
