@@ -149,6 +149,58 @@ def test_unequal_propensities_need_candidates_and_expectations_use_them() -> Non
         )
 
 
+def of_unequal_lengths(seed: int, gain: float) -> tuple[pa.Table, pa.Table]:
+    """Rows and uniform slates; people with a high trait answer high, return, and get three items and not one.
+    gain: of the first item's mean, on the log-odds of returning.
+    """
+    rng = np.random.default_rng(seed)
+    people, days, items = 400, 6, 40
+    good, trait = rng.normal(size=items), np.repeat(rng.normal(size=people), days)
+    sizes, dealt = np.where(trait < 0, 1, 3), rng.integers(0, items, (people * days, 3))
+    wanted = 3 + 0.8 * (good[dealt[:, 0]] + trait + rng.normal(size=len(trait)))
+    odds = 0.8 * trait + gain * good[dealt[:, 0]]
+    requests = [f"r{row}" for row in range(len(trait))]
+    shown = pa.table(
+        {
+            "user_id": np.repeat([f"u{user}" for user in range(people)], days),
+            "item_id": [f"i{item}" for item in dealt[:, 0]],
+            "day": np.tile(np.arange(days), people),
+            "request_id": requests,
+            "return": np.clip(np.round(wanted), 1, 5),
+            "returned": (rng.random(len(trait)) < 1 / (1 + np.exp(-odds))).astype(float),
+        }
+    )
+    places = [(row, place) for row, size in enumerate(sizes) for place in range(size)]
+    slates = pa.table(
+        {
+            "request_id": [requests[row] for row, _ in places],
+            "item_id": [f"i{dealt[row, place]}" for row, place in places],
+            "position": [place for _, place in places],
+            "propensity": [1 / items] * len(places),
+            "policy_id": ["uniform"] * len(places),
+        }
+    )
+    return shown, slates
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_who_gets_longer_slates_is_no_effect_of_the_items(given: bool) -> None:
+    candidates = pa.table(
+        {
+            "policy_id": ["uniform"] * 40,
+            "item_id": [f"i{item}" for item in range(40)],
+            "probability": [1 / 20] * 40,
+        }
+    )
+    known = candidates if given else None
+    none = [mediation_tests(*of_unequal_lengths(seed, 0.0), candidates=known) for seed in range(8)]
+    assert sum(one.verdict == "item" for one in none) <= 1, [one.reason for one in none]
+    assert mediation_tests(*of_unequal_lengths(0, 0.6), candidates=known).verdict == "item"
+    empty = candidates.set_column(2, "probability", pa.array([0.0] * 40))
+    with pytest.raises(InputError, match="'uniform' has no probability above 0"):
+        mediation_tests(*of_unequal_lengths(0, 0.0), candidates=empty)
+
+
 def test_slates_that_do_not_belong_to_the_rows_are_refused() -> None:
     table = rows("item", 200)
     slates = draw_slates(table, 300)

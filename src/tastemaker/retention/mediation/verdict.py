@@ -205,7 +205,7 @@ def _dealt(
     value, overall = dict(zip(items, means.tolist(), strict=True)), float(means.mean())
     request, ids = codes(slates, "request_id", "slates")
     v = np.array([value.get(slate, overall) for slate in slates["item_id"].to_pylist()])
-    sums = np.bincount(request, v, len(ids))
+    sums, sizes = np.bincount(request, v, len(ids)), np.bincount(request)
     policy = slates["policy_id"].to_pylist()
     first = np.unique(request, return_index=True)[1]
     missing = {policy[item] for item in first} - set(hope)
@@ -214,7 +214,7 @@ def _dealt(
             f"candidates: policy '{sorted(missing)[0]}' of the slates has no candidate; add its rows"
         )
     return dict(zip(ids, sums.tolist(), strict=True)), {
-        ids[request[item]]: hope[policy[item]] for item in first
+        ids[request[item]]: float(sizes[request[item]]) * hope[policy[item]] for item in first
     }
 
 

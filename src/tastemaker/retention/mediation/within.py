@@ -89,11 +89,11 @@ def repeaters(answered: Answered) -> int:
 def expectations(
     slates: pa.Table, candidates: pa.Table | None, items: list[str], means: Floats, name: str
 ) -> dict[str, float]:
-    """policy_id -> E of the summed item means of a slate under that policy's candidate probabilities.
+    """policy_id -> the item mean that a row of a slate can expect under that policy's probabilities.
 
     candidates: policy_id, item_id, probability (expected number of times the item is in a slate of the
     policy). Without it, a policy whose propensities are all alike is taken as uniform over the items of
-    `slates`; any other is refused by name.
+    `slates`; any other is refused by name. A row, not a slate: who gets longer slates is no matter of chance.
     """
     place = "position" if "position" in slates.column_names else "item_id"
     again = pl.DataFrame(slates.select(["request_id", place])).is_duplicated()
@@ -110,13 +110,16 @@ def expectations(
         items_given = texts(candidates, "item_id", "candidates").to_pylist()
         v = np.array([value.get(item, overall) for item in items_given])
         policy, names = codes(candidates, "policy_id", "candidates")
-        return dict(zip(names, np.bincount(policy, probability * v, len(names)).tolist(), strict=True))
+        total = np.bincount(policy, probability, len(names))
+        if not total.all():
+            raise InputError(
+                f"candidates: policy '{names[int(np.argmin(total))]}' has no probability above 0; give what"
+                " it could have dealt"
+            )
+        expected = np.bincount(policy, probability * v, len(names)) / total
+        return dict(zip(names, expected.tolist(), strict=True))
     policy, names = codes(slates, "policy_id", name)
-    propensity, request = (
-        numbers(slates, "propensity", name, nulls=True),
-        codes(slates, "request_id", name)[0],
-    )
-    slots = len(request) / (int(request.max()) + 1)
+    propensity = numbers(slates, "propensity", name, nulls=True)
     out = {}
     for number, policy_id in enumerate(names):
         own = propensity[policy == number]
@@ -131,7 +134,7 @@ def expectations(
                 f"{name}: policy '{policy_id}' has propensity {own[0]:g} over {len(dealt)} items, which is"
                 " not uniform; give --candidates with policy_id, item_id, probability"
             )
-        out[policy_id] = slots * float(np.mean([value.get(entry, overall) for entry in dealt]))
+        out[policy_id] = float(np.mean([value.get(entry, overall) for entry in dealt]))
     return out
 
 
