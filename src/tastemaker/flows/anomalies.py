@@ -29,7 +29,7 @@ def _counted(events: pa.Table) -> list[bool]:
     )
     place = late.over("user_id", "kept")
     counted = marked.select(pl.col("kept") & (place <= OF_ONE_PERSON)).to_series()
-    return [bool(one) for one in counted.to_list()]
+    return counted.to_list()
 
 
 def anomalies(workspace: Workspace) -> list[Finding]:
@@ -62,10 +62,7 @@ def anomalies(workspace: Workspace) -> list[Finding]:
     for row in (
         busy.filter(pl.col("events") > 2 * OF_ONE_PERSON).sort("events", descending=True).head(10).to_dicts()
     ):
-        told = f"{row['user_id']} sent {row['events']:,} events; {row['counted']:,} count"
-        findings.append(
-            Finding(
-                "warn", "busy person", told, "a program? `tastemaker admin keys revoke` its key, or forget it"
-            )
-        )
+        message = f"{row['user_id']} sent {row['events']:,} events; {row['counted']:,} count"
+        remedy = "a program? `tastemaker admin keys revoke` its key, or forget it"
+        findings.append(Finding("warn", "busy person", message, remedy))
     return findings

@@ -75,12 +75,12 @@ def coded(
         raise InputError(f"{workspace.root}: no item of the tables can be served; run `tastemaker train`")
     table, gone = _rows(items, row, served), len(order) - len(stays)
     rows = np.stack([known[item] for item in served])
-    found = Catalogue(table, rows, sizes, {}, len(comes), gone, left_out)
+    catalogue = Catalogue(table, rows, sizes, {}, len(comes), gone, left_out)
     shown = _shown(workspace, base, trained, since, views) if since else []
     if not since:
-        return found
+        return catalogue
     counted = workspace.table("interactions", tables=tables)["item_id"].value_counts()
-    return replace(found, new=_new_items(workspace, base, found, set(trained), shown, counted))
+    return replace(catalogue, new=_new_items(workspace, base, catalogue, set(trained), shown, counted))
 
 
 def _rows(items: pa.Table, row: Mapping[str, int], ids: Sequence[str]) -> pa.Table:
@@ -110,14 +110,14 @@ def _new_codes(
             view.name: np.full((len(place), len(view.mean)), np.nan, np.float32) for view in book.views[:1]
         }
     codes = encode_beside(book, own, taken, sizes, policy)
-    return dict(zip((since[one] for one in place), codes, strict=True))
+    return dict(zip((since[row] for row in place), codes, strict=True))
 
 
 def _shown(
     workspace: Workspace, base: Base, trained: Sequence[str], since: Sequence[str], views: Views
 ) -> list[dict[str, npt.NDArray[Any]]]:
     """For each view of sound and pictures (and sentences) of new items, each item's unit vector."""
-    folder, found = _vectors_of(workspace, base), []
+    folder, vectors = _vectors_of(workspace, base), []
     words = (folder / "text_encoder.json").exists()
     stored = load_views(folder) if set(views) - {"text"} or not words else {}
     for name in sorted(set(views) & set(stored)):
@@ -125,8 +125,8 @@ def _shown(
             continue
         both = np.nan_to_num(np.concatenate([stored[name], views[name]]))
         unit = both / np.maximum(np.linalg.norm(both, axis=1, keepdims=True), 1e-9)
-        found.append(dict(zip((*trained, *since), unit.astype(np.float32), strict=True)))
-    return found
+        vectors.append(dict(zip((*trained, *since), unit.astype(np.float32), strict=True)))
+    return vectors
 
 
 def _new_items(

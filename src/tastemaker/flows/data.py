@@ -63,20 +63,20 @@ class Names:
     @classmethod
     def of(cls, workspace: Workspace, tables: str = "") -> Names:
         """Those of the tables in use, or of earlier `tables`."""
-        told = origin(workspace.tables_folder(tables))
-        called = {part: fact_name(column) for part, column in told["columns"].items()}
+        source = origin(workspace.tables_folder(tables))
+        called = {part: fact_name(column) for part, column in source["columns"].items()}
         bare, year = called.get("attributes", ""), called.get("created_at", "")
         return cls(
             bare if bare != "attributes" and bare else BARE,
             called.get("creator") or "creator",
             year if "year" in year.split("_") else "year",
-            frozenset(map(fact_name, told["flags"])),
+            frozenset(map(fact_name, source["flags"])),
         )
 
     def field(self, attribute: str) -> tuple[str, str]:
         """The field and the value of an attribute."""
-        name, found, value = attribute.partition("=")
-        return (name, value) if found else (BARE if attribute in self.flags else self.bare, attribute)
+        name, separator, value = attribute.partition("=")
+        return (name, value) if separator else (BARE if attribute in self.flags else self.bare, attribute)
 
 
 @dataclass(frozen=True, eq=False)
@@ -288,9 +288,9 @@ def rows_by_field(items: pa.Table, names: Names = Names()) -> dict[str, dict[str
         values[value] = np.sort(np.concatenate([values[value], own])) if value in values else own
     for name, column in _beside(items, names, set(fields)):
         known = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
-        told = _rows_of(column.drop_null(), known)
-        if told and not any(_same(told, values) for values in fields.values()):
-            fields[name] = told
+        values_rows = _rows_of(column.drop_null(), known)
+        if values_rows and not any(_same(values_rows, values) for values in fields.values()):
+            fields[name] = values_rows
     return fields
 
 
@@ -314,9 +314,9 @@ def _rows_of(values: pa.Array, rows: npt.NDArray[np.int64]) -> dict[str, npt.NDA
     return dict(zip(flat.dictionary.to_pylist(), parts, strict=True))
 
 
-def _same(one: Mapping[str, npt.NDArray[np.int64]], other: Mapping[str, npt.NDArray[np.int64]]) -> bool:
+def _same(left: Mapping[str, npt.NDArray[np.int64]], right: Mapping[str, npt.NDArray[np.int64]]) -> bool:
     """Whether two fields say the same of all items."""
-    return one.keys() == other.keys() and all(np.array_equal(one[value], other[value]) for value in one)
+    return left.keys() == right.keys() and all(np.array_equal(left[value], right[value]) for value in left)
 
 
 def numbers_of(values: Mapping[str, object]) -> dict[str, float]:

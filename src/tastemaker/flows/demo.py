@@ -58,7 +58,7 @@ def _evaluate(folder: Path, report: Report) -> str:
 def _evaluated(workspace: Workspace) -> str | None:
     """Where the report of this very model is, if it was evaluated before."""
     model = Pipeline(workspace, lambda *_: None).fingerprint("sft")
-    for found in sorted(workspace.runs.glob("*-evaluate-test*/metrics.json"), reverse=True):
-        if model in found.read_text():
-            return f"\nevaluated before; report: {found.with_name('report.html')}"
+    for metrics in sorted(workspace.runs.glob("*-evaluate-test*/metrics.json"), reverse=True):
+        if model in metrics.read_text():
+            return f"\nevaluated before; report: {metrics.with_name('report.html')}"
     return None

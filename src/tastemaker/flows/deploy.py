@@ -10,6 +10,7 @@ import json
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
+from operator import attrgetter
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -48,8 +49,8 @@ KEPT = 10  # deployments kept besides the active one
 
 def deployments(workspace: Workspace) -> list[Deployment]:
     """Every deployment that is kept, the newest first."""
-    marks = [one.fingerprint for one in workspace.artifacts.finished() if one.kind == KIND]
-    return sorted((read(workspace, mark) for mark in marks), key=lambda one: one.created, reverse=True)
+    marks = [artifact.fingerprint for artifact in workspace.artifacts.finished() if artifact.kind == KIND]
+    return sorted((read(workspace, mark) for mark in marks), key=attrgetter("created"), reverse=True)
 
 
 def active_name(database: Database) -> str:
@@ -117,8 +118,8 @@ def keep_serving(workspace: Workspace, renewed: Mapping[str, str]) -> None:
         if not (workspace.data / f"tables-{tables}").exists():  # an earlier call was stopped in between
             tables = workspace.tables_fingerprint()
         if tables != current.catalogue:
-            made = _make(workspace, current.base, current, SILENT, "", tables)
-            _activate(workspace, made)
+            deployment = _make(workspace, current.base, current, SILENT, "", tables)
+            _activate(workspace, deployment)
 
 
 def renew(workspace: Workspace) -> Deployment | None:
@@ -140,20 +141,21 @@ def activate(workspace: Workspace, name: str, note: str = AGAIN) -> Deployment:
     damaged or gone.
     """
     with _changing(workspace):
-        named_so = [one for one in deployments(workspace) if one.name.startswith(name) and name]
-        if len(named_so) != 1:
-            there = ", ".join(one.name for one in deployments(workspace)) or "none; train first"
-            how = "no deployment is" if not named_so else f"{len(named_so)} deployments are"
+        choices = deployments(workspace)
+        matches = [choice for choice in choices if choice.name.startswith(name) and name]
+        if len(matches) != 1:
+            there = ", ".join(choice.name for choice in choices) or "none; train first"
+            how = "no deployment is" if not matches else f"{len(matches)} deployments are"
             raise InputError(f"{name}: {how} called so; there are: {there}")
-        named_so[0].folders()
-        return _activate(workspace, named_so[0], note)
+        matches[0].folders()
+        return _activate(workspace, matches[0], note)
 
 
 def rollback(workspace: Workspace) -> Deployment:
     """Serve what was served before the active deployment. Raises InputError when there is nothing before."""
     served = _served(workspace)
-    kept = {one.fingerprint for one in deployments(workspace)}
-    before = [mark for mark in served[:-1] if mark in kept and mark != served[-1]]
+    stored = {deployment.fingerprint for deployment in deployments(workspace)}
+    before = [mark for mark in served[:-1] if mark in stored and mark != served[-1]]
     if not before:
         why = "no deployment was served before the active one"
         if len(served) > 1 and workspace.tombstones.people:
@@ -166,8 +168,8 @@ def listed(folder: Path) -> dict[str, Any]:
     """`tastemaker admin deployments list`."""
     workspace = Workspace.open(folder)
     current, rows = active(workspace), []
-    for one in deployments(workspace):
-        rows.append({"active": one == current} | one.about())
+    for deployment in deployments(workspace):
+        rows.append({"active": deployment == current} | deployment.about())
     lines = [
         f"{'*' if row['active'] else ' '} {row['name']}  {row['created'][:16].replace('T', ' ')}  model"
         f" {row['model'][:8] or 'none':8}  catalogue {row['catalogue'][:8]} ({row['items']:,} items)"
@@ -267,9 +269,9 @@ def faults(folder: Path) -> list[Finding]:
 def drop(workspace: Workspace, tables: Collection[str]) -> None:
     """Remove every deployment whose histories are those of one of these tables, but for the active one."""
     current = active(workspace)
-    for one in deployments(workspace):
-        if one.catalogue in tables and one != current:
-            remove_folder(workspace.artifacts.path(KIND, one.fingerprint))
+    for deployment in deployments(workspace):
+        if deployment.catalogue in tables and deployment != current:
+            remove_folder(workspace.artifacts.path(KIND, deployment.fingerprint))
 
 
 def missing_items(deployment: Deployment) -> list[str]:
@@ -286,7 +288,7 @@ def trained_base(workspace: Workspace) -> Base | None:
         if artifact.kind == "memory":
             about = read_manifest(artifact.path)["about"]
             trained.append((about["inputs"]["tables"] == tables, about["created"], artifact, about))
-    for _, _, memory, about in sorted(trained, key=lambda one: one[:2], reverse=True):
+    for _, _, memory, about in sorted(trained, key=lambda entry: entry[:2], reverse=True):
         try:
             return base_of(workspace, memory.fingerprint, about["inputs"]["sft"])
         except (ArtifactError, KeyError):
@@ -304,12 +306,12 @@ def base_of(workspace: Workspace, memory: str, sft: str) -> Base:
     while kind != "tokens":
         about = artifacts.verify(kind, mark, full=False)
         inputs, settings = about["inputs"], settings | about["settings"]
-        kind = next(one for one in ("tokens", "base", "corpus", "cpt") if one in inputs)
+        kind = next(stage for stage in ("tokens", "base", "corpus", "cpt") if stage in inputs)
         mark = inputs[kind]
     refits = [
-        one.fingerprint
-        for one in artifacts.finished()
-        if one.kind == "refit" and read_manifest(one.path)["about"]["inputs"]["sft"] == sft
+        artifact.fingerprint
+        for artifact in artifacts.finished()
+        if artifact.kind == "refit" and read_manifest(artifact.path)["about"]["inputs"]["sft"] == sft
     ]
     kind, model = ("refit", refits[-1]) if refits else ("sft", sft)
     served = {name: settings[name] for name in ("max_items", *WORDS) if name in settings}
@@ -340,7 +342,7 @@ def _make(
         arrays |= own
     if not base.kind:
         arrays |= text_vectors(catalogue.items)
-    said = note or f"{catalogue.added} new items, {catalogue.removed} gone"
+    summary = note or f"{catalogue.added} new items, {catalogue.removed} gone"
     proxy, policy = _in_force(workspace)
     about: dict[str, Any] = {
         "base": asdict(base),
@@ -350,7 +352,7 @@ def _make(
         "proxy": proxy,
         "policy": policy,
         "items": catalogue.items.num_rows,
-        "note": said + (f"; {catalogue.left_out}" if catalogue.left_out else ""),
+        "note": summary + (f"; {catalogue.left_out}" if catalogue.left_out else ""),
     }
     inputs = {"tables": tables, "proxy": proxy, "policy": policy, "events": events_mark(events)}
     inputs |= {base.kind: base.model, "tokens": base.tokens} if base.kind else {}
@@ -378,12 +380,12 @@ def _activate(workspace: Workspace, deployment: Deployment, note: str = "") -> D
         at, row, proxy = now(), database.newest_deployment(SERVING), _in_force(workspace)[0]
         if row is None or row.fingerprint != deployment.fingerprint:
             database.deploy(SERVING, deployment.fingerprint, at, note or deployment.note)
-            keys, made = Keys(database), f"{deployment.name}: {note or deployment.note}"
-            act, detail = (note, deployment.name) if note in (BACK, AGAIN) else ("made", made)
+            keys, summary = Keys(database), f"{deployment.name}: {note or deployment.note}"
+            act, detail = (note, deployment.name) if note in (BACK, AGAIN) else ("made", summary)
             keys.note(keys.account(), f"deployment {act}", detail)
         if proxy != deployment.proxy:
             database.deploy(PROXY, deployment.proxy, at, f"with deployment {deployment.name}")
-    for old in [one for one in deployments(workspace) if one.fingerprint != deployment.fingerprint][KEPT:]:
+    for old in [old for old in deployments(workspace) if old.fingerprint != deployment.fingerprint][KEPT:]:
         remove_folder(workspace.artifacts.path(KIND, old.fingerprint))
     return deployment
 
@@ -391,7 +393,7 @@ def _activate(workspace: Workspace, deployment: Deployment, note: str = "") -> D
 def _served(workspace: Workspace) -> list[str]:
     """Fingerprints in the order they were activated; a rollback takes back what came after its target."""
     with Database(workspace.database) as database:
-        rows = [one for one in reversed(database.deployments()) if one.kind == SERVING]
+        rows = [row for row in reversed(database.deployments()) if row.kind == SERVING]
     served: list[str] = []
     for row in rows:
         if row.note == BACK and row.fingerprint in served:

@@ -87,7 +87,7 @@ class Deployment:
 
     def about(self) -> dict[str, Any]:
         """JSON-ready: everything but the workspace."""
-        parts = {one: getattr(self, one) for one in ("catalogue", "trie", "memory", "proxy", "policy")}
+        parts = {name: getattr(self, name) for name in ("catalogue", "trie", "memory", "proxy", "policy")}
         own = {"name": self.name, "model": self.base.model, "tokens": self.base.tokens, **parts}
         return own | {
             "items": self.items,
@@ -146,9 +146,9 @@ class Deployment:
                 "tokens": self.base.tokens,
                 "vectors": inputs["vectors"],
             }
-        found = {f"{kind}/{mark}": artifacts.get(kind, mark) for kind, mark in marks.items() if mark}
+        folders = {f"{kind}/{mark}": artifacts.get(kind, mark) for kind, mark in marks.items() if mark}
         self.workspace.table("interactions", tables=self.catalogue)
-        return found | {f"{TABLES}/{self.catalogue}": self.workspace.tables_folder(self.catalogue)}
+        return folders | {f"{TABLES}/{self.catalogue}": self.workspace.tables_folder(self.catalogue)}
 
     def parts(self) -> Parts:
         """What a searcher is made of. Raises ArtifactError naming a part that is damaged or gone."""

@@ -36,8 +36,8 @@ def ingest_files(
     for name, path in (("items", items), ("interactions", interactions)):
         if path == "":  # which would be the folder that the command runs in
             raise InputError(f"{name}: the path is empty; name a file, or '.' for this folder")
-    with fetched(items) as one, fetched(interactions) as other:
-        result = ingest.ingest_files(opened, one, other, settings)
+    with fetched(items) as items_path, fetched(interactions) as interactions_path:
+        result = ingest.ingest_files(opened, items_path, interactions_path, settings)
     lines = result.lines()
     if result.reused:
         same = "switched back to these tables, which were made before"
@@ -116,8 +116,8 @@ def ingest_dataset(
     write_table(source / "items.parquet", items)
     write_table(source / "interactions.parquet", interactions)
     report("catalogue", 1, 1, "")
-    found = ingest_files(workspace, source / "items.parquet", source / "interactions.parquet")
-    return found | {"text": f"{found['text']}\n{left}"} if left.rows else found
+    result = ingest_files(workspace, source / "items.parquet", source / "interactions.parquet")
+    return result | {"text": f"{result['text']}\n{left}"} if left.rows else result
 
 
 def _tunes(workspace: Workspace, tunes: int | None, listeners: int) -> tuple[pa.Table, pa.Table]:

@@ -214,8 +214,8 @@ def _view(
     rows: dict[str, list[int]] = {}
     parts, order, faults = list[Floats](), list[int](), list[str]()
 
-    def readable(some: list[int]) -> Iterator[npt.NDArray[Any]]:
-        for row in some:
+    def readable(batch: list[int]) -> Iterator[npt.NDArray[Any]]:
+        for row in batch:
             try:
                 content = read(item_ids[row])
             except TastemakerError as error:
@@ -232,9 +232,9 @@ def _view(
         notes.append(f"{len(faults)} of {len(having)} items learn without their {kind}: {_first(faults)}")
     if not order:
         return None
-    found = np.concatenate(parts)
-    out = np.full((len(item_ids), found.shape[1]), np.nan, np.float32)
-    out[order] = found
+    features = np.concatenate(parts)
+    out = np.full((len(item_ids), features.shape[1]), np.nan, np.float32)
+    out[order] = features
     for same in rows.values():
         if len(same) > max(2, PLACEHOLDER * len(order)):
             out[same] = np.nan

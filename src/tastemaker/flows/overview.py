@@ -47,10 +47,10 @@ def part(workspace: Workspace, name: str) -> Part:
     if name not in PARTS:
         raise InputError(f"'{name}' is no part of the overview; choose {', '.join(PARTS)}")
     try:
-        told: Part = plain(PARTS[name](workspace))
+        figures: Part = plain(PARTS[name](workspace))
     except TastemakerError as error:
         return {"reason": str(error)}
-    return told
+    return figures
 
 
 def data_health(workspace: Workspace) -> Part:
@@ -98,10 +98,10 @@ def experiment(workspace: Workspace) -> Part:
     about: Part = {"experiment": name, "counts": counts, "ratio": ratio.reason, "ratio_alarm": ratio.alarm}
     try:
         table = unit_table(*logs, name, SHARES, Window(1, complete=False), workspace.event_rules())
-        found = effects(moments(table, MEASURED), MEASURED, "control", "treatment")
+        estimates = effects(moments(table, MEASURED), MEASURED, "control", "treatment")
     except InputError as error:
         return about | {"rows": [], "reason": str(error)}
-    return about | {"rows": effect_rows(found), "units": table.num_rows}
+    return about | {"rows": effect_rows(estimates), "units": table.num_rows}
 
 
 def surveys(workspace: Workspace) -> Part:
@@ -129,8 +129,8 @@ def _last(workspace: Workspace) -> Part | None:
     if not reports:
         return None
     claim = json.loads(reports[-1].read_text())
-    kept = {name: claim[name] for name in ("claim", "verdict", "because")}
-    return kept | {
+    verdict = {name: claim[name] for name in ("claim", "verdict", "because")}
+    return verdict | {
         "at": reports[-1].parent.name[:15],
         "table": claim["tables"][0] if claim["tables"] else None,
     }

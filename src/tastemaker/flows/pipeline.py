@@ -113,7 +113,7 @@ class Pipeline:
     def inputs(self, name: str) -> dict[str, str]:
         """Fingerprints of everything the stage is made from."""
         media = {"media": self.media} if name == "vectors" and self.media else {}
-        before = {one: self.fingerprint(one) for one in self.stages[name].inputs}
+        before = {stage: self.fingerprint(stage) for stage in self.stages[name].inputs}
         return self.snapshot.inputs | media | before
 
     def settings(self, name: str) -> Mapping[str, Any]:

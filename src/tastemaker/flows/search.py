@@ -119,8 +119,8 @@ def item_scorer(
         strangers |= rows < 0
         # An item that came later has no code here: one that follows from its own is as good as any.
         spare = np.resize(codes.T, (own.shape[1], len(codes))).T % np.array(sizes)
-        mine = np.where(rows[:, None] >= 0, own[rows], spare)
-        scorers.append(ItemScorer(load_items(place / "model", device), item_ids, mine, sizes))
+        member_codes = np.where(rows[:, None] >= 0, own[rows], spare)
+        scorers.append(ItemScorer(load_items(place / "model", device), item_ids, member_codes, sizes))
     return Averaged(scorers, strangers) if len(scorers) > 1 else scorers[0]
 
 
@@ -239,16 +239,15 @@ class Searcher:
         plain = self.retriever.generate(prompts, width, width, allowed, deadline)
         if self.new is not None:
             own = self.new.rows
-            only = [allow(self.trie, None, (), own[one.allows(own)]) for one in allowed]
-            beside = self.retriever.generate(prompts, width, width, only, deadline)
-            fused = self.new.fused(beside, histories)
-            plain = [replace(one, reserved=new) for one, new in zip(plain, fused, strict=True)]
+            only = [allow(self.trie, None, (), own[filter_.allows(own)]) for filter_ in allowed]
+            proposals = self.retriever.generate(prompts, width, width, only, deadline)
+            fused = self.new.fused(proposals, histories)
+            plain = [replace(answer, reserved=new) for answer, new in zip(plain, fused, strict=True)]
         if self.memory is None:
             return [plain for _ in weights]
-        counts = self.memory.score(histories)
+        pairs = list(zip(plain, self.memory.score(histories), strict=True))
         return [
-            [weighed(one, own[one.items], weight) for one, own in zip(plain, counts, strict=True)]
-            for weight in weights
+            [weighed(answer, scores[answer.items], weight) for answer, scores in pairs] for weight in weights
         ]
 
     def _prompts(self, histories: Histories) -> list[Ints]:
@@ -270,7 +269,7 @@ class Searcher:
     def _unseen(self, part: Histories) -> list[Allowed]:
         """What each person may be shown where nothing but the workspace's rule of seen items is asked."""
         seen = [part.of(row) if self.settings.remove_seen else EMPTY for row in range(len(part))]
-        return [allow(self.trie, None, one) for one in seen]
+        return [allow(self.trie, None, items) for items in seen]
 
     def _best(
         self, table: npt.NDArray[np.float32], histories: Histories, allowed: Sequence[Allowed], width: int
@@ -280,7 +279,7 @@ class Searcher:
         if self.new is None:
             return best
         new = self.new.best(table, histories, allowed, width)
-        return [replace(one, reserved=own) for one, own in zip(best, new, strict=True)]
+        return [replace(answer, reserved=own) for answer, own in zip(best, new, strict=True)]
 
     def scores(self, histories: Histories) -> npt.NDArray[np.float32] | None:
         """(U, N) what `candidates` orders items by, allowed or not; None where a beam search proposes."""
@@ -322,8 +321,8 @@ class Searcher:
     ) -> list[Candidates]:
         """The `k` best allowed items for each history."""
         width = k if self.score is not None else max(self.settings.beam, k)
-        (found,) = self.search(histories, allowed, width, (self.weight,), deadline)
-        return [first(one, k) for one in found]
+        (answers,) = self.search(histories, allowed, width, (self.weight,), deadline)
+        return [first(answer, k) for answer in answers]
 
     def search_all(
         self,
@@ -337,8 +336,8 @@ class Searcher:
         chosen = (self.weight,) if weights is None else tuple(weights)
         searched: list[list[Candidates]] = [[] for _ in chosen]
         for part in self._blocks(contexts):
-            found = self.search(part, self._unseen(part), self.settings.beam, chosen)
-            for own, new in zip(searched, found, strict=True):
+            by_weight = self.search(part, self._unseen(part), self.settings.beam, chosen)
+            for own, new in zip(searched, by_weight, strict=True):
                 own += new
             tick(len(searched[0]))
         return searched
@@ -354,8 +353,9 @@ class Searcher:
         and habit that is added to its own; 0 for one that is not found. A beam search knows neither.
         """
         if self.score is None:
-            lists = self.search_all(targets.context, tick, weights)
-            return np.stack([rank_in_lists([one.items for one in own], targets.target) for own in lists])
+            by_weight = self.search_all(targets.context, tick, weights)
+            lists = ([answer.items for answer in answers] for answers in by_weight)
+            return np.stack([rank_in_lists(items, targets.target) for items in lists])
         parts, done = [], 0
         for part in self._blocks(targets.context):
             wanted = targets.target[done : done + len(part)]
@@ -391,7 +391,8 @@ class Searcher:
         deepest = max(query.k for query in queries) + spare
         allowed = [self.allowed(query) for query in queries]
         answers = self.candidates(histories, allowed, self.depth(deepest), deadline=deadline)
-        return [first(one, self.depth(query.k + spare)) for one, query in zip(answers, queries, strict=True)]
+        depths = [self.depth(query.k + spare) for query in queries]
+        return [first(answer, depth) for answer, depth in zip(answers, depths, strict=True)]
 
     def depth(self, k: int) -> int:
         """Candidates a slate of k is made from: a draw needs all that the beam found."""

@@ -95,8 +95,8 @@ def _run_stages(workspace: Path, report: Report, until: str) -> dict[str, Any]:
                 raise SparseDataError(reason)
             for name in order(pipeline, until):
                 stages.append(_run(pipeline, name))
-            made = {stage["stage"]: stage["artifact"] for stage in stages}
-            base = base_of(opened, made["memory"], made["sft"]) if whole else Base()
+            marks = {stage["stage"]: stage["artifact"] for stage in stages}
+            base = base_of(opened, marks["memory"], marks["sft"]) if whole else Base()
         except SparseDataError as error:
             if not whole:
                 raise
@@ -153,8 +153,9 @@ def _chosen(base: Base, stages: list[dict[str, Any]]) -> str:
 
 def _lines(stages: list[dict[str, Any]], deployment: Deployment | None, removed: int) -> list[str]:
     lines = [
-        f"{one['stage']:8} {'reused' if one['reused'] else str(one['seconds']) + ' s':>9}  {one['says']}"
-        for one in stages
+        f"{stage['stage']:8} {'reused' if stage['reused'] else str(stage['seconds']) + ' s':>9}"
+        f"  {stage['says']}"
+        for stage in stages
     ]
     lines += [f"warning: {text}" for stage in stages for text in stage.get("warnings", [])]
     if deployment is not None:
@@ -175,25 +176,23 @@ def _newer(workspace: Workspace, snapshot: Snapshot) -> list[str]:
 
 def _prune(workspace: Workspace, stages: Sequence[Mapping[str, Any]]) -> list[Path]:
     """Remove earlier trainings' stages and tables but the last `KEPT` and what is in use or needed by it."""
-    about = {one: read_manifest(one.path)["about"] for one in workspace.artifacts.finished()}
-    named = {(one.kind, one.fingerprint): one for one in about}
-    roots = [one for one in about if one.kind not in KINDS]
+    about = {artifact: read_manifest(artifact.path)["about"] for artifact in workspace.artifacts.finished()}
+    named = {(artifact.kind, artifact.fingerprint): artifact for artifact in about}
+    roots = [artifact for artifact in about if artifact.kind not in KINDS]
     roots += [named[stage["stage"], stage["artifact"]] for stage in stages]
+    by_age = sorted(about, key=lambda artifact: str(about[artifact]["created"]))
     for kind in KINDS:
-        newest = sorted(
-            (one for one in about if one.kind == kind), key=lambda one: str(about[one]["created"])
-        )
-        roots += newest[-KEPT:]
+        roots += [artifact for artifact in by_age if artifact.kind == kind][-KEPT:]
     keep = set[Artifact]()
     while roots:
         artifact = roots.pop()
         if artifact not in keep:
             keep.add(artifact)
             roots += [named[pair] for pair in about[artifact]["inputs"].items() if pair in named]
-    removed = [one.path for one in about if one not in keep]
-    used = {about[one]["inputs"].get("tables") for one in keep} | {workspace.tables_fingerprint()}
+    removed = [artifact.path for artifact in about if artifact not in keep]
+    used = {about[artifact]["inputs"].get("tables") for artifact in keep} | {workspace.tables_fingerprint()}
     tables = sorted(workspace.data.glob("tables-*"), key=lambda path: path.stat().st_mtime)
-    removed += [one for one in tables[:-KEPT] if one.name.removeprefix("tables-") not in used]
+    removed += [path for path in tables[:-KEPT] if path.name.removeprefix("tables-") not in used]
     for path in removed:
         remove_folder(path)
     return removed
@@ -203,5 +202,5 @@ def _let_go(workspace: Workspace) -> list[Path]:
     """Once a model without them is finished, remove what had learnt from people forgotten since."""
     artifacts = workspace.artifacts
     stale = outdated(artifacts, workspace.tombstones.held)
-    kept = [(one.kind, one.fingerprint) for one in artifacts.finished() if one not in stale]
-    return artifacts.prune(kept) if stale else []
+    fresh = [artifact for artifact in artifacts.finished() if artifact not in stale]
+    return artifacts.prune(fresh) if stale else []

@@ -122,9 +122,9 @@ class Watcher:
 
     def looks(self) -> list[Look]:
         """The last look of each watch, with why it could not look since, where it could not."""
-        said = "{}; it rings on, for the last look failed: {}"
+        template = "{}; it rings on, for the last look failed: {}"
         return [
-            replace(look, text=said.format(look.text, look.failed)) if look.failed else look
+            replace(look, text=template.format(look.text, look.failed)) if look.failed else look
             for look in self._looks.values()
         ]
 

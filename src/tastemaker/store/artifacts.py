@@ -130,16 +130,16 @@ class Artifacts:
         paths = [one.parent for one in found if re.fullmatch(r"[0-9a-f]{8,64}", one.parent.name)]
         return [Artifact(path.parent.name, path.name, path) for path in paths]
 
-    def prune(self, keep: Iterable[tuple[str, str]]) -> list[Path]:
-        """Remove artifacts whose (kind, fingerprint) is not in `keep`, and builds nobody is working on."""
-        kept = {self.path(kind, one) for kind, one in keep}
+    def prune(self, keep: Iterable[Artifact]) -> list[Path]:
+        """Remove artifacts that are not in `keep`, and builds nobody is working on."""
+        paths = {artifact.path for artifact in keep}
         removed = []
         for artifact in self.finished():
-            if artifact.path not in kept:
+            if artifact.path not in paths:
                 remove_folder(artifact.path)
                 removed.append(artifact.path)
         for partial in sorted(self.root.glob("*/*.partial")):
-            if partial.with_suffix("") in kept:
+            if partial.with_suffix("") in paths:
                 continue
             try:
                 with _building(partial):

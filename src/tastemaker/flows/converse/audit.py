@@ -91,9 +91,9 @@ def audit_pool(env: ConversationEnv, folder: RunFolder) -> PoolAudit:
     played = []
     for conversation in read_conversations(folder):
         turns = turn_queries(0, conversation, catalogue, env.world.tools.match)
-        heard = [(query.target, query.fits) for query in turns if query.target is not None]
-        rows = tuple(target for target, _ in heard)
-        played.append(Played(rows, users[conversation.user_id], tuple(fits for _, fits in heard)))
+        choices = [(query.target, query.fits) for query in turns if query.target is not None]
+        rows = tuple(target for target, _ in choices)
+        played.append(Played(rows, users[conversation.user_id], tuple(fits for _, fits in choices)))
     score = cooccurrence(data.histories, len(catalogue))
 
     def together(before: Sequence[int]) -> npt.NDArray[np.floating]:
@@ -138,7 +138,7 @@ def shift_text(shift: Shift | None) -> str:
 
 def audit_text(turns: Summary, pool: PoolAudit, shift: Shift | None) -> str:
     """The audit for people."""
-    right, said, due = turns.nothing
+    right, claims, due = turns.nothing
     gained = pool.recovered
     verdict = "" if shift is None else ": passed" if shift.ok else ": NOT passed"
     faults = [
@@ -158,8 +158,8 @@ def audit_text(turns: Summary, pool: PoolAudit, shift: Shift | None) -> str:
                 " messages"
             ),
             (
-                f"nothing fits: said {said}, due {due}, rightly {right}; precision {_share(turns.precision)},"
-                f" recall {_share(turns.recall)}"
+                f"nothing fits: said {claims}, due {due}, rightly {right}; precision"
+                f" {_share(turns.precision)}, recall {_share(turns.recall)}"
             ),
             f"labels: {labels}; overruled {turns.overruled}",
             (

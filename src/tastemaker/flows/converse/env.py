@@ -74,14 +74,14 @@ class ConversationEnv:
         if not self.settings.kinds or turn.item_id not in row:
             return ()
         asked = [(each.medium, row.get(str(each.clause.value))) for each in turn.delta if each.attached]
-        found = [self.artefacts.attach(kind, item) for kind, item in asked if item is not None]
-        given = [media for media in found if media is not None]
-        heard = [
+        attachments = [self.artefacts.attach(kind, item) for kind, item in asked if item is not None]
+        given = [media for media in attachments if media is not None]
+        playable = [
             media
             for media in self.artefacts.show(row[str(turn.item_id)])
             if media.medium in self.settings.kinds
         ]
-        return ("Attached to the message", tuple(given)), ("The item played", tuple(heard))
+        return ("Attached to the message", tuple(given)), ("The item played", tuple(playable))
 
     def plan(self, index: int) -> Plan:
         """The plan of one conversation."""

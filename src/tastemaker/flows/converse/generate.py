@@ -161,10 +161,10 @@ class Played:
         texts = (
             text for table in chain([first] if first else [], tables) for text in table["row"].to_pylist()
         )
-        made = zip(places, texts, strict=True)
+        results = zip(places, texts, strict=True)
 
         def read(unit: Unit[int]) -> Any:
-            row = next(json.loads(text) for place, text in made if place == unit.value)
+            row = next(json.loads(text) for place, text in results if place == unit.value)
             return work(unit) if row is None else row
 
         return read

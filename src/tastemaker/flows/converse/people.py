@@ -118,27 +118,27 @@ class _Reader:
     env: ConversationEnv
     opinions: dict[tuple[str, str, str | None], int]
 
-    def conversation(self, kept: Sequence[Kept]) -> Conversation | None:
+    def conversation(self, lines: Sequence[Kept]) -> Conversation | None:
         """One conversation, None where nothing was shown in it."""
         turns, labels = list[Turn](), list[Progress]()
         before: tuple[Constraint, ...] = ()
-        said: list[str] = []
-        for line in kept:
-            said += [line.message] if line.message else []
+        messages: list[str] = []
+        for line in lines:
+            messages += [line.message] if line.message else []
             state = json.loads(line.state)
             shown = [item for item in line.shown if item in self.env.world.catalogue.row]
-            if not shown or not said:
+            if not shown or not messages:
                 continue
             active = tuple(self._constraints(state["active"]))
-            label, turn = self._turn(len(turns) + 1, "\n".join(said), line, shown, active)
+            label, turn = self._turn(len(turns) + 1, "\n".join(messages), line, shown, active)
             turns.append(replace(turn, delta=tuple(_changes(before, active))))
             labels.append(Progress(turn.turn, label))
-            before, said = active, []
+            before, messages = active, []
         if not turns:
             return None
-        name = kept[0].conversation_id
+        name = lines[0].conversation_id
         goal = Goal("", "", "", "", int(hashlib.sha256(name.encode()).hexdigest()[:12], 16))
-        who = kept[0].user_id
+        who = lines[0].user_id
         return Conversation(
             name, who, Profile(), goal, tuple(turns), tuple(labels), (), self.env.settings_hash
         )

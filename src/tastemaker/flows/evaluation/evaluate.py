@@ -79,7 +79,7 @@ def evaluate_workspace(
         document = _document(pipeline, outcomes, targets, part)
         folder = opened.new_run(f"evaluate-{part}")
         write_json(folder / "metrics.json", document)
-        write_arrays(folder / "ranks.safetensors", {one.name: one.ranks for one in outcomes})
+        write_arrays(folder / "ranks.safetensors", {outcome.name: outcome.ranks for outcome in outcomes})
         _draw(document, folder)
     text = table_text(document) + f"\n\nreport: {folder / 'report.html'}"
     nothing = not outcomes[0].ranks.any()
@@ -114,10 +114,10 @@ class Searched:
         searcher, targets = _searching(self)
         keep = np.zeros(len(targets), bool)
         keep[slice(*rows)] = True
-        found = searcher.search_all(targets.context.keep_users(keep), weights=_weights(searcher))
+        by_weight = searcher.search_all(targets.context.keep_users(keep), weights=_weights(searcher))
         return pa.table(
-            [pa.array([one.items for one in own], pa.list_(pa.int64())) for own in found],
-            names=[str(place) for place in range(len(found))],
+            [pa.array([answer.items for answer in answers], pa.list_(pa.int64())) for answers in by_weight],
+            names=[str(place) for place in range(len(by_weight))],
         )
 
     def lists(self, pipeline: Pipeline, people: int) -> list[list[Ints]]:
@@ -147,7 +147,7 @@ def ours(searcher: Searcher, targets: Targets, lists: Callable[[], list[list[Int
     """The pipeline's own answers, and the model's without the memory. lists: of all people, by weight."""
     started = time.monotonic()
     weights = _weights(searcher)
-    names, found = [OURS, ALONE][: len(weights)], lists()
+    names, by_weight = [OURS, ALONE][: len(weights)], lists()
     few = targets.sample(1000, 0)
     other = evaluation.swapped(few.context, 0)
     moved = replace(few.context, offsets=other.offsets, items=other.items, times=None, worth=None)
@@ -155,9 +155,9 @@ def ours(searcher: Searcher, targets: Targets, lists: Callable[[], list[list[Int
     seconds = time.monotonic() - started
     outcomes = []
     for place, name in enumerate(names):
-        checked = [one.items[:10] for one in before[place] + after[place]]
-        ranks = evaluation.rank_in_lists(found[place], targets.target)
-        outcomes.append(Outcome(name, ranks, [one[:10] for one in found[place]], checked, seconds))
+        checked = [answer.items[:10] for answer in before[place] + after[place]]
+        ranks = evaluation.rank_in_lists(by_weight[place], targets.target)
+        outcomes.append(Outcome(name, ranks, [items[:10] for items in by_weight[place]], checked, seconds))
     return outcomes
 
 
@@ -211,17 +211,19 @@ def _control(pipeline: Pipeline, score: evaluation.Score, memory: Memory, target
     held = pipeline.data.split.validation.sample(4000, settings.seed)
     habits = habits_for(had_before(held), settings.remove_seen)
     grid = [Weighing(weight, habit=habit) for weight, habit in product(GRID, habits)]
+
+    def remembering(weighing: Weighing) -> evaluation.Score:
+        return replace(memory, habit=weighing.habit).beside(score, weighing.weight)
+
     ranks = [
-        evaluation.ranks_of_targets(
-            replace(memory, habit=one.habit).beside(score, one.weight), held.context, held.target, seen
-        )
-        for one in grid
+        evaluation.ranks_of_targets(remembering(weighing), held.context, held.target, seen)
+        for weighing in grid
     ]
     best, _ = choose_weight(np.stack(ranks), grid)
     name = f"SASRec with the same memory, weight {best.weight:g}" + (
         f" and habit {best.habit:g}" if best.habit else ""
     )
-    return _scored(pipeline, name, replace(memory, habit=best.habit).beside(score, best.weight), targets)
+    return _scored(pipeline, name, remembering(best), targets)
 
 
 def sasrec(pipeline: Pipeline, report: Report) -> Any:
@@ -256,7 +258,7 @@ def _document(pipeline: Pipeline, outcomes: Sequence[Outcome], targets: Targets,
         f"{part} targets of {len(targets):,} users, full ranking of {len(data.item_ids):,} items, seen items "
     )
     rules += "removed" if settings.remove_seen else "kept"
-    others = [one for one in outcomes[1:] if not one.name.startswith(OURS)]
+    others = [outcome for outcome in outcomes[1:] if not outcome.name.startswith(OURS)]
     metrics = headline(outcomes, SASREC) | {"comparisons": comparisons(outcomes[0], others)}
     return {
         "title": f"Evaluation of {settings.title}",
@@ -271,7 +273,7 @@ def _document(pipeline: Pipeline, outcomes: Sequence[Outcome], targets: Targets,
             repeats(targets, settings.remove_seen),
             order_check(data, part, settings.remove_seen),
             simple_beaten(outcomes),
-            *(alarm(one, len(data.item_ids)) for one in outcomes),
+            *(alarm(outcome, len(data.item_ids)) for outcome in outcomes),
         ],
         "unreachable": had_before(targets) if settings.remove_seen else 0.0,
         "slices": sliced(

@@ -52,26 +52,26 @@ class Outcome:
 
 def headline(outcomes: Sequence[Outcome], baseline: str | None) -> dict[str, Any]:
     """Metrics with user-bootstrap intervals, and paired differences against `baseline`."""
-    reference = next((one for one in outcomes if one.name == baseline), None)
+    reference = next((outcome for outcome in outcomes if outcome.name == baseline), None)
     methods = []
-    for place, one in enumerate(outcomes):
+    for place, outcome in enumerate(outcomes):
         values, differences = {}, {}
         for metric, (measure, k) in METRICS.items():
-            values[metric] = asdict(bootstrap(measure(one.ranks, k), seed=0))
-            if reference is not None and one is not reference:
+            values[metric] = asdict(bootstrap(measure(outcome.ranks, k), seed=0))
+            if reference is not None and outcome is not reference:
                 differences[metric] = asdict(
-                    paired_bootstrap(measure(one.ranks, k), measure(reference.ranks, k), seed=0)
+                    paired_bootstrap(measure(outcome.ranks, k), measure(reference.ranks, k), seed=0)
                 )
         methods.append(
-            {"name": one.name, "highlight": place == 0, "values": values, "differences": differences}
+            {"name": outcome.name, "highlight": place == 0, "values": values, "differences": differences}
         )
-    found: dict[str, Any] = {"names": list(METRICS), "primary": "N@10", "methods": methods}
-    return found | ({"baseline": baseline} if reference is not None else {})
+    section: dict[str, Any] = {"names": list(METRICS), "primary": "N@10", "methods": methods}
+    return section | ({"baseline": baseline} if reference is not None else {})
 
 
 def comparisons(ours: Outcome, others: Sequence[Outcome]) -> list[dict[str, Any]]:
     """Paired differences of our system to each other one, on the same users: counting first."""
-    counting = sorted(others, key=lambda one: one.name not in COUNTING)
+    counting = sorted(others, key=lambda outcome: outcome.name not in COUNTING)
     return [
         {
             "against": other.name,
@@ -87,31 +87,32 @@ def comparisons(ours: Outcome, others: Sequence[Outcome]) -> list[dict[str, Any]
 def sliced(outcomes: Sequence[Outcome], masks: Mapping[str, npt.NDArray[np.bool_]]) -> list[dict[str, Any]]:
     """R@10 by how often the target was seen in training, and by the length of the history."""
     families = {"target count": "training events of the target", "history": "events in the history"}
-    found = []
+    slices = []
     for prefix, words in families.items():
         groups = []
         for name, mask in masks.items():
             if name.startswith(prefix) and mask.any():
                 values = {
-                    one.name: asdict(bootstrap(recall_at(one.ranks, 10)[mask], seed=0)) for one in outcomes
+                    outcome.name: asdict(bootstrap(recall_at(outcome.ranks, 10)[mask], seed=0))
+                    for outcome in outcomes
                 }
                 groups.append(
                     {"label": name.removeprefix(prefix).strip(), "n": int(mask.sum()), "values": values}
                 )
-        found.append({"name": words, "metric": "R@10", "groups": groups})
-    return found
+        slices.append({"name": words, "metric": "R@10", "groups": groups})
+    return slices
 
 
 def reach(outcomes: Sequence[Outcome], n_items: int) -> dict[str, Any]:
     """Effective vocabulary, distinct items and coverage curve of each system."""
     methods = []
-    for one in outcomes:
-        counts = item_counts(one.lists, n_items)
+    for outcome in outcomes:
+        counts = item_counts(outcome.lists, n_items)
         curve = coverage_curve(counts)
         distinct = int(np.count_nonzero(counts))
         methods.append(
             {
-                "name": one.name,
+                "name": outcome.name,
                 "effective": effective_vocabulary(counts),
                 "distinct": distinct,
                 "curve": curve[:distinct].tolist(),
@@ -138,7 +139,7 @@ def semantic_ids(pipeline: Pipeline) -> dict[str, Any]:
 
 def curves(pipeline: Pipeline) -> list[dict[str, Any]]:
     """Loss curves of both training stages."""
-    found = []
+    charts = []
     for stage, words in (("cpt", "Continued pre-training"), ("sft", "Fine-tuning")):
         if stage not in pipeline.stages:
             continue
@@ -153,30 +154,30 @@ def curves(pipeline: Pipeline) -> list[dict[str, Any]]:
             " from it."
         )
         if rows:
-            found.append({"name": words, "x": "step", "y": "loss", "caption": caption, "series": series})
-    return found
+            charts.append({"name": words, "x": "step", "y": "loss", "caption": caption, "series": series})
+    return charts
 
 
 def table_text(document: Mapping[str, Any]) -> str:
     """The headline table for a terminal."""
     metrics = document["metrics"]
-    width = max(len(one["name"]) for one in metrics["methods"]) + 2
+    width = max(len(method["name"]) for method in metrics["methods"]) + 2
     lines = [document["subtitle"], "", f"{'':{width}}" + "".join(f"{name:>28}" for name in metrics["names"])]
-    for one in metrics["methods"]:
+    for method in metrics["methods"]:
         cells = [
-            f"{one['values'][m]['value']:.4f} [{one['values'][m]['low']:.4f}, {one['values'][m]['high']:.4f}]"
-            for m in metrics["names"]
+            f"{v['value']:.4f} [{v['low']:.4f}, {v['high']:.4f}]"
+            for v in (method["values"][m] for m in metrics["names"])
         ]
-        lines.append(f"{one['name']:{width}}" + "".join(f"{cell:>28}" for cell in cells))
+        lines.append(f"{method['name']:{width}}" + "".join(f"{cell:>28}" for cell in cells))
     if metrics["comparisons"]:
         lines += ["", f"{metrics['methods'][0]['name']} minus the other, the same users:"]
-    for one in metrics["comparisons"]:
+    for comparison in metrics["comparisons"]:
         cells = [
             f"{d['value']:+.4f} [{d['low']:+.4f}, {d['high']:+.4f}]"
-            for d in (one["differences"][m] for m in metrics["names"])
+            for d in (comparison["differences"][m] for m in metrics["names"])
         ]
-        lines.append(f"  {one['against']:{width - 2}}" + "".join(f"{cell:>28}" for cell in cells))
-    lines += [f"ALARM {one['name']}: {one['text']}" for one in document["alarms"] if not one["ok"]]
+        lines.append(f"  {comparison['against']:{width - 2}}" + "".join(f"{cell:>28}" for cell in cells))
+    lines += [f"ALARM {check['name']}: {check['text']}" for check in document["alarms"] if not check["ok"]]
     return "\n".join(lines)
 
 
@@ -185,17 +186,17 @@ MANY = 0.01  # of people: as many must be touched before an alarm is raised
 _SURE = 0.999  # level of the intervals that alarms are raised on
 
 
-def alarm(one: Outcome, n_items: int) -> dict[str, Any]:
+def alarm(outcome: Outcome, n_items: int) -> dict[str, Any]:
     """Whether a system collapsed or ignores the user."""
-    if not one.ranks.any():
-        return {"name": one.name, "ok": False, "text": NOTHING}
-    half = len(one.swapped) // 2
-    found = evaluation.breadth(one.swapped[:half], n_items, one.swapped[half:])
+    if not outcome.ranks.any():
+        return {"name": outcome.name, "ok": False, "text": NOTHING}
+    half = len(outcome.swapped) // 2
+    breadth = evaluation.breadth(outcome.swapped[:half], n_items, outcome.swapped[half:])
     fine = (
-        f"{found.distinct:,} distinct items for {half:,} users; {found.unchanged:.1%} of lists stay when"
+        f"{breadth.distinct:,} distinct items for {half:,} users; {breadth.unchanged:.1%} of lists stay when"
         " histories are swapped"
     )
-    return {"name": one.name, "ok": not found.alarms, "text": "; ".join(found.alarms) or fine}
+    return {"name": outcome.name, "ok": not breadth.alarms, "text": "; ".join(breadth.alarms) or fine}
 
 
 def repeats(targets: Targets, removed: bool) -> dict[str, Any]:
@@ -232,7 +233,7 @@ def order_check(data: Data, part: str, removed: bool) -> dict[str, Any]:
         other = time_split(again) if data.split_by == "time" else leave_one_out(again)
     except InputError as error:
         return {"name": name, "ok": True, "text": f"{text}; another order could not be tried: {error}"}
-    said, ok, seen = [], True, "remove" if removed else "keep"
+    findings, ok, seen = [], True, "remove" if removed else "keep"
     for label, fit in (("popularity", simple.popularity), ("item co-occurrence", simple.cooccurrence)):
         hits = []
         for split in (data.split, other):
@@ -241,9 +242,9 @@ def order_check(data: Data, part: str, removed: bool) -> dict[str, Any]:
             ranks = evaluation.ranks_of_targets(score, targets.context, targets.target, seen)  # type: ignore[arg-type]
             hits.append(recall_at(ranks, 10))
         gap = paired_bootstrap(hits[0], hits[1], seed=0, level=_SURE)
-        said.append(f"{label} R@10 {hits[0].mean():.4f} as kept, {hits[1].mean():.4f} in another order")
+        findings.append(f"{label} R@10 {hits[0].mean():.4f} as kept, {hits[1].mean():.4f} in another order")
         ok = ok and not (gap.excludes() and abs(gap.value) > MANY)
-    text += "; ".join(["", *said])
+    text += "; ".join(["", *findings])
     if not ok:
         text += (
             "; the order at equal times decides these numbers: unless `position` is the true order they"
@@ -255,14 +256,14 @@ def order_check(data: Data, part: str, removed: bool) -> dict[str, Any]:
 def simple_beaten(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """Whether the first system beats the best of the simple ones by N@10, on the same people."""
     name, ours = "best simple baseline", outcomes[0]
-    rivals = [one for one in outcomes[1:] if one.name in SIMPLE]
+    rivals = [outcome for outcome in outcomes[1:] if outcome.name in SIMPLE]
     if not rivals:
         return {
             "name": name,
             "ok": True,
             "text": "no simple baseline was run, so nothing says that it is beaten",
         }
-    best = max(rivals, key=lambda one: float(ndcg_at(one.ranks, 10).mean()))
+    best = max(rivals, key=lambda outcome: float(ndcg_at(outcome.ranks, 10).mean()))
     gap = paired_bootstrap(ndcg_at(ours.ranks, 10), ndcg_at(best.ranks, 10), seed=0)
     text = f"'{best.name}' is beaten by {gap.value:+.4f} [{gap.low:+.4f}, {gap.high:+.4f}] N@10"
     if gap.low > 0:

@@ -40,40 +40,40 @@ COLUMNS = "CREATE TABLE IF NOT EXISTS spent_columns (gate INTEGER PRIMARY KEY, m
 
 @dataclass(frozen=True)
 class SpentRows:
-    """ledger: its database; beside: one in the log's folder, None of a workspace or a read-only folder."""
+    """ledger: its database; log_store: one in the log's folder, None of a workspace or a read-only folder."""
 
     ledger: Path | Address
-    beside: Path | None = None
+    log_store: Path | None = None
 
     @classmethod
     def of(cls, ledger: Path | Address, log: Path | None) -> SpentRows:
         """Of a ledger and the log it judges."""
         if log is None:
             return cls(ledger)
-        beside = log.resolve().parent / BESIDE_LOG
+        log_store = log.resolve().parent / BESIDE_LOG
         try:
-            beside.touch()
+            log_store.touch()
         except OSError:
             return cls(ledger)
-        return cls(ledger, beside)
+        return cls(ledger, log_store)
 
     def read(self) -> Marks:
         """Marks of every row that was opened."""
-        found = [_marks(blob) for blob in self._blobs(TABLE, "spent_rows")]
-        return np.unique(np.concatenate([np.empty(0, dtype=np.uint64), *found]))
+        parts = [_marks(blob) for blob in self._blobs(TABLE, "spent_rows")]
+        return np.unique(np.concatenate([np.empty(0, dtype=np.uint64), *parts]))
 
     def columns(self) -> list[Columns]:
         """Marks of their columns, gate by gate; none of gates of earlier versions."""
         return [_columns(blob) for blob in set(self._blobs(COLUMNS, "spent_columns"))]
 
     def _blobs(self, table: str, name: str) -> list[bytes]:
-        found = list[bytes]()
+        blobs = list[bytes]()
         for path in self._paths():
             with Database(path) as database, database.transaction() as connection:
                 connection.execute(table)
                 rows = connection.execute(f"SELECT marks FROM {name}").fetchall()
-                found += [bytes(row[0]) for row in rows]
-        return found
+                blobs += [bytes(row[0]) for row in rows]
+        return blobs
 
     def add(self, log: Log, whole: Log | None) -> None:
         """Remember these rows, of a whole log, as opened. InputError: somebody else opened them meanwhile."""
@@ -85,15 +85,16 @@ class SpentRows:
                 connection.execute(TABLE)
                 connection.execute(COLUMNS)
                 rows = connection.execute("SELECT marks FROM spent_rows").fetchall()
-                told = connection.execute("SELECT marks FROM spent_columns").fetchall()
+                column_rows = connection.execute("SELECT marks FROM spent_columns").fetchall()
                 opened = np.concatenate([np.empty(0, dtype="<u8"), *(_marks(row[0]) for row in rows)])
-                if spent_again(log, opened) or told_again(log, [_columns(row[0]) for row in told], whole):
+                earlier = [_columns(row[0]) for row in column_rows]
+                if spent_again(log, opened) or told_again(log, earlier, whole):
                     raise InputError(SPENT.format("these rows were meanwhile"))
                 connection.execute("INSERT INTO spent_rows (marks) VALUES (?)", (marks,))
                 connection.execute("INSERT INTO spent_columns (marks) VALUES (?)", (columns.getvalue(),))
 
     def _paths(self) -> list[Path | Address]:
-        return [path for path in (self.ledger, self.beside) if path is not None]
+        return [path for path in (self.ledger, self.log_store) if path is not None]
 
 
 def _marks(blob: bytes) -> Marks:

@@ -21,13 +21,13 @@ ROW_GROUP = 64
 
 def conversations(workspace: Workspace, user_id: str) -> Iterator[Holding]:
     """Every data set's holdings, the table last: what hangs on it is found by it."""
-    for root in sorted(one for one in (workspace.root / "conversations").glob("*") if one.is_dir()):
+    for root in sorted(path for path in (workspace.root / "conversations").glob("*") if path.is_dir()):
         place = RunFolder(root)
         for folder in (place.cache, place.judging / "cache"):
             cache = Cache(folder, write_bytes)
             if count := cache.held(user_id):
                 yield Holding(folder, "answers of models", count, partial(cache.erase, user_id))
-        count, media = _found(place, user_id)
+        count, media = _counted(place, user_id)
         if count:
             command = f"tastemaker converse %s -w {workspace.root} --name {root.name}"
             yield from _derived(place, media, command)
@@ -47,12 +47,12 @@ def _rows(place: RunFolder) -> Iterator[Mapping[str, Any]]:
         ) from None
 
 
-def _found(place: RunFolder, user_id: str) -> tuple[int, set[str]]:
+def _counted(place: RunFolder, user_id: str) -> tuple[int, set[str]]:
     """How many conversations are the person's, and the attachments that only these have, by sha256."""
     theirs: list[set[str]] = []
     others: set[str] = set()
     for row in _rows(place):
-        shown = {one["sha256"] for turn in row["turns"] for one in turn["media"] or ()}
+        shown = {medium["sha256"] for turn in row["turns"] for medium in turn["media"] or ()}
         if row["user_id"] == user_id:
             theirs.append(shown)
         else:
@@ -62,15 +62,15 @@ def _found(place: RunFolder, user_id: str) -> tuple[int, set[str]]:
 
 def _derived(place: RunFolder, media: set[str], command: str) -> Iterator[Holding]:
     """Files made from conversations; exports and pages do not name people, so they go as a whole."""
-    for path in sorted(one for one in place.media.glob("*") if one.stem in media):
+    for path in sorted(path for path in place.media.glob("*") if path.stem in media):
         yield Holding(path, "attachment", 1, _unlink(path))
     if place.page.exists():
         yield Holding(place.page, "page of an earlier version", 1, _unlink(place.page))
-    made = {place.judgements: "judge", place.audit: "audit"}
-    made |= {
+    verbs = {place.judgements: "judge", place.audit: "audit"}
+    verbs |= {
         path: f"export --format {path.stem}" for path in sorted(place.exports.glob("*")) if path.is_file()
     }
-    for path, verb in made.items():
+    for path, verb in verbs.items():
         if path.exists():
             first, _, options = verb.partition(" ")
             again = f"{command % first} {options}".rstrip()

@@ -62,8 +62,9 @@ def _learnt_events(workspace: Workspace) -> tuple[str, ...]:
     """Fingerprints of all the server's events that anything was learnt from: who has events may be in each,
     and those of earlier trainings are no longer there to be searched.
     """
-    inputs = (read_manifest(one.path)["about"].get("inputs", {}) for one in workspace.artifacts.finished())
-    return tuple(sorted({one[EVENTS] for one in inputs if EVENTS in one}))
+    manifests = (read_manifest(artifact.path) for artifact in workspace.artifacts.finished())
+    inputs = (manifest["about"].get("inputs", {}) for manifest in manifests)
+    return tuple(sorted({marks[EVENTS] for marks in inputs if EVENTS in marks}))
 
 
 def snapshots(workspace: Workspace, user_id: str) -> Iterator[Holding]:
@@ -101,11 +102,11 @@ def tables(workspace: Workspace, user_id: str) -> Iterator[Holding]:
             yield Holding(folder, "interactions", count, remove, (folder.name.removeprefix("tables-"),))
 
 
-def renew_tables(workspace: Workspace, found: Iterable[Holding], served: str = "") -> dict[str, str]:
-    """Ingest the tables in use again, where they are among `found`: the tombstone leaves the person out.
+def renew_tables(workspace: Workspace, holdings: Iterable[Holding], served: str = "") -> dict[str, str]:
+    """Ingest the tables in use again, where they are among `holdings`: the tombstone leaves the person out.
     Those that are `served`, if others, are written again beside them. Both fingerprints.
     """
-    folders, renewed = {holding.where for holding in found}, dict[str, str]()
+    folders, renewed = {holding.where for holding in holdings}, dict[str, str]()
     used = workspace.tables_folder() if workspace.has_tables() else None
     if used in folders:
         settings = IngestSettings(**read_manifest(used)["about"]["settings"])
@@ -124,13 +125,13 @@ def _remove_tables(workspace: Workspace, folder: Path) -> None:
 
 def builds(workspace: Workspace) -> Iterator[Holding]:
     """Unfinished builds: they began from what held the person, and nothing can go on from there."""
-    found, artifacts = sorted(workspace.artifacts.root.glob("*/*.partial")), workspace.artifacts
-    if found:
+    folders, artifacts = sorted(workspace.artifacts.root.glob("*/*.partial")), workspace.artifacts
+    if folders:
         yield Holding(
             artifacts.root,
             "unfinished builds",
-            len(found),
-            lambda: artifacts.prune([(one.kind, one.fingerprint) for one in artifacts.finished()]),
+            len(folders),
+            lambda: artifacts.prune(artifacts.finished()),
         )
 
 

@@ -48,23 +48,23 @@ def forget(folder: Path, user: str, dry_run: bool = False) -> dict[str, Any]:
     check_person(user_id)
     workspace = Workspace.open(folder)
     if dry_run:
-        found, known = _asked(workspace, user_id)
-        return _told(workspace, user_id, found, known, dry_run=True)
+        places, known = _asked(workspace, user_id)
+        return _result(workspace, user_id, places, known, dry_run=True)
     with workspace.lock(
         "forgetting a person", command="tastemaker admin forget"
     ):  # the command line holds the id
-        found, known = _asked(workspace, user_id)
-        if found or not workspace.tombstones.finished(user_id):
-            _remove(workspace, user_id, found)
-    return _told(workspace, user_id, found, known, dry_run=False)
+        places, known = _asked(workspace, user_id)
+        if places or not workspace.tombstones.finished(user_id):
+            _remove(workspace, user_id, places)
+    return _result(workspace, user_id, places, known, dry_run=False)
 
 
-def _remove(workspace: Workspace, user_id: str, found: list[Holding]) -> None:
+def _remove(workspace: Workspace, user_id: str, places: list[Holding]) -> None:
     """The protocol: the tombstone; the rows of the database, after which no server that runs can write
     another; tables and a deployment without the person, so that a server that starts meanwhile finds what
     it is to serve; everything else; the pages and the log that held them; the deployments.
     """
-    left, renewed = found, dict[str, str]()
+    left, renewed = places, dict[str, str]()
     for _ in range(TRIES):  # an ingest or a server that was in the middle of something may bring them again
         with workspace.changing_tables():
             workspace.tombstones.add(user_id, _inputs(left))
@@ -73,14 +73,14 @@ def _remove(workspace: Workspace, user_id: str, found: list[Holding]) -> None:
             serving = active(workspace)
             renewed |= renew_tables(workspace, left, "" if serving is None else serving.catalogue)
             keep_serving(workspace, renewed)
-        record_media(workspace, {one.where for one in left})  # a server that loads meanwhile compares
-        for one in left:
-            one.remove()
+        record_media(workspace, {holding.where for holding in left})  # a server that loads meanwhile compares
+        for holding in left:
+            holding.remove()
         record_media(workspace)
         if not (left := list(holdings(workspace, user_id))):
             break
     else:
-        where = ", ".join(sorted({str(one.where) for one in left}))
+        where = ", ".join(sorted({str(holding.where) for holding in left}))
         raise ArtifactError(
             f"{where}: holds the person again; stop `converse` on this workspace and repeat this"
         )
@@ -92,11 +92,11 @@ def _remove(workspace: Workspace, user_id: str, found: list[Holding]) -> None:
 
 def holdings(workspace: Workspace, user_id: str) -> Iterator[Holding]:
     """Every place that holds the person in the order of removal: what another place finds goes first."""
-    kept = list(snapshots(workspace, user_id))
+    inputs = list(snapshots(workspace, user_id))
     yield from database(workspace, user_id)
     talked = list(conversations(workspace, user_id))
-    learnt = [*kept, *tables(workspace, user_id)]
-    if any(one.inputs for one in (*talked, *learnt)):
+    learnt = [*inputs, *tables(workspace, user_id)]
+    if any(holding.inputs for holding in (*talked, *learnt)):
         yield from builds(workspace)
     yield from talked
     yield from loose(workspace, user_id)
@@ -105,45 +105,45 @@ def holdings(workspace: Workspace, user_id: str) -> Iterator[Holding]:
 
 def _asked(workspace: Workspace, user_id: str) -> tuple[list[Holding], bool]:
     """Where the person is, and whether they were forgotten before."""
-    found, known = list(holdings(workspace, user_id)), workspace.tombstones.holds(user_id)
-    if not user_id or not (found or known):
+    places, known = list(holdings(workspace, user_id)), workspace.tombstones.holds(user_id)
+    if not user_id or not (places or known):
         raise InputError(
             f"--user '{user_id}': nothing in {workspace.root} is about this person; ids are taken exactly,"
             " case included"
         )
-    return found, known
+    return places, known
 
 
-def _inputs(found: Iterable[Holding]) -> frozenset[str]:
-    return frozenset(name for one in found for name in one.inputs)
+def _inputs(places: Iterable[Holding]) -> frozenset[str]:
+    return frozenset(name for holding in places for name in holding.inputs)
 
 
 def mentions(workspace: Workspace, user_id: str) -> list[str]:
     """Text files in the workspace with the id as a word: somebody's notes, for somebody to look at."""
     word = re.compile(rb"(?<![\w.@-])" + re.escape(user_id.encode()) + rb"(?![\w@-])")
-    found = list[str]()
+    paths = list[str]()
     for path in files_under(workspace.root, TEXT):
         with suppress(FileNotFoundError):  # another process took it away meanwhile
             if word.search(path.read_bytes()):
-                found.append(path.relative_to(workspace.root).as_posix())
-    return found
+                paths.append(path.relative_to(workspace.root).as_posix())
+    return paths
 
 
-def _told(
-    workspace: Workspace, user_id: str, found: list[Holding], known: bool, dry_run: bool
+def _result(
+    workspace: Workspace, user_id: str, places: list[Holding], known: bool, dry_run: bool
 ) -> dict[str, Any]:
-    stale = outdated(workspace.artifacts, workspace.tombstones.held | _inputs(found))
+    root, stale = workspace.root, outdated(workspace.artifacts, workspace.tombstones.held | _inputs(places))
     removed = [
-        {"where": one.where.relative_to(workspace.root).as_posix(), "what": one.what, "count": one.count}
-        for one in found
+        {"where": holding.where.relative_to(root).as_posix(), "what": holding.what, "count": holding.count}
+        for holding in places
     ]
     result = {
-        "workspace": str(workspace.root),
+        "workspace": str(root),
         "dry_run": dry_run,
         "forgotten_before": known,
         "removed": removed,
-        "again": [one.again for one in found if one.again],
-        "outdated": [f"{one.kind}/{one.fingerprint}" for one in stale],
+        "again": [holding.again for holding in places if holding.again],
+        "outdated": [f"{artifact.kind}/{artifact.fingerprint}" for artifact in stale],
         "mentions": mentions(workspace, user_id),
     }
     return result | {"text": "\n".join(_lines(result))}
@@ -155,7 +155,7 @@ def _lines(result: dict[str, Any]) -> Iterator[str]:
         yield f"{folder}: this person was forgotten before; nothing is held about them"
     else:
         yield f"{folder}: {'would be removed' if dry else 'removed'}"
-        yield from (f"  {one['count']:>6,} {one['what']:<34} {one['where']}" for one in result["removed"])
+        yield from (f"  {row['count']:>6,} {row['what']:<34} {row['where']}" for row in result["removed"])
         yield (
             "a tombstone, a keyed hash of the id, "
             + ("would keep" if dry else "keeps")
@@ -168,7 +168,7 @@ def _lines(result: dict[str, Any]) -> Iterator[str]:
         )
     if result["again"]:
         yield "to be made again where they are still needed:"
-        yield from (f"  {one}" for one in result["again"])
+        yield from (f"  {command}" for command in result["again"])
     if result["mentions"]:
         yield f"text files that hold the id as a word, to be looked at: {', '.join(result['mentions'])}"
     if result["removed"]:

@@ -76,7 +76,7 @@ class Member:
         book, _, codes, sizes = assigned(pipeline, replace(settings, seed=seed))
         return cls(number, seed, settings.ids, book, codes, sizes)
 
-    def beside(self, folder: Path) -> Path:
+    def subfolder(self, folder: Path) -> Path:
         """Where what is kept of the first model in `folder` is kept of this one."""
         own = folder / f"{MEMBER}{self.number}" if self.number else folder
         own.mkdir(parents=True, exist_ok=True)
@@ -89,7 +89,7 @@ class Member:
         if not self.number:
             save_items(model, folder)
             return
-        own = self.beside(folder)
+        own = self.subfolder(folder)
         save_items(model, own / "model")
         write_codes(own, item_ids, self.book, self.codes, self.sizes)
 
@@ -110,7 +110,8 @@ def build_sft(pipeline: Pipeline, folder: Path) -> None:
         summary |= {"share": share, "validation by share": by_share}
         write_json(student.folder / "summary.json", summary)
         chosen.append(summary)
-    first = chosen[0] | {"ensemble": [{name: one[name] for name in ("passes", "share")} for one in chosen]}
+    ensemble = [{name: summary[name] for name in ("passes", "share")} for summary in chosen]
+    first = chosen[0] | {"ensemble": ensemble}
     first["says"] += f"; one of {count} models that are averaged" if count > 1 else ""
     write_json(folder / "summary.json", first)
 
@@ -188,19 +189,19 @@ class Student:
     @property
     def folder(self) -> Path:
         """Of the curve and a summary; checkpoints are below `root/state`."""
-        return self.member.beside(self.root)
+        return self.member.subfolder(self.root)
 
     def learn(self, threads: int | None, interruption: Interruption | None) -> None:
         """Train the model, which then has the weights to keep."""
         from tastemaker.lm.train import train_task
 
         settings = replace(self.settings, threads=threads)
-        state = self.member.beside(self.root / "state")
+        state = self.member.subfolder(self.root / "state")
         run = train_task(self.model, self.lesson, settings, state, self.validate, interruption)
         title = "fine-tuning" if self.validate else "fine-tuning on everything"
         title += f", model {self.member.number + 1}" if self.member.number else ""
         last = follow(run, self.folder / CURVE, self.report, title)
-        parameters = sum(one.numel() for one in self.model.parameters())
+        parameters = sum(parameter.numel() for parameter in self.model.parameters())
         says = f"{parameters / 1e6:.1f}M parameters, {last.step if last else 0:,} steps"
         says += f", loss {last.loss:.3f}" if last else ""
         write_json(self.folder / "summary.json", {"says": says, "parameters": parameters})
@@ -237,10 +238,10 @@ def _taught(students: Sequence[Student], ask: Callable[[Student], T]) -> list[T]
 
     shares = [partial(teach, students[start::abreast]) for start in range(abreast)]
     try:
-        found = dict(answer for own in at_once(shares) for answer in own)
+        by_number = dict(answer for own in at_once(shares) for answer in own)
     finally:
         torch.set_num_threads(before)  # what threads that come later start with
-    return [found[student.member.number] for student in students]
+    return [by_number[student.member.number] for student in students]
 
 
 def _read(pipeline: Pipeline, train: Histories, seed: int) -> Windows:
@@ -298,5 +299,5 @@ def _choose_share(pipeline: Pipeline, member: Member, model: Any) -> tuple[float
             scores = mixed(*both, share).cpu().numpy()
             seen = part if settings.remove_seen else None
             ranks[share].append(rank_of_target(scores, targets.target[rows], seen))
-    found = {share: float(ndcg_at(np.concatenate(own), 10).mean()) for share, own in ranks.items()}
-    return max(found, key=lambda share: (found[share], -share)), found
+    ndcg = {share: float(ndcg_at(np.concatenate(own), 10).mean()) for share, own in ranks.items()}
+    return max(ndcg, key=lambda share: (ndcg[share], -share)), ndcg

@@ -53,7 +53,7 @@ def build_base(pipeline: Pipeline, folder: Path) -> None:
     _, sizes = load_codes(pipeline)
     model, vocabulary, tokenizer = _extended(pipeline, sizes)
     save(model, vocabulary, folder / "model", tokenizer)
-    parameters = sum(one.numel() for one in model.parameters())
+    parameters = sum(parameter.numel() for parameter in model.parameters())
     says = f"{settings.base}: {parameters / 1e6:.1f}M parameters, {vocabulary.size:,} tokens"
     write_json(folder / "summary.json", {"says": says, "parameters": parameters, "tokens": vocabulary.size})
 

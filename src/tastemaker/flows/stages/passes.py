@@ -71,10 +71,10 @@ def note_passes(folder: Path, lines: Iterable[Mapping[str, Any]], passes: int) -
         for line in lines
         if line.get("validation") is not None
     ]
-    enough = (1 - TOLERANCE) * max(one["N@10"] for one in curve)
-    chosen = max(one["pass"] for one in curve if one["N@10"] >= enough)
+    enough = (1 - TOLERANCE) * max(point["N@10"] for point in curve)
+    chosen = max(point["pass"] for point in curve if point["N@10"] >= enough)
     summary: dict[str, Any] = json.loads((folder / "summary.json").read_text())
-    shown = ", ".join(f"{one['pass']}: {one['N@10']:.4f}" for one in curve)
+    shown = ", ".join(f"{point['pass']}: {point['N@10']:.4f}" for point in curve)
     summary["says"] += f"; {chosen} of {passes} passes chosen (validation N@10 by pass {shown})"
     summary |= {"passes": chosen, "validation": curve}
     write_json(folder / "summary.json", summary)

@@ -39,7 +39,7 @@ def build_tokens(pipeline: Pipeline, folder: Path) -> None:
     book, views, codes, sizes = assigned(pipeline, pipeline.workspace.settings)
     content = {name: vectors for name, vectors in views.items() if name != "behaviour"}
     warm = pipeline.data.training_counts > 0
-    found = sid_report(
+    report = sid_report(
         codes,
         sizes,
         _labels(pipeline),
@@ -47,10 +47,10 @@ def build_tokens(pipeline: Pipeline, folder: Path) -> None:
     )
     write_codes(folder, pipeline.data.item_ids, book, codes, sizes)
     says = (
-        f"{'/'.join(map(str, sizes))} codes, {found.distinct_share:.1%} of Semantic IDs distinct,"
+        f"{'/'.join(map(str, sizes))} codes, {report.distinct_share:.1%} of Semantic IDs distinct,"
         f" {int(warm.sum()):,} warm items"
     )
-    write_json(folder / "summary.json", {"says": says, "version": book.version, "report": found})
+    write_json(folder / "summary.json", {"says": says, "version": book.version, "report": report})
 
 
 def assigned(

@@ -78,19 +78,19 @@ def build_memory(pipeline: Pipeline, folder: Path) -> None:
             chosen = replace(searching(settings), remove_seen=removed)
             searcher = Searcher(replace(parts, settings=chosen))
             ratios = RATIOS if texts is not None and searcher.score is not None else RATIOS[:1]
-            grid = [Weighing(*one) for one in product(GRID, ratios)]
+            grid = [Weighing(*pair) for pair in product(GRID, ratios)]
             more = [(ratio, 0.0) for ratio in ratios]
-            best, found = choose_weight(searcher.ranks(targets, GRID, tell, more), grid)
+            best, scores = choose_weight(searcher.ranks(targets, GRID, tell, more), grid)
             habits = habits_for(had_before(targets), removed) if searcher.score is not None else ()
             if len(habits) > 1:
                 more = [(best.likeness, habit) for habit in habits]
-                grid = [Weighing(weight, *one) for weight, one in product(GRID, more)]
+                grid = [Weighing(weight, *pair) for weight, pair in product(GRID, more)]
                 best, again = choose_weight(searcher.ranks(targets, GRID, tell, more), grid)
-                found |= again
+                scores |= again
             about |= {name: best.weight} | {f"{name}: {part}": best._asdict()[part] for part in PARTS}
-            about[f"validation N@10 by {name}"] = {str(one): value for one, value in found.items()}
+            about[f"validation N@10 by {name}"] = {str(weighing): value for weighing, value in scores.items()}
             if removed == settings.remove_seen:
-                says += f", weight {best} (validation N@10 {found[grid[0]]:.4f} without,"
-                says += f" {found[best]:.4f} with)"
+                says += f", weight {best} (validation N@10 {scores[grid[0]]:.4f} without,"
+                says += f" {scores[best]:.4f} with)"
     write_arrays(folder / "memory.safetensors", memory.arrays())
     write_json(folder / "summary.json", {"says": says} | about)

@@ -140,12 +140,12 @@ def _sentences(workspace: Workspace, report: Report) -> Callable[[list[str]], Fl
     if _encoder() is None:
         return None
 
-    def told(texts: list[str]) -> Floats:
+    def encode(texts: list[str]) -> Floats:
         parts = [texts[start : start + READ] for start in range(0, len(texts), READ)]
         tables = mapped(sentences, parts, workspace, "texts read", json.dumps(texts), report)
         return np.concatenate([matrix_of(table["vector"]) for table in tables])
 
-    return told
+    return encode
 
 
 def _column(vectors: Floats, missing: npt.NDArray[np.bool_] | None = None) -> pa.Array:

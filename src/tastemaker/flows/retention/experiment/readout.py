@@ -187,8 +187,8 @@ def _look_row(design: Design, name: str, key: tuple[str, str], look: Look) -> wo
     if key[1] in design.plan.guardrails:
         role, margin = "guardrail", design.plan.guardrails[key[1]]
         harmed = f"HARMED by more than {number(margin, design.kind, False)}"
-        told = {1: "not worse", -1: harmed, 0: "go on"}
-        message = look.reason or told[_side(design, key, look)]
+        messages = {1: "not worse", -1: harmed, 0: "go on"}
+        message = look.reason or messages[_side(design, key, look)]
     return {"metric": name, "role": role, "so far": message}
 
 

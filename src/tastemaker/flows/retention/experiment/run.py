@@ -70,8 +70,8 @@ def check_experiment(
     lines += [*sound.alarms, *(f"WARNING: {warning}" for warning in sound.warnings)]
     ratio, passed, trials = split.worst, not (split.worst.alarm or sound.alarms), {}
     for test in _trials(table, design, runs, seed, report) if runs else ():
-        told = ("rate", "up", "down", "limit", "tail", "uniform_p", "passed", "reason")
-        trials[test.metric] = {name: getattr(test, name) for name in told}
+        fields = ("rate", "up", "down", "limit", "tail", "uniform_p", "passed", "reason")
+        trials[test.metric] = {name: getattr(test, name) for name in fields}
         lines.append(f"{test.metric}: {test.reason}{'' if test.passed else '; REFUSED'}")
         passed = passed and test.passed
     lines.append("passed" if passed else "refused: find the cause before reading any effect from this test")
