@@ -34,7 +34,7 @@ from tastemaker.flows.explore.ledger_store import ledger_in
 from tastemaker.flows.pipeline import WORDS, Report
 from tastemaker.retrieve.memory import fit_memory, weighing_in
 from tastemaker.retrieve.trie import build_trie
-from tastemaker.store import Database, Finding, Workspace, fingerprint, read_manifest
+from tastemaker.store import Database, Finding, Workspace, fingerprint
 from tastemaker.store.database import Keys
 from tastemaker.store.database.events import now
 from tastemaker.store.files import locked, sha256_bytes
@@ -286,7 +286,7 @@ def trained_base(workspace: Workspace) -> Base | None:
     tables = workspace.tables_fingerprint()
     for artifact in workspace.artifacts.finished():
         if artifact.kind == "memory":
-            about = read_manifest(artifact.path)["about"]
+            about = artifact.about
             trained.append((about["inputs"]["tables"] == tables, about["created"], artifact, about))
     for _, _, memory, about in sorted(trained, key=lambda entry: entry[:2], reverse=True):
         try:
@@ -311,7 +311,7 @@ def base_of(workspace: Workspace, memory: str, sft: str) -> Base:
     refits = [
         artifact.fingerprint
         for artifact in artifacts.finished()
-        if artifact.kind == "refit" and read_manifest(artifact.path)["about"]["inputs"]["sft"] == sft
+        if artifact.kind == "refit" and artifact.about["inputs"]["sft"] == sft
     ]
     kind, model = ("refit", refits[-1]) if refits else ("sft", sft)
     served = {name: settings[name] for name in ("max_items", *WORDS) if name in settings}

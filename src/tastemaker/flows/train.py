@@ -176,7 +176,7 @@ def _newer(workspace: Workspace, snapshot: Snapshot) -> list[str]:
 
 def _prune(workspace: Workspace, stages: Sequence[Mapping[str, Any]]) -> list[Path]:
     """Remove earlier trainings' stages and tables but the last `KEPT` and what is in use or needed by it."""
-    about = {artifact: read_manifest(artifact.path)["about"] for artifact in workspace.artifacts.finished()}
+    about = {artifact: artifact.about for artifact in workspace.artifacts.finished()}
     named = {(artifact.kind, artifact.fingerprint): artifact for artifact in about}
     roots = [artifact for artifact in about if artifact.kind not in KINDS]
     roots += [named[stage["stage"], stage["artifact"]] for stage in stages]

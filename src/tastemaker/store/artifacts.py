@@ -15,7 +15,7 @@ from typing import Any
 
 from tastemaker.errors import ArtifactError, InputError
 from tastemaker.store.files import canonical, explained, flush, plain, sha256_bytes
-from tastemaker.store.folders import MANIFEST, REBUILD, remove_folder, seal, verify_folder
+from tastemaker.store.folders import MANIFEST, REBUILD, read_manifest, remove_folder, seal, verify_folder
 
 STATE = "state"
 
@@ -32,6 +32,11 @@ class Artifact:
     kind: str
     fingerprint: str
     path: Path
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """Its manifest's `about`, as `Artifacts.verify` returns it; files are not checked."""
+        return dict(read_manifest(self.path)["about"])
 
 
 @dataclass(frozen=True)
@@ -126,8 +131,8 @@ class Artifacts:
 
     def finished(self) -> list[Artifact]:
         """Every finished artifact, sorted by kind and fingerprint; files are not checked."""
-        found = sorted(self.root.glob(f"*/*/{MANIFEST}"))
-        paths = [one.parent for one in found if re.fullmatch(r"[0-9a-f]{8,64}", one.parent.name)]
+        paths = [manifest.parent for manifest in sorted(self.root.glob(f"*/*/{MANIFEST}"))]
+        paths = [path for path in paths if re.fullmatch(r"[0-9a-f]{8,64}", path.name)]
         return [Artifact(path.parent.name, path.name, path) for path in paths]
 
     def prune(self, keep: Iterable[Artifact]) -> list[Path]:

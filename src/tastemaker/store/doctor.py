@@ -117,7 +117,8 @@ def cannot_run(workspace: Workspace) -> list[Finding]:
         remedy = "ingest interactions with a column timestamp, or set it to 'leave_one_out'"
         add("split", "not every interaction has a timestamp", remedy)
     if settings.reward not in ("", "events") and not any(
-        one.kind == "proxy" and one.fingerprint == settings.reward for one in workspace.artifacts.finished()
+        artifact.kind == "proxy" and artifact.fingerprint == settings.reward
+        for artifact in workspace.artifacts.finished()
     ):
         add("reward", "no survey proxy has this fingerprint", "`tastemaker retention proxy live` makes one")
     return errors
@@ -176,7 +177,7 @@ def _forgotten(workspace: Workspace) -> Iterator[Finding]:
         if not tombstones.people:
             return
         level: Literal["ok", "warn", "error"]
-        left = [one for one in sorted(tombstones.held) if (workspace.data / f"tables-{one}").exists()]
+        left = [mark for mark in sorted(tombstones.held) if (workspace.data / f"tables-{mark}").exists()]
         if tombstones.unfinished:
             level, message = "error", f"the erasure of {len(tombstones.unfinished)} people has not ended"
             remedy = "run `tastemaker admin forget` for them again"
@@ -209,12 +210,12 @@ def _database(workspace: Workspace) -> Iterator[Finding]:
 
 
 def _leftovers(workspace: Workspace) -> Iterator[Finding]:
-    found = leftovers(workspace.root)
-    if found:
+    paths = leftovers(workspace.root)
+    if paths:
         yield Finding(
             "warn",
             "leftovers",
-            f"{len(found)} of killed writers, such as {found[0]}",
+            f"{len(paths)} of killed writers, such as {paths[0]}",
             "they go when the workspace is next used",
         )
     else:
@@ -223,12 +224,12 @@ def _leftovers(workspace: Workspace) -> Iterator[Finding]:
 
 def _space(workspace: Workspace, least_free: int) -> Iterator[Finding]:
     free = shutil.disk_usage(workspace.root).free
-    said = f"{free // _MIB} MiB free"
+    message = f"{free // _MIB} MiB free"
     if free < least_free:
         remedy = "delete old folders under runs/ and artifacts/, or move the workspace to a larger disk"
-        yield Finding("warn", "disk", f"{said}; {least_free // _MIB} MiB are advised", remedy)
+        yield Finding("warn", "disk", f"{message}; {least_free // _MIB} MiB are advised", remedy)
     else:
-        yield Finding("ok", "disk", said)
+        yield Finding("ok", "disk", message)
 
 
 def _holder(workspace: Workspace) -> Iterator[Finding]:

@@ -47,13 +47,13 @@ def plain(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return plain(asdict(value))
     if isinstance(value, Mapping):
-        return {str(key): plain(one) for key, one in value.items()}
+        return {str(key): plain(part) for key, part in value.items()}
     if isinstance(value, np.ndarray | np.generic):
         return plain(value.tolist())
     if isinstance(value, list | tuple):
-        return [plain(one) for one in value]
+        return [plain(part) for part in value]
     if isinstance(value, set | frozenset):
-        return sorted(plain(one) for one in value)
+        return sorted(plain(part) for part in value)
     if isinstance(value, float) and not np.isfinite(value):
         return None
     if isinstance(value, date):
@@ -186,13 +186,13 @@ def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
 
 def leftovers(root: Path) -> list[Path]:
     """Temporary files and folders under `root` whose writer is gone; not those still being written."""
-    found = []
+    paths = []
     for inner, folders, names in os.walk(root):
-        for name in [one for one in folders if LEFTOVER.match(one)]:
+        for name in [folder for folder in folders if LEFTOVER.match(folder)]:
             folders.remove(name)
             names.append(name)
-        found += [Path(inner) / name for name in sorted(names) if LEFTOVER.match(name)]
-    return [path for path in found if _abandoned(path, remove=False)]
+        paths += [Path(inner) / name for name in sorted(names) if LEFTOVER.match(name)]
+    return [path for path in paths if _abandoned(path, remove=False)]
 
 
 def sweep(root: Path) -> list[Path]:

@@ -162,17 +162,17 @@ def verify_folder(folder: Path, full: bool = True, skip: str | None = None) -> d
     Raises ArtifactError naming the first file that is damaged, missing, or not in the manifest.
     """
     manifest = read_manifest(folder)
-    found = {path.relative_to(folder).as_posix(): path for path in _contents(folder, skip)}
+    paths = {path.relative_to(folder).as_posix(): path for path in _contents(folder, skip)}
     for name, entry in manifest["files"].items():
-        if name not in found:
+        if name not in paths:
             raise ArtifactError(f"{folder / name}: missing, though the manifest lists it; {REBUILD}")
-        path = found.pop(name)
+        path = paths.pop(name)
         size = path.stat().st_size
         if size != entry["size"]:
             raise ArtifactError(f"{path}: damaged ({size} bytes instead of {entry['size']}); {REBUILD}")
         if full and sha256_file(path) != entry["sha256"]:
             raise ArtifactError(f"{path}: damaged (its SHA-256 is not the manifest's); {REBUILD}")
-    for path in found.values():
+    for path in paths.values():
         raise ArtifactError(
             f"{path}: not in the manifest of its folder, which is immutable; remove this file"
         )
@@ -181,7 +181,7 @@ def verify_folder(folder: Path, full: bool = True, skip: str | None = None) -> d
 
 def _contents(folder: Path, skip: str | None = None) -> list[Path]:
     """Every file under `folder` but its manifest, sorted; links and other special files are refused."""
-    found = []
+    files = []
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)
         if relative.parts[0] == skip or relative.as_posix() == MANIFEST:
@@ -191,5 +191,5 @@ def _contents(folder: Path, skip: str | None = None) -> list[Path]:
                 f"{path}: a link or special file; folders of this kind hold plain files only, so remove it"
             )
         if path.is_file():
-            found.append(path)
-    return found
+            files.append(path)
+    return files

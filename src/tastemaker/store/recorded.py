@@ -105,7 +105,7 @@ def _named(workspace: Workspace) -> Iterator[str]:
         items = pq.read_table(workspace.tables_folder() / "items.parquet", columns=["audio", "image"])
         paths = {path for column in items.columns for path in column.unique().to_pylist() if path}
         inside = workspace.root.resolve()
-        yield from sorted(one for one in paths if (workspace.root / one).resolve().is_relative_to(inside))
+        yield from sorted(path for path in paths if (workspace.root / path).resolve().is_relative_to(inside))
     yield from (f"{workspace.data.name}/{name}" for name in BESIDE)
 
 

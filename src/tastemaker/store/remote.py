@@ -104,12 +104,12 @@ def send_folders(place: str, folders: Mapping[str, Path], about: Mapping[str, An
         before = _listed(place, system.cat_file(listed)) if system.exists(listed) else {}
         marks = {name: sha256_bytes((folder / MANIFEST).read_bytes()) for name, folder in folders.items()}
         sent = sum(_send(system, f"{root}/{name}", folder) for name, folder in folders.items())
-        mine = sealed({**about, "folders": marks})
-        system.pipe_file(listed, mine)
+        listing = sealed({**about, "folders": marks})
+        system.pipe_file(listed, listing)
         for name, folder in folders.items():  # who pushed at the same time may have removed some
             _send(system, f"{root}/{name}", folder)
         for name in filter(_NAME.fullmatch, set(before.get("folders", ())) - set(folders)):
-            if system.cat_file(listed) == mine:
+            if system.cat_file(listed) == listing:
                 system.rm(f"{root}/{name}", recursive=True)
     return sent
 

@@ -261,7 +261,7 @@ class Settings:
     rate_key: float = _setting(200.0, "Requests a second that one key may go on with; 0: any.", 0, 1e6)
 
 
-FIELDS: dict[str, Field[Any]] = {one.name: one for one in fields(Settings)}
+FIELDS: dict[str, Field[Any]] = {setting.name: setting for setting in fields(Settings)}
 # Settings of version 0.1 that have another name and form now.
 RENAMED: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "cpt_epochs": ("cpt", lambda passes: f"{passes:g}" if isinstance(passes, int | float) and passes else "1")

@@ -121,8 +121,8 @@ def read_typed(path: Path, *, text: Sequence[str] = IDS, times: Sequence[str] = 
                 numbers, wrong = values.as_number(pc.if_else(empty, None, column), name)
                 if not wrong.any() and numbers.null_count() < len(numbers):
                     cells = many(pc.sum(empty).as_py(), "cell is", "cells are")
-                    said = f"read as empty ('{column.filter(empty)[0]}')"
-                    _log.warning("%s: column '%s': %s %s", path, name, cells, said)
+                    detail = f"read as empty ('{column.filter(empty)[0]}')"
+                    _log.warning("%s: column '%s': %s %s", path, name, cells, detail)
             if not wrong.any() and numbers.null_count() < len(numbers):
                 table = table.set_column(place, name, numbers.to_arrow())
     return table
@@ -178,17 +178,18 @@ def _of_folders(part: Source, file: Path, root: Path) -> Source:
     """A file's rows with what the folders between it and `root` say of all of them (`event_type=click`, as
     Hive and Spark name them), where no column of the file does; year, month and day as one date.
     """
-    folders = file.relative_to(root).parts[:-1]
-    said = {name: unquote(value) for name, mark, value in (one.partition("=") for one in folders) if mark}
-    if {"year", "month", "day"} <= said.keys():
-        said = {"date": "-".join(said.pop(one).zfill(2) for one in ("year", "month", "day"))} | said
+    folders = (folder.partition("=") for folder in file.relative_to(root).parts[:-1])
+    partitions = {name: unquote(value) for name, mark, value in folders if mark}
+    if {"year", "month", "day"} <= partitions.keys():
+        day = "-".join(partitions.pop(unit).zfill(2) for unit in ("year", "month", "day"))
+        partitions = {"date": day} | partitions
     table = part.table
-    for name in said.keys() - set(table.column_names):
-        value = None if said[name] == "__HIVE_DEFAULT_PARTITION__" else said[name]
+    for name in partitions.keys() - set(table.column_names):
+        value = None if partitions[name] == "__HIVE_DEFAULT_PARTITION__" else partitions[name]
         table = table.append_column(name, pa.array([value] * table.num_rows, pa.large_string()))
-    if not said:
+    if not partitions:
         return part
-    note = f"the names of folders were read as columns ({', '.join(map(repr, said))})"
+    note = f"the names of folders were read as columns ({', '.join(map(repr, partitions))})"
     return replace(part, table=table, notes=(*part.notes, note))
 
 
@@ -245,13 +246,13 @@ def _read_file(
                 f" CSV or JSON lines ({', '.join(_CSV + _JSON + _PARQUET)})"
             )
         if kind == "json":
-            found = text.read_json(path, encoding)
+            content = text.read_json(path, encoding)
         else:
-            found = text.read_csv(path, encoding, numbers, legal)
+            content = text.read_csv(path, encoding, numbers, legal)
     except (*text.BROKEN, pa.ArrowException, UnicodeError) as error:
         raise InputError(f"{path}: cannot be read ({_line(error)}); export the table again") from None
-    refused = [Refusal(str(path), *row) for row in found.refused]
-    return _decoded(found.table, str(path), found.rows, refused, found.about, tuple(found.notes))
+    refused = [Refusal(str(path), *row) for row in content.refused]
+    return _decoded(content.table, str(path), content.rows, refused, content.about, tuple(content.notes))
 
 
 def _suffix(path: Path) -> str:
@@ -322,7 +323,7 @@ def _decoded(
     for index, cells in enumerate(table.schema):
         if cells.type == pa.uuid() or cells.type == pa.binary(16):
             ids = table.column(index).to_pylist()
-            texts = [one and str(UUID(bytes=one) if isinstance(one, bytes) else one) for one in ids]
+            texts = [key and str(UUID(bytes=key) if isinstance(key, bytes) else key) for key in ids]
             table = table.set_column(index, cells.name, pa.array(texts, pa.large_string()))
             continue
         if pa.types.is_string_view(cells.type):
@@ -347,9 +348,9 @@ def _decoded(
 def _decode_each(raw: list[bytes | None]) -> tuple[list[str | None], npt.NDArray[np.bool_]]:
     values: list[str | None] = []
     bad = np.zeros(len(raw), dtype=bool)
-    for at, one in enumerate(raw):
+    for at, cell in enumerate(raw):
         try:
-            values.append(None if one is None else one.decode())
+            values.append(None if cell is None else cell.decode())
         except UnicodeDecodeError:
             values.append(None)
             bad[at] = True
@@ -358,7 +359,7 @@ def _decode_each(raw: list[bytes | None]) -> tuple[list[str | None], npt.NDArray
 
 def _joined(parts: list[Source]) -> Source:
     for part in parts if parts[0].about.get("format") != "parquet" else ():
-        ours, theirs = (set(map(_squeezed, one.table.column_names)) for one in (parts[0], part))
+        ours, theirs = (set(map(_squeezed, source.table.column_names)) for source in (parts[0], part))
         lines = part.about.get("format") != "csv"  # of JSON not each has every field
         if ours != theirs and not (lines and 2 * len(ours & theirs) >= min(len(ours), len(theirs))):
             raise InputError(
@@ -369,7 +370,8 @@ def _joined(parts: list[Source]) -> Source:
         try:
             table = pa.concat_tables(tables, promote_options="permissive")
         except pa.ArrowTypeError:  # ids that are numbers in one file and text in another
-            table = pa.concat_tables([_as_texts(one, tables) for one in tables], promote_options="permissive")
+            tables = [_as_texts(table, tables) for table in tables]
+            table = pa.concat_tables(tables, promote_options="permissive")
     except (pa.ArrowException, InputError) as error:
         raise InputError(
             f"{parts[0].name}: the files of this folder have different columns ({_line(error)})"
@@ -400,8 +402,8 @@ def _one_spelling(source: Source) -> Source:
         cells = table[ours], table[name]
         if ours == name or pc.any(pc.and_(*map(pc.is_valid, cells))).as_py():
             continue
-        if cells[0].type != cells[1].type and not any(pa.types.is_nested(one.type) for one in cells):
-            cells = tuple(values.as_text(one, name).to_arrow() for one in cells)
+        if cells[0].type != cells[1].type and not any(pa.types.is_nested(column.type) for column in cells):
+            cells = tuple(values.as_text(column, name).to_arrow() for column in cells)
         table = table.set_column(table.column_names.index(ours), ours, pc.coalesce(*cells)).drop_columns(name)
     return source if table is source.table else replace(source, table=table)
 
@@ -413,7 +415,7 @@ def _squeezed(name: str) -> str:
 def _as_texts(table: pa.Table, tables: Sequence[pa.Table]) -> pa.Table:
     """A table where columns that are of other types in other `tables` are text."""
     for place, name in enumerate(table.column_names):
-        kinds = {one.schema.field(name).type for one in tables if name in one.column_names}
+        kinds = {other.schema.field(name).type for other in tables if name in other.column_names}
         if len(kinds) > 1 and not any(map(pa.types.is_nested, kinds)):
             table = table.set_column(place, name, values.as_text(table[name], name).to_arrow())
     return table

@@ -8,7 +8,6 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,7 +15,7 @@ import pyarrow.compute as pc
 from tastemaker.errors import ArtifactError
 from tastemaker.store.artifacts import Artifact, Artifacts
 from tastemaker.store.files import canonical, replacing, sha256_bytes
-from tastemaker.store.folders import read_manifest, sealed, unsealed
+from tastemaker.store.folders import sealed, unsealed
 
 TOMBSTONES_FILE = "tombstones.json"
 
@@ -98,10 +97,11 @@ class Tombstones:
         """The rows of `table` about anybody else, in their order, and what was left out."""
         if not self.people:
             return table, Left()
-        gone = [one for one in pc.unique(table[column]).to_pylist() if one is not None and self.holds(one)]
+        people = pc.unique(table[column]).drop_null().to_pylist()
+        gone = [user_id for user_id in people if self.holds(user_id)]
         theirs = pc.is_in(table[column], value_set=pa.array(gone, table[column].type))
-        kept = table.filter(pc.invert(theirs))
-        return kept, Left(table.num_rows - kept.num_rows, len(gone))
+        others = table.filter(pc.invert(theirs))
+        return others, Left(table.num_rows - others.num_rows, len(gone))
 
     def mark(self) -> dict[str, str]:
         """What names the set of people among the inputs of tables; nothing while nobody was forgotten."""
@@ -113,11 +113,10 @@ class Tombstones:
 
 def outdated(artifacts: Artifacts, held: Iterable[str]) -> list[Artifact]:
     """Finished artifacts made, directly or through others, from inputs whose fingerprints are in `held`."""
-    inputs: dict[Artifact, set[Any]] = {
-        one: set(read_manifest(one.path)["about"].get("inputs", {}).values()) for one in artifacts.finished()
-    }
-    marks, found = set(held), list[Artifact]()
-    while more := [one for one, made_from in inputs.items() if one not in found and made_from & marks]:
-        marks |= {one.fingerprint for one in more}
-        found += more
-    return found
+    marks, stale, fresh = set(held), list[Artifact](), artifacts.finished()
+    inputs = {artifact: set(artifact.about.get("inputs", {}).values()) for artifact in fresh}
+    while more := [artifact for artifact in fresh if inputs[artifact] & marks]:
+        marks |= {artifact.fingerprint for artifact in more}
+        stale += more
+        fresh = [artifact for artifact in fresh if artifact not in more]
+    return stale

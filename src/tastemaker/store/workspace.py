@@ -70,12 +70,12 @@ class Workspace:
         Raises InputError when `path` is no workspace, was made by a newer version, or has an illegal setting.
         """
         root = Path(path).expanduser()
-        found = cls(root, read_settings(root))
-        for folder in (found.data, found.artifacts.root, found.runs):
+        workspace = cls(root, read_settings(root))
+        for folder in (workspace.data, workspace.artifacts.root, workspace.runs):
             folder.mkdir(parents=True, exist_ok=True)
         sweep(root)
-        found._tell_changes()
-        return found
+        workspace._tell_changes()
+        return workspace
 
     def _tell_changes(self) -> None:
         """Say which settings changed since the workspace was last opened, by somebody or by a disk."""
@@ -86,13 +86,13 @@ class Workspace:
             pass
         except ValueError:
             _log.warning("%s: damaged, so nobody can say which settings changed; it is written anew", path)
-        told = ", ".join(
+        changes = ", ".join(
             f"{name} is {value!r}, was {before[name]!r}"
             for name, value in now.items()
             if name in before and before[name] != value
         )
-        if told:
-            _log.warning("%s changed since it was last read: %s", self.root / SETTINGS_FILE, told)
+        if changes:
+            _log.warning("%s changed since it was last read: %s", self.root / SETTINGS_FILE, changes)
         if before != now:
             with suppress(ArtifactError):  # a workspace that may only be read
                 write_bytes(path, sealed(now))

@@ -62,8 +62,7 @@ def _learnt_events(workspace: Workspace) -> tuple[str, ...]:
     """Fingerprints of all the server's events that anything was learnt from: who has events may be in each,
     and those of earlier trainings are no longer there to be searched.
     """
-    manifests = (read_manifest(artifact.path) for artifact in workspace.artifacts.finished())
-    inputs = (manifest["about"].get("inputs", {}) for manifest in manifests)
+    inputs = (artifact.about.get("inputs", {}) for artifact in workspace.artifacts.finished())
     return tuple(sorted({marks[EVENTS] for marks in inputs if EVENTS in marks}))
 
 

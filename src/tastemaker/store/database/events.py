@@ -90,8 +90,8 @@ def undone(rows: Iterable[dict[str, Any]]) -> set[tuple[str, str]]:
 
 def now() -> datetime:
     """The time in UTC that what is served is stamped with; in a rehearsal's commands the rehearsal's time."""
-    told = os.environ.get(CLOCK)
-    return datetime.fromisoformat(told) if told else datetime.now(UTC)
+    clock = os.environ.get(CLOCK)
+    return datetime.fromisoformat(clock) if clock else datetime.now(UTC)
 
 
 def moment(stored: int) -> datetime:

@@ -83,8 +83,8 @@ def arm(connection: sqlite3.Connection) -> None:
     a person who was erased, whoever is in the middle of writing one.
     """
     for table, (names, key) in tables().items():
-        mine = " AND ".join(f"{name} = NEW.{name}" for name in key)
-        change = f"UPDATE {table} SET {CHECKSUM} = {_summed(table, names)} WHERE {mine}"
+        same_row = " AND ".join(f"{name} = NEW.{name}" for name in key)
+        change = f"UPDATE {table} SET {CHECKSUM} = {_summed(table, names)} WHERE {same_row}"
         for when in ("INSERT", f"UPDATE OF {', '.join(names)}"):
             trigger = f"sum_{table}_{when[:6].lower()}"
             connection.execute(
@@ -152,8 +152,8 @@ def damage(connection: sqlite3.Connection) -> str:
         wrong = connection.execute(f"SELECT count(*) FROM {table} WHERE NOT ({intact(table)})").fetchone()[0]
         if wrong:
             return f"{wrong} rows of {table} do not match their checksums"
-    said = [row[0] for row in connection.execute("PRAGMA integrity_check(1)").fetchall()]
-    return "" if said == ["ok"] else str(said[0])
+    problems = [row[0] for row in connection.execute("PRAGMA integrity_check(1)").fetchall()]
+    return "" if problems == ["ok"] else str(problems[0])
 
 
 def log_damage(path: Path) -> str:
@@ -247,11 +247,11 @@ def _added(rows: npt.NDArray[np.uint8], big: int) -> tuple[npt.NDArray[np.uint32
 @cache
 def _powers(count: int) -> tuple[npt.NDArray[np.uint32], Sequence[Sequence[int]]]:
     """[[1, 1], [1, 2]] to the powers count - 1 down to 0, and to the power count, modulo 2^32."""
-    found, (w, x, y, z) = [], (1, 0, 0, 1)
+    powers, (w, x, y, z) = [], (1, 0, 0, 1)
     for _ in range(count):
-        found.append(((w, x), (y, z)))
+        powers.append(((w, x), (y, z)))
         w, x, y, z = (w + y) % 2**32, (x + z) % 2**32, (w + 2 * y) % 2**32, (x + 2 * z) % 2**32
-    return np.array(found[::-1], np.uint32), ((w, x), (y, z))
+    return np.array(powers[::-1], np.uint32), ((w, x), (y, z))
 
 
 def _head(index: Path) -> bytes:

@@ -147,12 +147,12 @@ EARLIER = (
 
 def _shown(connection: Connection, user_id: str | None, name: str, at: int) -> bool:
     sql = "SELECT user_id, timestamp FROM offers WHERE request_id = ?"
-    owner, made = connection.execute(sql, (name,)).fetchone() or (None, 0)
+    owner, timestamp = connection.execute(sql, (name,)).fetchone() or (None, 0)
     if owner is None or owner not in (user_id, ANONYMOUS):
         return False
     connection.execute(SHOWN, (at, name))
     if owner != ANONYMOUS:
-        connection.execute(EARLIER, (owner, made))
+        connection.execute(EARLIER, (owner, timestamp))
     elif user_id is not None:
         for table in ("offers", "slates", "impressions"):
             connection.execute(f"UPDATE {table} SET user_id = ? WHERE request_id = ?", (user_id, name))

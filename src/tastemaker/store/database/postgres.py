@@ -106,14 +106,14 @@ class Postgres:
 
     def _connect(self) -> psycopg.Connection[Any]:
         options = _options(self.address, f"-c lock_timeout={WAIT} -c synchronous_commit=on")
-        made = connection(self._silence).connect(
+        session = connection(self._silence).connect(
             self.address.url, autocommit=True, connect_timeout=CONNECT, options=options
         )
         began = now()
-        row = made.execute(b"SELECT clock_timestamp()").fetchone()
+        row = session.execute(b"SELECT clock_timestamp()").fetchone()
         assert row is not None
         self._ahead = row[0] - began - (now() - began) / 2
-        return made
+        return session
 
     def now(self) -> datetime:
         """The time of the server's clock: machines whose own differ stamp alike."""

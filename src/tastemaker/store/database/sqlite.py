@@ -347,8 +347,8 @@ def check_file(path: Path) -> str | None:
             if version > VERSION:
                 return _newer(path, version)
             if version < VERSION:  # without the checksums that opening it will add
-                said = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
-                return None if said == "ok" else _damaged(path, said)
+                verdict = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+                return None if verdict == "ok" else _damaged(path, verdict)
             connection.execute("BEGIN")
             wrong = integrity.damage(connection)
             return _damaged(path, wrong) if wrong else None
@@ -398,17 +398,17 @@ def _newer(path: Path, version: int) -> str:
 
 def _explained(error: sqlite3.DatabaseError, path: Path) -> TastemakerError:
     """The error that stands for one of SQLite's."""
-    said = str(error)
-    if isinstance(error, sqlite3.IntegrityError) and said != integrity.DAMAGED:
-        return InputError(f"{path}: a row breaks a rule of its table ({said}); nothing was stored")
-    if "full" in said:
+    message = str(error)
+    if isinstance(error, sqlite3.IntegrityError) and message != integrity.DAMAGED:
+        return InputError(f"{path}: a row breaks a rule of its table ({message}); nothing was stored")
+    if "full" in message:
         return FullError(f"{path}: the disk is full; nothing was changed. Free some space and try again")
-    if "locked" in said or "busy" in said:
+    if "locked" in message or "busy" in message:
         return BusyError(f"{path}: another process is writing to it; try again, or stop that process")
-    if "unable to open" in said or "readonly" in said:
+    if "unable to open" in message or "readonly" in message:
         return ArtifactError(f"{path}: cannot be opened or written; check the folder and its permissions")
-    if "I/O" in said:
+    if "I/O" in message:
         return ArtifactError(
-            f"{path}: the disk fails to read or write it ({said}); nothing was changed. Check the disk"
+            f"{path}: the disk fails to read or write it ({message}); nothing was changed. Check the disk"
         )
-    return ArtifactError(_damaged(path, said))
+    return ArtifactError(_damaged(path, message))

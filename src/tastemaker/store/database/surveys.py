@@ -79,7 +79,7 @@ class Surveys:
 
     def open_question(self, question_id: str) -> Question | None:
         """The question when it was shown and neither answered nor skipped yet."""
-        names = [one.name for one in fields(Question)]
+        names = [field.name for field in fields(Question)]
         still = "WHERE question_id = ? AND closed_at IS NULL"
         rows = self._database.select("surveys", names, still, question_id)
         if not rows:
@@ -155,8 +155,8 @@ class Surveys:
     def exposures(self, experiment: str) -> pa.Table:
         """First meetings of each unit with each arm, in time order: experiment, unit, arm, timestamp."""
         order = "WHERE experiment = ? ORDER BY timestamp, unit, arm"
-        found = self._database.select("exposures", EXPOSURES.names, order, experiment)
-        return table_of(found, EXPOSURES, "exposures")
+        rows = self._database.select("exposures", EXPOSURES.names, order, experiment)
+        return table_of(rows, EXPOSURES, "exposures")
 
 
 def _may_ask(connection: Connection, user_id: str, at: datetime, hours: float, lists: int) -> bool:

@@ -66,8 +66,8 @@ class Talks:
 
     def of(self, user_id: str) -> list[Said]:
         """Everything a person said, oldest first."""
-        said = "WHERE user_id = ? ORDER BY timestamp, conversation_id, turn"
-        rows = self._database.select("talks", SAID, said, user_id)
+        where = "WHERE user_id = ? ORDER BY timestamp, conversation_id, turn"
+        rows = self._database.select("talks", SAID, where, user_id)
         return [Said(*_read(row)) for row in rows]
 
     def everything(self) -> list[Kept]:

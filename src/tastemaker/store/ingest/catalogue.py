@@ -30,14 +30,14 @@ def catalogue_of(events: Source, settings: IngestSettings) -> tuple[Source, Sour
     """
     ids, events = _identity(events, settings)
     cells = guesses.ids_of(events, ids)
-    kept = _of_items(events, cells, ids, settings)
+    item_columns = _of_items(events, cells, ids, settings)
     rows = cells.is_first_distinct().set(cells.is_null(), False).arg_true().to_numpy()
-    table = events.table.select([ids, *kept]).take(pa.array(rows))
-    fit = cols.candidates(kept, cols.ITEM_NAMES)
-    if "title" not in fit and "title" not in kept and _words(cells):
+    table = events.table.select([ids, *item_columns]).take(pa.array(rows))
+    fit = cols.candidates(item_columns, cols.ITEM_NAMES)
+    if "title" not in fit and "title" not in item_columns and _words(cells):
         table = table.append_column("title", cells.gather(rows).to_arrow())
     note = f"no file of items was given: they are the {len(rows):,} of '{ids}'"
-    note += f", with what {', '.join(map(repr, kept))} say of each" if kept else ""
+    note += f", with what {', '.join(map(repr, item_columns))} say of each" if item_columns else ""
     items = replace(
         events,
         table=table,
@@ -131,7 +131,7 @@ def _of_items(events: Source, ids: pl.Series, column: str, settings: IngestSetti
     theirs |= {settings.column("interactions", part) or "" for part in cols.INTERACTION_NAMES} | {column}
     chosen = {settings.column("items", part) for part in cols.ITEM_NAMES}
     names = cols.candidates(events.table.column_names, cols.ITEM_NAMES)
-    told = {name for part in _TOLD for name in names.get(part, ())}
+    descriptive = {name for part in _TOLD for name in names.get(part, ())}
     people = _people(events, settings)
     who = pl.Series(np.arange(len(ids)))  # without people, or of one person, each event counts
     if people is not None and people in events.table.column_names:
@@ -151,7 +151,7 @@ def _of_items(events: Source, ids: pl.Series, column: str, settings: IngestSetti
         counts = by.agg(pl.col("cell").drop_nulls().n_unique(), pl.col("who").n_unique())
         often = counts.filter(pl.col("who") > 1)
         few = often.height < max(2, counts.height / 20)
-        if name in told if few else guesses.share(often["cell"] <= 1) >= _SAME:
+        if name in descriptive if few else guesses.share(often["cell"] <= 1) >= _SAME:
             result.append(name)
     return result
 
@@ -177,13 +177,13 @@ def best_id_columns(items: Source, interactions: Source, settings: IngestSetting
     if not fit or not theirs or settings.column("items", "item_id") is not None:
         return settings
     events = [guesses.ids_of(interactions, column) for column in theirs]
-    found = []
+    matches = []
     for column in fit:
         ids = guesses.ids_of(items, column)
         unique = ids.drop_nulls().n_unique() >= 0.9 * max(1, len(ids))
         shares = [guesses.share_known(own, ids) for own in events]
-        found.append(max(shares) if unique else -1.0)
-    best = int(np.argmax(found))
-    if (found[best] < 0.5) if not aliased else (best == 0 or found[best] <= found[0]):
+        matches.append(max(shares) if unique else -1.0)
+    best = int(np.argmax(matches))
+    if (matches[best] < 0.5) if not aliased else (best == 0 or matches[best] <= matches[0]):
         return settings
     return replace(settings, columns={**settings.columns, "items.item_id": fit[best]})

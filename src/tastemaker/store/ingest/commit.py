@@ -68,9 +68,10 @@ class Ingested:
         lines = []
         for name, report in self.reports.items():
             if name == "interactions" and not report["rows"]:
-                empty = report["source"] != NONE_GIVEN
-                told = f"{report['source']} holds no rows, only a header" if empty else "no interactions yet"
-                lines.append(f"{told}: add them with --interactions FILE")
+                source = report["source"]
+                empty = f"{source} holds no rows, only a header"
+                message = "no interactions yet" if source == NONE_GIVEN else empty
+                lines.append(f"{message}: add them with --interactions FILE")
                 continue
             lines.append(
                 f"{name}: {report['accepted']:,} of {report['rows']:,} rows accepted from {report['source']}"
@@ -109,9 +110,9 @@ def ingest_files(
         "items": None if _derived(workspace, items) else _given(workspace, "items", items),
         "interactions": _given(workspace, "interactions", interactions),
     }
-    kept = workspace.event_rules() if _own(workspace, paths["interactions"]) else None
-    if kept is not None and not settings.positive and settings.scale is None:
-        settings = replace(settings, scale=kept.scale, positive=tuple(sorted(kept.wanted or ())))
+    rules = workspace.event_rules() if _own(workspace, paths["interactions"]) else None
+    if rules is not None and not settings.positive and settings.scale is None:
+        settings = replace(settings, scale=rules.scale, positive=tuple(sorted(rules.wanted or ())))
     before = workspace.tables_folder() if workspace.has_tables() else None
     while True:
         forgotten = workspace.tombstones
@@ -132,7 +133,8 @@ def ingest_files(
 def _replaced(before: Path, reports: Mapping[str, Any]) -> str:
     """What to say of an earlier log that ends before the new one begins: it is no longer learnt from."""
     earlier = json.loads(read_file(before, "report.json"))["interactions"]
-    old, new = (one.get("understood", {}).get("times", {}) for one in (earlier, reports["interactions"]))
+    both = earlier, reports["interactions"]
+    old, new = (report.get("understood", {}).get("times", {}) for report in both)
     if not old.get("last") or not new.get("first") or old["last"] >= new["first"]:
         return ""
     return (
@@ -142,14 +144,15 @@ def _replaced(before: Path, reports: Mapping[str, Any]) -> str:
     )
 
 
-def _same(one: Path, other: Path) -> bool:
+def _same(before: Path, after: Path) -> bool:
     """Whether two folders of tables hold the same whole bytes, and their fields the same names."""
     try:
-        files = [read_manifest(folder)["files"] for folder in (one, other)]
-        verify_folder(one)
+        files = [read_manifest(folder)["files"] for folder in (before, after)]
+        verify_folder(before)
     except ArtifactError:
         return False
-    return origin(one) == origin(other) and all(files[0].get(name) == files[1].get(name) for name in TABLES)
+    equal = all(files[0].get(name) == files[1].get(name) for name in TABLES)
+    return equal and origin(before) == origin(after)
 
 
 @cache
@@ -373,11 +376,11 @@ def _check_columns(sources: Mapping[str, Source], own: set[str], settings: Inges
     }
     for part, column in settings.columns.items():
         table, _, name = part.rpartition(".")
-        tables = [one for one in parts if name in parts[one] and table in ("", one)]
+        tables = [choice for choice in parts if name in parts[choice] and table in ("", choice)]
         if not tables:
             legal = ", ".join(dict.fromkeys(name for names in parts.values() for name in sorted(names)))
             raise InputError(f"--column {part}={column}: there is no such part; the parts are {legal}")
-        files = [sources[one] for one in tables if one in sources and one not in own]
+        files = [sources[choice] for choice in tables if choice in sources and choice not in own]
         if column and not any(column in source.table.column_names for source in files):
             have = "; ".join(
                 f"{source.name} has {', '.join(source.table.column_names[:40])}" for source in files

@@ -123,8 +123,8 @@ def _unleaked(rows: Rows, own: pl.Series) -> pl.Series:
     rows.notes.append(f"column '{column}' {what}; --column attributes={column} takes it as it is")
     if many:
         return pl.Series([None] * len(own), dtype=own.dtype)
-    kept = frame.with_columns(word=frame["word"].set(leaks, None)).group_by("row", maintain_order=True)
-    words = kept.agg(pl.col("word").drop_nulls())["word"]
+    groups = frame.with_columns(word=frame["word"].set(leaks, None)).group_by("row", maintain_order=True)
+    words = groups.agg(pl.col("word").drop_nulls())["word"]
     return words.set(words.list.len() == 0, None)
 
 
@@ -211,8 +211,8 @@ def _read(cells: pa.ChunkedArray, column: str, name: str) -> _Fact | None:
         return None
     lower = set(known.unique().str.to_lowercase()) if known.n_unique() <= 2 * len(_TRUE | _FALSE) else set()
     if lower & _TRUE and lower <= _TRUE | _FALSE and (lower & _FALSE or len(known) < len(text)):
-        said = [name.replace("_", " ")] * len(_TRUE)
-        return _Fact("flag", name, _listed(text.str.to_lowercase(), sorted(_TRUE), said))
+        labels = [name.replace("_", " ")] * len(_TRUE)
+        return _Fact("flag", name, _listed(text.str.to_lowercase(), sorted(_TRUE), labels))
     if known.n_unique() < 2 or known.str.starts_with("{").any() or _codes(known, name):  # {: objects of JSON
         return None
     if int(known.str.contains(_DATE).sum()) >= MOSTLY * len(known):  # of a day its year tells something
@@ -275,14 +275,14 @@ def _measured(text: pl.Series) -> tuple[str, pl.Series | None]:
         parts = text.str.extract_groups(_MEASURE).struct.unnest()
         units = parts["2"].str.to_lowercase().str.replace(r"(..)s$", "${1}").drop_nulls()
         unit = units[0] if len(units) >= enough and units.n_unique() == 1 else ""
-        said = parts["1"] if unit else text.str.extract(_AMOUNT).str.replace_all(r"[\s'’]", "")
-        dotted = said.str.contains(r"\.\d{3}(?:[.,]|$)").fill_null(False)  # 1.234,50: points part thousands
-        if dotted.any() and not said.str.contains(r"\.\d{1,2}$").any():
-            said = said.str.replace_all(".", "", literal=True)
+        amounts = parts["1"] if unit else text.str.extract(_AMOUNT).str.replace_all(r"[\s'’]", "")
+        dotted = amounts.str.contains(r"\.\d{3}(?:[.,]|$)").fill_null(False)  # 1.234,50: thousands apart
+        if dotted.any() and not amounts.str.contains(r"\.\d{1,2}$").any():
+            amounts = amounts.str.replace_all(".", "", literal=True)
             numbers = numbers.set(dotted, None)
-        thousands = said.str.contains(r"^-?\d{1,3}(,\d{3})+(\.|$)").fill_null(False)
-        said = said.str.replace_all(",", "").zip_with(thousands, said.str.replace(",", "."))
-        numbers = numbers.zip_with(numbers.is_not_null(), said.cast(pl.Float64, strict=False))
+        thousands = amounts.str.contains(r"^-?\d{1,3}(,\d{3})+(\.|$)").fill_null(False)
+        amounts = amounts.str.replace_all(",", "").zip_with(thousands, amounts.str.replace(",", "."))
+        numbers = numbers.zip_with(numbers.is_not_null(), amounts.cast(pl.Float64, strict=False))
     return {"%": "percent"}.get(unit, unit), numbers if numbers.count() >= enough else None
 
 

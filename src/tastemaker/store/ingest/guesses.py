@@ -135,12 +135,12 @@ def likely_people(source: Source) -> str | None:
     """A column called as people's are (`playlist_id`) that holds many of them, ids before names, or None."""
     fit = []
     for name in source.table.column_names:
-        said = squeezed(name)
+        bare = squeezed(name)
         ids = ids_of(source, name, _HEAD)
         several = ids.n_unique() > max(2, len(ids) / 50)
-        several &= "email" not in said or ids.n_unique() < len(ids)  # what each row has once is no person
+        several &= "email" not in bare or ids.n_unique() < len(ids)  # what each row has once is no person
         if several and any(
-            said == word or said.endswith((word, word + "id", word + "no", word + "name")) for word in PEOPLE
+            bare == word or bare.endswith((word, word + "id", word + "no", word + "name")) for word in PEOPLE
         ):
             fit.append(name)
     return min(fit, key=lambda name: not squeezed(name).endswith("id"), default=None)

@@ -147,10 +147,10 @@ def optional_parts(
 def ambiguous_times(source: Source, taken: Iterable[str]) -> list[str]:
     """What to say of columns called as times are where nobody can tell the days from the months."""
     free = [c for c in source.table.column_names if c not in set(taken) and _says(c, "timestamp")]
-    told = {c: remedy(source.table.column(c).slice(0, _HEAD), c) for c in free}
+    remedies = {c: remedy(source.table.column(c).slice(0, _HEAD), c) for c in free}
     return [
         f"column '{column}' was not taken as timestamp: {how}"
-        for column, how in told.items()
+        for column, how in remedies.items()
         if how != REMEDY
     ]
 

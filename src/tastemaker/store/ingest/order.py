@@ -156,17 +156,17 @@ def _pair_keys(frame: pl.DataFrame) -> npt.NDArray[np.int64]:
     return (keys >> np.uint64(2)).astype(np.int64)
 
 
-def describe_times(rows: Rows, kept: pl.DataFrame) -> None:
+def describe_times(rows: Rows, frame: pl.DataFrame) -> None:
     """Write down repeats, doubled rows, and the unit of the times."""
-    understood, n = rows.understood, len(kept)
-    users, items = codes(kept["user_id"]), codes(kept["item_id"])
+    understood, n = rows.understood, len(frame)
+    users, items = codes(frame["user_id"]), codes(frame["item_id"])
     pairs = users * (int(items.max(initial=0)) + 1) + items
     understood["repeats"] = round(1 - pl.Series(pairs).n_unique() / n, 4) if n else 0.0
     understood["doubled"] = 0
     if "timestamp" not in rows.names:
         return
     again = pl.Series(pairs).is_duplicated()
-    twice = kept.filter(again)
+    twice = frame.filter(again)
     about = [
         codes(twice["kind"].fill_null("")),
         twice["value"].fill_null(-1e300).to_numpy(),

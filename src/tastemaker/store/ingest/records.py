@@ -36,8 +36,8 @@ def records_of(source: Source, column: str, rows: int | None = None) -> list[Any
     kind = cells.type
     inner = kind.value_type if pt.is_list(kind) or pt.is_large_list(kind) else kind
     if pt.is_string(kind) or pt.is_large_string(kind):
-        some = cells.slice(0, 50 * _HEAD).drop_null()  # the whole where that holds nothing
-        filled = (some if len(some) else cells.drop_null()).slice(0, _HEAD).to_pylist()
+        head = cells.slice(0, 50 * _HEAD).drop_null()  # the whole where that holds nothing
+        filled = (head if len(head) else cells.drop_null()).slice(0, _HEAD).to_pylist()
         if not filled or not all(map(_RECORDS.match, filled)):
             return None
         values = [None if text is None else literal(text) for text in cells.to_pylist()]
@@ -45,7 +45,7 @@ def records_of(source: Source, column: str, rows: int | None = None) -> list[Any
         values = cells.to_pylist()
     elif pt.is_map(kind):
         values = [
-            None if cell is None else {str(key): one for key, one in cell} for cell in cells.to_pylist()
+            None if cell is None else {str(key): value for key, value in cell} for cell in cells.to_pylist()
         ]
     else:
         return None
@@ -58,7 +58,7 @@ def records_of(source: Source, column: str, rows: int | None = None) -> list[Any
 
 def _listed(value: Any) -> type | None:
     """`list` for a list of structures, some of which may be missing."""
-    fit = isinstance(value, list) and all(isinstance(one, Mapping | None) for one in value)
+    fit = isinstance(value, list) and all(isinstance(record, Mapping | None) for record in value)
     return list if fit else None
 
 
@@ -68,9 +68,9 @@ def _columns(records: list[Mapping[str, Any]], parent: str, taken: set[str]) -> 
     """
     counts = Counter(str(name) for record in records for name in record)
     most = {name for name, _ in counts.most_common(_MOST)}
-    one = parent[:-3] + "y" if parent.endswith("ies") else parent.removesuffix("s")
+    singular = parent[:-3] + "y" if parent.endswith("ies") else parent.removesuffix("s")
     return {
-        f"{one}_{name}" if name in taken | _BARE else name: as_column(
+        f"{singular}_{name}" if name in taken | _BARE else name: as_column(
             [record.get(name) for record in records]
         )
         for name in counts
@@ -122,8 +122,8 @@ def by_item(source: Source, known: pl.Series) -> Source:
             each = [
                 [
                     {"item_id": name}
-                    | (dict(told) if isinstance(told, Mapping) else {column.removesuffix("s"): told})
-                    for name, told in (record or {}).items()
+                    | (dict(entry) if isinstance(entry, Mapping) else {column.removesuffix("s"): entry})
+                    for name, entry in (record or {}).items()
                 ]
                 for record in records or ()
             ]
@@ -139,21 +139,21 @@ def of_records(source: Source) -> Source:
     """
     source = unfolded(source, cols.INTERACTION_NAMES)
     lists = {column: records_of(source, column) for column in source.table.column_names}
-    found = {
+    nested = {
         column: cells
         for column, cells in lists.items()
         if cells is not None and isinstance(next(filter(None, cells), None), list)
     }
-    if len(found) > 1:
+    if len(nested) > 1:
         fields = {
             column: _columns([cell[0] for cell in cells[:_HEAD] if cell], column, set())
-            for column, cells in found.items()
+            for column, cells in nested.items()
         }
-        told = [name for name in found if "item_id" in cols.candidates(fields[name], cols.INTERACTION_NAMES)]
-        found = {column: found[column] for column in told}
-    if len(found) != 1:
+        parts = {column: cols.candidates(fields[column], cols.INTERACTION_NAMES) for column in nested}
+        nested = {column: cells for column, cells in nested.items() if "item_id" in parts[column]}
+    if len(nested) != 1:
         return source
-    ((column, cells),) = found.items()
+    ((column, cells),) = nested.items()
     source = replace(source, table=source.table.drop_columns([column]))
     own = cols.candidates(source.table.column_names, cols.INTERACTION_NAMES).get("item_id", [])
     single = source.table[own[0]].is_valid().to_pylist() if own else [False] * len(cells)
@@ -167,8 +167,8 @@ def of_records(source: Source) -> Source:
     )
     for name, cells_of in columns.items():
         if None in records and name in source.table.column_names:
-            theirs, said = source.table[name].to_pylist(), cells_of.to_pylist()
-            cells_of = as_column([theirs[at] if one is None else said[at] for at, one in enumerate(records)])
+            rows_of = zip(records, cells_of.to_pylist(), source.table[name].to_pylist(), strict=True)
+            cells_of = as_column([outer if record is None else inner for record, inner, outer in rows_of])
         rest = rest.append_column(name, cells_of)
     return unfolded(replace(source, table=rest), cols.INTERACTION_NAMES)
 
@@ -185,19 +185,19 @@ def filled_down(source: Source) -> Source:
     if key.null_count() or not 1 < len(starts) < len(key) - 1 or key.gather(starts).n_unique() < len(starts):
         return source
     heads = (begins & ~begins.shift(-1, fill_value=True)).arg_true()  # of several rows
-    told = []
+    columns = []
     for name in names[1:]:
         filled = pl.Series(source.table[name].is_valid().to_numpy())
         if not (filled & ~begins).any() and filled.gather(heads).sum() > 0.9 * len(heads):
-            told.append(name)
-    if len(told) < 2:
+            columns.append(name)
+    if len(columns) < 2:
         return source
     first = pa.array(starts.gather(begins.cast(pl.Int64).cum_sum() - 1))
     table = source.table
-    for name in told:
+    for name in columns:
         table = table.set_column(names.index(name), name, table[name].take(first))
-    some = ", ".join(map(repr, told[:8])) + (", ..." if len(told) > 8 else "")
-    note = f"rows about one '{names[0]}' say {some} once, in the first: it was read of all of them"
+    examples = ", ".join(map(repr, columns[:8])) + (", ..." if len(columns) > 8 else "")
+    note = f"rows about one '{names[0]}' say {examples} once, in the first: it was read of all of them"
     return replace(source, table=table, notes=(*source.notes, note))
 
 
@@ -209,16 +209,16 @@ def taken(source: Source, rows: npt.NDArray[np.int64], column: str, note: str) -
             f"{source.name}: {n:,} entries in '{column}', more than {MOST_ROWS:,}; split the table"
         )
     empty = before - len(np.unique(rows))
-    told = f"{note}: {before:,} made {n:,}" + (f", {empty:,} held none" if empty and n >= before else "")
+    message = f"{note}: {before:,} made {n:,}" + (f", {empty:,} held none" if empty and n >= before else "")
     long = [name for name in source.table.column_names if _repeated(source.table[name], rows) > _REPEATED]
-    told += f"; {', '.join(map(repr, long))}, long texts, were left out" if long else ""
+    message += f"; {', '.join(map(repr, long))}, long texts, were left out" if long else ""
     return replace(
         source,
         table=source.table.drop_columns(long).take(pa.array(rows)),
         file_of=source.file_of[rows],
         rows=source.rows[rows],
         damaged={name: cells[rows] for name, cells in source.damaged.items()},
-        notes=(*source.notes, told),
+        notes=(*source.notes, message),
     )
 
 

@@ -50,8 +50,8 @@ def described(report: Mapping[str, Any]) -> list[str]:
     if report["rows"]:
         lines += [line for line in (_times(understood), _kinds(understood), _ratings(understood)) if line]
     for name, words in understood.get("null_words", {}).items():
-        told = ", ".join(f"{word} {count:,}" for word, count in words.items())
-        lines.append(f"words for nothing in {name}: {told}")
+        counts = ", ".join(f"{word} {count:,}" for word, count in words.items())
+        lines.append(f"words for nothing in {name}: {counts}")
     lines += [f"note: {note}" for note in report["notes"]]
     lines += [
         f"{reason['rows']:,} refused: column '{reason['column']}': {reason['reason']}"
@@ -79,7 +79,7 @@ def _file(file: Mapping[str, Any]) -> str:
 
 
 def _columns(columns: Mapping[str, Any]) -> str:
-    told = []
+    roles = []
     for part, role in columns.items():
         about = []
         if role.get("matches") is not None:
@@ -89,15 +89,14 @@ def _columns(columns: Mapping[str, Any]) -> str:
             about.append(
                 f"not '{role['runner_up']}'" + ("" if match is None else f", of which {match:.1%} are")
             )
-        told.append(f"{part} = '{role['column']}'" + (f" ({'; '.join(about)})" if about else ""))
-    return "columns: " + ", ".join(told)
+        roles.append(f"{part} = '{role['column']}'" + (f" ({'; '.join(about)})" if about else ""))
+    return "columns: " + ", ".join(roles)
 
 
 def _facts(facts: Mapping[str, str]) -> str:
-    told = ", ".join(f"'{column}' ({kind})" for column, kind in facts.items())
-    return (
-        f"facts: {told}; kept as attributes, `--column attributes=...` takes one column alone" if told else ""
-    )
+    columns = ", ".join(f"'{column}' ({kind})" for column, kind in facts.items())
+    how = "kept as attributes, `--column attributes=...` takes one column alone"
+    return f"facts: {columns}; {how}" if columns else ""
 
 
 def _unused(columns: Sequence[str]) -> str:
@@ -112,25 +111,25 @@ def _times(understood: Mapping[str, Any]) -> str:
     times = understood.get("times")
     if times is None:
         return ""
-    told = [_ORDERS[times["order"]]]
+    parts = [_ORDERS[times["order"]]]
     if times["first"] is not None:
-        told.append(f"{times.get('unit', 'times')} from {times['first'][:10]} to {times['last'][:10]}")
-        told.append(f"{times['tied']:.1%} of events tie in time")
+        parts.append(f"{times.get('unit', 'times')} from {times['first'][:10]} to {times['last'][:10]}")
+        parts.append(f"{times['tied']:.1%} of events tie in time")
     again = " (by default nobody is shown what they had; `remove_seen = false` shows it)"
     often = again if understood["repeats"] >= _OFTEN else ""
-    told.append(f"{understood['repeats']:.1%} repeat an item the person had before{often}")
-    return "order: " + ", ".join(told)
+    parts.append(f"{understood['repeats']:.1%} repeat an item the person had before{often}")
+    return "order: " + ", ".join(parts)
 
 
 def _kinds(understood: Mapping[str, Any]) -> str:
     kinds = understood.get("kinds")
     if kinds is None:
         return ""
-    told = []
+    parts = []
     for name, listed in kinds.items():
         if listed:
-            told.append(f"{name} {', '.join(map(_kind, listed[:8]))}")
-    return "kinds: " + "; ".join(told)
+            parts.append(f"{name} {', '.join(map(_kind, listed[:8]))}")
+    return "kinds: " + "; ".join(parts)
 
 
 def _kind(entry: Mapping[str, Any]) -> str:

@@ -168,10 +168,10 @@ class Rows:
             self.names["title"] = column = self.names.pop("description")
             self.notes.append(f"no column is called title: '{column}' was taken, as its cells are short")
             missing.remove("title")
-        found = layout.optional_parts(self.source, self.table, self.names.values(), missing)
-        if self.table == "interactions" and "timestamp" in set(missing) - set(found):
+        columns = layout.optional_parts(self.source, self.table, self.names.values(), missing)
+        if self.table == "interactions" and "timestamp" in set(missing) - set(columns):
             self.notes += layout.ambiguous_times(self.source, self.names.values())
-        for part, column in found.items():
+        for part, column in columns.items():
             self.names[part] = column
             self.candidates[part] = [column]
             self.notes.append(
@@ -304,8 +304,8 @@ class Rows:
             ids = ids.str.replace_all(guesses.UNSEEN, "")
             count = f"{int(unseen.sum()):,} ids in '{self.names[name]}'"
             self.notes.append(f"{count} hold characters nobody sees (U+200B and the like): read without them")
-        if name == "user_id" and (told := guesses.alike(ids)):
-            self.notes.append(told)
+        if name == "user_id" and (note := guesses.alike(ids)):
+            self.notes.append(note)
         longest = self.settings.longest_id
         if pa.types.is_floating(column.type):
             exact = {16: 11, 32: 24}.get(column.type.bit_width, 53)

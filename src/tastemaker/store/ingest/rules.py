@@ -83,9 +83,9 @@ def ingest_items(
     rows.understood["unused"] = [column for column in _unused(rows) if column not in facts]
     rows.understood["doubled"] = int((repeated.fill_null(False).to_numpy()).sum())
     report = rows.report()
-    kept = frame.filter(pl.Series(rows.good))
-    kept = kept[hashed_order(kept["item_id"].to_list(), ORDER_KEY)]
-    return schema.check(kept.to_arrow(), schema.ITEMS, report.source), report
+    frame = frame.filter(pl.Series(rows.good))
+    frame = frame[hashed_order(frame["item_id"].to_list(), ORDER_KEY)]
+    return schema.check(frame.to_arrow(), schema.ITEMS, report.source), report
 
 
 def ingest_interactions(
@@ -142,18 +142,18 @@ def ingest_interactions(
     frame = ordered(rows, frame)
     rows.understood["columns"] = _roles(rows, shares)
     rows.understood["unused"] = _unused(rows)
-    kept = frame.filter(pl.Series(rows.good))
-    _describe_kinds(rows, kept, rules)
-    describe_times(rows, kept)
-    rows.notes += guesses.crowd(kept["user_id"])
+    frame = frame.filter(pl.Series(rows.good))
+    _describe_kinds(rows, frame, rules)
+    describe_times(rows, frame)
+    rows.notes += guesses.crowd(frame["user_id"])
     report = rows.report()
     if "position" in rows.names:
-        kept = kept.sort("user_id", "position", maintain_order=True)
+        frame = frame.sort("user_id", "position", maintain_order=True)
     else:
-        by = pl.Series(ranks(kept["user_id"]))
-        kept = kept.sort(by, "timestamp", "position", maintain_order=True)
-        kept = kept.with_columns(position=pl.int_range(pl.len()).over("user_id"))
-    return schema.check(kept.to_arrow(), schema.INTERACTIONS, report.source), report
+        by = pl.Series(ranks(frame["user_id"]))
+        frame = frame.sort(by, "timestamp", "position", maintain_order=True)
+        frame = frame.with_columns(position=pl.int_range(pl.len()).over("user_id"))
+    return schema.check(frame.to_arrow(), schema.INTERACTIONS, report.source), report
 
 
 def _source(table: pa.Table | Source, name: str) -> Source:
@@ -179,11 +179,11 @@ def _shares(rows: Rows, known: pl.Series) -> dict[str, float]:
     other = guesses.likely_items(rows.source, known) if shares[best] < 0.5 else None
     if other is None or other[0] in shares or other[1] <= 2 * shares[best]:
         return shares
-    told = f"{other[1]:.0%} of column '{other[0]}' are ids of items, {shares[best]:.0%} of '{best}'"
+    message = f"{other[1]:.0%} of column '{other[0]}' are ids of items, {shares[best]:.0%} of '{best}'"
     if shares[best] or rows.settings.column(rows.table, "item_id") is not None:
-        rows.notes.append(f"{told}: if it is the item, give --column item_id={other[0]}")
+        rows.notes.append(f"{message}: if it is the item, give --column item_id={other[0]}")
     else:
-        rows.notes.append(f"{told}: it was taken as item_id")
+        rows.notes.append(f"{message}: it was taken as item_id")
         rows.names["item_id"] = other[0]
         shares[other[0]] = other[1]
     return shares
@@ -263,13 +263,13 @@ def _settle_kind(rows: Rows) -> None:
 def _settle_flags(rows: Rows) -> None:
     """Where no column holds kinds, ratings or shares, read those that say yes or no to a kind."""
     free = {column: guesses.ids_of(rows.source, column) for column in _unused(rows)}
-    told = guesses.flags(free)
-    for column in told[2] if told else ():
+    flags = guesses.flags(free)
+    for column in flags[2] if flags else ():
         rows.notes.append(f"column '{column}' was not read: it holds other words than yes and no")
-    if told and told[0]:
-        rows.names["kind"], rows.flags = next(iter(told[0])), told[1]
-        said = ", ".join(f"'{column}' as {kind or 'wanted'}" for column, kind in told[0].items())
-        rows.notes.append(f"columns that say yes or no were read as what people did: {said}; a no as a view")
+    if flags and flags[0]:
+        rows.names["kind"], rows.flags = next(iter(flags[0])), flags[1]
+        names = ", ".join(f"'{column}' as {kind or 'wanted'}" for column, kind in flags[0].items())
+        rows.notes.append(f"columns that say yes or no were read as what people did: {names}; a no as a view")
     elif undone := guesses.taken_back(free):
         rows.names["kind"] = column = undone[0]
         rows.flags = pl.Series([None] * rows.n, dtype=pl.String).set(undone[1], "view")
@@ -408,31 +408,31 @@ def _scale(low: float, high: float) -> tuple[float, float]:
     return (low, high) if low < high else (low - 1.0, high)
 
 
-def _describe_kinds(rows: Rows, kept: pl.DataFrame, rules: EventRules) -> None:
+def _describe_kinds(rows: Rows, frame: pl.DataFrame, rules: EventRules) -> None:
     """Write down the kinds of the accepted events by sign, and what the user should know of them."""
-    signs = rules.signs(kept["kind"].to_arrow(), kept["value"].to_numpy())
+    signs = rules.signs(frame["kind"].to_arrow(), frame["value"].to_numpy())
     spellings = rows.understood.pop("spellings")
     rows.understood["kinds"] = {}
     for name, sign in (("wanted", 1), ("unwanted", -1), ("ignored", 0)):
-        counts = kept["kind"].filter(pl.Series(signs == sign)).value_counts(sort=True).iter_rows()
+        counts = frame["kind"].filter(pl.Series(signs == sign)).value_counts(sort=True).iter_rows()
         rows.understood["kinds"][name] = [
             {"kind": kind, "events": count, "spelled": spellings.get(kind, [])[:5]} for kind, count in counts
         ]
     ignored = {entry["kind"]: entry["events"] for entry in rows.understood["kinds"]["ignored"]}
     unknown = {kind: count for kind, count in ignored.items() if kind and kind_named(kind) is None}
     if unknown:
-        told = ", ".join(f"'{kind}' ({count:,})" for kind, count in list(unknown.items())[:5])
+        examples = ", ".join(f"'{kind}' ({count:,})" for kind, count in list(unknown.items())[:5])
         rows.notes.append(
-            f"kinds that nobody knows: {told}; their {sum(unknown.values()):,} events are kept, and count"
+            f"kinds that nobody knows: {examples}; their {sum(unknown.values()):,} events are kept, and count"
             f" neither as wanted nor as unwanted; the kinds are {', '.join(schema.KINDS)}"
         )
     wanted = int((signs > 0).sum())
-    if wanted < 0.05 * len(kept):
+    if wanted < 0.05 * len(frame):
         rows.notes.append(
-            f"{wanted:,} of {len(kept):,} events count as wanted; --positive KIND,KIND says which kinds do,"
+            f"{wanted:,} of {len(frame):,} events count as wanted; --positive KIND,KIND says which kinds do,"
             " --scale LOW,HIGH how ratings are read"
         )
-    plays = kept["value"].filter(kept["kind"] == "play").drop_nulls().to_numpy()
+    plays = frame["value"].filter(frame["kind"] == "play").drop_nulls().to_numpy()
     rated = _is_rating(rows)
     if not rated and len(plays) and np.mean(plays > 1) > 0.5 and plays.max() > 1.5:
         rows.notes.append(

@@ -135,12 +135,12 @@ def _people(source: Source) -> Source:
     pairs = pl.DataFrame({"other": theirs, "id": ids}).drop_nulls().unique()
     pairs = pairs.filter(~pl.col("other").is_duplicated())
     named = theirs.replace_strict(pairs["other"], pairs["id"], default=None) if pairs.height else None
-    found = ids if named is None else ids.fill_null(named)
-    alone = int((found.is_null() & theirs.is_not_null()).sum())
+    people = ids if named is None else ids.fill_null(named)
+    alone = int((people.is_null() & theirs.is_not_null()).sum())
     note = f"{missing:,} rows without '{column}' are of whom '{other}' stands beside elsewhere, or (in"
     note += f" {alone:,}) of a person of its own"
     place = source.table.column_names.index(column)
-    table = source.table.set_column(place, column, found.fill_null(theirs).to_arrow())
+    table = source.table.set_column(place, column, people.fill_null(theirs).to_arrow())
     return replace(source, table=table, notes=(*source.notes, note))
 
 
@@ -178,20 +178,20 @@ def _of_numbered(source: Source, known: pl.Series | None) -> Source:
 
 def _of_kinds(source: Source, known: pl.Series | None) -> Source:
     """Columns of items whose names say what was done (`liked_items`, `disliked_items`) as rows of a kind."""
-    told, entries = dict[str, str](), dict[str, pl.Series]()
+    kinds, entries = dict[str, str](), dict[str, pl.Series]()
     for name in source.table.column_names:
         bare = re.sub(_ITEM_WORDS, "", name, flags=re.I)
         kind = kind_named(bare) or kind_named(name)
         if kind is None or (known is None and bare == name):
             continue
         each = [guesses.entries_of(source, name, mark) for mark in guesses.MARKS]
-        best = max(each, key=lambda one: 0 if known is None else _share(one.head(_HEAD).explode(), known))
+        best = max(each, key=lambda cells: 0 if known is None else _share(cells.head(_HEAD).explode(), known))
         if known is None or _share(best.head(_HEAD).explode(), known) > 0.5:
-            told[name], entries[name] = kind.name, best
-    rest = source.table.drop_columns(list(told))
-    several = any(guesses.several(source, name) for name in told)
-    enough = len(told) > 1 or any(
-        KINDS[kind].sign < 0 for kind in told.values()
+            kinds[name], entries[name] = kind.name, best
+    rest = source.table.drop_columns(list(kinds))
+    several = any(guesses.several(source, name) for name in kinds)
+    enough = len(kinds) > 1 or any(
+        KINDS[kind].sign < 0 for kind in kinds.values()
     )  # else lists of wishes alone
     if not several or not enough or {"kind", "items"} & set(rest.column_names):
         return source
@@ -201,17 +201,17 @@ def _of_kinds(source: Source, known: pl.Series | None) -> Source:
         rest.append_column("items", entries[name].to_arrow()).append_column(
             "kind", pa.array([kind] * rest.num_rows, pa.large_string())
         )
-        for name, kind in told.items()
+        for name, kind in kinds.items()
     ]
-    said = ", ".join(f"'{name}' as {kind}" for name, kind in told.items())
-    rows = np.tile(np.arange(rest.num_rows), len(told))
+    columns = ", ".join(f"'{name}' as {kind}" for name, kind in kinds.items())
+    rows = np.tile(np.arange(rest.num_rows), len(kinds))
     return replace(
         source,
         table=pa.concat_tables(parts, promote_options="permissive"),
         file_of=source.file_of[rows],
         rows=source.rows[rows],
         damaged={},
-        notes=(*source.notes, f"columns of items were read as what people did with them: {said}"),
+        notes=(*source.notes, f"columns of items were read as what people did with them: {columns}"),
     )
 
 
@@ -219,38 +219,38 @@ def _of_lists(source: Source, named: str | None, known: pl.Series | None) -> Sou
     """A row for each item where a column holds several in a cell, in their order; columns with as many
     entries in each cell are taken apart too. Items with -0 or -1 behind them were shown, or clicked.
     """
-    found = _list_of_items(source, named, known)
-    if found is None:
+    choice = _list_of_items(source, named, known)
+    if choice is None:
         return None
-    chosen, mark, labelled = found
+    chosen, mark, labelled = choice
     cells = guesses.entries_of(source, chosen, mark)
     counts = cells.list.len().fill_null(0)
-    beside = {chosen: cells}
+    lists = {chosen: cells}
     for column in source.table.column_names if (counts > 1).any() else ():
         whole = (
             column == chosen or layout.moments_of(source, column) is not None
         )  # no two in "2023-05-10 10:00"
         for other in (guesses.entries_of(source, column, between) for between in guesses.MARKS if not whole):
-            if column not in beside and other.list.len().fill_null(0).equals(counts):
-                beside[column] = other
+            if column not in lists and other.list.len().fill_null(0).equals(counts):
+                lists[column] = other
     if source.about.get("header") is False:  # numbers of the rows are no people
-        rest = [name for name in source.table.column_names if name not in beside]
+        rest = [name for name in source.table.column_names if name not in lists]
         once = [name for name in rest if len(rest) > 1 and _distinct(source, name)]
         source = replace(source, table=source.table.drop_columns(once))
     filled = (cells.filter(counts > 0).explode().str.strip_chars() != "").fill_null(False)
     rows = np.repeat(np.arange(len(cells)), counts.to_numpy())[filled.to_numpy()]
-    told = f"each of the items in '{chosen}' was read as a row"
-    told += f" ({nothing:,} entries are empty)" if (nothing := len(filled) - len(rows)) else ""
+    note = f"each of the items in '{chosen}' was read as a row"
+    note += f" ({nothing:,} entries are empty)" if (nothing := len(filled) - len(rows)) else ""
     order = source.table.column_names
-    bare = source.table.drop_columns([name for name in order if name in beside])
-    source = taken(replace(source, table=bare), rows, chosen, told)
+    bare = source.table.drop_columns([name for name in order if name in lists])
+    source = taken(replace(source, table=bare), rows, chosen, note)
     columns = dict(zip(source.table.column_names, source.table.columns, strict=True))
-    for column, parts in beside.items():
+    for column, parts in lists.items():
         words = parts.filter(counts > 0).explode().filter(filled)
         if column == chosen and labelled:
-            said = words.str.extract(_LABEL, 2).replace_strict({"1": "click", "0": "view"}, default=None)
+            labels = words.str.extract(_LABEL, 2).replace_strict({"1": "click", "0": "view"}, default=None)
             words = words.str.replace(_LABEL, "$1")
-            columns.setdefault("kind", said.to_arrow())
+            columns.setdefault("kind", labels.to_arrow())
         columns[column] = words.to_arrow()
     names = [name for name in dict.fromkeys((*order, *columns)) if name in columns]
     ours = known is None and named is None and "item_id" not in names
@@ -291,10 +291,10 @@ def _list_of_items(
             labelled = _share(bare, known) > 2 * plain
             shares[column, mark, labelled] = _share(bare, known) if labelled else plain
             held[column, mark, labelled] = words.n_unique()
-    fit = [found for found, part in shares.items() if part > 0.5]
+    fit = [key for key, part in shares.items() if part > 0.5]
     if not fit:
         return None
-    best = max(fit, key=lambda found: (found[2], shares[found]))
+    best = max(fit, key=lambda key: (key[2], shares[key]))
     other = None if own or known is None or best[2] else guesses.likely_items(source, known)
     if other is not None and other[0] != best[0]:
         single = guesses.ids_of(source, other[0], _HEAD).drop_nulls()
@@ -387,16 +387,16 @@ def _side_by_side(source: Source, ids: str, what: str, value: str) -> Source:
     counts = frame["what"].value_counts().sort("count", "what", descending=[True, False])
     commonest = counts["what"].head(_MOST)
     first = frame.group_by("id", maintain_order=True).agg(pl.col("row").first())
-    told = frame.filter(pl.col("what").is_in(commonest.implode()))
-    wide = told.pivot(on="what", index="id", values="value", aggregate_function="last")
+    common = frame.filter(pl.col("what").is_in(commonest.implode()))
+    wide = common.pivot(on="what", index="id", values="value", aggregate_function="last")
     wide = first.join(wide, on="id", how="left", maintain_order="left")
     rows = wide["row"].to_numpy()
     more = frame["what"].n_unique() - len(commonest)
     alike = []
     for name in source.table.column_names:
         if name not in (ids, what, value):
-            said = pl.DataFrame({"id": guesses.ids_of(source, ids), "said": guesses.ids_of(source, name)})
-            if said.drop_nulls("id").unique().height == first.height:
+            pairs = pl.DataFrame({"id": guesses.ids_of(source, ids), "said": guesses.ids_of(source, name)})
+            if pairs.drop_nulls("id").unique().height == first.height:
                 alike.append(name)
     note = f"properties that stand one a row ('{what}', '{value}') were read as columns of their item"
     source = taken(source, rows, value, note + (f"; {more:,} rare ones were left out" if more else ""))

@@ -108,15 +108,15 @@ def in_one_language(text: pl.Series) -> pl.Series:
     if not written.any():
         return text
     cells = zip(text.to_list(), written.to_list(), strict=True)
-    return pl.Series([_said(cell) if several else cell for cell, several in cells], dtype=pl.String)
+    return pl.Series([_in_english(cell) if several else cell for cell, several in cells], dtype=pl.String)
 
 
-def _said(cell: str) -> str | None:
+def _in_english(cell: str) -> str | None:
     """What a cell says in English, or first; a cell that cannot be read as it is."""
-    said = literal(cell)
-    if not isinstance(said, dict):
+    texts = literal(cell)
+    if not isinstance(texts, dict):
         return cell
-    return next((str(text) for text in (said.get("en"), *said.values()) if text), None)
+    return next((str(text) for text in (texts.get("en"), *texts.values()) if text), None)
 
 
 def _prose(cell: str, joint: str) -> str | None:

@@ -50,8 +50,8 @@ def read_csv(
     """
     data, about = read_bytes(path)
     data, notes = as_utf8(data, path, encoding, about)
-    data, told = laid_out(data, bool(legal))
-    notes += [told] if told else []
+    data, layout = laid_out(data, bool(legal))
+    notes += [layout] if layout else []
     data, double = double_colons(data)
     data, skipped = without_preamble(data)
     if skipped:
@@ -59,7 +59,7 @@ def read_csv(
     single = about["encoding"] != "utf-8, in part" and single_quoted(data)
     data = data.replace(b"'", b'"') if single else data
     names, delimiter, start = header(data, path)
-    if numbers and not told and not is_frame(names):
+    if numbers and not layout and not is_frame(names):
         names, start = [str(place) for place in range(1, len(names) + 1)], 0
         notes.append("the first line was read as data, as columns were given by number")
     elif legal and is_data(names, data[start : start + _SAMPLE], delimiter, legal):
@@ -97,29 +97,29 @@ def _records(
 ) -> tuple[pa.Table, npt.NDArray[np.int64], list[tuple[int, str, str]]]:
     """The rows below the header, the number of each, and those that cannot be read."""
     rows_of = Rows.of(bytes(body[:_SAMPLE]), delimiter, len(names))
-    found = survey(body, rows_of)
-    if not found.sound:
+    outline = survey(body, rows_of)
+    if not outline.sound:
         body, healed = mended(bytes(body), rows_of)
-        found = survey(body, rows_of)
+        outline = survey(body, rows_of)
         if healed:
             notes.append(
                 f"{len(healed):,} quotes that are never closed were taken as characters (row"
                 f" {', '.join(f'{row:,}' for row in healed[:3])}{', ...' if len(healed) > 3 else ''})"
             )
-    if found.longest > LONGEST:
+    if outline.longest > LONGEST:
         raise InputError(
-            f"{path}: record {found.longest_at + 1:,} is longer than {LONGEST >> 20} MiB; shorten it"
+            f"{path}: record {outline.longest_at + 1:,} is longer than {LONGEST >> 20} MiB; shorten it"
         )
-    if found.records > MOST_ROWS:
+    if outline.records > MOST_ROWS:
         raise InputError(f"{path}: more than {MOST_ROWS:,} rows; split the table")
     table, refused = _parsed(body, names, delimiter, valid=about["encoding"] != "utf-8, in part")
-    if table.num_rows + len(refused) != found.records:
+    if table.num_rows + len(refused) != outline.records:
         raise InputError(
-            f"{path}: {found.records:,} records, but only {table.num_rows + len(refused):,} can be read;"
+            f"{path}: {outline.records:,} records, but only {table.num_rows + len(refused):,} can be read;"
             " check the quotes, or export the table as Parquet"
         )
     refused = [(row, column, f"{reason}; check quotes and delimiters") for row, column, reason in refused]
-    rows = np.delete(np.arange(1, found.records + 1), [row - 1 for row, _, _ in refused])
+    rows = np.delete(np.arange(1, outline.records + 1), [row - 1 for row, _, _ in refused])
     table, rows = _without_headers(table, rows, refused)
     return _without_formulas(table, notes), rows, refused
 

@@ -180,14 +180,14 @@ def laid_out(data: bytes, events: bool) -> tuple[bytes, str]:
     """The text as lines under a header, where it is laid out in another way that is known, and what that was;
     else as it is, and "". events: it may be lines of people and items without any header.
     """
-    for known, form, told in (
+    for known, form, note in (
         (events, _sequences, "each line was read as a person and the items of that person, in their order"),
         (events, _below_items, "each line was read as of the item above it ('7:'), as Netflix wrote them"),
         (True, _aligned, "columns are parted by blanks, as many as line them up"),
     ):
         table = form(data) if known else None
         if table is not None:
-            return table, told
+            return table, note
     return data, ""
 
 
@@ -231,12 +231,12 @@ def _sequences(data: bytes) -> bytes | None:
     head = data[:_LONGEST_HEADER].splitlines()[:200]
     for mark in (b" ", b"\t", b","):
         words = [line.strip().split(mark) for line in head[: len(head) - (len(data) > _LONGEST_HEADER)]]
-        counts = {len(one) for one in words}
-        people = {one[0] for one in words}
-        alike = all(re.fullmatch(rb"[\w-]*\d[\w-]*", word) for one in words for word in one)
+        counts = {len(cells) for cells in words}
+        people = {cells[0] for cells in words}
+        alike = all(re.fullmatch(rb"[\w-]*\d[\w-]*", word) for cells in words for word in cells)
         if len(counts) > 2 and max(counts) > 2 and len(people) == len(words) and alike:
             lines = (line.strip().partition(mark) for line in data.splitlines() if line.strip())
-            rows = (one + b"\t" + rest.replace(mark, b" ") for one, _, rest in lines)
+            rows = (person + b"\t" + rest.replace(mark, b" ") for person, _, rest in lines)
             return b"user_id\titems\n" + b"\n".join(rows) + b"\n"
     return None
 
@@ -247,7 +247,7 @@ def double_colons(data: bytes) -> tuple[bytes, bool]:
     if not lines or b"::" not in lines[0] or _DOUBLE in data:
         return data, False
     alike = len(lines) > 2 and len({line.count(b"::") for line in lines if line}) == 1
-    if not alike and any(one.encode() in lines[0] for one in _DELIMITERS):
+    if not alike and any(mark.encode() in lines[0] for mark in _DELIMITERS):
         return data, False
     return data.replace(b"::", _DOUBLE), True
 
@@ -257,9 +257,9 @@ def _delimiter(header: str, sample: list[str]) -> str:
 
     header, *sample = (re.sub(r'"[^"]*"', "", line) for line in (header, *sample))  # no marks in quotes
 
-    def fits(one: str) -> tuple[bool, int, float]:
-        count = header.count(one)
-        same = sum(row.count(one) == count for row in sample) / max(1, len(sample))
+    def fits(mark: str) -> tuple[bool, int, float]:
+        count = header.count(mark)
+        same = sum(row.count(mark) == count for row in sample) / max(1, len(sample))
         return count > 0 and (same >= 0.5 or not sample), count, same
 
     best = max(_DELIMITERS + _DOUBLE.decode(), key=fits)
