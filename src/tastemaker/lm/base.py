@@ -268,8 +268,8 @@ def load_tokenizer(folder: str | Path) -> Any:
 def check_ids(tokenizer: Any, vocabulary: Vocabulary) -> None:
     """Refuse a tokenizer whose added tokens have other ids than the vocabulary's (some shift them)."""
     names = vocabulary.added()
-    found = tokenizer.convert_tokens_to_ids(names)
-    for name, row, expected in zip(names, found, range(vocabulary.base_size, vocabulary.size), strict=True):
+    rows = tokenizer.convert_tokens_to_ids(names)
+    for name, row, expected in zip(names, rows, range(vocabulary.base_size, vocabulary.size), strict=True):
         if row != expected:
             raise ModelError(
                 f"token '{name}' has id {row} in the tokenizer but {expected} in the vocabulary; ids have"
@@ -296,7 +296,7 @@ def text_functions(
         return list(backend.encode(text, add_special_tokens=False).ids)
 
     def decode(tokens: Iterable[int]) -> str:
-        kept = [int(token) for token in tokens if 0 <= int(token) < vocabulary.base_size]
-        return str(backend.decode(kept, skip_special_tokens=False))
+        text_tokens = [int(token) for token in tokens if 0 <= int(token) < vocabulary.base_size]
+        return str(backend.decode(text_tokens, skip_special_tokens=False))
 
     return encode, decode

@@ -382,7 +382,7 @@ def residual_rows(model: ItemModel, item_ids: Sequence[str]) -> npt.NDArray[np.i
 def save_items(model: ItemModel, folder: Path) -> None:
     """Write weights and description to `folder`, whole or not at all."""
     with published(folder) as partial:
-        weights = {name: one.detach().cpu().contiguous() for name, one in model.state_dict().items()}
+        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
         save_file(weights, partial / WEIGHTS)
         about = {"shape": asdict(model.shape), "share": model.share, "items": model.items}
         (partial / FILE).write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")

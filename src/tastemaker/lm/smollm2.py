@@ -27,9 +27,9 @@ def find_gguf() -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise ModelError(f"SmolLM2 is not installed; {INSTALL}")
     for place in spec.submodule_search_locations:
-        found = sorted(Path(place).glob("*.gguf"))
-        if found:
-            return found[0]
+        files = sorted(Path(place).glob("*.gguf"))
+        if files:
+            return files[0]
     raise ModelError(f"{spec.submodule_search_locations[0]}: the package holds no .gguf file; {INSTALL}")
 
 

@@ -136,7 +136,7 @@ def train_task(
     saved = checkpoint.read_latest(folder, identity) if folder else None
     threads = torch.get_num_threads()
     torch.set_num_threads(settings.threads or threads)
-    flags = {name: one.requires_grad for name, one in model.named_parameters()}
+    flags = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
     parallel.tell((model, task, settings))
     run = Run(model, task, settings)
     try:
@@ -153,8 +153,8 @@ def train_task(
         parallel.tell(False)
         run.dropout.remove()
         model.eval()
-        for name, one in model.named_parameters():
-            one.requires_grad_(flags[name])
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(flags[name])
         torch.set_num_threads(threads)
 
 

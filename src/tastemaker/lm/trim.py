@@ -45,8 +45,8 @@ def trim(model: Any, tokenizer: Any, counts: Counter[int], size: int) -> tuple[A
         raise ModelError(
             f"only BPE tokenizers can be trimmed, this one is {data['model']['type']}; use the base untrimmed"
         )
-    kept = sorted(_kept_ids(data, counts, size))
-    renumber = {old: new for new, old in enumerate(kept)}
+    ids = sorted(_kept_ids(data, counts, size))
+    renumber = {old: new for new, old in enumerate(ids)}
     trimmed = _rebuild(tokenizer, _filtered(data, renumber))
     for name, row in trimmed.get_vocab().items():
         if renumber.get(tokenizer.convert_tokens_to_ids(name)) != row:
@@ -54,10 +54,10 @@ def trim(model: Any, tokenizer: Any, counts: Counter[int], size: int) -> tuple[A
                 f"token '{name}' would move to row {row}: this tokenizer adds tokens of its own; use the base"
                 " untrimmed"
             )
-    index = torch.tensor(kept, device=model.get_input_embeddings().weight.device)
+    index = torch.tensor(ids, device=model.get_input_embeddings().weight.device)
     ends = (model.get_input_embeddings, model.get_output_embeddings)
     rows = [part().weight[index].clone() for part in ends]
-    model.resize_token_embeddings(len(kept), mean_resizing=False)
+    model.resize_token_embeddings(len(ids), mean_resizing=False)
     for part, own in zip(ends, rows, strict=True):
         part().weight.copy_(own)
     for config in (model.config, getattr(model, "generation_config", None)):
@@ -69,16 +69,16 @@ def _kept_ids(data: dict[str, Any], counts: Counter[int], size: int) -> set[int]
     vocab: dict[str, int] = data["model"]["vocab"]
     names = {row: name for name, row in vocab.items()}
     parts = _Parts(vocab, data["model"]["merges"])
-    kept = {token["id"] for token in data["added_tokens"]}
+    ids = {token["id"] for token in data["added_tokens"]}
     for name, row in vocab.items():
         single = len(name) == 1 and (not data["model"].get("byte_fallback") or ord(name) < LATIN)
         if single or BYTE_TOKEN.fullmatch(name) or name == data["model"].get("unk_token"):
-            kept.add(row)
+            ids.add(row)
     for row, _ in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])):
-        if len(kept) >= size:
+        if len(ids) >= size:
             break
-        kept |= parts.closure(row, names) if row in names else {row}
-    return kept
+        ids |= parts.closure(row, names) if row in names else {row}
+    return ids
 
 
 class _Parts:
@@ -94,14 +94,14 @@ class _Parts:
 
     def closure(self, row: int, names: dict[int, str]) -> set[int]:
         """`row` and all tokens it is built from."""
-        found: set[int] = set()
+        rows: set[int] = set()
         waiting = [names[row]]
         while waiting:
             name = waiting.pop()
-            if name in self.vocab and self.vocab[name] not in found:
-                found.add(self.vocab[name])
+            if name in self.vocab and self.vocab[name] not in rows:
+                rows.add(self.vocab[name])
                 waiting += self._last_merge(name)
-        return found
+        return rows
 
     def _last_merge(self, name: str) -> Sequence[str]:
         """One merge makes a token in trained BPE; converted tokenizers list several, and encoding decides."""
@@ -155,7 +155,7 @@ def _renumber_processor(part: Any, renumber: dict[int, int]) -> Any:
             for key, value in part.items()
         }
     if isinstance(part, list):
-        return [_renumber_processor(one, renumber) for one in part]
+        return [_renumber_processor(entry, renumber) for entry in part]
     return part
 
 

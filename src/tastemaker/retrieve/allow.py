@@ -94,8 +94,8 @@ class Allowed:
     def hide(self, scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """A copy of `scores` (N,), by item index, with -inf where an item may not be shown."""
         if self.included is not None:
-            kept, hidden = self.trie.items[self.included], np.full_like(scores, -np.inf)
-            hidden[kept] = scores[kept]
+            items, hidden = self.trie.items[self.included], np.full_like(scores, -np.inf)
+            hidden[items] = scores[items]
             return hidden
         hidden = scores.copy() if self.base is None else np.where(self.base.keep, scores, -np.inf)
         hidden[self.trie.items[self.removed]] = -np.inf

@@ -58,14 +58,14 @@ class _Filter:
     """The allowed sets of R requests as one test of (row, node) pairs at each level."""
 
     def __init__(self, trie: Trie, allowed: Sequence[Allowed], device: torch.device) -> None:
-        listed = [one.included is not None for one in allowed]
+        listed = [filter_.included is not None for filter_ in allowed]
         self.any_listed, self.listed = any(listed), torch.tensor(listed, device=device)
         self.spans = [len(tokens) for tokens in trie.tokens]
         self.keys = []
         for level, span in enumerate(self.spans):
-            keys = np.concatenate([row * span + one.nodes[level] for row, one in enumerate(allowed)])
+            keys = np.concatenate([row * span + filter_.nodes[level] for row, filter_ in enumerate(allowed)])
             self.keys.append(torch.from_numpy(keys).to(device))
-        masked = [one.base if one.included is None else None for one in allowed]
+        masked = [filter_.base if filter_.included is None else None for filter_ in allowed]
         # One mask for all rows is the common case: it needs no test of whose it is.
         self.bases = [
             (
@@ -73,25 +73,25 @@ class _Filter:
                 None if all(shared) else torch.tensor(shared, device=device),
             )
             for base in dict.fromkeys(masked)
-            if base is not None and (shared := [one is base for one in masked])
+            if base is not None and (shared := [mask is base for mask in masked])
         ]
 
     def alive(self, level: int, row: Tensor, node: Tensor) -> Tensor | None:
         """Whether row `row[i]` allows an item below `node[i]` of `level`, both (n,); None when all do."""
-        found = None
+        alive = None
         for live, of in self.bases:
             here = live[level][0][node] if of is None else live[level][0][node] | ~of[row]
-            found = here if found is None else found & here
+            alive = here if alive is None else alive & here
         keys = self.keys[level]
         if not len(keys) and not self.any_listed:
-            return found
+            return alive
         wanted = row * self.spans[level] + node
         named = torch.zeros_like(wanted, dtype=torch.bool)
         if len(keys):
             named = keys[torch.searchsorted(keys, wanted).clamp(max=len(keys) - 1)] == wanted
         # For a row that names the items it wants the keys are its live nodes, for any other its dead ones.
         own = named == self.listed[row]
-        return own if found is None else own & found
+        return own if alive is None else own & alive
 
 
 @torch.inference_mode()
@@ -129,7 +129,7 @@ def beam_search(
             " other codebooks"
         )
     device, rows = hidden.device, len(allowed)
-    leaves = torch.tensor([one.leaves for one in allowed], device=device)
+    leaves = torch.tensor([filter_.leaves for filter_ in allowed], device=device)
     widths = torch.where(leaves <= EXACT_WITHIN * beam, leaves, beam)
     test = _Filter(trie, allowed, device)
     nodes = torch.zeros((rows, 1), dtype=torch.int64, device=device)
@@ -203,18 +203,18 @@ def _select(
     most = int(counts.max())
     table = reached.new_full((rows, most), -torch.inf)
     table[row, column] = reached
-    kept = torch.minimum(widths, counts)
-    widest = int(kept.max())
+    sizes = torch.minimum(widths, counts)
+    widest = int(sizes.max())
     if not widest:
         empty = owner.new_zeros((rows, 0))
         return empty, reached.new_zeros((rows, 0)), empty.bool(), empty
-    worst = table.topk(widest, dim=1).values.gather(1, (kept[:, None] - 1).clamp(min=0))
+    worst = table.topk(widest, dim=1).values.gather(1, (sizes[:, None] - 1).clamp(min=0))
     present = torch.arange(most, device=row.device) < counts[:, None]
     above, tied = table > worst, (table == worst) & present
-    chosen = (above | (tied & (tied.cumsum(1) <= (kept - above.sum(1))[:, None])))[row, column]
+    chosen = (above | (tied & (tied.cumsum(1) <= (sizes - above.sum(1))[:, None])))[row, column]
     row, edge, reached, parent = row[chosen], edge[chosen], reached[chosen], owner[chosen] % beams
-    slot = torch.arange(len(row), device=row.device) - (kept.cumsum(0) - kept)[row]
-    live = torch.arange(widest, device=row.device) < kept[:, None]
+    slot = torch.arange(len(row), device=row.device) - (sizes.cumsum(0) - sizes)[row]
+    live = torch.arange(widest, device=row.device) < sizes[:, None]
     nodes, parents = edge.new_zeros((rows, widest)), edge.new_zeros((rows, widest))
     scores = reached.new_zeros((rows, widest))
     nodes[row, slot], parents[row, slot], scores[row, slot] = edge, parent, reached

@@ -88,8 +88,8 @@ def expand(beams: Beams, trie: Trie, allowed: Sequence[Allowed], k: int) -> list
     Items of an ID share its probability equally. Equal scores are ordered by Semantic ID, then item.
     """
     counts = beams.counts.cpu().numpy()
-    found = np.arange(beams.leaf.shape[1])[None, :] < counts[:, None]
-    leaf, score = beams.leaf.cpu().numpy()[found], beams.score.cpu().numpy()[found].astype(np.float64)
+    live = np.arange(beams.leaf.shape[1])[None, :] < counts[:, None]
+    leaf, score = beams.leaf.cpu().numpy()[live], beams.score.cpu().numpy()[live].astype(np.float64)
     begin, lengths = trie.item_starts[leaf].astype(np.int64), np.diff(trie.item_starts)[leaf].astype(np.int64)
     ends = np.cumsum(lengths)
     position = np.arange(ends[-1] if len(ends) else 0) + np.repeat(begin - (ends - lengths), lengths)
@@ -99,8 +99,8 @@ def expand(beams: Beams, trie: Trie, allowed: Sequence[Allowed], k: int) -> list
     bounds = np.searchsorted(row, np.arange(len(counts) + 1))
     exact = beams.exact.cpu().numpy()
     return [
-        _best(items[a:b], scores[a:b], position[a:b], one, k, bool(whole))
-        for a, b, one, whole in zip(bounds, bounds[1:], allowed, exact, strict=False)
+        _best(items[a:b], scores[a:b], position[a:b], filter_, k, bool(whole))
+        for a, b, filter_, whole in zip(bounds, bounds[1:], allowed, exact, strict=False)
     ]
 
 
@@ -113,13 +113,13 @@ def _best(
     exact: bool,
 ) -> Candidates:
     """The k best allowed items of one request, and why there are fewer if so."""
-    kept = np.flatnonzero(allowed.allows(items))
-    kept = kept[np.lexsort((position[kept], -scores[kept]))][:k]
+    places = np.flatnonzero(allowed.allows(items))
+    places = places[np.lexsort((position[places], -scores[places]))][:k]
     reason = allowed.reason
-    if reason is None and len(kept) < k:
+    if reason is None and len(places) < k:
         reason = (
             f"only {allowed.items} items are allowed"
             if exact
-            else f"the beam reached {len(kept)} items; widen it to get {k}"
+            else f"the beam reached {len(places)} items; widen it to get {k}"
         )
-    return Candidates(items[kept], scores[kept], (MODEL,) * len(kept), reason)
+    return Candidates(items[places], scores[places], (MODEL,) * len(places), reason)

@@ -59,8 +59,8 @@ def take(sequences: Sequences, rows: Ints) -> Lists:
 
 def last_events(sequences: Sequences, length: int) -> Lists:
     """The last `length` events of every row."""
-    kept = np.minimum(np.diff(sequences.offsets), length)
-    return _cut(sequences, sequences.offsets[1:] - kept, kept)
+    lengths = np.minimum(np.diff(sequences.offsets), length)
+    return _cut(sequences, sequences.offsets[1:] - lengths, lengths)
 
 
 def _cut(sequences: Sequences, starts: Ints, lengths: Ints) -> Lists:
@@ -146,8 +146,8 @@ def rank_in_lists(lists: Sequence[Ints], targets: Ints) -> npt.NDArray[np.int64]
     """(U,) rank of each target in its user's ranked list of item indices, 1 = first, 0 = not in the list."""
     ranks = np.zeros(len(targets), np.int64)
     for row, (listed, target) in enumerate(zip(lists, targets, strict=True)):
-        found = np.flatnonzero(np.asarray(listed) == target)
-        ranks[row] = found[0] + 1 if len(found) else 0
+        places = np.flatnonzero(np.asarray(listed) == target)
+        ranks[row] = places[0] + 1 if len(places) else 0
     return ranks
 
 
@@ -181,12 +181,12 @@ def slices(targets: Ints, training_counts: Ints, lengths: Ints) -> dict[str, npt
 
 def _bands(name: str, values: Ints, edges: tuple[int, ...]) -> dict[str, npt.NDArray[np.bool_]]:
     """Masks of values up to each edge, from the one before it, and above the last."""
-    found, low = {}, -1
+    masks, low = {}, -1
     for edge in edges:
         label = f"{edge}" if edge == low + 1 else f"{low + 1}-{edge}"
-        found[f"{name} {label}"] = (values > low) & (values <= edge)
+        masks[f"{name} {label}"] = (values > low) & (values <= edge)
         low = edge
-    return found | {f"{name} >{low}": values > low}
+    return masks | {f"{name} >{low}": values > low}
 
 
 def swapped(contexts: Sequences, seed: int) -> Lists:

@@ -90,7 +90,7 @@ class Memory:
         """(U, N) float32 n(u, i) of every item after each context: the memory as a recommender of its own."""
         return summed(contexts, self.decay ** ages(contexts).astype(np.float64), self.table)
 
-    def beside(self, score: Score, weight: float) -> Score:
+    def added_to(self, score: Score, weight: float) -> Score:
         """Another recommender's logits with the same evidence of counts added, as a control."""
         return lambda contexts: np.asarray(score(contexts) + weight * self.counted(contexts), np.float32)
 
@@ -168,6 +168,6 @@ def weighing_in(about: Mapping[str, Any], remove_seen: bool) -> Weighing:
 
 def choose_weight(ranks: Ints, grid: Sequence[Any] = GRID) -> tuple[Any, dict[Any, float]]:
     """The weight of best N@10 for target `ranks` (W, T), the smallest of equals; and N@10 by weight."""
-    found = {weight: float(ndcg_at(own, 10).mean()) for weight, own in zip(grid, ranks, strict=True)}
+    ndcg = {weight: float(ndcg_at(own, 10).mean()) for weight, own in zip(grid, ranks, strict=True)}
     first = {weight: -place for place, weight in enumerate(grid)}
-    return max(found, key=lambda weight: (found[weight], first[weight])), found
+    return max(ndcg, key=lambda weight: (ndcg[weight], first[weight])), ndcg

@@ -58,13 +58,13 @@ class NewItems:
         fits = self.fusion.model * table[:, self.rows] + self.fusion.content * self.content(contexts)
         return [best_among(own, self.rows, may, k) for own, may in zip(fits, allowed, strict=True)]
 
-    def fused(self, found: Sequence[Candidates], contexts: Sequences) -> list[Candidates]:
+    def fused(self, candidates: Sequence[Candidates], contexts: Sequences) -> list[Candidates]:
         """Candidates (new items) with the likeness of each history added, best first."""
         place = {item: row for row, item in enumerate(self.rows.tolist())}
         out = []
-        for one, like in zip(found, self.content(contexts), strict=True):
-            near = like[[place[item] for item in one.items.tolist()]]
-            out.append(one.by(self.fusion.model * one.scores + self.fusion.content * near))
+        for answer, like in zip(candidates, self.content(contexts), strict=True):
+            near = like[[place[item] for item in answer.items.tolist()]]
+            out.append(answer.by(self.fusion.model * answer.scores + self.fusion.content * near))
         return out
 
     def content(self, contexts: Sequences) -> Floats:
@@ -100,7 +100,8 @@ def likeness(views: Sequence[Any], new: npt.NDArray[np.bool_]) -> Any:
     items, values = [np.empty((0, count), np.int64)], [np.empty((0, count), np.float32)]
     for start in range(0, len(rows) if parts else 0, step):
         products = [a[start : start + step] @ b for a, b in parts]
-        total = sum(one.toarray() if sparse.issparse(one) else one for one in products) / len(parts)
+        dense = (product.toarray() if sparse.issparse(product) else product for product in products)
+        total = sum(dense) / len(parts)
         nearest = np.stack([best_places(row, count) for row in total])
         items.append(known[nearest])
         values.append(np.maximum(np.take_along_axis(total, nearest, 1), 0).astype(np.float32))

@@ -55,17 +55,17 @@ class Decoder:
         return cls(prefill, decode.advance, decode.level_heads(model, vocabulary), starts, share)
 
 
-def blended(found: Candidates, dense: Floats, share: float, k: int) -> Candidates:
+def blended(candidates: Candidates, dense: Floats, share: float, k: int) -> Candidates:
     """The `k` best candidates by the geometric mixture of both read-outs, ties as they were."""
-    best = found.by((1 - share) * found.scores + share * dense, k)
+    best = candidates.by((1 - share) * candidates.scores + share * dense, k)
     return replace(best, reason=best.reason if len(best) < k else None)
 
 
-def _joined(found: Candidates, more: Candidates) -> Candidates:
+def _joined(candidates: Candidates, more: Candidates) -> Candidates:
     """Both; they share no item."""
-    parts = zip((found.items, found.scores), (more.items, more.scores), strict=True)
+    parts = zip((candidates.items, candidates.scores), (more.items, more.scores), strict=True)
     items, scores = (np.concatenate(pair) for pair in parts)
-    return Candidates(items, scores, found.source + more.source, found.reason)
+    return Candidates(items, scores, candidates.source + more.source, candidates.reason)
 
 
 class _Late(Exception):
@@ -109,12 +109,12 @@ class LanguageModelRetriever:
         for part in batches(len(open_rows), self.rows_at_once):
             rows = open_rows[part]
             try:
-                found = self._answer(
+                batch = self._answer(
                     [prompts[r] for r in rows], [allowed[r] for r in rows], beam, k, deadline
                 )
             except _Late:
                 break
-            for row, answer in zip(rows, found, strict=True):
+            for row, answer in zip(rows, batch, strict=True):
                 answers[row] = answer
         return answers
 
@@ -126,16 +126,17 @@ class LanguageModelRetriever:
         """
         context = self._prefilled(prompts, deadline)
         dense = self._dense(context.hidden)
-        found = self._found(context, allowed, beam, beam, deadline)
-        asked = [best_of(own, one, beam).items for own, one in zip(dense, allowed, strict=True)]
-        more = [np.setdiff1d(new, old.items) for new, old in zip(asked, found, strict=True)]
+        answers = self._searched(context, allowed, beam, beam, deadline)
+        asked = [best_of(scores, filter_, beam).items for scores, filter_ in zip(dense, allowed, strict=True)]
+        more = [np.setdiff1d(new, old.items) for new, old in zip(asked, answers, strict=True)]
         rest = [allow(self.trie, None, (), new) for new in more]
         most = max(len(new) for new in more)
         if most:
             context = self._prefilled(prompts, deadline)
-            beside = self._found(context, rest, most, most, deadline)
-            found = [_joined(one, new) for one, new in zip(found, beside, strict=True)]
-        return [(one, own[one.items].astype(np.float64)) for one, own in zip(found, dense, strict=True)]
+            additions = self._searched(context, rest, most, most, deadline)
+            answers = [_joined(answer, new) for answer, new in zip(answers, additions, strict=True)]
+        pairs = zip(answers, dense, strict=True)
+        return [(answer, scores[answer.items].astype(np.float64)) for answer, scores in pairs]
 
     @torch.inference_mode()
     def _dense(self, hidden: Tensor) -> npt.NDArray[np.float32]:
@@ -156,9 +157,9 @@ class LanguageModelRetriever:
     ) -> list[Candidates]:
         """One batch: prefill once, then search; where the dense read-out counts, its best are in it."""
         if not self.decoder.share:
-            return self._found(self._prefilled(prompts, deadline), allowed, beam, k, deadline)
+            return self._searched(self._prefilled(prompts, deadline), allowed, beam, k, deadline)
         both = self.read_outs(prompts, max(beam, k), allowed, deadline)
-        return [blended(found, dense, self.decoder.share, k) for found, dense in both]
+        return [blended(answer, dense, self.decoder.share, k) for answer, dense in both]
 
     def _prefilled(self, prompts: Sequence[Ints], deadline: float | None) -> decode.Context:
         self._in_time(deadline)
@@ -168,7 +169,7 @@ class LanguageModelRetriever:
             tokens[row, : len(prompt)] = torch.from_numpy(np.array(prompt, dtype=np.int64))
         return self.decoder.prefill(tokens, lengths)
 
-    def _found(
+    def _searched(
         self, context: decode.Context, allowed: Sequence[Allowed], beam: int, k: int, deadline: float | None
     ) -> list[Candidates]:
         advance, heads = self._advance(context, deadline), self.decoder.heads

@@ -53,10 +53,10 @@ class Trie:
     @cached_property
     def bounds(self) -> tuple[npt.NDArray[np.int32], ...]:
         """Per level (E_l + 1,): node n owns the item positions bounds[n] .. bounds[n + 1]."""
-        found = [self.item_starts]
+        bounds = [self.item_starts]
         for starts in reversed(self.starts[1:]):
-            found.append(found[-1][starts])
-        return tuple(reversed(found))
+            bounds.append(bounds[-1][starts])
+        return tuple(reversed(bounds))
 
     @cached_property
     def position(self) -> npt.NDArray[np.int32]:

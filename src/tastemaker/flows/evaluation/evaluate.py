@@ -213,7 +213,7 @@ def _control(pipeline: Pipeline, score: evaluation.Score, memory: Memory, target
     grid = [Weighing(weight, habit=habit) for weight, habit in product(GRID, habits)]
 
     def remembering(weighing: Weighing) -> evaluation.Score:
-        return replace(memory, habit=weighing.habit).beside(score, weighing.weight)
+        return replace(memory, habit=weighing.habit).added_to(score, weighing.weight)
 
     ranks = [
         evaluation.ranks_of_targets(remembering(weighing), held.context, held.target, seen)

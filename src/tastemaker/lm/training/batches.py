@@ -141,7 +141,7 @@ def _with_targets(examples: Examples) -> Examples:
     inside = np.repeat(keep, np.diff(examples.offsets))
     offsets = np.concatenate([[0], np.cumsum(np.diff(examples.offsets)[keep])]).astype(np.int64)
     parents, emphasis = (
-        None if one is None else one[inside] for one in (examples.parents, examples.emphasis)
+        None if column is None else column[inside] for column in (examples.parents, examples.emphasis)
     )
     tokens, target = examples.tokens[inside], examples.target[inside]
     return Examples(tokens, target, offsets, examples.weight[keep], parents, emphasis)  # type: ignore[arg-type]

@@ -67,18 +67,18 @@ def read_latest(folder: Path, identity: dict[str, str]) -> Checkpoint | None:
     path = folder / names[-1]
     manifest = _manifest(path)
     for what, expected in identity.items():
-        found = manifest["identity"].get(what)
-        if found != expected:
+        recorded = manifest["identity"].get(what)
+        if recorded != expected:
             raise ArtifactError(
-                f"{path}: this checkpoint was made with other {what} (hash {found}, this run has {expected});"
-                " restore what changed, or delete the folder to train from the beginning"
+                f"{path}: this checkpoint was made with other {what} (hash {recorded}, this run has"
+                f" {expected}); restore what changed, or delete the folder to train from the beginning"
             )
     groups = {}
     for name, digest in manifest["files"].items():
-        found = file_hash(path / name) if (path / name).exists() else "missing"
-        if found != digest:
+        actual = file_hash(path / name) if (path / name).exists() else "missing"
+        if actual != digest:
             raise ArtifactError(
-                f"{path / name}: damaged (hash {found}, recorded {digest}); delete {path} to train from the"
+                f"{path / name}: damaged (hash {actual}, recorded {digest}); delete {path} to train from the"
                 " beginning"
             )
         groups[name.removesuffix(".safetensors")] = load_file(path / name)

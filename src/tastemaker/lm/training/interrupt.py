@@ -57,10 +57,10 @@ def at_once(tasks: Sequence[Callable[[Interruption], T]]) -> list[T]:
             raise
 
     with Interruption(patient=True) as interruption, ThreadPoolExecutor(len(tasks)) as pool:
-        begun = [pool.submit(run, task) for task in tasks]
-        while wait(begun, timeout=1).not_done:
+        futures = [pool.submit(run, task) for task in tasks]
+        while wait(futures, timeout=1).not_done:
             pass  # a signal that another thread received is seen when this one wakes
-        errors = [error for one in begun if (error := one.exception()) is not None]
+        errors = [error for future in futures if (error := future.exception()) is not None]
         for error in sorted(errors, key=lambda error: isinstance(error, KeyboardInterrupt)):
             raise error  # the cause before the endings that it asked for
-    return [one.result() for one in begun]
+    return [future.result() for future in futures]

@@ -129,8 +129,8 @@ class ItemLesson:
         place = self._put(np.searchsorted(among, came))
         parts.append(entropy(model.dense(hidden), vectors, place, self._put(shift), self.half))
         total = sum(parts[:-1], self.dense * parts[-1])
-        told = torch.stack([part.detach() for part in parts]).double()
-        return Sums(total, told, torch.full_like(told, len(came)))
+        losses = torch.stack([part.detach() for part in parts]).double()
+        return Sums(total, losses, torch.full_like(losses, len(came)))
 
     def _level(
         self, model: ItemModel, hidden: torch.Tensor, targets: torch.Tensor, level: int

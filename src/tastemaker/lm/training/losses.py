@@ -146,16 +146,16 @@ class TokenTask:
     def sums(self, model: Any, rows: Rows, step: int, batch: Rows) -> Iterator[tuple[Sums, int]]:
         """Losses of `rows`, a micro-batch at a time."""
         device, settings = next(model.parameters()).device, self.settings
-        for some in micro_batches(self.data, rows, settings.micro_tokens):
+        for micro_batch in micro_batches(self.data, rows, settings.micro_tokens):
             with torch.autocast(device.type, torch.bfloat16, enabled=settings.dtype == "bfloat16"):
                 sums = batch_loss(
                     model,
                     self.vocabulary,
-                    some.to(device),
+                    micro_batch.to(device),
                     settings,
                     self.siblings,
                 )
-            yield sums, some.tokens
+            yield sums, micro_batch.tokens
 
 
 def _by_level(
@@ -172,13 +172,13 @@ def _by_level(
         place = torch.nonzero(levels == level).squeeze(1)
         if len(place):
             places.append(place)
-            some, codes = hidden.index_select(0, place), batch.targets[place] - vocabulary.sid_starts[level]
+            states, codes = hidden.index_select(0, place), batch.targets[place] - vocabulary.sid_starts[level]
             if siblings is None:
-                losses.append(_cross_entropy(some, head, codes))
+                losses.append(_cross_entropy(states, head, codes))
             else:
                 assert batch.parents is not None
                 above = batch.parents[place, 0]
-                losses.append(siblings.losses(some, head, level, codes, above))
+                losses.append(siblings.losses(states, head, level, codes, above))
     return torch.cat(places), torch.cat(losses)
 
 
@@ -206,11 +206,11 @@ class _Entropy(torch.autograd.Function):
         left, right = query.detach().to(dtype), rows.detach().to(dtype)
         if half:
             shift = torch.zeros(len(rows), device=query.device) if shift is None else shift
-            left, right = (F.pad(one, (0, 0, 0, -len(one) % STEP)) for one in (left, right))
+            left, right = (F.pad(matrix, (0, 0, 0, -len(matrix) % STEP)) for matrix in (left, right))
             targets = F.pad(targets, (0, len(left) - count))
             shift = F.pad(shift, (0, len(right) - len(rows)), value=-torch.inf)
         loss = torch.zeros((), device=query.device)
-        by_query, by_rows = (torch.zeros_like(one, dtype=query.dtype) for one in (left, right))
+        by_query, by_rows = (torch.zeros_like(matrix, dtype=query.dtype) for matrix in (left, right))
         room = torch.empty((min(size, len(left)), len(right)), device=query.device)
         for start in range(0, len(left), size):
             part = slice(start, start + size)
@@ -256,12 +256,12 @@ def entropy(
 def _cross_entropy(hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Cross-entropy (n,) of softmax(hidden W'); large logits are made twice in pieces, not kept."""
 
-    def piece(some: torch.Tensor, those: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
-        logits = at_least_float32(F.linear(some, matrix))
-        return F.cross_entropy(logits, those, reduction="none")
+    def piece(states: torch.Tensor, codes: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
+        logits = at_least_float32(F.linear(states, matrix))
+        return F.cross_entropy(logits, codes, reduction="none")
 
     rows = max(1, CHUNK_LOGITS // weight.shape[0])
     if len(hidden) <= rows:
         return piece(hidden, targets, weight)
     pieces = zip(torch.split(hidden, rows), torch.split(targets, rows), strict=True)
-    return torch.cat([checkpoint(piece, some, those, weight, use_reentrant=False) for some, those in pieces])
+    return torch.cat([checkpoint(piece, *pair, weight, use_reentrant=False) for pair in pieces])

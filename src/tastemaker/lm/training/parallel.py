@@ -93,9 +93,9 @@ class Shards(torch.nn.Module):
         """Leave a plain model with all weights."""
         plain: dict[int, torch.nn.Parameter] = {}
         for module in self.model.modules():
-            for name, one in list(module.named_parameters(recurse=False)):
-                whole = torch.nn.Parameter(one.detach().clone(), one.requires_grad)
-                setattr(module, name, plain.setdefault(id(one), whole))
+            for name, parameter in list(module.named_parameters(recurse=False)):
+                whole = torch.nn.Parameter(parameter.detach().clone(), parameter.requires_grad)
+                setattr(module, name, plain.setdefault(id(parameter), whole))
 
 
 def part_of(value: torch.Tensor, like: torch.Tensor) -> torch.Tensor:

@@ -35,8 +35,8 @@ class Dropout:
         # Four draws of 16 bits from each number, in a fifth of the time of `bernoulli_` on a processor.
         bits = torch.empty(-(-tensor.numel() // 4), dtype=torch.int64, device=tensor.device)
         bits = bits.random_(-(2**63), None, generator=self.generator).view(torch.int16)
-        kept = bits[: tensor.numel()].view(tensor.shape) >= round(self.rate * 2**16) - 2**15
-        dropped = tensor * kept.to(tensor.dtype).mul_(1.0 / (1.0 - self.rate))
+        mask = bits[: tensor.numel()].view(tensor.shape) >= round(self.rate * 2**16) - 2**15
+        dropped = tensor * mask.to(tensor.dtype).mul_(1.0 / (1.0 - self.rate))
         return (dropped, *output[1:]) if isinstance(output, tuple) else dropped
 
     def remove(self) -> None:
@@ -50,15 +50,15 @@ def _places(model: Any) -> list[torch.nn.Module]:
         return list(model.dropout_places())
     trunk = model.base_model
     layers = next((getattr(trunk, name) for name in ("layers", "h", "blocks") if hasattr(trunk, name)), None)
-    found = [model.get_input_embeddings()]
+    places = [model.get_input_embeddings()]
     for layer in layers if layers is not None else []:
         for names in (ATTENTION, MLP):
-            found += [getattr(layer, name) for name in names if hasattr(layer, name)][:1]
-    if layers is None or len(found) != 1 + 2 * len(layers):
+            places += [getattr(layer, name) for name in names if hasattr(layer, name)][:1]
+    if layers is None or len(places) != 1 + 2 * len(layers):
         raise ModelError(
             f"{model.config.model_type}: no place for dropout is known in this family; set dropout to 0"
         )
-    return found
+    return places
 
 
 def moving_average(model: Any, decay: float) -> AveragedModel | None:

@@ -83,12 +83,14 @@ class Run:
         self.frozen = getattr(task, "old_rows", 0) if settings.freeze != "nothing" else 0
         chosen = token_rows(model) if self.frozen else list(model.parameters())
         if settings.freeze == "base":
-            chosen += [one for name, one in model.named_parameters() if ADAPTER in name]
-        for one in model.parameters():
-            one.requires_grad_(any(one is other for other in chosen))
+            chosen += [parameter for name, parameter in model.named_parameters() if ADAPTER in name]
+        for parameter in model.parameters():
+            parameter.requires_grad_(any(parameter is other for other in chosen))
         self.average = moving_average(model, settings.average)
         self.shards = parallel.Shards(model) if settings.shard and parallel.size() > 1 else None
-        self.trainable = {name: one for name, one in model.named_parameters() if one.requires_grad}
+        self.trainable = {
+            name: weights for name, weights in model.named_parameters() if weights.requires_grad
+        }
         self.optimiser = _optimiser(self.trainable, settings)
         if self.shards:
             self.shards.gather()
@@ -106,16 +108,16 @@ class Run:
         self.dropout.seed(int(generator(settings.seed, "dropout", self.step, *others).integers(2**63)))
         rows = self.batches.at(self.step)
         scale = 1.0 / (self.task.expected * len(rows))
-        told = [torch.zeros_like(one) for one in self.window.sums]
+        totals = [torch.zeros_like(total) for total in self.window.sums]
         for sums, tokens in self.task.sums(self.model, parallel.part(rows), self.step, rows):
             (sums.loss * scale).backward()  # type: ignore[no-untyped-call]
-            told[0] += sums.levels
-            told[1] += sums.counts
-            told[2] += tokens
+            totals[0] += sums.levels
+            totals[1] += sums.counts
+            totals[2] += tokens
         for matrix in token_rows(self.model) if self.frozen else ():
             if matrix.grad is not None:
                 matrix.grad[: self.frozen].zero_()
-        self._add_up(told)
+        self._add_up(totals)
         norm = self._clipped()
         # Asking a GPU at every step would make it wait.
         asked = self.device.type == "cpu" or self.step % settings.log_every == 0
@@ -136,22 +138,22 @@ class Run:
     def _clipped(self) -> torch.Tensor:
         """The norm of all gradients, which are brought down to the length that the settings allow."""
         clip, weights = self.settings.clip or math.inf, list(self.trainable.values())
-        norm = torch.nn.utils.get_total_norm([one.grad for one in weights if one.grad is not None])
+        norm = torch.nn.utils.get_total_norm([weight.grad for weight in weights if weight.grad is not None])
         total = parallel.whole(norm)
         if self.device.type != "cpu" or total > clip:  # a processor need not wait to know
             torch.nn.utils.clip_grads_with_norm_(weights, clip, norm)
         return total
 
-    def _add_up(self, told: list[torch.Tensor]) -> None:
+    def _add_up(self, sums: list[torch.Tensor]) -> None:
         """Gradients and what a step tells, summed over all processes that learn together."""
         if self.shards:
             self.shards.settle()
         elif parallel.size() > 1:
-            for one in self.trainable.values():
-                one.grad = torch.zeros_like(one) if one.grad is None else one.grad
-            parallel.add_up([cast(torch.Tensor, one.grad) for one in self.trainable.values()])
-        parallel.add_up(told)
-        for total, more in zip(self.window.sums, told, strict=True):
+            for parameter in self.trainable.values():
+                parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+            parallel.add_up([cast(torch.Tensor, parameter.grad) for parameter in self.trainable.values()])
+        parallel.add_up(sums)
+        for total, more in zip(self.window.sums, sums, strict=True):
             total += more
 
     @torch.no_grad()
@@ -171,8 +173,8 @@ class Run:
         """Those of the optimiser, whole; every process asks together."""
         return {
             f"{key}.{name}": parallel.whole(value)
-            for name, one in self.trainable.items()
-            for key, value in self.optimiser.state[one].items()
+            for name, parameter in self.trainable.items()
+            for key, value in self.optimiser.state[parameter].items()
         }
 
     def validate(self, function: Callable[[Any], float]) -> float:
@@ -192,7 +194,9 @@ class Run:
 
     def weights(self, model: Any) -> checkpoint.Tensors:
         """What is trained, as it stands in `model`."""
-        return {name: one.detach() for name, one in model.named_parameters() if name in self.trainable}
+        return {
+            name: weights.detach() for name, weights in model.named_parameters() if name in self.trainable
+        }
 
     @property
     def validation_due(self) -> bool:
@@ -215,23 +219,23 @@ class Run:
         if self.shards:
             self.shards.release()
         average = {} if self.average is None else self.weights(self.average.module)
-        kept = dict(self.model.named_parameters())
+        parameters = dict(self.model.named_parameters())
         for name, value in (self.best_weights or average).items():
-            kept[name].copy_(value)
+            parameters[name].copy_(value)
 
 
 def token_rows(model: Any) -> list[torch.nn.Parameter]:
     """The input and output rows of a language model's tokens, once where they are tied."""
     both = (model.get_input_embeddings().weight, head_weight(model))
-    return list({id(one): cast(torch.nn.Parameter, one) for one in both}.values())
+    return list({id(matrix): cast(torch.nn.Parameter, matrix) for matrix in both}.values())
 
 
 def _optimiser(parameters: dict[str, torch.nn.Parameter], settings: Settings) -> torch.optim.AdamW:
     """AdamW; norms and biases are not decayed, and with frozen rows nothing is (decay would move them)."""
     decay = 0.0 if settings.freeze != "nothing" else settings.weight_decay
     groups = [
-        {"params": [one for one in parameters.values() if one.ndim > 1], "weight_decay": decay},
-        {"params": [one for one in parameters.values() if one.ndim <= 1], "weight_decay": 0.0},
+        {"params": [tensor for tensor in parameters.values() if tensor.ndim > 1], "weight_decay": decay},
+        {"params": [tensor for tensor in parameters.values() if tensor.ndim <= 1], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(
         [g for g in groups if g["params"]], lr=settings.learning_rate, betas=settings.betas, fused=True

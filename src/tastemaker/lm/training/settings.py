@@ -68,8 +68,8 @@ class Settings:
 
     def fingerprint(self) -> str:
         """Hash of the settings that change the result."""
-        kept = {name: value for name, value in asdict(self).items() if name not in CADENCE}
-        return hashlib.blake2b(json.dumps(kept, sort_keys=True).encode(), digest_size=16).hexdigest()
+        values = {name: value for name, value in asdict(self).items() if name not in CADENCE}
+        return hashlib.blake2b(json.dumps(values, sort_keys=True).encode(), digest_size=16).hexdigest()
 
     def rate(self, step: int, total: int) -> float:
         """Learning rate of step `step` (from 0) of `total`."""

@@ -57,11 +57,11 @@ class Siblings:
     def nodes(self, codes: npt.ArrayLike) -> Ints:
         """(N, L) the node of each level that each of `codes` (N, L) passes; all of them must exist."""
         values = np.asarray(codes, dtype=np.int64)
-        found, node = np.empty_like(values), np.zeros(len(values), np.int64)
+        nodes, node = np.empty_like(values), np.zeros(len(values), np.int64)
         for level, (size, keys) in enumerate(zip(self.sizes, self.keys, strict=True)):
             node = np.searchsorted(keys, node * size + values[:, level])
-            found[:, level] = node
-        return found
+            nodes[:, level] = node
+        return nodes
 
     def fingerprint(self) -> str:
         """Hash of the tree."""
@@ -86,15 +86,15 @@ class Siblings:
             if level and len(places) and places[0] == 0:
                 above[0] = -1
             key = above * size + stream[places] - vocabulary.sid_starts[level]
-            found = np.searchsorted(keys, key)
-            wrong = (above < 0) | (keys[np.minimum(found, len(keys) - 1)] != key)
+            children = np.searchsorted(keys, key)
+            wrong = (above < 0) | (keys[np.minimum(children, len(keys) - 1)] != key)
             if wrong.any():
                 at = int(places[np.argmax(wrong)])
                 raise InputError(
                     f"examples: token {at + 1} of the stream continues no Semantic ID of the catalogue;"
                     " rebuild the corpus"
                 )
-            parents[places], nodes[places] = above, found
+            parents[places], nodes[places] = above, children
         leaves, begun = np.full(len(stream), -1, np.int64), np.flatnonzero(levels == 0)
         leaves[begun] = nodes[np.minimum(begun + len(self.sizes) - 1, len(stream) - 1)]
         return np.stack([parents, leaves], axis=1)

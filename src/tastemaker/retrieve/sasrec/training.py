@@ -116,7 +116,7 @@ def fit_sasrec(
             progress |= {"best": metrics["ndcg@10"], "best_epoch": progress["epoch"]}
         if state_folder is not None:
             own = adam.state_dict()["state"].items()
-            state = {f"{number}.{name}": one for number, entry in own for name, one in entry.items()}
+            state = {f"{number}.{name}": tensor for number, entry in own for name, tensor in entry.items()}
             groups = {"weights": model.state_dict(), "best": best, "moments": state}
             identity = {"settings or data": setup}
             checkpoint.write(
