@@ -61,7 +61,8 @@ class Workspace:
         named = isinstance(settings, Mapping) and all(isinstance(name, str) for name in settings)
         if settings is not None and not named:
             raise InputError(f"settings={settings!r}: give a mapping of names and values, as {{'beam': 20}}")
-        plain = {name: one.item() if hasattr(one, "item") else one for name, one in (settings or {}).items()}
+        given = dict(settings or {}).items()
+        plain = {name: value.item() if hasattr(value, "item") else value for name, value in given}
         try:
             Store.create(Path(folder), plain)
         except OSError as error:
@@ -104,7 +105,7 @@ class Workspace:
             with progress(self.quiet) as report:
                 self.result = ingest_dataset(self.folder, dataset, report)
             return self._changed()
-        texts = isinstance(columns, Mapping) and all(isinstance(one, str) for one in columns.values())
+        texts = isinstance(columns, Mapping) and all(isinstance(column, str) for column in columns.values())
         if columns is not None and not texts:
             raise InputError(f"columns={columns!r}: give a mapping, as {{'item_id': 'artistID'}}")
         if not isinstance(reading.get("positive", ()), Iterable | None):
@@ -286,7 +287,7 @@ def _ids(given: Any) -> list[str] | None:
     if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
         return None
     ids = given.to_pylist() if hasattr(given, "to_pylist") else list(given)  # an array of Arrow
-    return ids if all(isinstance(one, str) for one in ids) else None
+    return ids if all(isinstance(entry, str) for entry in ids) else None
 
 
 def _named(text: str, given: Mapping[str, Table], paths: Mapping[str, Path | str | None]) -> str:
@@ -325,10 +326,10 @@ def _table(users: Sequence[str | None], slates: Sequence[Slate]) -> pa.Table:
     for user, slate in zip(users, slates, strict=True):
         about = {"user_id": user, "request_id": slate.request_id}
         for row in slate.rows:
-            kept = {
+            fields = {
                 name: getattr(row, name) for name in ("position", "item_id", "score", "propensity", "source")
             }
-            rows.append(about | kept | {"reasons": [reason.text for reason in row.reasons]})
+            rows.append(about | fields | {"reasons": [reason.text for reason in row.reasons]})
     notes = [text for slate in slates for text in (slate.notice, slate.reason) if text]
     metadata = {"deployment": slates[0].deployment if slates else "", "notices": "\n".join(notes)}
     return pa.Table.from_pylist(rows, schema=schema).replace_schema_metadata(metadata)

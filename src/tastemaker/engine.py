@@ -70,9 +70,9 @@ def _on_ray(batch: Batch[Part], parts: Mapping[int, Part]) -> Iterator[tuple[int
         raise InputError(
             "engine = 'ray' needs Ray; install it with `pip install 'tastemaker[ray]'`"
         ) from None
-    mine = not ray.is_initialized()
+    owner = not ray.is_initialized()
     try:
-        if mine:
+        if owner:
             ray.init(log_to_driver=False, logging_level="error", include_dashboard=False)
         task = ray.remote(num_cpus=1, max_retries=RETRIES)(_call)
         function, waiting, running = ray.put(batch), deque(parts.items()), dict[Any, int]()
@@ -94,7 +94,7 @@ def _on_ray(batch: Batch[Part], parts: Mapping[int, Part]) -> Iterator[tuple[int
             " of them, and run the command again: finished parts are kept"
         ) from None
     finally:
-        if mine:
+        if owner:
             ray.shutdown()
 
 

@@ -153,7 +153,7 @@ def forget(
         keys.note(
             workspace,
             "forget",
-            f"one person, {sum(one['count'] for one in result['removed'])} rows and files",
+            f"one person, {sum(row['count'] for row in result['removed'])} rows and files",
         )
     return result
 

@@ -359,9 +359,9 @@ def base(
 
     find_gguf()
     print(f"converting once; this takes a minute or two ({folder})", file=sys.stderr)
-    made = convert(folder)
+    model = convert(folder)
     emit(
-        {"folder": str(made), "text": f'{made} is ready; set base = "{made}" in tastemaker.toml'},
+        {"folder": str(model), "text": f'{model} is ready; set base = "{model}" in tastemaker.toml'},
         as_json=False,
     )
 
@@ -394,10 +394,10 @@ def main() -> None:
         )
     except Exception as error:
         if getattr(error, "exit_code", None) is not None and hasattr(error, "format_message"):
-            said, where = error.format_message(), getattr(error, "ctx", None)
-            if where is not None and "Possible options" not in said:
-                said = f"{said.rstrip('.')}; see `{where.command_path} --help`"
-            fail(said, 2)
+            message, where = error.format_message(), getattr(error, "ctx", None)
+            if where is not None and "Possible options" not in message:
+                message = f"{message.rstrip('.')}; see `{where.command_path} --help`"
+            fail(message, 2)
         if os.environ.get("TASTEMAKER_DEBUG"):
             raise
         if isinstance(error, OSError) and not isinstance(error, ConnectionError | TimeoutError):

@@ -32,7 +32,7 @@ Out = Annotated[Path, typer.Option(help="Folder of the tables and the report.")]
 Seed = Annotated[int, typer.Option(help="Key of resampling and folds: same seed, same numbers.")]
 
 
-def _told(ctx: typer.Context, unit: str | None) -> str | None:
+def _with_unit(ctx: typer.Context, unit: str | None) -> str | None:
     """Read every time of the command in this unit, until it ends."""
     if unit is not None:
         from tastemaker.schema.moments import time_unit
@@ -44,7 +44,7 @@ def _told(ctx: typer.Context, unit: str | None) -> str | None:
 TimeUnit = Annotated[
     str | None,
     typer.Option(
-        callback=_told,
+        callback=_with_unit,
         help=(
             "What numbers in the times count, instead of a guess: seconds, milliseconds, microseconds,"
             " nanoseconds, minutes, hours, days (since 1970, or of a spreadsheet) or years; or the order of"
@@ -139,7 +139,7 @@ def answers(
     make its value.
     """
 
-    def made(command: Callable[..., Any]) -> Callable[..., None]:
+    def decorate(command: Callable[..., Any]) -> Callable[..., None]:
         own = inspect.signature(command, eval_str=True).parameters
         options = {name: _parameters(maker) for name, maker in groups.items()}
         reports = "report" in own
@@ -165,7 +165,7 @@ def answers(
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in listed}
         return run
 
-    return made
+    return decorate
 
 
 def command(

@@ -115,8 +115,8 @@ def demo(
     with progress(quiet) as report:
         emit(build_demo(workspace, dataset, tunes, report), as_json)
     if listener is None:
-        told = f"\nNext: {program()} serve -w {quote(str(workspace))}"
-        print(told, file=sys.stderr if as_json else sys.stdout)
+        hint = f"\nNext: {program()} serve -w {quote(str(workspace))}"
+        print(hint, file=sys.stderr if as_json else sys.stdout)
         return
     from tastemaker.serving.service import open_service
 
@@ -157,7 +157,7 @@ def _serve_processes(
     port, announce = settings.port if port is None else port, _announced(keys, folder)
     try:
         serve_processes(
-            partial(_made, folder, model), processes, host or settings.host, port, about, announce
+            partial(_application, folder, model), processes, host or settings.host, port, about, announce
         )
         print("stopped", file=sys.stderr)
     finally:
@@ -165,7 +165,7 @@ def _serve_processes(
         database.close()
 
 
-def _made(folder: Path, model: str | None, settings: ServerSettings, board: Board) -> FastAPI:
+def _application(folder: Path, model: str | None, settings: ServerSettings, board: Board) -> FastAPI:
     """The application of one of several processes."""
     from tastemaker.server import create_app
     from tastemaker.server.observe import log_json

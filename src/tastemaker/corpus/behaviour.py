@@ -107,8 +107,8 @@ def _cut(train: Histories, max_items: int, targets: Bools | None) -> tuple[Ints,
     if targets is None:
         return start, stop, learn_from
     before = np.concatenate([[0], np.cumsum(targets)])
-    some = before[stop] > before[learn_from]
-    return start[some], stop[some], learn_from[some]
+    mask = before[stop] > before[learn_from]
+    return start[mask], stop[mask], learn_from[mask]
 
 
 def thinned(train: Histories, most: float, seed: int | str, copy: int) -> Histories:

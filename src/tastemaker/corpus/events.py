@@ -49,15 +49,15 @@ class Histories:
         marks: Sequence[Sequence[int]] | None = None,
     ) -> Histories:
         """Histories of lists of item indices, oldest first, one a user; users "0", "1", ... if not given."""
-        lengths = [len(one) for one in items]
+        lengths = [len(row) for row in items]
         return cls(
             np.array(
                 list(users) if users is not None else [str(row) for row in range(len(items))], dtype=np.str_
             ),
             np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-            np.fromiter((item for one in items for item in one), dtype=np.int64, count=sum(lengths)),
-            None if times is None else np.array([time for one in times for time in one], dtype=np.float64),
-            marks=None if marks is None else np.array([mark for one in marks for mark in one], np.int64),
+            np.fromiter((item for row in items for item in row), dtype=np.int64, count=sum(lengths)),
+            None if times is None else np.array([time for row in times for time in row], dtype=np.float64),
+            marks=None if marks is None else np.array([mark for row in marks for mark in row], np.int64),
         )
 
     def __len__(self) -> int:
@@ -94,8 +94,8 @@ class Histories:
 
     def keep_events(self, keep: Bools) -> Histories:
         """The same users with only the events marked in `keep` (E,); a user may be left without any."""
-        kept = np.concatenate([[0], np.cumsum(keep)])
-        return self._of(self.users, kept[self.offsets].astype(np.int64), keep)
+        counts = np.concatenate([[0], np.cumsum(keep)])
+        return self._of(self.users, counts[self.offsets].astype(np.int64), keep)
 
     def keep_users(self, keep: Bools) -> Histories:
         """Only the users marked in `keep` (U,), with all their events."""

@@ -21,8 +21,8 @@ def pair_counts(train: Histories, window: int = 3) -> tuple[Ints, Ints]:
 def pair_people(train: Histories, window: int = 3) -> tuple[Ints, Ints]:
     """The pairs of `pair_counts`, (P, 2), and in how many people's histories each occurs, (P,)."""
     pairs, _, place, users = _occurrences(train, window)
-    told = np.unique(np.stack([place, users]), axis=1)[0]
-    return pairs, np.bincount(told, minlength=len(pairs)).astype(np.int64)
+    places = np.unique(np.stack([place, users]), axis=1)[0]
+    return pairs, np.bincount(places, minlength=len(pairs)).astype(np.int64)
 
 
 def near_pairs(train: Histories, window: int = 3) -> tuple[Ints, npt.NDArray[np.float64]]:

@@ -74,18 +74,18 @@ def _features(wave: Float32 | None, rate: int, row: int) -> Float32:
     frequency, _, spectrum = stft(wave, rate, nperseg=size, noverlap=size - hop, padded=False)
     power = np.square(np.abs(spectrum)).T.astype(np.float64) + 1e-14  # (frames, bins)
     loud = 10 * np.log10(power.sum(axis=1))
-    heard = loud > loud.max() - 60
+    audible = loud > loud.max() - 60
     mel = 10 * np.log10(power @ _mel_bank(frequency).T)
     floor = mel.max() - 80
-    mel = np.maximum(mel, floor) - mel[heard].mean()  # relative to the piece's own level
-    cepstrum = dct(mel[heard], norm="ortho", axis=1)[:, 1 : CEPSTRA + 1]
+    mel = np.maximum(mel, floor) - mel[audible].mean()  # relative to the piece's own level
+    cepstrum = dct(mel[audible], norm="ortho", axis=1)[:, 1 : CEPSTRA + 1]
     parts = [
-        *_mean_spread(mel[heard]),
+        *_mean_spread(mel[audible]),
         *_mean_spread(cepstrum),
-        *_harmony(power[heard], frequency),
-        np.concatenate(_mean_spread(_shape(power[heard], frequency))),
+        *_harmony(power[audible], frequency),
+        np.concatenate(_mean_spread(_shape(power[audible], frequency))),
         *_rhythm(mel, rate / hop),
-        np.array([loud[heard].mean(), loud[heard].std()]),
+        np.array([loud[audible].mean(), loud[audible].std()]),
     ]
     return np.concatenate(parts).astype(np.float32)
 

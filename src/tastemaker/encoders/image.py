@@ -79,7 +79,7 @@ def _colours(colours: Floats) -> list[Floats]:
         np.bincount(light.ravel(), minlength=_LIGHT),
         np.bincount((a * _COLOUR + b).ravel(), minlength=_COLOUR**2),
     )
-    return [np.sqrt(one / light.size) for one in counts]
+    return [np.sqrt(histogram / light.size) for histogram in counts]
 
 
 def _edges(light: Floats) -> Floats:
@@ -92,6 +92,6 @@ def _edges(light: Floats) -> Floats:
     cell = np.arange(SIDE) * _CELLS // SIDE
     place = (cell[:, None] * _CELLS + cell) * _ANGLES
     size = _CELLS * _CELLS * _ANGLES
-    found = np.bincount((place + lower % _ANGLES).ravel(), (strength * (1 - upper_share)).ravel(), size)
-    found += np.bincount((place + (lower + 1) % _ANGLES).ravel(), (strength * upper_share).ravel(), size)
-    return np.log1p(found / (SIDE * SIDE / _CELLS**2))
+    histogram = np.bincount((place + lower % _ANGLES).ravel(), (strength * (1 - upper_share)).ravel(), size)
+    histogram += np.bincount((place + (lower + 1) % _ANGLES).ravel(), (strength * upper_share).ravel(), size)
+    return np.log1p(histogram / (SIDE * SIDE / _CELLS**2))

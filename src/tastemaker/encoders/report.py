@@ -107,19 +107,19 @@ def _mean_cosine(x: Floats, seed: int) -> float:
 def _warnings(
     view: str, cosine: float, dead: int, missing: int, distinct: int, present: int
 ) -> tuple[str, ...]:
-    found = []
+    warnings = []
     if cosine > ALIKE:
-        found.append(
+        warnings.append(
             f"view '{view}': mean pairwise cosine {cosine:.2f} is above {ALIKE}: too alike to use without"
             " standardising"
         )
     if dead:
-        found.append(f"view '{view}': {dead} dimensions are constant and carry nothing")
+        warnings.append(f"view '{view}': {dead} dimensions are constant and carry nothing")
     if missing:
-        found.append(f"view '{view}': {missing} of {present + missing} items have no vector")
+        warnings.append(f"view '{view}': {missing} of {present + missing} items have no vector")
     if distinct < present:
-        found.append(
+        warnings.append(
             f"view '{view}': {present} vectors, {distinct} distinct: the view alone cannot tell all items"
             " apart"
         )
-    return tuple(found)
+    return tuple(warnings)

@@ -77,14 +77,14 @@ class Matcher:
 
         Raises InputError for an unknown field or item, naming the nearest legal ones.
         """
-        columns = [self._one(clause) for clause in clauses]
+        columns = [self._column(clause) for clause in clauses]
         if len(columns) == 1:
             return columns[0]
         table = np.array(columns, np.int8).reshape(-1, len(self._row))
         known = np.where((table == UNKNOWN).any(axis=0), UNKNOWN, YES)
         return np.where((table == NO).any(axis=0), NO, known).astype(np.int8)
 
-    def _one(self, clause: ClauseLike) -> Ternary:
+    def _column(self, clause: ClauseLike) -> Ternary:
         key = (clause.field, clause.cmp, repr(clause.value))
         known = self._cache.get(key)  # another thread may clear the cache meanwhile
         if known is None:

@@ -114,7 +114,7 @@ def texts(
         text = values.whole_again(values.as_text(cells, column))
     except InputError as error:
         raise InputError(f"{_of(name)}{error}") from None
-    array = _one(text.to_arrow().cast(pa.string()))
+    array = _combined(text.to_arrow().cast(pa.string()))
     if not nulls:
         complete(array, column, name, remedy)
     return array
@@ -184,7 +184,7 @@ def times(table: pa.Table, column: str, name: str = "", *, nulls: bool = False) 
     note = "" if pt.is_temporal(cells.type) else result.note(column)
     if note:
         logging.getLogger("tastemaker").warning("%s%s", _of(name), note)
-    array = _one(result.moments.to_arrow().cast(MOMENT))
+    array = _combined(result.moments.to_arrow().cast(MOMENT))
     if not nulls:
         complete(array, column, name, "every row needs a time there")
     return array
@@ -258,5 +258,5 @@ def _of(name: str) -> str:
     return f"{name}: " if name else ""
 
 
-def _one(array: pa.Array | pa.ChunkedArray) -> pa.Array:
+def _combined(array: pa.Array | pa.ChunkedArray) -> pa.Array:
     return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array

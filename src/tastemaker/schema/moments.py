@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import calendar
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -28,8 +28,9 @@ _FORMATS = (
     "%Y-%m-%d",
     "%Y-%m-%dT%I:%M:%S %p",
     "%Y-%m-%dT%I:%M %p",
+    "%Y-%m-%dT%H:%M:%S%.f%z",
+    "%Y-%m-%dT%H:%M%z",
 )
-_ZONED = ("%Y-%m-%dT%H:%M:%S%.f%z", "%Y-%m-%dT%H:%M%z")
 _DATES = (
     "%d-%b-%Y",
     "%d %b %Y",
@@ -96,10 +97,10 @@ def remedy(column: pa.ChunkedArray, name: str) -> str:
     hit = next((hit for hit in hits if hit and hit[1] != hit[3]), None)
     if hit is None or max(int(hit[1]), int(hit[3])) > 12:
         return REMEDY
-    one, other = (
+    first, second = (
         f"{calendar.month_name[int(month)]} {int(day)}" for day, month in ((hit[1], hit[3]), (hit[3], hit[1]))
     )
-    return f"{hit[0]} may be {one} or {other}: add --time-unit {ORDERS[0]} or --time-unit {ORDERS[1]}"
+    return f"{hit[0]} may be {first} or {second}: add --time-unit {ORDERS[0]} or --time-unit {ORDERS[1]}"
 
 
 def check_unit(unit: str | None) -> None:
@@ -298,9 +299,9 @@ def _bare_dates(series: pl.Series, numbers: pl.Series, name: str) -> Times | Non
     for length, pattern in ((8, "%Y%m%d"), (12, "%Y%m%d%H%M"), (14, "%Y%m%d%H%M%S")):
         if bool(filled.str.contains(rf"^(19|20)\d{{{length - 2}}}$").all()):
             digits = series.cast(pl.String, strict=False).str.replace(r"\.0+$", "")
-            made = digits.str.to_datetime(pattern, time_unit="us", time_zone="UTC", strict=False, exact=True)
-            whole = made.null_count() == series.null_count()
-            return Times(made, series.is_null() & False, "dates such as 20230512") if whole else None
+            dates = digits.str.to_datetime(pattern, time_unit="us", time_zone="UTC", strict=False, exact=True)
+            whole = dates.null_count() == series.null_count()
+            return Times(dates, series.is_null() & False, "dates such as 20230512") if whole else None
     return None
 
 
@@ -382,14 +383,21 @@ def _worded(text: pl.Series) -> pl.Series:
     text = text.str.replace(
         r",? (?:at )?(\d\d?:\d\d(?::\d\d)?) ?([AaPp][Mm])?$", " ${1} ${2}"
     ).str.strip_chars()
-    made = pl.Series([None] * len(text), dtype=pl.Datetime("us", "UTC"))
-    for pattern in _WORDED if text.str.contains(r"[A-Za-z]{3}|^\d\d? \d\d?, \d{4}$").any() else ():
+    worded = text.str.contains(r"[A-Za-z]{3}|^\d\d? \d\d?, \d{4}$").any()
+    dates = _parsed(text, _WORDED if worded else ())
+    for years, written in (("1900y", dates.dt.year().is_between(70, 99)), ("2000y", dates.dt.year() < 70)):
+        dates = dates.dt.offset_by(years).zip_with(written.fill_null(False), dates)  # two digits of a year
+    return dates
+
+
+def _parsed(text: pl.Series, patterns: Iterable[str]) -> pl.Series:
+    """The moments of texts, each by the first pattern that it fits."""
+    dates = pl.Series([None] * len(text), dtype=pl.Datetime("us", "UTC"))
+    for pattern in patterns:
         zone = "UTC" if "%z" in pattern else None
         tried = text.str.to_datetime(pattern, time_unit="us", time_zone=zone, strict=False, exact=True)
-        made = made.zip_with(made.is_not_null(), tried if zone else tried.dt.replace_time_zone("UTC"))
-    for years, written in (("1900y", made.dt.year().is_between(70, 99)), ("2000y", made.dt.year() < 70)):
-        made = made.dt.offset_by(years).zip_with(written.fill_null(False), made)  # two digits of a year
-    return made
+        dates = dates.zip_with(dates.is_not_null(), tried if zone else tried.dt.replace_time_zone("UTC"))
+    return dates
 
 
 def _plain(text: pl.Series) -> pl.Series:
@@ -423,20 +431,16 @@ def _iso(written: pl.Series, order: str | None = None) -> pl.Series:
         .str.replace(r" (UTC|GMT)$", "+00:00")
         .str.replace(r"\[\w+(/[\w/+-]+)?\]$", "")  # the zone's name, as Java writes it behind its offset
     )
-    made = pl.Series([None] * len(text), dtype=pl.Datetime("us", "UTC"))
-    for pattern in (*_FORMATS, *_ZONED):
-        zone = "UTC" if pattern in _ZONED else None
-        tried = text.str.to_datetime(pattern, time_unit="us", time_zone=zone, strict=False, exact=True)
-        made = made.zip_with(made.is_not_null(), tried if zone else tried.dt.replace_time_zone("UTC"))
-    made = made.set(made.dt.year() < 1000, None)  # two digits of a year, read as a year
-    other = (made.is_null() & text.is_not_null()).arg_true()
+    dates = _parsed(text, _FORMATS)
+    dates = dates.set(dates.dt.year() < 1000, None)  # two digits of a year, read as a year
+    other = (dates.is_null() & text.is_not_null()).arg_true()
     plain = _plain(written[other])
     text = _four_digits(text)
-    found = day_order(text[other], order) if len(other) else ""
+    convention = day_order(text[other], order) if len(other) else ""
     if (plain != written[other]).any():
-        made = made.scatter(other, _iso(plain, order))
-    elif found:
-        made = made.scatter(other, _iso(_year_last(text[other], found)))
+        dates = dates.scatter(other, _iso(plain, order))
+    elif convention:
+        dates = dates.scatter(other, _iso(_year_last(text[other], convention)))
     elif len(other):
-        made = made.scatter(other, _worded(written[other]))
-    return made.set(~made.dt.year().is_between(1, 9999).fill_null(True), None)
+        dates = dates.scatter(other, _worded(written[other]))
+    return dates.set(~dates.dt.year().is_between(1, 9999).fill_null(True), None)

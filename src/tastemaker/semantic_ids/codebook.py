@@ -118,7 +118,7 @@ class Codebook:
                 f"codebook: format {settings.get('format')} is not {_FORMAT}; fit it again with this version"
             )
         try:
-            views = tuple(_load_view(arrays, one) for one in settings["views"])
+            views = tuple(_load_view(arrays, view) for view in settings["views"])
             levels = tuple(_float32(arrays[f"level.{i}"]) for i in range(len(settings["sizes"])))
             joint = None
             if settings["projection"]:
@@ -177,9 +177,9 @@ def chunks(n: int, k: int) -> Iterator[slice]:
 def distances(z: Float32, present: Float32, words: Float32, blocks: Blocks) -> Float32:
     """(N, K) squared distances over the present blocks, less ||z||^2, which no choice depends on."""
     norms = np.stack([np.square(words[:, block]).sum(axis=1) for block in blocks])
-    found = (-2 * z) @ words.T  # in place from here: these are the largest arrays there are
-    found += norms if len(norms) == 1 and present.all() else present @ norms
-    return np.asarray(found, np.float32)
+    squares = (-2 * z) @ words.T  # in place from here: these are the largest arrays there are
+    squares += norms if len(norms) == 1 and present.all() else present @ norms
+    return np.asarray(squares, np.float32)
 
 
 def subtract(z: Float32, present: Float32, chosen: Float32, blocks: Blocks) -> Float32:
@@ -192,15 +192,15 @@ def subtract(z: Float32, present: Float32, chosen: Float32, blocks: Blocks) -> F
     return out
 
 
-def _load_view(arrays: Mapping[str, npt.NDArray[Any]], one: Mapping[str, Any]) -> View:
-    stem = f"view.{one['name']}"
+def _load_view(arrays: Mapping[str, npt.NDArray[Any]], about: Mapping[str, Any]) -> View:
+    stem = f"view.{about['name']}"
     layers = tuple(
         (_float32(arrays[f"{stem}.layer.{i}.weight"]), _float32(arrays[f"{stem}.layer.{i}.bias"]))
-        for i in range(one["layers"])
+        for i in range(about["layers"])
     )
-    null = _float32(arrays[f"{stem}.null"]) if one["null"] else None
+    null = _float32(arrays[f"{stem}.null"]) if about["null"] else None
     mean, scale = _float32(arrays[f"{stem}.mean"]), _float32(arrays[f"{stem}.scale"])
-    return View(str(one["name"]), mean, scale, float(one["weight"]), layers, null)
+    return View(str(about["name"]), mean, scale, float(about["weight"]), layers, null)
 
 
 def _float32(array: npt.NDArray[Any]) -> Float32:

@@ -63,9 +63,9 @@ class Network(nn.Module):
         return functional.normalize(self.head(z_hat), dim=1)
 
 
-def straight_through(z: Tensor, quantised: Quantised, kept: Tensor) -> Tensor:
-    """z_hat: kept levels' codewords summed in value, z in gradient. kept: (B, L), 1 where one counts."""
-    total = (quantised.chosen * kept[:, :, None]).sum(dim=1)
+def straight_through(z: Tensor, quantised: Quantised, mask: Tensor) -> Tensor:
+    """z_hat: kept levels' codewords summed in value, z in gradient. mask: (B, L), 1 where one counts."""
+    total = (quantised.chosen * mask[:, :, None]).sum(dim=1)
     return z + (total - z).detach()
 
 

@@ -60,8 +60,8 @@ def sid_report(
         sizes=sizes,
         distinct_share=len(counts) / len(codes),
         alone_share=float((counts == 1).sum() / len(codes)),
-        use=tuple(float((one > 0).mean()) for one in spread),
-        entropy=tuple(_entropy(one) for one in spread),
+        use=tuple(float((histogram > 0).mean()) for histogram in spread),
+        entropy=tuple(_entropy(histogram) for histogram in spread),
         prefixes=tuple(len(groups(codes[:, :length]).codes) for length in range(1, len(sizes) + 1)),
         purity=None if attributes is None else _purity(codes, attributes),
         group_sizes={int(a): int(b) for a, b in zip(held, times, strict=True)},
@@ -79,13 +79,13 @@ def _purity(codes: npt.NDArray[np.int32], attributes: Sequence[str | None]) -> t
     known = np.array([label is not None for label in attributes])
     if not known.any():
         return tuple(0.0 for _ in range(codes.shape[1]))
-    _, label = np.unique([str(one) for one in attributes if one is not None], return_inverse=True)
+    _, label = np.unique([str(label) for label in attributes if label is not None], return_inverse=True)
     out = []
     for length in range(1, codes.shape[1] + 1):
-        found = groups(codes[known][:, :length])
+        prefixes = groups(codes[known][:, :length])
         agree = [
-            int(np.bincount(label[found.items[a:b]]).max())
-            for a, b in zip(found.starts[:-1], found.starts[1:], strict=True)
+            int(np.bincount(label[prefixes.items[a:b]]).max())
+            for a, b in zip(prefixes.starts[:-1], prefixes.starts[1:], strict=True)
         ]
         out.append(sum(agree) / int(known.sum()))
     return tuple(out)

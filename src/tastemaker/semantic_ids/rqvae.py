@@ -142,7 +142,7 @@ def batch_losses(
     """
     z = _encode(net, data, known, rows, settings, rng)
     quantised = net.quantise(z)
-    z_hat = z if warm else network.straight_through(z, quantised, _kept(len(rows), net, settings, rng))
+    z_hat = z if warm else network.straight_through(z, quantised, _mask(len(rows), net, settings, rng))
     decoded = [decoder(z_hat) for decoder in net.decoders]
     wanted, there = [view[rows] for view in data.views], data.present[rows]
     losses = {
@@ -155,7 +155,7 @@ def batch_losses(
         items, blocked = data.draw_pairs(settings.pair_batch, rng)
         z = _encode(net, data, known, items, settings, rng)
         z_hat = (
-            z if warm else network.straight_through(z, net.quantise(z), _kept(len(items), net, settings, rng))
+            z if warm else network.straight_through(z, net.quantise(z), _mask(len(items), net, settings, rng))
         )
         losses["contrastive"] = settings.contrastive * network.info_nce(
             net.contrast(z_hat), settings.temperature, blocked
@@ -180,7 +180,7 @@ def _encode(
     return net.encode([view[rows] for view in data.views], left)
 
 
-def _kept(n: int, net: network.Network, settings: RqvaeSettings, rng: np.random.Generator) -> Tensor:
+def _mask(n: int, net: network.Network, settings: RqvaeSettings, rng: np.random.Generator) -> Tensor:
     levels = len(net.codebooks)
     return (
         network.kept_levels(n, levels, torch.from_numpy(rng.random(n)))

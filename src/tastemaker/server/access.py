@@ -97,7 +97,7 @@ class GuardedRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The handler behind the rule of its endpoint."""
         handler, rule = super().get_route_handler(), self.endpoint.__dict__["rule"]
-        known = {one.alias for one in self.dependant.query_params}
+        known = {parameter.alias for parameter in self.dependant.query_params}
 
         async def guarded(request: Request) -> Response:
             access: Access = request.app.state.access
@@ -305,12 +305,12 @@ def _json(body: bytes) -> Any:
     """
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) < len(pairs):
+        mapping = dict(pairs)
+        if len(mapping) < len(pairs):
             names = [name for name, _ in pairs]
             twice = next(name for name in names if names.count(name) > 1)
             raise Problem(422, f"body: '{twice[:80]}' stands twice in one object", "give each name once")
-        return found
+        return mapping
 
     try:
         return json.loads(body, object_pairs_hook=once) if body else None

@@ -106,7 +106,7 @@ def create_app(
     marks: MarkLane = Lane(lambda sent: mark(service, sent), settings.delivered, clock)
     access = Access(service.keys, settings.access, clock, board.rates if board else None)
     lanes = settings.reading, settings.writing, settings.media, settings.health
-    reads, writes, media, health = (Calls(one, clock) for one in lanes)
+    reads, writes, media, health = (Calls(limits, clock) for limits in lanes)
     every = lane, marks, reads.lane, writes.lane, media.lane, health.lane
     meters = Meters(board.measures if board else None)
 

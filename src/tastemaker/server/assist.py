@@ -118,8 +118,8 @@ class Rooms:
 
 
 def _digest(user: str | None, messages: Sequence[MessageIn]) -> str:
-    said = [[message.role, message.text] for message in messages if message.role in ("user", "assistant")]
-    return hashlib.blake2b(json.dumps([user, said]).encode("utf-8", "replace"), digest_size=16).hexdigest()
+    turns = [[message.role, message.text] for message in messages if message.role in ("user", "assistant")]
+    return hashlib.blake2b(json.dumps([user, turns]).encode("utf-8", "replace"), digest_size=16).hexdigest()
 
 
 class Slots:
@@ -275,8 +275,8 @@ class _Answer:
 
     def _usage(self) -> dict[str, int]:
         asked = sum(len(message.text) for message in self.body.messages) // 4
-        said = len(self.text) // 4
-        return {"prompt_tokens": asked, "completion_tokens": said, "total_tokens": asked + said}
+        completion = len(self.text) // 4
+        return {"prompt_tokens": asked, "completion_tokens": completion, "total_tokens": asked + completion}
 
 
 def _json(value: Any) -> str:

@@ -52,7 +52,7 @@ def catalogue_routes(service: WorkspaceService, calls: Calls, media: Calls) -> R
     @allow(*READING)
     async def fields() -> list[FilterField]:
         """Fields that can be filtered on, with their values and how many items have each."""
-        return await calls(lambda: [FilterField.model_validate(one) for one in service.fields()])
+        return await calls(lambda: [FilterField.model_validate(field) for field in service.fields()])
 
     @router.get("/info", responses=REFUSALS)
     @allow(*READING)
@@ -86,14 +86,14 @@ def add_media(router: Routes, service: WorkspaceService, calls: Calls, files: Ca
     """`GET /items/{id}` and its cover and audio. Ids may hold slashes, so the longer addresses come first."""
 
     async def media(item_id: str, kind: str, http: HttpRequest) -> Response:
-        found = await files(lambda: service.media(item_id, kind))
-        if found is None:
+        file = await files(lambda: service.media(item_id, kind))
+        if file is None:
             if item_id not in await calls(lambda: known_items(service, [item_id])):
                 raise unknown("item", item_id)
             return problem_response(
                 404, f"item '{item_id[:80]}' has no {kind}", "look at has_audio and has_image of the item"
             )
-        path, media_type = found
+        path, media_type = file
         return streamed(path, media_type, await asyncio.to_thread(path.stat), http.headers.get)
 
     @router.get("/items/{item_id:path}/cover", responses=MISSING, response_class=Response)
@@ -112,18 +112,18 @@ def add_media(router: Routes, service: WorkspaceService, calls: Calls, files: Ca
     @allow(*READING)
     async def item(item_id: str) -> Item:
         """One item."""
-        found = await calls(lambda: known_items(service, [item_id]))
-        if item_id not in found:
+        items = await calls(lambda: known_items(service, [item_id]))
+        if item_id not in items:
             raise unknown("item", item_id)
-        return found[item_id]
+        return items[item_id]
 
 
 class File(FileResponse):
     """A file, read piece by piece as the client takes it; of a range only that, and for HEAD nothing."""
 
-    def __init__(self, path: Path, media_type: str, found: os.stat_result, ranges: bool) -> None:
+    def __init__(self, path: Path, media_type: str, status: os.stat_result, ranges: bool) -> None:
         headers = {"Cache-Control": "private, max-age=3600"}
-        super().__init__(path, headers=headers, media_type=media_type, stat_result=found)
+        super().__init__(path, headers=headers, media_type=media_type, stat_result=status)
         self._ranges = ranges
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -134,23 +134,23 @@ class File(FileResponse):
 
 
 def streamed(
-    path: Path, media_type: str, found: os.stat_result, header: Callable[[str], str | None]
+    path: Path, media_type: str, status: os.stat_result, header: Callable[[str], str | None]
 ) -> Response:
     """The file whole, in part, or "not modified", as the request's headers ask (RFC 9110 §13, §14; one range,
     several at once are answered with the whole). It is tagged by its size and the time it was written.
     """
     asked = _RANGE.fullmatch(header("range") or "")
     ranges = asked is not None and asked.groups() != ("", "")
-    response = File(path, media_type, found, ranges)
+    response = File(path, media_type, status, ranges)
     tag = response.headers["etag"]
-    known = [one.strip().removeprefix("W/") for one in (header("if-none-match") or "").split(",")]
+    known = [entry.strip().removeprefix("W/") for entry in (header("if-none-match") or "").split(",")]
     if tag in known or "*" in known:
         return Response(
             status_code=304, headers={name: response.headers[name] for name in ("etag", "cache-control")}
         )
     if asked is not None and ranges and header("if-range") in (None, tag):
         first, last = asked.groups()
-        size = found.st_size
+        size = status.st_size
         start = int(first) if first else max(0, size - int(last))
         end = min(int(last), size - 1) if first and last else size - 1
         if start > end:
@@ -204,7 +204,7 @@ def people_routes(service: WorkspaceService, access: Access, reads: Calls, write
     async def forget(user_id: str, caller: Me) -> Forgotten:
         """Erase the person from everything the workspace keeps, for good: their id cannot be used again."""
         forgotten = Forgotten.model_validate(await writes(lambda: service.forget(user_id)))
-        rows = sum(one.count for one in forgotten.removed)
+        rows = sum(part.count for part in forgotten.removed)
         await access.note(caller, "forget", f"one person, {rows} rows and files")
         return forgotten
 

@@ -42,7 +42,7 @@ request_id: ContextVar[str] = ContextVar("request_id", default="")
 
 class Meters(Collector):
     """Counters of one server, in a registry of their own; beside other processes, of all of them:
-    `measures` is where they tell each other (`server.processes.Told`).
+    `measures` is where they tell each other (`server.processes.SharedMeasures`).
     """
 
     def __init__(self, measures: Any = None) -> None:
@@ -119,9 +119,9 @@ class Watched(Collector):
         info = GaugeMetricFamily(f"{name}_info", "The deployment that answers.", labels=["deployment"])
         info.add_metric([measures.deployment], 1)
         yield info
-        age = (datetime.now(UTC) - measures.made).total_seconds()
+        age = (datetime.now(UTC) - measures.created).total_seconds()
         yield GaugeMetricFamily(f"{name}_age_seconds", "Seconds since that deployment was made.", age)
-        yield GaugeMetricFamily(f"{name}s", "Deployments kept.", measures.kept)
+        yield GaugeMetricFamily(f"{name}s", "Deployments kept.", measures.deployments)
         events = CounterMetricFamily("tastemaker_events", "Events stored, by kind.", labels=["kind"])
         for kind, count in sorted(measures.events.items()):
             events.add_metric([kind], count)

@@ -105,16 +105,16 @@ def operator_routes(
     @allow(OPERATOR)
     async def figures(part: Annotated[list[str] | None, Query(max_length=20)] = None) -> JSONResponse:
         """Every figure of the page, or only the parts named."""
-        told: dict[str, Any] = {"at": datetime.now(UTC).isoformat(timespec="seconds")}
+        content: dict[str, Any] = {"at": datetime.now(UTC).isoformat(timespec="seconds")}
         wrong = [name for name in part or () if name not in (LOAD, *PARTS)]
         if wrong:
             raise Problem(404, f"'{wrong[0]}' is no part", f"choose of {', '.join((LOAD, *PARTS))}")
         for name in part or (LOAD, *PARTS):
             if name == LOAD:
-                told[name] = load(meters, lanes)
+                content[name] = load(meters, lanes)
             else:
-                told[name] = await calls(partial(service.overview, name))
-        return JSONResponse(told, headers={"Cache-Control": "no-store"})
+                content[name] = await calls(partial(service.overview, name))
+        return JSONResponse(content, headers={"Cache-Control": "no-store"})
 
     @router.post("/operator/rollback", responses=REFUSALS)
     @allow(OPERATOR)

@@ -27,7 +27,7 @@ SLOW = 60  # seconds without a sign of life after which a process is ended and a
 TALKS = 10_000  # conversations that are remembered: those that went on last
 
 
-class Told:
+class SharedMeasures:
     """The last measures of each process; of those that ended, too, so that counts never fall."""
 
     def __init__(self) -> None:
@@ -96,16 +96,16 @@ class _Objects(BaseManager):
 
 @dataclass(frozen=True)
 class Process:
-    """What a process of the server begins with. made: gives its application there, beside the board."""
+    """What a process of the server begins with. create: gives its application there, beside the board."""
 
-    made: Callable[[Board], Any]
+    create: Callable[[Board], Any]
     board: Any
 
     def __call__(self) -> Any:
         """Its application. A refusal is one line, and ends the process."""
         end_with_parent()
         try:
-            application = self.made(Board.at(self.board))
+            application = self.create(Board.at(self.board))
         except TastemakerError as error:
             print(f"error: {error}", file=sys.stderr, flush=True)
             raise SystemExit(error.exit_code) from None

@@ -212,17 +212,17 @@ def _query(body: RecommendationRequest, caller: Caller, deadline: float) -> Quer
 
 def _unique(events: Sequence[EventIn]) -> list[Happened]:
     """The events, each id once; the same id with two contents is refused here, before anything is stored."""
-    kept: dict[str, Happened] = {}
-    for one in events:
-        event = Happened(**one.model_dump())
-        if kept.setdefault(one.event_id, event) != event:
-            _conflict([one.event_id])
-    return list(kept.values())
+    by_id: dict[str, Happened] = {}
+    for entry in events:
+        event = Happened(**entry.model_dump())
+        if by_id.setdefault(entry.event_id, event) != event:
+            _conflict([entry.event_id])
+    return list(by_id.values())
 
 
 def _conflict(ids: Sequence[str]) -> None:
     """A 409, naming the ids."""
-    shown = ", ".join(f"'{one[:80]}'" for one in ids[:5])
+    shown = ", ".join(f"'{event_id[:80]}'" for event_id in ids[:5])
     raise Problem(
         409,
         f"event id {shown} already stands for another event; nothing was stored",

@@ -19,7 +19,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from tastemaker.errors import InputError, TastemakerError
 from tastemaker.server.access import Rates
 from tastemaker.server.app import ServerSettings, create_app
-from tastemaker.server.processes import Board, Conversations, Fleet, Process, Told, keep_loaded
+from tastemaker.server.processes import Board, Conversations, Fleet, Process, SharedMeasures, keep_loaded
 from tastemaker.store.database import Keys
 
 if TYPE_CHECKING:
@@ -137,14 +137,14 @@ def serve(
 
 
 def serve_processes(
-    made: Callable[[ServerSettings, Board], FastAPI],
+    create: Callable[[ServerSettings, Board], FastAPI],
     processes: int,
     host: str,
     port: int,
     about: About,
     announce: Callable[[str], None],
 ) -> None:
-    """As `serve`, with several processes behind the one address, each of which `made` begins; one that dies
+    """As `serve`, with several processes behind the one address, each of which `create` begins; one that dies
     is replaced. `announce` gets the URL once all of them serve.
 
     Raises InputError as `serve`; TastemakerError when a process ends before it serves.
@@ -152,8 +152,8 @@ def serve_processes(
     server = bind(host, port)
     with server:
         settings = _settled(server, host, about.keys, about.settings)
-        board = Board(Rates(settings.access), about.rounds, about.watches, Told(), Conversations())
-        config = _config(Process(partial(made, settings), board.served()), settings)
+        board = Board(Rates(settings.access), about.rounds, about.watches, SharedMeasures(), Conversations())
+        config = _config(Process(partial(create, settings), board.served()), settings)
         config.factory, config.workers = True, processes
         server.listen()
         fleet = Fleet(config, [server], lambda: announce(address(server)))

@@ -274,7 +274,7 @@ class Edge:
             return False
         if site is not None or origin is None:
             return site in ("cross-site", "same-site")
-        called, page = (_PORT.sub("", one.lower()) for one in (headers.get("host", ""), origin))
+        called, page = (_PORT.sub("", text.lower()) for text in (headers.get("host", ""), origin))
         return page.rpartition("://")[2] != called
 
     def _ours(self, host: str) -> bool:

@@ -106,13 +106,13 @@ class DrawStep:
     def __call__(self, query: Query, slate: Slate) -> Slate:
         """The slate with rows, drawn by the workspace's secret and its own id; last places for new items."""
         source = dict(zip(slate.candidates.items.tolist(), slate.candidates.source, strict=True))
-        draw, kept = self._with_new(slate, self.draw(query, slate), query.k)
+        draw, count = self._with_new(slate, self.draw(query, slate), query.k)
         scores, new = slate.scores, slate.candidates.reserved
-        if kept and new is not None:
+        if count and new is not None:
             scores = dict(zip(new.items.tolist(), new.scores.tolist(), strict=True)) | dict(scores)
         rows = []
         for position, item in enumerate(draw.order.tolist()):
-            came = NEW if position >= len(draw.order) - kept else source.get(item, EXPLORED)
+            came = NEW if position >= len(draw.order) - count else source.get(item, EXPLORED)
             shown = self.drawer.searcher.data.item_ids[item], position, scores.get(item)
             propensity = float(draw.propensity[position])
             rows.append(Row(*shown, propensity, came, retention=slate.moves.get(item)))

@@ -76,12 +76,12 @@ class Explainer:
         """Why each of these items, given ids that the person wants, oldest first; empty where unknown."""
         recent = history[-RECENT:]
         attributes = {item: self._attributes[item] for item in {*item_ids, *recent}}
-        found = (reasons(item, recent, attributes, self._together, self._rarity) for item in item_ids)
-        return [tuple(Evidence(self._words(one), one.because_of) for one in own) for own in found]
+        by_item = (reasons(item, recent, attributes, self._together, self._rarity) for item in item_ids)
+        return [tuple(Evidence(self._words(reason), reason.because_of) for reason in own) for own in by_item]
 
     def _together(self, item_id: str, other: str) -> int:
-        one, two = self._index[item_id], self._index[other]
-        return self._counts.get((one, two) if one < two else (two, one), 0)
+        first, second = self._index[item_id], self._index[other]
+        return self._counts.get((first, second) if first < second else (second, first), 0)
 
     def _words(self, reason: Reason) -> str:
         title = self.title(reason.because_of)

@@ -80,8 +80,8 @@ class People:
         leaves it and is excluded until it is wanted again.
         """
         unwanted = {item for item in refused if item in self.data.index}
-        said = [event.kind for event in events], [event.value for event in events]
-        signs, worths = self.data.rules.signs(*said).tolist(), self.data.rules.worth(*said).tolist()
+        columns = [event.kind for event in events], [event.value for event in events]
+        signs, worths = self.data.rules.signs(*columns).tolist(), self.data.rules.worth(*columns).tolist()
         for event, sign, worth in zip(events, signs, worths, strict=True):
             if event.item_id is None or event.item_id not in self.data.index:
                 continue

@@ -32,9 +32,9 @@ def _same(query: Query, asked: str, known: Earlier) -> Slate:
 
 def log(offers: Offers, asked: Sequence[tuple[Query, Slate]]) -> list[Slate | Conflict]:
     """Log slates as offered, in one transaction, before they are sent; each, or the one logged before."""
-    kept = [pair for pair in asked if pair[0].logged and (pair[1].rows or pair[0].request_id is not None)]
+    pairs = [pair for pair in asked if pair[0].logged and (pair[1].rows or pair[0].request_id is not None)]
     outcome = dict(
-        zip((id(slate) for _, slate in kept), offers.add([_offer(*pair) for pair in kept]), strict=True)
+        zip((id(slate) for _, slate in pairs), offers.add([_offer(*pair) for pair in pairs]), strict=True)
     )
     answers: list[Slate | Conflict] = []
     for query, slate in asked:
@@ -68,7 +68,7 @@ def _offer(query: Query, slate: Slate) -> Offer:
         _features(slate),
         query.request_id,
         slate.asked if keyed else "",
-        slate.kept() if keyed else "",
+        slate.to_json() if keyed else "",
         None if draw is None or draw.logits is None else draw.logits.tolist(),
     )
 

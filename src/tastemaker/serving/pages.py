@@ -72,9 +72,8 @@ class Pages:
         for name, values in self.parts.searcher.fields.items():
             numbers, total = numbers_of(values), sum(map(len, values.values()))
             if len(values) >= 2 and (len(values) <= min(200, total - 1) or numbers):
-                counts = sorted(
-                    ((value, len(rows)) for value, rows in values.items()), key=lambda one: (-one[1], one[0])
-                )
+                pairs = ((value, len(rows)) for value, rows in values.items())
+                counts = sorted(pairs, key=lambda pair: (-pair[1], pair[0]))
                 shown = (
                     [{"value": value, "count": count} for value, count in counts]
                     if len(counts) <= 200
@@ -88,7 +87,7 @@ class Pages:
                 if numbers:
                     field |= {"low": min(numbers.values()), "high": max(numbers.values())}
                 listed.append((_place(name), -total, field))
-        return [field for *_, field in sorted(listed, key=lambda one: one[:2])]
+        return [field for *_, field in sorted(listed, key=lambda entry: entry[:2])]
 
     def items(self, ids: Sequence[str]) -> list[dict[str, Any]]:
         """The known ones among `ids`."""

@@ -36,8 +36,8 @@ class Measures:
     """What a service says of itself: deployment, since when, how many kept, events stored by kind."""
 
     deployment: str
-    made: datetime
-    kept: int = 1
+    created: datetime
+    deployments: int = 1
     events: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -182,7 +182,7 @@ class Slate:
         plain |= {"versions": dict(self.versions), "rows": [row.public() for row in self.rows]}
         return plain
 
-    def kept(self) -> str:
+    def to_json(self) -> str:
         """`public` as JSON, for a retry."""
         return json.dumps(self.public() | {"timestamp": self.timestamp.isoformat()})
 

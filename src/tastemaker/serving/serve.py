@@ -135,9 +135,9 @@ def _check_filters(query: Query, searcher: Searcher) -> None:
                     raise InputError(
                         f"no item has {name} '{value}'; it runs from {ends}: name a value or 20..50"
                     )
-                told = ", ".join(sorted(known, key=lambda one: (-len(known[one]), one))[:20])
+                examples = ", ".join(sorted(known, key=lambda choice: (-len(known[choice]), choice))[:20])
                 more = f" and {len(known) - 20} more, see /fields" if len(known) > 20 else ""
-                raise InputError(f"no item has {name} '{value}'; the values are {told}{more}")
+                raise InputError(f"no item has {name} '{value}'; the values are {examples}{more}")
 
 
 def search(asked: Sequence[Asked], parts: Parts, spare: int) -> list[Slate]:
@@ -146,7 +146,7 @@ def search(asked: Sequence[Asked], parts: Parts, spare: int) -> list[Slate]:
     deadlines = [query.deadline for query in queries if query.deadline is not None]
     last = max(deadlines) if len(deadlines) == len(queries) else None
     with SEARCHING:
-        found = parts.searcher.answer(queries, last, spare)
+        answers = parts.searcher.answer(queries, last, spare)
     ids = parts.searcher.data.item_ids
     return [
         replace(
@@ -156,5 +156,5 @@ def search(asked: Sequence[Asked], parts: Parts, spare: int) -> list[Slate]:
             scores=dict(zip(candidates.items.tolist(), candidates.scores.tolist(), strict=True)),
             reason=candidates.reason if len(candidates) < query.k else None,  # others may have asked for more
         )
-        for (query, slate), candidates in zip(asked, found, strict=True)
+        for (query, slate), candidates in zip(asked, answers, strict=True)
     ]

@@ -141,15 +141,15 @@ class WorkspaceService:
 
     def _watch(self, seconds: float) -> None:
         """Look for something new until the service is closed; what cannot be taken over is said once."""
-        said = ""
+        message = ""
         while not self._stopped.wait(seconds):
             try:
                 self.swap()
             except Exception as error:  # whatever it is: a watcher that dies would serve the old for ever
-                if str(error) != said:
+                if str(error) != message:
                     expected = isinstance(error, TastemakerError)
                     log.error("%s goes on serving: %s", self.parts.deployment, error, exc_info=not expected)
-                said = str(error)
+                message = str(error)
 
     def close(self) -> None:
         """Stop looking for deployments and alarms, and close the database once nobody looks."""
@@ -185,8 +185,8 @@ class WorkspaceService:
 
     def measures(self) -> Measures:
         """The deployment that answers, how many are kept, and the events stored since the start."""
-        live, kept = self._live.deployment, len(deployments(self.workspace))
-        return Measures(live.name, live.created, kept, dict(self._events))
+        live, count = self._live.deployment, len(deployments(self.workspace))
+        return Measures(live.name, live.created, count, dict(self._events))
 
     def overview(self, name: str) -> dict[str, Any]:
         """One part of what an operator looks at."""

@@ -16,5 +16,5 @@ from tastemaker.store.database.offers import Offers as Offers
 from tastemaker.store.database.session import Address as Address
 from tastemaker.store.database.surveys import Question as Question
 from tastemaker.store.database.surveys import Surveys as Surveys
-from tastemaker.store.database.talks import Said as Said
 from tastemaker.store.database.talks import Talks as Talks
+from tastemaker.store.database.talks import TalkTurn as TalkTurn

@@ -11,11 +11,11 @@ from typing import Any
 from tastemaker.store.database.database import Database
 from tastemaker.store.database.events import micros, moment
 
-SAID = ("conversation_id", "turn", "timestamp", "message", "shown")
+TURN = ("conversation_id", "turn", "timestamp", "message", "shown")
 
 
 @dataclass(frozen=True)
-class Said:
+class TalkTurn:
     """One turn of a person's conversation. shown: item ids of the list that answered it, in order."""
 
     conversation_id: str
@@ -26,7 +26,7 @@ class Said:
 
 
 @dataclass(frozen=True)
-class Kept(Said):
+class StoredTurn(TalkTurn):
     """The same, with whose it is and the state after it as JSON (with `reply`: the answer in words)."""
 
     user_id: str
@@ -64,17 +64,17 @@ class Talks:
         rows = self._database.select("talks", ("user_id", "state"), newest, conversation_id)
         return (str(rows[0][0]), str(rows[0][1])) if rows else None
 
-    def of(self, user_id: str) -> list[Said]:
+    def of(self, user_id: str) -> list[TalkTurn]:
         """Everything a person said, oldest first."""
         where = "WHERE user_id = ? ORDER BY timestamp, conversation_id, turn"
-        rows = self._database.select("talks", SAID, where, user_id)
-        return [Said(*_read(row)) for row in rows]
+        rows = self._database.select("talks", TURN, where, user_id)
+        return [TalkTurn(*_read(row)) for row in rows]
 
-    def everything(self) -> list[Kept]:
+    def everything(self) -> list[StoredTurn]:
         """Every turn of everybody, conversation by conversation."""
         order = "ORDER BY user_id, conversation_id, turn"
-        rows = self._database.select("talks", (*SAID, "user_id", "state"), order)
-        return [Kept(*_read(row[:5]), *row[5:]) for row in rows]
+        rows = self._database.select("talks", (*TURN, "user_id", "state"), order)
+        return [StoredTurn(*_read(row[:5]), *row[5:]) for row in rows]
 
 
 def _read(row: tuple[Any, ...]) -> tuple[Any, ...]:
