@@ -35,8 +35,8 @@ def test_earlier_trainings_go_and_what_deployments_need_stays(
 ) -> None:
     root = tmp_path / "w"
     shutil.copytree(untouched_workspace, root)
-    monkeypatch.setattr(train, "KEPT", 1)
-    monkeypatch.setattr(deploy, "KEPT", 1)
+    monkeypatch.setattr(train, "TRAININGS", 1)
+    monkeypatch.setattr(deploy, "DEPLOYMENTS", 1)
     file, removed = root / "tastemaker.toml", list[str]()
     for seed in (1, 2):
         text = file.read_text()

@@ -72,7 +72,7 @@ def test_who_has_done_nothing_since_is_not_scored_again(
     searcher = Searcher.of(in_service(Workspace.open(tiny_workspace)))
     ids, score, scored = searcher.data.item_ids, searcher.score, []
     assert score is not None
-    monkeypatch.setattr(search, "KEPT", 4 * len(ids))
+    monkeypatch.setattr(search, "CACHED", 4 * len(ids))
     monkeypatch.setattr(searcher, "score", lambda some: (scored.append(len(some)), score(some))[1])
     wishes = [Query(None, (item,), 5) for item in ids[:4]]
     first = searcher.answer([*wishes, wishes[0]])
@@ -95,7 +95,7 @@ def test_kept_scores_may_go_while_others_are_worked_out(
     searcher = Searcher.of(in_service(Workspace.open(tiny_workspace)))
     ids, score = searcher.data.item_ids, searcher.score
     assert score is not None
-    monkeypatch.setattr(search, "KEPT", len(ids))  # one person
+    monkeypatch.setattr(search, "CACHED", len(ids))  # one person
     wishes = [Query(None, (item,), 5) for item in ids[:3]]
     expected = [searcher.answer([wish])[0].items.tolist() for wish in wishes]
     searcher.answer(wishes[:1])

@@ -31,16 +31,16 @@ class Lines:
 
     def __init__(self) -> None:
         self._started: dict[str, float] = {}
-        self._told: dict[str, float] = {}
+        self._last: dict[str, float] = {}
 
     def __call__(self, task: str, done: float, total: float, note: str = "") -> None:
         now = time.monotonic()
         fresh = task not in self._started
         started = self._started.setdefault(task, now)
         finished = done >= total
-        if not (fresh or finished or now - self._told[task] >= SECONDS_BETWEEN_LINES):
+        if not (fresh or finished or now - self._last[task] >= SECONDS_BETWEEN_LINES):
             return
-        self._told[task] = now
+        self._last[task] = now
         spent = now - started
         left = f", about {_clock(spent / done * (total - done))} left" if 0 < done < total else ""
         print(

@@ -286,7 +286,7 @@ def rows_by_field(items: pa.Table, names: Names = Names()) -> dict[str, dict[str
         name, value = names.field(attribute)
         values = fields.setdefault(name, {})
         values[value] = np.sort(np.concatenate([values[value], own])) if value in values else own
-    for name, column in _beside(items, names, set(fields)):
+    for name, column in _field_columns(items, names, set(fields)):
         known = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
         values_rows = _rows_of(column.drop_null(), known)
         if values_rows and not any(_same(values_rows, values) for values in fields.values()):
@@ -294,7 +294,7 @@ def rows_by_field(items: pa.Table, names: Names = Names()) -> dict[str, dict[str
     return fields
 
 
-def _beside(items: pa.Table, names: Names, known: set[str]) -> Iterator[tuple[str, pa.Array]]:
+def _field_columns(items: pa.Table, names: Names, known: set[str]) -> Iterator[tuple[str, pa.Array]]:
     """Names and values of the columns that are fields beside the attributes, whose fields are `known`."""
     if "creator" in items.column_names and names.creator not in known:
         column = items["creator"].combine_chunks()

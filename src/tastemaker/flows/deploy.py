@@ -44,7 +44,7 @@ from tastemaker.store.remote import receive_folder, send_folders, sent_folders
 SERVING, PROXY = "serving", "proxy"  # kinds of rows of the table `deployments`
 BACK, AGAIN = "rolled back", "activated"  # notes of those that were served before
 SILENT: Report = lambda *_: None  # noqa: E731
-KEPT = 10  # deployments kept besides the active one
+DEPLOYMENTS = 10  # deployments kept besides the active one
 
 
 def deployments(workspace: Workspace) -> list[Deployment]:
@@ -385,7 +385,9 @@ def _activate(workspace: Workspace, deployment: Deployment, note: str = "") -> D
             keys.note(keys.account(), f"deployment {act}", detail)
         if proxy != deployment.proxy:
             database.deploy(PROXY, deployment.proxy, at, f"with deployment {deployment.name}")
-    for old in [old for old in deployments(workspace) if old.fingerprint != deployment.fingerprint][KEPT:]:
+    for old in [old for old in deployments(workspace) if old.fingerprint != deployment.fingerprint][
+        DEPLOYMENTS:
+    ]:
         remove_folder(workspace.artifacts.path(KIND, old.fingerprint))
     return deployment
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 Ints = npt.NDArray[np.int64]
 EMPTY = np.empty(0, np.int64)
 BLOCK, SCORES = 2048, 4_000_000  # histories, and scores of theirs, held at once
-FEW, KEPT = 32, 8_000_000  # histories that are people who ask; scores of theirs that are kept
+FEW, CACHED = 32, 8_000_000  # histories that are people who ask; scores of theirs that are kept
 MEMBER = "member-"  # subfolders of a small model that is averaged with others
 Filters = tuple[tuple[str, tuple[str, ...]], ...]
 
@@ -157,8 +157,8 @@ class Searcher:
             decoder = Decoder.of(model, self.vocabulary)
             self.retriever = LanguageModelRetriever(decoder, self.trie, normalise="siblings")
         self.versions = {**parts.versions, "trie": self.trie.fingerprint[:12]}
-        self._kept: dict[bytes, npt.NDArray[np.float32]] = {}
-        self._keeping = threading.Lock()
+        self._cache: dict[bytes, npt.NDArray[np.float32]] = {}
+        self._guard = threading.Lock()
         self._mask = lru_cache(maxsize=256)(self._build_mask)
 
     @classmethod
@@ -294,20 +294,20 @@ class Searcher:
         items, marks = histories.items, histories.marks
         both = np.stack([items, np.zeros_like(items) if marks is None else marks], axis=1)
         keys = [both[start:stop].tobytes() for start, stop in pairwise(histories.offsets.tolist())]
-        with self._keeping:  # the assistant's turns ask beside the lists
-            own = {key: self._kept[key] for key in keys if key in self._kept}
+        with self._guard:  # the assistant's turns ask beside the lists
+            own = {key: self._cache[key] for key in keys if key in self._cache}
         new = np.array([key not in own and keys.index(key) == row for row, key in enumerate(keys)])
         if new.any():
             part = histories.keep_users(new)
             rows = self.score(part) + self.weight * self._remembered(part, weights)
             own |= {keys[place]: row.copy() for place, row in zip(np.flatnonzero(new), rows, strict=True)}
         table = np.stack([own[key] for key in keys])
-        with self._keeping:
+        with self._guard:
             for key, row in own.items():
-                self._kept.pop(key, None)
-                self._kept[key] = row  # the last now
-            for key in list(self._kept)[: max(0, len(self._kept) - KEPT // len(self.data.item_ids))]:
-                del self._kept[key]
+                self._cache.pop(key, None)
+                self._cache[key] = row  # the last now
+            for key in list(self._cache)[: max(0, len(self._cache) - CACHED // len(self.data.item_ids))]:
+                del self._cache[key]
         return [table]
 
     def _remembered(self, histories: Histories, weights: Sequence[float]) -> npt.NDArray[np.float32]:

@@ -43,7 +43,7 @@ BUILDERS: dict[str, Callable[[Pipeline, Path], None]] = {
     "refit": lambda pipeline, folder: _kind(pipeline).build_refit(pipeline, folder),
 }
 ORDER = tuple(BUILDERS)
-KEPT = 3  # earlier trainings, and tables, that stay whether or not anything needs them
+TRAININGS = 3  # earlier trainings, and tables, that stay whether or not anything needs them
 FEWEST = 10  # items, and people with three events: with fewer there is nothing for a model to learn
 SIMPLER = "the nearest by content are served, then the most popular, then the catalogue in its order"
 
@@ -109,8 +109,8 @@ def _run_stages(workspace: Path, report: Report, until: str) -> dict[str, Any]:
             old = _prune(opened, stages)
         if old:
             lines.append(
-                f"removed {len(old)} artifacts and tables of earlier trainings; the last {KEPT} trainings and"
-                " what deployments need are kept"
+                f"removed {len(old)} artifacts and tables of earlier trainings; the last {TRAININGS}"
+                " trainings and what deployments need are kept"
             )
     result: dict[str, Any] = {
         "workspace": str(workspace),
@@ -175,14 +175,14 @@ def _newer(workspace: Workspace, snapshot: Snapshot) -> list[str]:
 
 
 def _prune(workspace: Workspace, stages: Sequence[Mapping[str, Any]]) -> list[Path]:
-    """Remove earlier trainings' stages and tables but the last `KEPT` and what is in use or needed by it."""
+    """Remove earlier trainings' stages and tables but the last ones and what is in use or needed by it."""
     about = {artifact: artifact.about for artifact in workspace.artifacts.finished()}
     named = {(artifact.kind, artifact.fingerprint): artifact for artifact in about}
     roots = [artifact for artifact in about if artifact.kind not in KINDS]
     roots += [named[stage["stage"], stage["artifact"]] for stage in stages]
     by_age = sorted(about, key=lambda artifact: str(about[artifact]["created"]))
     for kind in KINDS:
-        roots += [artifact for artifact in by_age if artifact.kind == kind][-KEPT:]
+        roots += [artifact for artifact in by_age if artifact.kind == kind][-TRAININGS:]
     keep = set[Artifact]()
     while roots:
         artifact = roots.pop()
@@ -192,7 +192,7 @@ def _prune(workspace: Workspace, stages: Sequence[Mapping[str, Any]]) -> list[Pa
     removed = [artifact.path for artifact in about if artifact not in keep]
     used = {about[artifact]["inputs"].get("tables") for artifact in keep} | {workspace.tables_fingerprint()}
     tables = sorted(workspace.data.glob("tables-*"), key=lambda path: path.stat().st_mtime)
-    removed += [path for path in tables[:-KEPT] if path.name.removeprefix("tables-") not in used]
+    removed += [path for path in tables[:-TRAININGS] if path.name.removeprefix("tables-") not in used]
     for path in removed:
         remove_folder(path)
     return removed

@@ -25,7 +25,7 @@ from tastemaker.lm.vocabulary import Vocabulary
 
 __all__ = ["Metrics", "Settings", "Siblings", "train", "train_task"]
 
-TOLD = ("losses", "weights")  # of the window that is not over; its speed is that of the run that reports
+TOTALS = ("losses", "weights")  # of the window that is not over; its speed is that of the run that reports
 
 
 def _save(run: Run, folder: Path, identity: dict[str, str]) -> None:
@@ -35,7 +35,7 @@ def _save(run: Run, folder: Path, identity: dict[str, str]) -> None:
         "optimiser": run.moments(),
         "average": {} if run.average is None else run.weights(run.average.module),
         "best": run.best_weights,
-        "window": dict(zip(TOLD, run.window.sums, strict=False)),
+        "window": dict(zip(TOTALS, run.window.sums, strict=False)),
     }
     values = {
         "last": asdict(run.last) if run.last else None,
@@ -58,7 +58,7 @@ def _restore(run: Run, saved: checkpoint.Checkpoint) -> None:
         run.average.n_averaged.fill_(run.step + 1)
         for name, value in run.weights(run.average.module).items():
             value.copy_(saved.groups["average"][name])
-    for name, total in zip(TOLD, run.window.sums, strict=False):
+    for name, total in zip(TOTALS, run.window.sums, strict=False):
         total.copy_(saved.groups["window"][name])
     run.waits, run.stopped = saved.values["waits"], saved.values["stopped"]
     last = saved.values["last"]

@@ -17,7 +17,7 @@ from tastemaker.store.workspace import Workspace
 
 RECORD = "media.json"
 BASES = "bases.json"
-BESIDE = ("tune_facts.parquet", "listener_profiles.parquet")
+EXTRA_FILES = ("tune_facts.parquet", "listener_profiles.parquet")
 Entry = dict[str, Any]
 
 
@@ -106,7 +106,7 @@ def _named(workspace: Workspace) -> Iterator[str]:
         paths = {path for column in items.columns for path in column.unique().to_pylist() if path}
         inside = workspace.root.resolve()
         yield from sorted(path for path in paths if (workspace.root / path).resolve().is_relative_to(inside))
-    yield from (f"{workspace.data.name}/{name}" for name in BESIDE)
+    yield from (f"{workspace.data.name}/{name}" for name in EXTRA_FILES)
 
 
 def _stat(path: Path) -> Entry:

@@ -38,7 +38,7 @@ class Artefacts:
         self.item_ids, self.seed = pipeline.data.item_ids, seed
         self.views = load_views(pipeline.path("vectors")) if pipeline.finished("vectors") else {}
         self.near = {name: Near(self.views[name]) for name in ("audio", "image") if name in self.views}
-        self._kept: dict[tuple[str, int], Media | None] = {}
+        self._cache: dict[tuple[str, int], Media | None] = {}
         self._recognised: dict[str, int | None] = {}
         self._melody = self._melody_finder()
 
@@ -53,13 +53,13 @@ class Artefacts:
 
     def attach(self, kind: str, row: int) -> Media | None:
         """The artefact of an item: the same for every conversation, so that it is stored once."""
-        if (kind, row) not in self._kept:
-            if len(self._kept) > 256:
-                self._kept.clear()
+        if (kind, row) not in self._cache:
+            if len(self._cache) > 256:
+                self._cache.clear()
             fact = self.items.facts.get(self.item_ids[row])
             render = self._clip if kind == "audio" else self._picture
-            self._kept[kind, row] = None if fact is None else render(fact, row)
-        return self._kept[kind, row]
+            self._cache[kind, row] = None if fact is None else render(fact, row)
+        return self._cache[kind, row]
 
     def _clip(self, fact: dict[str, Any], row: int) -> Media:
         rng = generator(self.seed, "clip", self.item_ids[row])

@@ -14,7 +14,7 @@ from tastemaker.store.database.events import micros
 from tastemaker.store.database.integrity import fetch, intact
 from tastemaker.store.database.sqlite import Connection
 
-KEPT = timedelta(days=1)  # how long a caller's request id stands for its answer
+LIFETIME = timedelta(days=1)  # how long a caller's request id stands for its answer
 ROW = (
     "request_id",
     "user_id",
@@ -167,7 +167,7 @@ def _add(connection: Connection, offer: Offer) -> Earlier | None:
             return earlier
         connection.execute(
             "UPDATE offers SET answer = NULL WHERE answer IS NOT NULL AND timestamp < ?",
-            (micros(offer.timestamp - KEPT),),
+            (micros(offer.timestamp - LIFETIME),),
         )
     keyed = offer.request_key is not None
     pool: Any = None if offer.pool is None else list(offer.pool)

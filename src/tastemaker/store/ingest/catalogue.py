@@ -17,7 +17,7 @@ from tastemaker.store.ingest.rows import IngestSettings
 from tastemaker.store.tables import Source
 
 _SAME = 0.95  # share of the items that several people had, of which a column says one thing
-_TOLD = ("title", "creator", "description", "attributes")
+_ITEM_PARTS = ("title", "creator", "description", "attributes")
 _ID_ENDS = ("id", "uri", "url", "isbn", "sku", "asin", "code", "key")
 _LOOKED_AT = 200_000  # events that tell which columns are of items
 _SHOWN = 5  # cells of a first row that a message shows
@@ -131,7 +131,7 @@ def _of_items(events: Source, ids: pl.Series, column: str, settings: IngestSetti
     theirs |= {settings.column("interactions", part) or "" for part in cols.INTERACTION_NAMES} | {column}
     chosen = {settings.column("items", part) for part in cols.ITEM_NAMES}
     names = cols.candidates(events.table.column_names, cols.ITEM_NAMES)
-    descriptive = {name for part in _TOLD for name in names.get(part, ())}
+    descriptive = {name for part in _ITEM_PARTS for name in names.get(part, ())}
     people = _people(events, settings)
     who = pl.Series(np.arange(len(ids)))  # without people, or of one person, each event counts
     if people is not None and people in events.table.column_names:
