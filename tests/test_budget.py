@@ -1,4 +1,5 @@
-"""The rules of the house, checked: parameters a reader can hold in mind, no pickles, a light start.
+"""The rules of the house, checked: parameters a reader can hold in mind, nouns for names, no pickles, a light
+start.
 
 Commands of cli/ are exempt from the first: their parameters are the options that --help lists.
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,10 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "tastemaker"
 MODULES = sorted(SOURCE.rglob("*.py"))
 PARAMETERS, MODULE_LINES, FUNCTION_LINES, FOLDER_MODULES = 7, 450, 65, 13
+NO_NOUNS = {"one", "found", "told", "made", "kept", "mine", "some", "beside", "heard", "said"}
+UNRENAMED = {  # rooms whose names are still being changed
+    *("assist", "chat", "converse", "demo", "experiment", "explore", "rehearse", "reports", "retention"),
+}
 UNSAFE_MODULES = {"pickle", "joblib", "cloudpickle", "shelve", "dill", "marshal"}
 
 
@@ -41,6 +47,29 @@ def test_functions_take_few_parameters_and_modules_stay_readable(path: Path) -> 
             f"{name}:{node.lineno} {node.name} has {count} parameters, at most {PARAMETERS}: group them in a"
             " frozen dataclass"
         )
+
+
+def given_names(path: Path) -> Iterator[tuple[int, str]]:
+    """Every variable, attribute, parameter and function that a module names, with its line."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.lineno, node.id
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.lineno, node.attr
+        elif isinstance(node, ast.arg):
+            yield node.lineno, node.arg
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node.lineno, node.name
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_names_are_nouns(path: Path) -> None:
+    place = path.relative_to(SOURCE)
+    poor = [(line, name) for line, name in given_names(path) if name.lower().strip("_") in NO_NOUNS]
+    assert not poor or place.parts[0] in UNRENAMED, (
+        f"{place}: {poor} (line, name): a pronoun or participle says nothing; take the noun of what it holds,"
+        " as in `for row in rows`, `match = pattern.match(text)`, or `kept_items`"
+    )
 
 
 def test_folders_hold_few_modules() -> None:
