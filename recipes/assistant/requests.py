@@ -26,7 +26,7 @@ from tastemaker.assist.assistant import Assistant
 from tastemaker.assist.shelf import Shelf
 from tastemaker.assist.state import State
 from tastemaker.converse.constraints import Clause, Constraint, granted
-from tastemaker.converse.reading.plain import said
+from tastemaker.converse.reading.plain import in_words
 
 FIELDS = {"type": "tune_type", "tempo": "tempo_bpm"}
 ABSENT_HERE = "here that I know of"
@@ -208,7 +208,7 @@ def question(assistant: Assistant, shelf: Shelf, request: Asked) -> bool:
         part.public().get("text", "") for part in assistant.respond(request.turns[0], conversation)
     )
     value = shelf.fact(row, request.question)
-    return (said(value) if value is not None else "not known").casefold() in answer.casefold()
+    return (in_words(value) if value is not None else "not known").casefold() in answer.casefold()
 
 
 if __name__ == "__main__":

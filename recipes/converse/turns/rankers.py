@@ -20,7 +20,7 @@ from tastemaker.converse.audits.pool import TurnQuery
 from tastemaker.converse.constraints import Constraint, demands, granted
 from tastemaker.converse.language.readers import Mention, Utterance
 from tastemaker.converse.reading.standing import settle
-from tastemaker.converse.reading.wishes import Heard
+from tastemaker.converse.reading.wishes import WishReading
 from tastemaker.encoders.text import fit_tfidf
 from tastemaker.flows.pipeline import Report
 from tastemaker.retrieve.allow import allow
@@ -108,8 +108,8 @@ def wishes_of(data: DialogueDataset, query: TurnQuery) -> npt.NDArray[np.int64]:
     played: list[Mention] = []
     kinds = {name: about.kind for name, about in world.catalogue.fields.items()}
     for exchange in dialogue.exchanges[: query.turn]:
-        heard = world.readers.heard(Utterance(exchange.message, tuple(played)))
-        active = settle(active, Heard(heard), kinds)
+        changes = world.readers.read(Utterance(exchange.message, tuple(played)))
+        active = settle(active, WishReading(changes), kinds)
         if exchange.item is not None:
             item = world.catalogue.item_ids[exchange.item]
             played.append(Mention("", item, (titles[exchange.item],)))

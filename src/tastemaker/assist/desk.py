@@ -19,7 +19,7 @@ from tastemaker.assist.shelf import Floats, Shelf
 from tastemaker.assist.state import ABOUT, REMEMBERED, WITHOUT, State, chip_name, label, worded_label
 from tastemaker.converse.claims import safe
 from tastemaker.converse.constraints import Change, Constraint, demands, granted
-from tastemaker.converse.reading.plain import said
+from tastemaker.converse.reading.plain import in_words
 from tastemaker.converse.reading.together import KINDS, distinct, without
 from tastemaker.explore.slate import IN_TALK, Draw, Pool, draw_pool, logger_name
 from tastemaker.retention.reasons import FEWEST
@@ -436,5 +436,5 @@ class Desk:
                 else self.shelf.catalogue.creators[row]
             )
             noun = self.shelf.vocabulary.called(name)
-            parts.append(f"{noun} {'not known' if value is None else said(value)}")
+            parts.append(f"{noun} {'not known' if value is None else in_words(value)}")
         return "; ".join(parts)

@@ -99,7 +99,7 @@ class Model:
         """The parts of one turn. Raises Failed."""
         end = time.monotonic() + limits.seconds
         read = understand(message, desk.state, desk.shelf, desk.ranker.named(message))
-        active = settle(desk.state.active, read.heard, desk.shelf.kinds)
+        active = settle(desk.state.active, read.wishes, desk.shelf.kinds)
         desk.change(messages=(*desk.state.messages, message[:2000]), active=active, asked="")
         desk.gate.allow(read.rows)
         box = Toolbox(desk, handles, read.acts, many=read.many)

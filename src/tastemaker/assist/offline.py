@@ -37,8 +37,8 @@ def answer(message: str, desk: Desk) -> Iterator[Part]:
         message = message[:READ]
     named = desk.ranker.named(message)
     read = understand(message, desk.state, desk.shelf, named)
-    silent = (read.heard.lets_go and not read.named) or "idle" in read.acts
-    words = "" if silent else sought(message, read.turned_down, read.heard.restart)
+    silent = (read.wishes.lets_go and not read.named) or "idle" in read.acts
+    words = "" if silent else sought(message, read.turned_down, read.wishes.restart)
     read = _counted(read, desk)
     desk.change(messages=(*desk.state.messages, words[:2000]), asked="")
     if "count" in read.acts:
@@ -101,32 +101,32 @@ def _nowhere(message: str, read: Understanding, desk: Desk) -> Question | None:
 def _counted(read: Understanding, desk: Desk) -> Understanding:
     """ "Show me them" after a count asks for what was counted."""
     counted = desk.state.asked
-    if "more" not in read.acts or not counted or counted.startswith(UNREAD) or read.heard.changes:
+    if "more" not in read.acts or not counted or counted.startswith(UNREAD) or read.wishes.changes:
         return read
-    return replace(read, heard=replace(desk.shelf.wishes.read(counted.replace("\n", ". ")), left=""))
+    return replace(read, wishes=replace(desk.shelf.wishes.read(counted.replace("\n", ". ")), left=""))
 
 
 def _wish(message: str, read: Understanding, desk: Desk) -> Iterator[Part]:
     state = desk.state
     clear = (
-        read.heard.changes or read.like or read.extreme or "more" in read.acts or read.apart or read.undone
+        read.wishes.changes or read.like or read.extreme or "more" in read.acts or read.apart or read.undone
     )
     read = _standing(read, state, desk)
     before = state.before if read.undone and state.before is not None else state
-    active = settle(before.active, read.heard, desk.shelf.kinds)
+    active = settle(before.active, read.wishes, desk.shelf.kinds)
     asked = (active, read.like, read.extreme) != (state.active, state.near, state.extreme)
     desk.change(near=read.like, extreme=read.extreme)
     if asked:
         desk.change(before=before.before if read.undone else _remembered(state))
     if read.undone:
         desk.change(words=before.words)
-    if read.heard.restart:
+    if read.wishes.restart:
         desk.change(shown=(), focus=None, messages=desk.state.messages[-1:], words=())
     guessed = [] if clear else guesses(read, message, desk.shelf)
-    softly = replace(read.heard, restart=False, changes=tuple(guessed))
+    softly = replace(read.wishes, restart=False, changes=tuple(guessed))
     desk.change(active=settle(active, softly, desk.shelf.kinds))
     lifted = _lifted(read, before.active, desk)
-    gone = "" if read.heard.further else desk.let_go(before.active, read.heard.changes)
+    gone = "" if read.wishes.further else desk.let_go(before.active, read.wishes.changes)
     said = [lifted, *desk.heed(read.without, read.topics), gone]
     if desk.state.words != state.words and not (asked or read.undone):
         desk.change(before=_remembered(state))
@@ -134,8 +134,8 @@ def _wish(message: str, read: Understanding, desk: Desk) -> Iterator[Part]:
     number = _unread(message, read, desk)
     desk.change(asked=UNREAD + number if number else "")
     unclear = f"I did not read ‘{number}’: say what it is of." if number else ""
-    told = list(filter(None, (not_here(read.absent), read.heard.unclear, read.untold, unclear)))
-    told += filter(None, ["" if guessed else unused(read.heard.left, desk.shelf, " ".join(told))])
+    told = list(filter(None, (not_here(read.absent), read.wishes.unclear, read.untold, unclear)))
+    told += filter(None, ["" if guessed else unused(read.wishes.left, desk.shelf, " ".join(told))])
     yield from map(Text, filter(None, (*said, *told)))
     if not (read.apart or read.undone) and _lost(message, read, desk, bool(guessed)):
         yield from _ask(desk, bool(told or read.topics))
@@ -192,7 +192,7 @@ def _unread(message: str, read: Understanding, desk: Desk) -> str:
         said = telling(word) and desk.shelf.saying((word, number)).any()
         return read.pointed.any or number in names or bool(said)
 
-    return unread(read.heard.left, known)
+    return unread(read.wishes.left, known)
 
 
 def _judged(state: State) -> tuple[int, ...]:
@@ -217,7 +217,7 @@ def _remembered(state: State, most: int = 8) -> State:
 
 def _lifted(read: Understanding, before: Sequence[Constraint], desk: Desk) -> str:
     """What is said of wishes and refusals that a message let go."""
-    if not read.heard.manner and all(change.op != "drop" for change in read.heard.changes):
+    if not read.wishes.manner and all(change.op != "drop" for change in read.wishes.changes):
         return ""
     now = desk.state.active
     left = {v for c in now if c.kind == "must" for v in values_of(c.clause)}
@@ -270,12 +270,12 @@ def _standing(read: Understanding, state: State, desk: Desk) -> Understanding:
     is asked for; by a title that is named, by starting over, or in so many words.
     """
     before = state.before if read.undone else state
-    if before is None or read.heard.restart or read.apart:
+    if before is None or read.wishes.restart or read.apart:
         return read
     titled = any(name.role == "title" and name.sure >= 0.6 for name in read.named) or read.absent
     near = () if titled else tuple(row for row in before.near if row not in state.disliked)
     _, scale = desk.shelf.vocabulary.end_of(before.extreme)
-    moved = scale is not None and any(change.clause.field == scale.field for change in read.heard.changes)
+    moved = scale is not None and any(change.clause.field == scale.field for change in read.wishes.changes)
     extreme = "" if titled or moved or read.like else before.extreme
     return replace(read, like=read.like or near, extreme=read.extreme or extreme)
 
@@ -328,10 +328,10 @@ def _lead(read: Understanding, desk: Desk, guessed: bool) -> str:
 
 def _lost(message: str, read: Understanding, desk: Desk, guessed: bool) -> bool:
     """Whether nothing was understood: no wish, name, likeness, mood, nor word of anything here."""
-    heard = read.heard
+    reading = read.wishes
     about = any(ABOUT + said in desk.state.words for said in read.topics)
     named = any(n.sure >= 0.4 for n in read.named) or {"more", "idle", "like", "skip"} & set(read.acts)
-    wished = heard.changes or heard.restart or heard.moods or read.like or read.extreme or read.many
+    wished = reading.changes or reading.restart or reading.moods or read.like or read.extreme or read.many
     if guessed or read.without or about or named or wished:
         return False
     if not telling(message):

@@ -16,7 +16,7 @@ from tastemaker.converse.catalogue import Catalogue, Value
 from tastemaker.converse.claims import Claims, safe
 from tastemaker.converse.constraints import Adherence, Constraint, adhere, demands
 from tastemaker.converse.reading.names import Names
-from tastemaker.converse.reading.plain import said, spoken
+from tastemaker.converse.reading.plain import in_words, spoken
 from tastemaker.converse.reading.vocabulary import Vocabulary
 from tastemaker.converse.reading.wishes import Wishes
 from tastemaker.converse.reading.words import fold, stop_words
@@ -255,8 +255,8 @@ class Shelf:
             return f"{noun.rstrip(':')}: nothing is known."
         if known.kind == "number":
             numbers = [float(value) for value in column if isinstance(value, int | float)]
-            mean = sum(numbers) / len(numbers)
-            return f"{noun} {said(min(numbers))} to {said(max(numbers))}. On average {said(round(mean, 2))}."
+            mean = in_words(round(sum(numbers) / len(numbers), 2))
+            return f"{noun} {in_words(min(numbers))} to {in_words(max(numbers))}. On average {mean}."
         counts = Counter(v for value in column for v in (value if isinstance(value, tuple) else (value,)))
         first = ", ".join(f"{spoken(str(value))} ({n:,})" for value, n in counts.most_common(LISTED))
         rest = f", and {len(counts) - LISTED:,} more" if len(counts) > LISTED else ""

@@ -17,7 +17,7 @@ from tastemaker.converse.catalogue import Catalogue
 from tastemaker.converse.constraints import Clause, Constraint
 from tastemaker.converse.reading.numbers import NUMBER, figure
 from tastemaker.converse.reading.passage import negated
-from tastemaker.converse.reading.plain import ORDINALS, said, spoken
+from tastemaker.converse.reading.plain import ORDINALS, in_words, spoken
 from tastemaker.converse.reading.together import KINDS, clause_of, ways_of
 from tastemaker.converse.reading.vocabulary import Vocabulary
 from tastemaker.converse.reading.words import fold
@@ -212,7 +212,7 @@ def _called(clause: Clause, vocabulary: Vocabulary) -> str:
     noun = "" if clause.field in UNNAMED else f"{vocabulary.called(clause.field)} "
     noun = "by " if clause.field == "creator" else noun
     values = clause.value if isinstance(clause.value, tuple) else (clause.value,)
-    plain = [said(value) for value in values]
+    plain = [in_words(value) for value in values]
     if clause.cmp == "between":
         return f"{noun}{plain[0]} to {plain[1]}" if plain[0] != plain[1] else f"{noun}{plain[0]}"
     if clause.cmp in ("le", "ge"):

@@ -23,9 +23,9 @@ from tastemaker.assist.shelf import Shelf
 from tastemaker.assist.state import State, moved
 from tastemaker.converse.claims import safe
 from tastemaker.converse.constraints import Change, Clause
-from tastemaker.converse.reading.plain import said
+from tastemaker.converse.reading.plain import in_words
 from tastemaker.converse.reading.standing import settle
-from tastemaker.converse.reading.wishes import Heard
+from tastemaker.converse.reading.wishes import WishReading
 from tastemaker.errors import InputError
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Toolbox:
         active = self.desk.state.active
         for wish in wishes[:12]:
             active = settle(
-                active, Heard((Change("add", wish.kind, self._clause(wish)),)), self.desk.shelf.kinds
+                active, WishReading((Change("add", wish.kind, self._clause(wish)),)), self.desk.shelf.kinds
             )
         self.desk.change(active=active)
         if words.strip():
@@ -190,7 +190,7 @@ class Toolbox:
 
     def _about(self, row: int) -> dict[str, Any]:
         catalogue = self.desk.shelf.catalogue
-        facts = {name: safe(said(value)) for name, value in catalogue.facts(row)}
+        facts = {name: safe(in_words(value)) for name, value in catalogue.facts(row)}
         self.desk.gate.allow((row,))
         return {
             "handle": self._handle(row),

@@ -28,7 +28,7 @@ from tastemaker.converse.reading.names import Named
 from tastemaker.converse.reading.numbers import UNITS
 from tastemaker.converse.reading.passage import REFUSING, negated
 from tastemaker.converse.reading.plain import DIGITS, ORDINALS, plain
-from tastemaker.converse.reading.wishes import Heard
+from tastemaker.converse.reading.wishes import WishReading
 from tastemaker.converse.reading.words import english, fold
 
 _FORMS = english()["forms"]
@@ -95,10 +95,10 @@ class Understanding:
     line; `follows`: it names no thing of its own. extreme: the comparative whose end is sought in the
     catalogue. apart: likeness is no longer wished. undone: the newest wish is taken back.
     named: names found. superlative: the comparative whose end is sought among `rows` ("slowest" -> "slower").
-    heard: the wishes. wants: the message asks for items.
+    wishes: of the message. wants: the message asks for items.
     """
 
-    heard: Heard
+    wishes: WishReading
     acts: tuple[str, ...] = ()
     pointed: Pointed = NOWHERE
     like: tuple[int, ...] = ()
@@ -144,35 +144,41 @@ def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...
     told = tuple(message[n.start : n.end] for n in named if n.sure >= 0.4)
     words, rest = worded(_without(message, named, shelf))
     unknown, rest = unknown_titles(rest, told)
-    heard = shelf.wishes.read(carried(rest, state, shelf.vocabulary), focus)
+    reading = shelf.wishes.read(carried(rest, state, shelf.vocabulary), focus)
     acts = _acts(text, state, shelf)
     if meant.refused:
         both = ("like", "skip") if meant.liked and not likened else ("skip",)
         acts = tuple(dict.fromkeys((*acts, *both)))
-    superlative, extreme, about, describe, check = _questioned(text, state, shelf, meant, heard, acts, titled)
-    comparative, compared = _compared(text, state, shelf, meant) if heard.relative else ("", ())
+    superlative, extreme, about, describe, check = _questioned(
+        text, state, shelf, meant, reading, acts, titled
+    )
+    comparative, compared = _compared(text, state, shelf, meant) if reading.relative else ("", ())
     superlative = comparative or superlative
     if likened or (text.endswith("?") and _WANTING.search(text)):
         acts = tuple(act for act in acts if act != "like")
     factless = bool(
-        _asking(text, shelf) and meant.any and not heard.changes and not likened and "more" not in acts
+        _asking(text, shelf) and meant.any and not reading.changes and not likened and "more" not in acts
     )
     answered = bool(about or describe or check or superlative or factless)
-    left = scales.without_superlatives(heard.left, shelf.vocabulary) if superlative or extreme else heard.left
+    left = (
+        scales.without_superlatives(reading.left, shelf.vocabulary)
+        if superlative or extreme
+        else reading.left
+    )
     shown = answered or bool({"like", "skip"} & set(acts))
-    unread = _unread(left, heard, told, shelf, (bool(acts or meant.any), shown))
-    heard = replace(heard, left="" if "idle" in acts or heard.lets_go else unread.left)
-    own = {word for c in heard.changes for word in shelf.vocabulary.spoken_of(c.clause.field)}
-    lacking = (each for each in absent(heard.left, shelf, told, terse=not acts) if fold(each) not in own)
+    unread = _unread(left, reading, told, shelf, (bool(acts or meant.any), shown))
+    reading = replace(reading, left="" if "idle" in acts or reading.lets_go else unread.left)
+    own = {word for c in reading.changes for word in shelf.vocabulary.spoken_of(c.clause.field)}
+    lacking = (each for each in absent(reading.left, shelf, told, terse=not acts) if fold(each) not in own)
     missing = (*unknown, *lacking)[:MOST]
     if apart or undone:
         acts = tuple(act for act in acts if act not in ("like", "skip", "unlike"))
-    many, counting = (0, heard.left) if meant.any else _many(heard.left)
-    heard = replace(heard, left=counting)
-    listing = _listing(text, shelf, heard, meant.any or bool(extreme or superlative))
-    wants = not answered and _wants(text, heard, acts, bool(named or missing), likened)
+    many, counting = (0, reading.left) if meant.any else _many(reading.left)
+    reading = replace(reading, left=counting)
+    listing = _listing(text, shelf, reading, meant.any or bool(extreme or superlative))
+    wants = not answered and _wants(text, reading, acts, bool(named or missing), likened)
     return Understanding(
-        heard,
+        reading,
         acts,
         meant,
         (meant.rows or focus or state.liked[-1:]) if likened else (),
@@ -194,7 +200,7 @@ def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...
         listing,
         unread.untold,
         many,
-        *_followed(text, state, bool(listing and not heard.values)),
+        *_followed(text, state, bool(listing and not reading.values)),
     )
 
 
@@ -208,7 +214,9 @@ class _Rest(NamedTuple):
     untold: str
 
 
-def _unread(left: str, heard: Heard, told: tuple[str, ...], shelf: Shelf, spoken: tuple[bool, bool]) -> _Rest:
+def _unread(
+    left: str, reading: WishReading, told: tuple[str, ...], shelf: Shelf, spoken: tuple[bool, bool]
+) -> _Rest:
     """spoken: whether the message is about something shown, so that no words are turned down, or no topic."""
     whole = untold(left, shelf)
     without, clauses = ({}, ()) if spoken[0] or whole else refused(left, told)
@@ -217,7 +225,7 @@ def _unread(left: str, heard: Heard, told: tuple[str, ...], shelf: Shelf, spoken
     about, said = ([], []) if spoken[1] else topics(left, told)
     for clause in said:
         left = left.replace(clause, "\0" * len(clause))
-    if any(change.kind == "must_not" for change in heard.changes):  # the words of refusing are no things
+    if any(change.kind == "must_not" for change in reading.changes):  # the words of refusing are no things
         left = REFUSING.sub(lambda hit: "\0" * len(hit[0]), left)
     whole = whole or untold(left, shelf)
     no_scale, left = (whole, "") if whole else unscaled(left, shelf)
@@ -243,14 +251,14 @@ def _followed(text: str, state: State, listing: bool) -> tuple[str, bool]:
     return counted if follows or listing else "", follows
 
 
-def _listing(text: str, shelf: Shelf, heard: Heard, one: bool) -> tuple[str, ...]:
+def _listing(text: str, shelf: Shelf, reading: WishReading, one: bool) -> tuple[str, ...]:
     """The fields whose values are asked for: "what genres do you have?", "what colours do dresses come in?",
     "how much are jackets?"; `one`: what is asked is of single items, if not of what "they" come in.
     """
     if one and not _OF_ALL.search(text):
         return ()
     asked, vocabulary = [], shelf.vocabulary
-    told = {name for name, _ in heard.values}
+    told = {name for name, _ in reading.values}
     for name, nouns in vocabulary.nouns.items():
         each = [re.escape(noun).removesuffix("s") for noun in nouns]
         many = "|".join(
@@ -300,10 +308,10 @@ def _mere_words(name: Named, message: str) -> bool:
 
 def guesses(read: Understanding, message: str, shelf: Shelf) -> list[Change]:
     """What the sentence encoder takes the unread words to mean: at most two values, softly wished."""
-    words = (word for word in re.findall(r"[^\W\d_]+", read.heard.left) if telling(word))
+    words = (word for word in re.findall(r"[^\W\d_]+", read.wishes.left) if telling(word))
     phrase = " ".join(word for word in words if not counted(word))
     titled = re.search(r"[\"“]|\w [A-Z]\w+ (?:\w+ )?[A-Z]\w", message)  # a name, though none here
-    if not phrase or titled or read.named or read.topics or read.heard.moods or read.heard.restart:
+    if not phrase or titled or read.named or read.topics or read.wishes.moods or read.wishes.restart:
         return []
     table, values = shelf.values
     if not len(values):
@@ -330,7 +338,7 @@ def _questioned(
     state: State,
     shelf: Shelf,
     meant: Pointed,
-    heard: Heard,
+    reading: WishReading,
     acts: tuple[str, ...],
     titled: tuple[int, ...],
 ) -> tuple[str, str, tuple[str, ...], bool, bool]:
@@ -346,7 +354,7 @@ def _questioned(
     extreme = extreme if shelf.vocabulary.end_of(extreme)[1] else ""
     asks = asking and focus and not (superlative or extreme or {"count", "who"} & set(acts))
     about = shelf.vocabulary.asked_for(text) if asks else ()
-    values = any(name in about for name, _ in heard.values)
+    values = any(name in about for name, _ in reading.values)
     if values and not re.search(r"\b(?:what|which)\b", text, re.IGNORECASE):
         about = ()
     by_whom = asking and focus and re.search(r"\bwho (?!are you)", text, re.IGNORECASE)
@@ -359,12 +367,12 @@ def _questioned(
         and not about
         and not superlative
     )
-    numbers = [c for c in heard.changes if shelf.kinds.get(c.clause.field) == "number" and c.op == "add"]
+    numbers = [c for c in reading.changes if shelf.kinds.get(c.clause.field) == "number" and c.op == "add"]
     check = bool(
         (asking or re.match(r"\W*is there\b", text, re.IGNORECASE))
         and meant.any
-        and (numbers or (heard.values and not about))
-        and not heard.relative
+        and (numbers or (reading.values and not about))
+        and not reading.relative
         and (_OF_ONE.search(text) or _OF_WHICH.match(text))
     )
     return superlative, extreme, about, describe, check
@@ -387,13 +395,13 @@ def _compared(text: str, state: State, shelf: Shelf, meant: Pointed) -> tuple[st
 SILENT = frozenset(english()["silent"].split())
 
 
-def _wants(text: str, heard: Heard, acts: tuple[str, ...], named: bool, likened: bool) -> bool:
+def _wants(text: str, reading: WishReading, acts: tuple[str, ...], named: bool, likened: bool) -> bool:
     """Whether a message that is no question asks for items."""
-    wished = bool(heard.changes or heard.restart or "more" in acts)
+    wished = bool(reading.changes or reading.restart or "more" in acts)
     if SILENT & set(acts):
         return False
     if {"abuse", "greet", "thanks"} & set(acts) and not (
-        wished or heard.moods or named or _WANTING.search(text)
+        wished or reading.moods or named or _WANTING.search(text)
     ):
         return False
     return not ({"like", "skip"} & set(acts) == {"like"} and not (wished or likened))

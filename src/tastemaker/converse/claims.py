@@ -98,10 +98,10 @@ class Claims:
             and len(word) > 2
             and not word.isdigit()
         ]
-        told, titles = self._titles(text, spoken)
+        body, titles = self._titles(text, spoken)
         claims += titles
-        claims += self._facts(told, spoken)
-        claims += self._figures(told, spoken)
+        claims += self._facts(body, spoken)
+        claims += self._figures(body, spoken)
         return tuple(dict.fromkeys(claims))
 
     def _titles(self, text: str, spoken: Spoken) -> tuple[str, list[Claim]]:
@@ -109,16 +109,16 @@ class Claims:
         allowed = {
             name: row for row in spoken.named | set(spoken.about) for name in self.catalogue.names(row)
         }
-        told, claims = text, []
+        body, claims = text, []
         for name in sorted(allowed, key=len, reverse=True):
-            told = re.sub(rf"[“\"]{re.escape(name)}[”\"]|(?<!\w){re.escape(name)}(?!\w)", " ␣ ", told)
+            body = re.sub(rf"[“\"]{re.escape(name)}[”\"]|(?<!\w){re.escape(name)}(?!\w)", " ␣ ", body)
         for creator in sorted(
             {self.catalogue.creators[row] or "" for row in allowed.values()} - {""}, key=len, reverse=True
         ):
             if fold(creator) not in self._values:
-                told = re.sub(rf"(?<!\w){re.escape(creator)}(?!\w)", " ␣ ", told)
+                body = re.sub(rf"(?<!\w){re.escape(creator)}(?!\w)", " ␣ ", body)
         known = {fold(name) for name in allowed}
-        for hit in QUOTED.finditer(told):
+        for hit in QUOTED.finditer(body):
             words = fold(hit.group(1))
             if words and words not in known and words not in self._values and self.names.rows("title", words):
                 claims.append(Claim("title", hit.group(1), "no item of that title is spoken of"))
@@ -129,8 +129,8 @@ class Claims:
                 and words not in self._values | self._creators
             ):
                 claims.append(Claim("title", hit.group(1), "no item of that title is in the catalogue"))
-        for named in self.names.find(QUOTED.sub(" , ", told)):
-            said = told[named.start : named.end] if named.end <= len(told) else named.name
+        for named in self.names.find(QUOTED.sub(" , ", body)):
+            quote = body[named.start : named.end] if named.end <= len(body) else named.name
             telling = (
                 len(fold(named.name).split()) > 1 and named.sure >= 0.9 and fold(named.name) not in known
             )
@@ -141,12 +141,12 @@ class Claims:
                 and fold(named.name) not in self._values | self._creators
                 and not known & _parts(named.name)
             ):
-                claims.append(Claim("title", said, "no item of that title is spoken of"))
-        return told, claims
+                claims.append(Claim("title", quote, "no item of that title is spoken of"))
+        return body, claims
 
-    def _facts(self, told: str, spoken: Spoken) -> list[Claim]:
+    def _facts(self, body: str, spoken: Spoken) -> list[Claim]:
         """Values that no item spoken of has; and values denied that all of them have."""
-        left, claims = plain(told), []
+        left, claims = plain(body), []
         whole = left
         for surface in self.vocabulary.surfaces:
             while hit := surface.pattern.search(left):
@@ -175,9 +175,9 @@ class Claims:
             )
         return None
 
-    def _figures(self, told: str, spoken: Spoken) -> list[Claim]:
+    def _figures(self, body: str, spoken: Spoken) -> list[Claim]:
         """Numbers with the unit or noun of a field that no item spoken of has."""
-        claims, text = [], plain(told)
+        claims, text = [], plain(body)
         for name, units in self.vocabulary.units.items():
             column = self.catalogue.columns[name]
             known = [float(value) for row in spoken.about if isinstance(value := column[row], int | float)]
@@ -194,13 +194,13 @@ class Claims:
 
     def sentences(self, text: str, spoken: Spoken) -> tuple[list[str], tuple[Claim, ...]]:
         """The sentences that may be said, and what the others claimed."""
-        kept, claims = list[str](), list[Claim]()
+        clean, claims = list[str](), list[Claim]()
         for sentence in _SENTENCE.split(text):
-            found = self.scan(sentence, spoken)
-            claims += found
-            if not found and sentence.strip():
-                kept.append(sentence.strip())
-        return kept, tuple(claims)
+            faults = self.scan(sentence, spoken)
+            claims += faults
+            if not faults and sentence.strip():
+                clean.append(sentence.strip())
+        return clean, tuple(claims)
 
 
 def forbidden(text: str) -> Iterable[Claim]:

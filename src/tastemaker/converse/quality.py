@@ -58,13 +58,13 @@ class Pursuit:
 
 def pursuit(conversations: Sequence[Conversation], catalogue: Catalogue, match: Match) -> Pursuit | None:
     """The figures of data sets that keep their goals' demands; None for older ones."""
-    told = [talk for talk in conversations if talk.goal.demands]
-    if not told:
+    talks = [talk for talk in conversations if talk.goal.demands]
+    if not talks:
         return None
     inside: dict[int, list[float]] = {}
     shares: dict[int, list[float]] = {}
     labels: Counter[tuple[bool, bool]] = Counter()
-    for talk in told:
+    for talk in talks:
         satisfied = satisfaction(talk.goal.demands, match, len(catalogue))
         for turn in talk.turns:
             if turn.item_id is None or turn.item_id not in catalogue.row:
@@ -81,7 +81,7 @@ def pursuit(conversations: Sequence[Conversation], catalogue: Catalogue, match: 
         rate[True],
         rate[False],
         (counts[True], counts[False]),
-        float(np.mean([_starts_over(talk) for talk in told])),
+        float(np.mean([_starts_over(talk) for talk in talks])),
     )
 
 

@@ -98,7 +98,7 @@ class ListenerView:
 class RecommenderView:
     """For the recommender: the listener's profile, the messages, candidates, and what its search brought.
 
-    found: handles that match what was understood, count: how many items of the catalogue do, relaxations:
+    matches: handles that match what was understood, count: how many items of the catalogue do, relaxations:
     (what would have to be dropped, how many would then match); played: handles that may not be offered again;
     must_choose: candidates are all there is.
     """
@@ -109,7 +109,7 @@ class RecommenderView:
     message: str
     candidates: tuple[Offered, ...]
     played: tuple[str, ...]
-    found: tuple[str, ...]
+    matches: tuple[str, ...]
     count: int
     relaxations: tuple[tuple[str, int], ...]
     must_choose: bool
@@ -222,8 +222,8 @@ def for_listener(
         verdict = state.progress[-1].label
         for demand in state.goal.demands:
             (has if granted(demand, tools.match)[row] == 1 else lacks).append(demand.clause.field)
-        heard = named(catalogue, row, tools.show(row))
-        dialogue = (*dialogue[:-1], replace(last, played=heard))
+        last_item = named(catalogue, row, tools.show(row))
+        dialogue = (*dialogue[:-1], replace(last, played=last_item))
     return ListenerView(
         turn=len(state.turns) + 1,
         profile=profile_lines(state.profile),
@@ -266,7 +266,7 @@ def for_recommender(
         message=message,
         candidates=tuple(offered(catalogue, row, handle, media) for handle, row, media in result.offers),
         played=tuple(turn.handle for turn in state.turns if turn.handle is not None),
-        found=result.call.handles,
+        matches=result.call.handles,
         count=result.call.count,
         relaxations=result.relaxations,
         must_choose=result.must_choose,

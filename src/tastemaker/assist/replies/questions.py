@@ -9,7 +9,7 @@ from tastemaker.assist.parts import Part, Question, Text
 from tastemaker.assist.state import label
 from tastemaker.assist.understand import Understanding
 from tastemaker.converse.constraints import Clause, Constraint
-from tastemaker.converse.reading.plain import said
+from tastemaker.converse.reading.plain import in_words
 from tastemaker.converse.reading.scales import place
 from tastemaker.converse.reading.standing import settle
 from tastemaker.converse.reading.together import distinct
@@ -17,13 +17,13 @@ from tastemaker.converse.reading.together import distinct
 
 def list_values(read: Understanding, desk: Desk) -> Iterator[Part]:
     """The values of fields among the items of which is asked, or else of what was asked for before."""
-    shelf, wished = desk.shelf, settle(_subject(read, desk), read.heard, desk.shelf.kinds)
+    shelf, wished = desk.shelf, settle(_subject(read, desk), read.wishes, desk.shelf.kinds)
     for name in read.listing:
         others = [
             c for c in wished if c.kind != "prefer" and name not in shelf.vocabulary.kin([c.clause.field])
         ]
-        if read.heard.values:
-            named = {field for field, _ in read.heard.values}
+        if read.wishes.values:
+            named = {field for field, _ in read.wishes.values}
             others = [c for c in others if c.clause.field in named]
         of = "; ".join(label(c, shelf.vocabulary) for c in distinct(others))
         yield Text(shelf.listing(name, shelf.adherence(others).holds if others else None, of))
@@ -42,8 +42,8 @@ def answer_question(read: Understanding, desk: Desk) -> Iterator[Part]:
     shelf, state = desk.shelf, desk.state
     rows = read.rows or ((state.focus,) if state.focus is not None else state.shown[:1])
     if "count" in read.acts:
-        alone = read.heard.changes and not read.follows
-        wished = settle(() if alone else _subject(read, desk), read.heard, shelf.kinds)
+        alone = read.wishes.changes and not read.follows
+        wished = settle(() if alone else _subject(read, desk), read.wishes, shelf.kinds)
         what = "; ".join(label(c, shelf.vocabulary) for c in wished) or "in all"
         yield Text(f"{shelf.fits(wished):,}: {what}.")
         return
@@ -97,7 +97,7 @@ def _checked(read: Understanding, desk: Desk, row: int) -> str:
     answers = []
     for clause in _clauses(read, desk):
         hit = int(shelf.match([clause])[row])
-        known = "not known" if hit < 0 else said(shelf.fact(row, clause.field))
+        known = "not known" if hit < 0 else in_words(shelf.fact(row, clause.field))
         noun = shelf.vocabulary.called(clause.field)
         answers.append(
             f"{'Yes' if hit == 1 else 'No' if hit == 0 else 'I cannot say'}: {title}: {noun} {known}."
@@ -108,8 +108,8 @@ def _checked(read: Understanding, desk: Desk, row: int) -> str:
 def _clauses(read: Understanding, desk: Desk) -> list[Clause]:
     """What is asked of items, one by one: values, and numbers."""
     kinds = desk.shelf.kinds
-    clauses = [Clause(n, "contains" if kinds[n] == "words" else "eq", v) for n, v in read.heard.values]
-    return clauses + [c.clause for c in read.heard.changes if kinds.get(c.clause.field) == "number"]
+    clauses = [Clause(n, "contains" if kinds[n] == "words" else "eq", v) for n, v in read.wishes.values]
+    return clauses + [c.clause for c in read.wishes.changes if kinds.get(c.clause.field) == "number"]
 
 
 def _more_so(read: Understanding, desk: Desk) -> Iterator[Part]:

@@ -44,18 +44,18 @@ def goal(keep: Sequence[str]) -> Callable[[GoalAnswer], str | None]:
 
 
 def listener(
-    view: ListenerView, said: Callable[[str], Misread], lexicon: Lexicon, item_ids: Sequence[str]
+    view: ListenerView, misread: Callable[[str], Misread], lexicon: Lexicon, item_ids: Sequence[str]
 ) -> Callable[[ListenerAnswer], str | None]:
     """The changes that were meant are found in the words, nothing else is asked for, nothing given away.
 
-    said: a message -> (changes that no reader finds in it, demands that it makes and that were not meant).
+    misread: a message -> (changes that no reader finds in it, demands that it makes and that were not meant).
     """
 
     def check(answer: ListenerAnswer) -> str | None:
         faults = message_faults(answer.message, view.goal, item_ids)
         if faults:
             return _FAULTS[faults[0]]
-        missing, extra = said(answer.message)
+        missing, extra = misread(answer.message)
         if missing:
             return f"the message does not say, in the words of the catalogue: {_in_words(missing, lexicon)}"
         return f"the message asks for what is not wanted: {_in_words(extra, lexicon)}" if extra else None
@@ -64,14 +64,14 @@ def listener(
 
 
 def _in_words(lines: Sequence[Change | Constraint], lexicon: Lexicon) -> str:
-    said = []
+    phrases = []
     for line in lines:
         about_item = line.clause.cmp in ("same_group", "similar_to")
         words = line.clause.field if about_item else fact_words(line.clause, lexicon)
         if isinstance(line, Change) and line.op == "drop":
             words = f"any {lexicon.fields[line.clause.field].nouns[0]}" if words.strip() else "any"
-        said.append(("not " if line.kind == "must_not" else "") + words)
-    return "; ".join(sorted(said))
+        phrases.append(("not " if line.kind == "must_not" else "") + words)
+    return "; ".join(sorted(phrases))
 
 
 def recommender(

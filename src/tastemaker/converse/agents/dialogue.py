@@ -196,10 +196,10 @@ def play_turn(scene: Scene, state: State, changes: tuple[Change, ...]) -> State:
     listener_view = for_listener(state, catalogue, scene.tracks, task, world.tools)
     before = state
 
-    def said(text: str) -> checks.Misread:
+    def misread(text: str) -> checks.Misread:
         return world.readers.misread(Utterance(text, before.mentions), changes, before.active)
 
-    check = checks.listener(listener_view, said, world.lexicon, catalogue.item_ids)
+    check = checks.listener(listener_view, misread, world.lexicon, catalogue.item_ids)
     answer = ask("listener", listener_view, ListenerAnswer, check)
     state = replace(
         state,
@@ -308,16 +308,16 @@ def search(
     rng = plan.rng("candidates", len(state.turns) + 1)
     sources = Sources(matching, misses, barred, len(catalogue), plan.pool)
     candidates = compose(query, sources, tools, rng)
-    # Only the uniform draw counts as found: fits that came by co-occurrence or popularity would make targets
-    # guessable without words.
-    found = {candidate.row for candidate in candidates if "match" in candidate.sources}
+    # Only the uniform draw counts as a result: fits that came by co-occurrence or popularity would make
+    # targets guessable without words.
+    hits = {candidate.row for candidate in candidates if "match" in candidate.sources}
     if plan.pool is not None:
-        found = set(matching.tolist())
+        hits = set(matching.tolist())
     relaxed: tuple[tuple[str, int], ...] = ()
     if not len(matching):
         losses = relaxations(understood, tools.match, catalogue.family_codes, played)
         relaxed = tuple((constraint.clause.field, count) for constraint, count in losses)
-    items = tuple(catalogue.item_ids[candidate.row] for candidate in candidates if candidate.row in found)
+    items = tuple(catalogue.item_ids[candidate.row] for candidate in candidates if candidate.row in hits)
     by = "model" if world.settings.tools else "code"
     return candidates, ToolCall(query.text, understood, items, len(matching), by=by), relaxed
 

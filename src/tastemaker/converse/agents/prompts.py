@@ -121,9 +121,9 @@ def _listener(view: ListenerView) -> tuple[Message, ...]:
     if view.attachments:
         lines.append('Your message carries the attachment below: call it "this recording" or "this picture".')
     last = view.dialogue[-1].played if view.dialogue else None
-    heard = [(f"The last item, {quoted(last.title)}", last.media)] if last else []
+    last_media = [(f"The last item, {quoted(last.title)}", last.media)] if last else []
     return system(_SYSTEM["listener"]), user(
-        "\n".join(lines), *labelled([("Your attachment", view.attachments), *heard])
+        "\n".join(lines), *labelled([("Your attachment", view.attachments), *last_media])
     )
 
 
@@ -156,14 +156,14 @@ def _recommender(view: RecommenderView) -> tuple[Message, ...]:
         "Candidates:\n" + "\n".join(map(quoted, shown)),
         f"Played already, not to be offered: {', '.join(view.played) or 'none'}",
         f"Your search understood the wishes so far; {view.count} items of the catalogue match, of these among"
-        " the candidates: " + (", ".join(view.found) or "none"),
+        " the candidates: " + (", ".join(view.matches) or "none"),
     ]
     if view.must_choose:
         lines.append("Nothing but these candidates can be offered: choose one.")
     elif not view.count:
         lines.append(f"Dropping one wish would leave: {quoted(dict(view.relaxations))}")
     offers = {item.handle: item.media for item in view.candidates}
-    media = [(handle, offers[handle]) for handle in view.found if handle in offers]
+    media = [(handle, offers[handle]) for handle in view.matches if handle in offers]
     return system(_SYSTEM["recommender"]), user(
         "\n".join(lines), *labelled([("Attached to the message", view.attachments), *media])
     )

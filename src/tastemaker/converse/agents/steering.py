@@ -64,7 +64,7 @@ class Situation:
         return {demand.clause.field for demand in self.goal}
 
     @property
-    def beside(self) -> list[str]:
+    def extra_fields(self) -> list[str]:
         """Fields of standing constraints that do not belong to the goal."""
         return sorted({line.clause.field for line in self.active if line not in self.goal} - self.aims)
 
@@ -157,7 +157,7 @@ def _put_right(now: Situation) -> tuple[Change, ...]:
         if wrong and now.fits((change,)):
             return (change,)
     changes: tuple[Change, ...] = ()
-    for field in now.beside:
+    for field in now.extra_fields:
         changes = (*changes, _dropped(field))
         if now.inside(changes):
             break
@@ -170,8 +170,8 @@ def _dropped(field: str) -> Change:
 
 def _widen(now: Situation, rng: np.random.Generator) -> tuple[Change, ...]:
     """All that the goal asks was found: one demand is let go, and what blocks the rest with it."""
-    told = sorted({line.clause.field for line in now.active})
-    order = [told[int(place)] for place in rng.permutation(len(told))]
+    fields = sorted({line.clause.field for line in now.active})
+    order = [fields[int(place)] for place in rng.permutation(len(fields))]
     if now.fits(()):
         return ()
     changes: tuple[Change, ...] = ()
@@ -200,7 +200,7 @@ def _add(now: Situation, rng: np.random.Generator) -> tuple[Change, ...]:
 
 
 def _replace(now: Situation, rng: np.random.Generator) -> tuple[Change, ...]:
-    field = _pick([name for name in now.beside if name in now.catalogue.fields], rng)
+    field = _pick([name for name in now.extra_fields if name in now.catalogue.fields], rng)
     clause = _about_any(now, field, rng) if field else None
     if clause is None or any(constraint.clause == clause for constraint in now.active):
         return ()
@@ -234,7 +234,7 @@ def _like(now: Situation, rng: np.random.Generator) -> tuple[Change, ...]:
 
 
 def _drop(now: Situation, rng: np.random.Generator) -> tuple[Change, ...]:
-    field = _pick(now.beside, rng)
+    field = _pick(now.extra_fields, rng)
     return (_dropped(field),) if field else ()
 
 
@@ -265,7 +265,7 @@ def _relax(now: Situation, rng: np.random.Generator) -> tuple[Change, ...]:
     """
     held = {constraint.clause.field for constraint in demands(now.active)}
     failed = [name for name in now.failed if name in held]
-    rest = [name for name in now.beside if name not in failed]
+    rest = [name for name in now.extra_fields if name not in failed]
     order = [name for group in (failed, rest) for name in rng.permutation(group).tolist()]
     order += sorted(held - set(order))
     for name in order:

@@ -21,14 +21,14 @@ def names_item(text: str, names: Sequence[str]) -> str | None:
     """
     text = plain(text)
     for name in names:
-        said = plain(name)
-        if not said:
+        plain_name = plain(name)
+        if not plain_name:
             continue
-        if len(_WORD.findall(said)) > 1:
-            if re.search(rf"(?<!\w){re.escape(said)}(?!\w)", text, re.IGNORECASE):
+        if len(_WORD.findall(plain_name)) > 1:
+            if re.search(rf"(?<!\w){re.escape(plain_name)}(?!\w)", text, re.IGNORECASE):
                 return name
-        elif re.search(rf'"{re.escape(said)}"', text, re.IGNORECASE) or (
-            said[:1].isupper() and re.search(rf"(?<=[a-z,;] ){re.escape(said)}(?!\w)", text)
+        elif re.search(rf'"{re.escape(plain_name)}"', text, re.IGNORECASE) or (
+            plain_name[:1].isupper() and re.search(rf"(?<=[a-z,;] ){re.escape(plain_name)}(?!\w)", text)
         ):
             return name
     return None
@@ -36,10 +36,10 @@ def names_item(text: str, names: Sequence[str]) -> str | None:
 
 def copies_goal(text: str, goal: str) -> bool:
     """Whether GOAL_RUN or more consecutive words of the goal stand in the text."""
-    words, said = _WORD.findall(goal.casefold()), " ".join(_WORD.findall(text.casefold()))
-    said = f" {said} "
+    words, haystack = _WORD.findall(goal.casefold()), " ".join(_WORD.findall(text.casefold()))
+    haystack = f" {haystack} "
     runs = (words[start : start + GOAL_RUN] for start in range(len(words) - GOAL_RUN + 1))
-    return any(f" {' '.join(run)} " in said for run in runs)
+    return any(f" {' '.join(run)} " in haystack for run in runs)
 
 
 def message_faults(text: str, goal: str, item_ids: Sequence[str] = ()) -> list[str]:

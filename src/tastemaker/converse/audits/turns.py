@@ -118,7 +118,7 @@ class Facts:
 def replay(conversation: Conversation, known: Known) -> Iterator[Facts]:
     """The conversation's turns with constraints and fits computed anew from deltas and items."""
     constraints: tuple[Constraint, ...] = ()
-    heard: list[Mention] = []
+    mentions: list[Mention] = []
     families: set[int] = set()
     catalogue = known.catalogue
     for turn in conversation.turns:
@@ -134,11 +134,11 @@ def replay(conversation: Conversation, known: Known) -> Iterator[Facts]:
             n_fit,
             adheres,
             row is not None and bool(adherence.unknown[row]),
-            tuple(heard),
+            tuple(mentions),
         )
         if row is not None:
             families.add(int(catalogue.family_codes[row]))
-            heard.append(Mention(turn.handle or "", catalogue.item_ids[row], catalogue.names(row)))
+            mentions.append(Mention(turn.handle or "", catalogue.item_ids[row], catalogue.names(row)))
 
 
 def check(conversation: Conversation, known: Known) -> tuple[Check, ...]:
@@ -189,7 +189,7 @@ def _message_faults(facts: Facts, conversation: Conversation, known: Known) -> I
     yield from message_faults(turn.message, conversation.goal.text, ids)
     catalogue = known.catalogue
     later = [after.item_id for after in conversation.turns[turn.turn - 1 :] if after.item_id in catalogue.row]
-    before = {catalogue.row[heard.item_id] for heard in facts.played}
+    before = {catalogue.row[mention.item_id] for mention in facts.played}
     ahead = {catalogue.row[item] for item in later if item is not None} - before
     if ahead and ahead & named_rows(turn.message, catalogue, known.lexicon):
         yield "title"
@@ -203,7 +203,7 @@ def _message_faults(facts: Facts, conversation: Conversation, known: Known) -> I
 def _spoken(facts: Facts, known: Known) -> Spoken:
     """What a reply may speak of: the item played, those played before, and the wishes that stand."""
     row = known.catalogue.row
-    heard = {row[mention.item_id] for mention in facts.played}
+    played_rows = {row[mention.item_id] for mention in facts.played}
     about = () if facts.turn.item_id not in row else (row[str(facts.turn.item_id)],)
     wished = {
         (line.clause.field, str(value))
@@ -217,7 +217,7 @@ def _spoken(facts: Facts, known: Known) -> Spoken:
         if line.clause.cmp in ("le", "ge", "between")
         for end in (line.clause.value if isinstance(line.clause.value, tuple) else (line.clause.value,))
     }
-    return Spoken(about, frozenset(heard), frozenset(wished), frozenset(numbers))
+    return Spoken(about, frozenset(played_rows), frozenset(wished), frozenset(numbers))
 
 
 def _reply_faults(facts: Facts, conversation: Conversation, known: Known) -> Iterator[str]:
@@ -225,8 +225,8 @@ def _reply_faults(facts: Facts, conversation: Conversation, known: Known) -> Ite
     if not _ENDS.search(turn.reply) or len(turn.reply.split()) < 3:
         yield "reply"
     if row is not None:
-        said = plain(turn.reply).casefold()
-        if not any(plain(name).casefold() in said for name in known.catalogue.names(row)):
+        reply = plain(turn.reply).casefold()
+        if not any(plain(name).casefold() in reply for name in known.catalogue.names(row)):
             yield "reply"
     if bool(_NOTHING.search(turn.reply)) and not turn.nothing_fits:
         yield "reply"
@@ -249,8 +249,8 @@ def _thought_faults(facts: Facts, conversation: Conversation, known: Known) -> I
     ids = {shown.item_id for shown in turn.candidates} - {mention.item_id for mention in facts.played}
     names = [name for item in ids if item in catalogue.row for name in catalogue.names(catalogue.row[item])]
     thought = turn.listener_thought
-    told = set(message_faults(thought, "", tuple(ids))) & {"handle", "id"}
-    if told or any(len(name.split()) > 1 and name.casefold() in thought.casefold() for name in names):
+    leaks = set(message_faults(thought, "", tuple(ids))) & {"handle", "id"}
+    if leaks or any(len(name.split()) > 1 and name.casefold() in thought.casefold() for name in names):
         yield "thought"
     if "goal" in message_faults(turn.recommender_thought, conversation.goal.text):
         yield "thought"
@@ -283,8 +283,8 @@ def _search_faults(facts: Facts, known: Known) -> Iterator[str]:
     if sorted(turn.relaxations) != sorted(ways):
         yield "relaxations"
     if turn.nothing_fits:
-        told = {int(number) for number in re.findall(r"\bthere (?:is|are) (\d+)", turn.reply)}
-        if told - {count for _, count in ways}:
+        stated_counts = {int(number) for number in re.findall(r"\bthere (?:is|are) (\d+)", turn.reply)}
+        if stated_counts - {count for _, count in ways}:
             yield "relaxations"
 
 
@@ -315,8 +315,8 @@ def _goal_faults(conversation: Conversation, known: Known) -> Iterator[str]:
 def _stranger(conversation: Conversation, known: Known) -> bool:
     """Whether the profile differs from what the data say of the listener, or holds what no text may hold."""
     profile = conversation.profile
-    told = (profile.culture, profile.top_creator, profile.top_genre)
-    if any("forbidden" in text_faults(text, None) for text in told if text):
+    texts = (profile.culture, profile.top_creator, profile.top_genre)
+    if any("forbidden" in text_faults(text, None) for text in texts if text):
         return True
     data = known.profiles.get(conversation.user_id)
     return data is not None and any(getattr(profile, name) != getattr(data, name) for name in SAID)

@@ -82,10 +82,10 @@ def tools(conversations: Iterable[Conversation], about: Exporting) -> Iterator[d
         messages: list[Message] = []
         for turn in conversation.turns:
             items = {shown.handle: shown.item_id for shown in turn.candidates}
-            found = [items[handle] for handle in turn.tool.handles if handle in items]
+            hits = [items[handle] for handle in turn.tool.handles if handle in items]
             listed = [
                 {"item_id": item, "title": about.catalogue.titles[about.catalogue.row[item]]}
-                for item in found
+                for item in hits
                 if item in about.catalogue.row
             ]
             clauses = {"clauses": [_clause(line, items) for line in turn.tool.constraints]}

@@ -85,7 +85,7 @@ def agreement(ratings: Sequence[Rated], first: str, second: str, aspect: str, se
     if not pairs:
         return Interval.unknown(0, "weighted kappa", "no answer of both judges")
     counts = np.array([cells[(a - 1) * GRADES + b - 1] for _, a, b in pairs])
-    found = of_totals(
+    interval = of_totals(
         by_unit(counts, [name for name, *_ in pairs]),
         lambda totals: _kappas(totals.reshape(-1, GRADES, GRADES)),
         (seed, "kappa", first, second, aspect),
@@ -93,10 +93,10 @@ def agreement(ratings: Sequence[Rated], first: str, second: str, aspect: str, se
         "weighted kappa",
         ("conversations are independent",),
     )
-    if np.isnan(found.value):
+    if np.isnan(interval.value):
         reason = "a judge gives one grade throughout: chance leaves no disagreement"
         return Interval.unknown(len(pairs), "weighted kappa", reason)
-    return replace(found, n=len(pairs))
+    return replace(interval, n=len(pairs))
 
 
 def _pairs(ratings: Sequence[Rated], first: str, second: str, aspect: str) -> list[tuple[str, int, int]]:

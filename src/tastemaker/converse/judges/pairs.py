@@ -148,7 +148,7 @@ def consistency(chosen: Sequence[Chosen], judge: str, seed: int = 0) -> Consiste
         nan = float("nan")
         return Consistency(judge, len(asked), 0, nan, nan, nan, nan, None)
     same = [SWAPPED[str(choice.swapped)] == choice.straight for choice in valid]
-    found = of_totals(
+    share = of_totals(
         by_unit(np.array([(1.0, float(equal)) for equal in same]), [each.conversation for each in valid]),
         lambda totals: totals[:, 1] / totals[:, 0],
         (seed, "pairs", judge),
@@ -164,4 +164,4 @@ def consistency(chosen: Sequence[Chosen], judge: str, seed: int = 0) -> Consiste
     ]
     right = sum(decided) / len(decided) if decided else None
     first = places["first"] / either if either else 0.5
-    return Consistency(judge, len(asked), len(valid), found.value, found.low, found.high, first, right)
+    return Consistency(judge, len(asked), len(valid), share.value, share.low, share.high, first, right)

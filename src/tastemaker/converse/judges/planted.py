@@ -128,11 +128,11 @@ def detection(
         return Detection(judge, defect, aspect, nan, nan, nan, nan, 0)
     sums = by_unit(np.array([values for _, values in rows]), [name for name, _ in rows])
     n, hits, alarms = sums.sum(axis=0)
-    found = of_totals(
+    gap = of_totals(
         sums,
         lambda totals: (totals[:, 1] - totals[:, 2]) / totals[:, 0],
         (seed, "planted", judge, defect),
         RESAMPLES,
         "hits minus false alarms",
     )
-    return Detection(judge, defect, aspect, float(hits / n), float(alarms / n), found.low, found.high, int(n))
+    return Detection(judge, defect, aspect, float(hits / n), float(alarms / n), gap.low, gap.high, int(n))

@@ -58,8 +58,8 @@ class JudgeView:
 
     demands, wished: the goal and what stands of the request, as constraints; best: the largest share of the
     goal that an item satisfied before. counted: how many items of the catalogue matched the search; item:
-    None when nothing was played, and row its number, heard those of the items before; verdict: the thought
-    that came with the label, in the listener's next turn. media: (what it is, sounds and pictures).
+    None when nothing was played, and row its number, played_rows those of the items before; verdict: the
+    thought that came with the label, in the listener's next turn. media: (what it is, sounds and pictures).
     """
 
     turn: int
@@ -81,7 +81,7 @@ class JudgeView:
     wished: tuple[Constraint, ...] = ()
     best: float = 0.0
     row: int | None = None
-    heard: tuple[int, ...] = ()
+    played_rows: tuple[int, ...] = ()
     media: tuple[tuple[str, tuple[Media, ...]], ...] = ()
 
 
@@ -90,7 +90,7 @@ def for_judge(conversation: Conversation, turn: int, known: Known) -> JudgeView:
     now, catalogue = conversation.turns[turn - 1], known.catalogue
     row = catalogue.row.get(now.item_id or "")
     before = [played for turn in conversation.turns[: turn - 1] if (played := turn.item_id) is not None]
-    heard = tuple(catalogue.row[played] for played in before if played in catalogue.row)
+    played_rows = tuple(catalogue.row[played] for played in before if played in catalogue.row)
     satisfied = satisfaction(conversation.goal.demands, known.match, len(catalogue))
     facts = list(replay(conversation, known))[turn - 1]
     item: tuple[tuple[str, Value], ...] | None = None
@@ -114,9 +114,9 @@ def for_judge(conversation: Conversation, turn: int, known: Known) -> JudgeView:
         names=() if row is None else catalogue.names(row),
         demands=conversation.goal.demands,
         wished=facts.constraints,
-        best=max([float(satisfied.mean()), *(float(satisfied[earlier]) for earlier in heard)]),
+        best=max([float(satisfied.mean()), *(float(satisfied[earlier]) for earlier in played_rows)]),
         row=row,
-        heard=heard,
+        played_rows=played_rows,
         media=known.media(now),
     )
 

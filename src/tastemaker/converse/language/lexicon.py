@@ -48,8 +48,8 @@ class Lexicon:
     @cached_property
     def values(self) -> re.Pattern[str]:
         """Every value of every field, longest first, as a pattern."""
-        said = {spoken(value) for field in self.known.values() for value in field.values if len(value) > 2}
-        parts = sorted(map(re.escape, said), key=len, reverse=True)
+        phrases = {spoken(value) for field in self.known.values() for value in field.values if len(value) > 2}
+        parts = sorted(map(re.escape, phrases), key=len, reverse=True)
         return re.compile(rf"(?<!\w)(?:{'|'.join(parts) or '(?!)'})(?!\w)", re.IGNORECASE)
 
     @cached_property
@@ -89,7 +89,7 @@ def plain(text: str) -> str:
 
 def build(fields: Mapping[str, Field], names: Iterable[str] = ()) -> Lexicon:
     """The lexicon of a catalogue with these fields, and these names of items."""
-    media = {kind: tuple(said) for kind, said in language_file()["media"].items()}
+    media = {kind: tuple(words) for kind, words in language_file()["media"].items()}
     titles = frozenset(" ".join(_WORD.findall(plain(name).casefold())) for name in names) - {""}
     return Lexicon(fields, {name: _words(name) for name in fields}, media, titles)
 
@@ -161,12 +161,12 @@ def _measure(clause: Clause, words: Words, rng: np.random.Generator) -> str:
     """A bound on a number, with its unit or its field's name."""
     if clause.cmp == "between" and isinstance(clause.value, tuple):
         low, high = (number(float(end)) for end in clause.value)
-        said = f"between {low} and {high}"
+        bound = f"between {low} and {high}"
     else:
         value = number(float(clause.value))  # type: ignore[arg-type]
         low_words, high_words = ("at least", "no less than"), ("at most", "no more than")
-        said = f"{_pick(low_words if clause.cmp == 'ge' else high_words, rng)} {value}"
-    return f"of {said} {words.unit}" if words.unit else f"with a {words.nouns[0]} of {said}"
+        bound = f"{_pick(low_words if clause.cmp == 'ge' else high_words, rng)} {value}"
+    return f"of {bound} {words.unit}" if words.unit else f"with a {words.nouns[0]} of {bound}"
 
 
 def listed(granted: Sequence[str], refused: Sequence[str]) -> str:

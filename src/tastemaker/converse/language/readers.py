@@ -62,7 +62,7 @@ class Utterance:
 
 
 @lru_cache(maxsize=4096)
-def heard(lexicon: Lexicon, text: str) -> tuple[Change, ...]:
+def read_changes(lexicon: Lexicon, text: str) -> tuple[Change, ...]:
     """What the assistant's reader takes out of a text; read once, whoever asks."""
     return _wishes(lexicon).read(text).changes
 
@@ -82,9 +82,9 @@ class Readers:
     def __init__(self, lexicon: Lexicon, value: Value = lambda item, field: None) -> None:
         self.lexicon, self.value = lexicon, value
 
-    def heard(self, utterance: Utterance) -> tuple[Change, ...]:
+    def read(self, utterance: Utterance) -> tuple[Change, ...]:
         """What the first reader takes out of the words."""
-        return heard(self.lexicon, utterance.without_names)
+        return read_changes(self.lexicon, utterance.without_names)
 
     def misread(
         self, utterance: Utterance, meant: Sequence[Change], before: Sequence[Constraint]
@@ -93,9 +93,9 @@ class Readers:
 
         before: the constraints that stood before it. A standing wish said again is no new demand.
         """
-        found, after = self.heard(utterance), merge(before, meant)
-        read = {self._wanted(change) for change in found if change.op != "drop"}
-        dropped = {change.clause.field for change in found if change.op == "drop"}
+        changes, after = self.read(utterance), merge(before, meant)
+        read = {self._wanted(change) for change in changes if change.op != "drop"}
+        dropped = {change.clause.field for change in changes if change.op == "drop"}
         missing = [
             change
             for change in meant
@@ -106,7 +106,7 @@ class Readers:
         fine = {self._wanted(line) for line in (*before, *after)}
         extra = [
             change.constraint
-            for change in found
+            for change in changes
             if change.op != "drop"
             and change.kind != "prefer"
             and not self._stands(change, fine)
@@ -181,9 +181,9 @@ def _stem(word: str) -> str:
 
 def _said(phrase: str, text: str) -> bool:
     wanted = [_stem(word) for word in _WORD.findall(phrase)]
-    said = [_stem(word) for word in _WORD.findall(text)]
+    words = [_stem(word) for word in _WORD.findall(text)]
     return bool(wanted) and any(
-        said[at : at + len(wanted)] == wanted for at in range(len(said) - len(wanted) + 1)
+        words[at : at + len(wanted)] == wanted for at in range(len(words) - len(wanted) + 1)
     )
 
 

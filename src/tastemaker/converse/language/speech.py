@@ -17,7 +17,7 @@ import numpy as np
 
 from tastemaker.converse.constraints import Clause, Constraint
 from tastemaker.converse.language.lexicon import Lexicon, listed, phrase
-from tastemaker.converse.language.readers import heard
+from tastemaker.converse.language.readers import read_changes
 from tastemaker.converse.record import MOVES
 from tastemaker.converse.views import ListenerView, Offered, RecommenderView
 
@@ -57,7 +57,7 @@ def say(
     for _ in range(_TRIES if lexicon else 0):
         assert lexicon is not None
         own = _SLOT.sub("it", text)
-        if not lexicon.names_title(own) and all(c.kind == "prefer" for c in heard(lexicon, own)):
+        if not lexicon.names_title(own) and all(c.kind == "prefer" for c in read_changes(lexicon, own)):
             break
         text = _frame(name, rng, who)
     for slot, words in {**given, **slots}.items():
@@ -154,11 +154,11 @@ def _together(
     rng: np.random.Generator,
     names: Mapping[str, str],
 ) -> str:
-    said = {
+    phrases = {
         kind: [phrase(line, lexicon, rng, names) for line in constraints if line.kind == kind]
         for kind in ("must", "must_not")
     }
-    return listed(said["must"], said["must_not"]) or "of your own choice"
+    return listed(phrases["must"], phrases["must_not"]) or "of your own choice"
 
 
 def _reaction(view: ListenerView, lexicon: Lexicon, rng: np.random.Generator, who: Persona) -> str:
@@ -181,9 +181,9 @@ def found_text(
     chosen: Offered, asked: Sequence[str], asks: str | None, lexicon: Lexicon, rng: np.random.Generator
 ) -> str:
     """The item's title, the facts that were asked about, one more, and a question about a field."""
-    told = [(name, value) for name, value in chosen.facts if name in lexicon.fields and value is not None]
-    first = [fact for fact in told if fact[0] in asked][:_SHOWN]
-    rest = [fact for fact in told if fact[0] not in asked]
+    facts = [(name, value) for name, value in chosen.facts if name in lexicon.fields and value is not None]
+    first = [fact for fact in facts if fact[0] in asked][:_SHOWN]
+    rest = [fact for fact in facts if fact[0] not in asked]
     more = [
         rest[int(place)] for place in rng.permutation(len(rest))[: int(rng.random() < MORE) if first else 1]
     ]

@@ -93,10 +93,10 @@ ALONE = re.compile(
 
 def lift_fields(text: Text, vocabulary: Vocabulary) -> None:
     """The fields that may be anything from here on, and what tells the same of an item."""
-    nouns = {noun for own in vocabulary.nouns.values() for noun in own}
-    said = "|".join(re.escape(noun) for noun in sorted(nouns, key=len, reverse=True)) or "(?!)"
+    nouns = {noun for field_nouns in vocabulary.nouns.values() for noun in field_nouns}
+    any_noun = "|".join(re.escape(noun) for noun in sorted(nouns, key=len, reverse=True)) or "(?!)"
     for frame in _FIELDS:
-        for hit in text.each(frame.replace("<noun>", f"({said})s?")):
+        for hit in text.each(frame.replace("<noun>", f"({any_noun})s?")):
             _lift(text, hit, vocabulary.meant_by(hit[1]))
     for asking, names in vocabulary.asking.items():
         if asking.startswith(("how ", "when")):
@@ -136,7 +136,7 @@ def let_go(
 
     several: its field holds several values.
     """
-    kept: list[Constraint] = []
+    constraints: list[Constraint] = []
     for old in active:
         left = [value for value in values_of(old.clause) if value not in values_of(clause)]
         if (
@@ -145,13 +145,13 @@ def let_go(
             or left == list(values_of(old.clause))
             or (among_others and not left)
         ):
-            kept.append(old)
+            constraints.append(old)
         elif left:
             cmp = "in" if len(left) > 1 else "contains" if several else "eq"
-            kept.append(
+            constraints.append(
                 replace(old, clause=Clause(clause.field, cmp, tuple(left) if len(left) > 1 else left[0]))
             )
-    return backed(kept)
+    return backed(constraints)
 
 
 def allow(active: Sequence[Constraint], change: Change, several: bool) -> tuple[Constraint, ...]:

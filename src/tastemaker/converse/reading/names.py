@@ -83,8 +83,8 @@ class Names:
         often = {word for word, count in counts.items() if count > max(8, COMMON * len(titles))}
         self.everyday = frozenset(often | stop_words() | chat() | {fold(word) for word in ordinary})
         self._choices = {
-            role: {name.replace(" ", ""): name for name in kept if len(name) >= SHORT}
-            for role, kept in self._rows.items()
+            role: {name.replace(" ", ""): name for name in names if len(name) >= SHORT}
+            for role, names in self._rows.items()
         }
         surnames: dict[str, list[int]] = defaultdict(list)
         for name, rows in self._rows["creator"].items():
@@ -113,13 +113,13 @@ class Names:
         """The names in a message, left to right: whole ones first, then misspelt ones in the rest."""
         spans = _spans(text)
         taken: list[tuple[int, int]] = []
-        found: list[Named] = []
+        names: list[Named] = []
         for span in sorted(spans, key=lambda span: -len(span.words)):
             if any(span.start < end and start < span.end for start, end in taken):
                 continue
             here = [named for role in ("creator", "title") if (named := self._exact(span, role))]
             if here:
-                found += here
+                names += here
                 taken.append((span.start, span.end))
         left = [
             span
@@ -131,7 +131,7 @@ class Names:
             and span.words[0] not in stop_words()
             and span.words[-1] not in stop_words()
         ]
-        return sorted(found + self._misspelt(left), key=lambda named: named.start)
+        return sorted(names + self._misspelt(left), key=lambda named: named.start)
 
     def _exact(self, span: _Span, role: Role) -> Named | None:
         name = " ".join(span.words)
@@ -184,11 +184,11 @@ class Names:
                 candidates.append(
                     Named(role, self._shown[name], tuple(self._rows[role][name]), sure, span.start, span.end)
                 )
-        kept: list[Named] = []
+        names: list[Named] = []
         for named in sorted(candidates, key=lambda named: (-named.sure, named.start)):
-            if not any(named.start < other.end and other.start < named.end for other in kept):
-                kept.append(named)
-        return kept
+            if not any(named.start < other.end and other.start < named.end for other in names):
+                names.append(named)
+        return names
 
 
 def _spans(text: str) -> list[_Span]:
@@ -229,10 +229,10 @@ def _leaders(creator: str) -> list[str]:
     return first[:1] if len(first) > 1 and " " in first[0] and "," not in first[0] else []
 
 
-def shares(found: Sequence[Named], size: int, role: Role) -> npt.NDArray[np.float32]:
+def shares(names: Sequence[Named], size: int, role: Role) -> npt.NDArray[np.float32]:
     """(size,) how surely each row is of a name of that role."""
     values = np.zeros(size, np.float32)
-    for named in found:
+    for named in names:
         if named.role == role:
             rows = np.array(named.rows, np.int64)
             values[rows] = np.maximum(values[rows], named.sure)

@@ -97,25 +97,25 @@ class Numbers:
         before = NEGATION.pattern.removesuffix(r"\b[^.;:!?]*$")
         self._refusal = re.compile(rf"{before}\b{filler}", re.IGNORECASE)
 
-    def listed(self, said: str) -> str:
+    def listed(self, text: str) -> str:
         """ "90, 100 or 110 bpm" with the unit at each, "size 41 or 42" with the noun, "five doors" as 5."""
         small = rf"\b({'|'.join(DIGITS[1:])})(?=[ -](?:{self.words or '(?!)'})\b)"
-        said = re.sub(small, lambda hit: str(DIGITS.index(hit[1].lower())), said, flags=re.IGNORECASE)
+        text = re.sub(small, lambda hit: str(DIGITS.index(hit[1].lower())), text, flags=re.IGNORECASE)
         nouns = "|".join(re.escape(noun) for name in self._numbers for noun in self.vocabulary.nouns[name])
-        said = re.sub(
+        text = re.sub(
             rf"\b({nouns or '(?!)'})s? {NUMBER}((?:, {NUMBER})*,? or {NUMBER})"
             rf"(?! ?[a-z]*(?:er|{UNITS}|years?)\b)",
             lambda hit: f"{hit[1]} {hit[2]}" + re.sub(NUMBER, lambda more: f"{hit[1]} {more[1]}", hit[3]),
-            said,
+            text,
             flags=re.IGNORECASE,
         )
         units = "|".join(re.escape(unit) for own in self._numbers.values() for unit in own if unit.isalpha())
-        one = rf"(?:(?:{LEAST}|{MOST}|{ABOUT}|between) )?{NUMBER}(?: ?(?:-|to|and) ?{NUMBER})?"
-        more = rf"(?=(?:, ?{one}){{0,8}},? n?or {one}[ -]?({units})(?!\w))"
+        bound = rf"(?:(?:{LEAST}|{MOST}|{ABOUT}|between) )?{NUMBER}(?: ?(?:-|to|and) ?{NUMBER})?"
+        more = rf"(?=(?:, ?{bound}){{0,8}},? n?or {bound}[ -]?({units})(?!\w))"
         return (
-            re.sub(rf"{NUMBER}{more}", lambda hit: f"{hit[1]} {hit[hit.re.groups]}", said, flags=re.I)
+            re.sub(rf"{NUMBER}{more}", lambda hit: f"{hit[1]} {hit[hit.re.groups]}", text, flags=re.I)
             if units
-            else said
+            else text
         )
 
     def _refused(self, text: Text, at: int) -> bool:
@@ -125,15 +125,15 @@ class Numbers:
             return True
         return text.negated(at) and bool(self._refusal.search(before) or re.search(r"\w n?or $", before))
 
-    def _add(self, text: Text, hit: re.Match[str], clause: Clause, said: int = 0) -> None:
-        """Keep a bound; said: the group where its words begin, before which it is refused."""
+    def _add(self, text: Text, hit: re.Match[str], clause: Clause, group: int = 0) -> None:
+        """Keep a bound; group: where its words begin, before which it is refused."""
         kind: Strength = "must"
         if dated(self.vocabulary.fields[clause.field]) and min(_ends(clause), key=abs) < 1000:
             text.leave(hit)  # "for my 5 year old"
             return
         if tail := _TOO_MUCH.match(text.whole, hit.end()):  # "more than 40 is too much"
             text.take(*tail.span())
-        if tail or self._refused(text, hit.start(said)):
+        if tail or self._refused(text, hit.start(group)):
             text.refused[hit.start()] = clause
             other = {"ge": "le", "le": "ge"}.get(clause.cmp)
             kind, clause = ("must", replace(clause, cmp=other)) if other else ("must_not", clause)
@@ -163,9 +163,9 @@ class Numbers:
             self._fits(text, name)
             self._bare(text, name)
 
-    def _way(self, name: str, said: str, cmp: str) -> str:
+    def _way(self, name: str, phrase: str, cmp: str) -> str:
         """A comparison as it is meant of a field: what is quicker than 20 minutes takes less."""
-        timed = _HURRIED.search(said) and SECONDS.keys() & set(self._numbers[name])
+        timed = _HURRIED.search(phrase) and SECONDS.keys() & set(self._numbers[name])
         return {"ge": "le", "le": "ge"}.get(cmp, cmp) if timed else cmp
 
     def _whole(self, known: Field) -> bool:
@@ -183,16 +183,16 @@ class Numbers:
         def value(hit: re.Match[str], group: int) -> float:
             return round(figure(hit[group]) * factor(name, hit.group()), 6)
 
-        for one, other in ((first, second), (second, first)):
-            for hit in text.each(rf"{before}{one}{unit}{SPREAD}{other}(%?){behind}") + (
-                text.each(rf"{before}{one}{behind}{SPREAD}{other}(%?)")
+        for left, right in ((first, second), (second, first)):
+            for hit in text.each(rf"{before}{left}{unit}{SPREAD}{right}(%?){behind}") + (
+                text.each(rf"{before}{left}{behind}{SPREAD}{right}(%?)")
             ):
                 self._add(
                     text, hit, Clause(name, "between", _spread(value(hit, 1), value(hit, 2), hit[3])), 1
                 )
             for hit in text.each(
-                rf"{before}(?:between |from ){one}{unit} ?(?:and|to|-) ?{other}{behind}"
-            ) + text.each(rf"{before}{one}(?: ?and ?|{unit} ?(?:to|-) ?){other}{behind}"):
+                rf"{before}(?:between |from ){left}{unit} ?(?:and|to|-) ?{right}{behind}"
+            ) + text.each(rf"{before}{left}(?: ?and ?|{unit} ?(?:to|-) ?){right}{behind}"):
                 low, high = sorted((value(hit, 1), value(hit, 2)))
                 self._add(text, hit, Clause(name, "between", (low, high)), 1)
         takes = SECONDS.keys() & set(self._numbers[name])  # "ready in 20 minutes"
@@ -215,10 +215,10 @@ class Numbers:
                 self._add(text, hit, Clause(name, cmp, value(hit, 1)), 1)
         for hit in text.each(rf"{before}{loose}({ABOUT} ?)?{first}(?:-?ish)?{behind}(?: or so)?"):
             middle = value(hit, 2)
-            said = text.whole[max(0, hit.start() - 12) : hit.end()]
-            exact = "exactly" in said.lower()
+            span = text.whole[max(0, hit.start() - 12) : hit.end()]
+            exact = "exactly" in span.lower()
             reach, known = 0.0 if exact else CLOSE * middle, self.vocabulary.fields[name]
-            nearly = hit[1] or re.search(rf"\d-?ish\b|\bor so\b|\b{ABOUT} \w+ [\d.]+$", said, re.IGNORECASE)
+            nearly = hit[1] or re.search(rf"\d-?ish\b|\bor so\b|\b{ABOUT} \w+ [\d.]+$", span, re.IGNORECASE)
             if dated(known) and not exact:
                 reach = 5.0 if hit[1] else 0.0
             elif self._whole(known):
@@ -261,8 +261,8 @@ class Numbers:
         for compared, cmp in ((ups, "ge"), (downs, "le")):
             if compared:
                 flip = {"ge": "le", "le": "ge"}[cmp]
-                said = "|".join(map(re.escape, compared))
-                for hit in text.each(rf"\b(no |not )?(?:{said}) than {NUMBER}\b(?!\w)"):
+                comparatives = "|".join(map(re.escape, compared))
+                for hit in text.each(rf"\b(no |not )?(?:{comparatives}) than {NUMBER}\b(?!\w)"):
                     self._add(text, hit, Clause(name, flip if hit[1] else cmp, figure(hit[2])))
         if len(self._numbers) == 1:
             forms = (
@@ -292,10 +292,10 @@ class Numbers:
 
     def strange(self, text: Text) -> str:
         """What is said of a number in a unit that no field here has: "under 2000 dollars"."""
-        said = (
+        pattern = (
             rf"(?:\b(?:{LEAST}|{MOST}|{ABOUT}|between|for|at) )?(?:[$€£] ?{NUMBER}|{NUMBER} ?(?:{UNITS})\b)"
         )
-        hits = text.each(said)
+        hits = text.each(pattern)
         return f"Nothing is known here by which ‘{hits[0].group().strip()}’ could be told." if hits else ""
 
     def ranges(self, text: Text) -> None:
@@ -311,9 +311,9 @@ class Numbers:
             if hit.re.groups == 3:
                 low, high = _spread(figure(hit[1]), figure(hit[2]), hit[3])
             known = [self.vocabulary.fields[name] for name in self._numbers]
-            around = [one for one in known if one.low <= low and high <= one.high]
+            around = [field for field in known if field.low <= low and high <= field.high]
             if not around and len(known) == 1:
-                around = [one for one in known if one.low / 2 <= low and high <= one.high * 2]
+                around = [field for field in known if field.low / 2 <= low and high <= field.high * 2]
             if len(around) == 1:
                 text.take(hit.start(), hit.end())
                 self._add(text, hit, Clause(around[0].name, "between", (low, high)))
@@ -328,9 +328,9 @@ class Numbers:
             for hit in list(re.finditer(form, text.text, re.IGNORECASE)):
                 known = [self.vocabulary.fields[name] for name in self._numbers]
                 value = figure(hit[1])
-                around = [one for one in known if one.low <= value <= one.high]
-                around = [one for one in around if not dated(one)] if cmp == "between" else around
-                prices = [one for one in around if "$" in self._numbers[one.name]]
+                around = [field for field in known if field.low <= value <= field.high]
+                around = [field for field in around if not dated(field)] if cmp == "between" else around
+                prices = [field for field in around if "$" in self._numbers[field.name]]
                 around = prices if len(prices) == 1 or cmp == "between" else around
                 counted = re.match(r" (\w{3,}s)\b", text.text[hit.end() :])  # "5 ingredients"
                 others = around and counted and not self._known(counted[1])
@@ -375,15 +375,15 @@ class Numbers:
             joins = [text.whole[ends[a[0]] : b[0]] for a, b in pairwise(run)]
             clauses = [change.clause for _, change in run]
             spans = [_ends(clause) for clause in clauses if _spanning(clause)]
-            one = len({clause.field for clause in clauses}) == 1
-            apart = one and spans and max(low for low, _ in spans) > min(high for _, high in spans)
+            same_field = len({clause.field for clause in clauses}) == 1
+            apart = same_field and spans and max(low for low, _ in spans) > min(high for _, high in spans)
             if len(run) < 2 or not (apart or any(re.search(r"\bor\b", join, re.I) for join in joins)):
                 continue
             at, change = run[0]
             if len(spans) == len(run):
                 value = tuple(dict.fromkeys(f"{clause.field}={spanned(clause)}" for clause in clauses))
                 change = replace(change, clause=Clause(change.clause.field, "either", value))
-            elif one and not spans and all(clause.cmp in ("eq", "in") for clause in clauses):
+            elif same_field and not spans and all(clause.cmp in ("eq", "in") for clause in clauses):
                 words = [w for c in clauses for w in (c.value if isinstance(c.value, tuple) else (c.value,))]
                 change = replace(
                     change, clause=among(change.clause.field, tuple(map(str, dict.fromkeys(words)))).clause

@@ -199,11 +199,11 @@ class Text:
 
 def _refused_behind(text: str, at: int) -> bool:
     """Whether what follows within the clause refuses what stands at a place: "horror excluded"."""
-    said = text[max(text.rfind(stop, 0, at) for stop in ".,;:!?") + 1 : at]
+    clause = text[max(text.rfind(stop, 0, at) for stop in ".,;:!?") + 1 : at]
     for hit in BEHIND.finditer(text, at, at + REACH):
         between = text[at : hit.start()]
         wished = re.search(r"\b(?:and|or)\b", between) and re.search(
-            r"\b(?:want|like|love|give|show|find|play|need|for|an?)\b", said, re.IGNORECASE
+            r"\b(?:want|like|love|give|show|find|play|need|for|an?)\b", clause, re.IGNORECASE
         )
         if hit.group() == "-free" and not re.fullmatch(
             r"\w+(?:- ?(?:and|or|,) \w+)*", text[at : hit.start()]

@@ -38,8 +38,8 @@ def plain(text: str) -> str:
     """Straight quotes, single spaces, digits ("six-eight" is 6/8, "a hundred and twenty" is 120)."""
     text = re.sub(r" *(?:!=|≠) *", " is not ", text.translate(QUOTES))
     text = re.sub(r"\s+", " ", text).strip()
-    for pattern, said in _SPELLED.items():
-        text = re.sub(rf"(?<![\w'-])(?:{pattern})(?![\w'-])", said, text, flags=re.IGNORECASE)
+    for pattern, replacement in _SPELLED.items():
+        text = re.sub(rf"(?<![\w'-])(?:{pattern})(?![\w'-])", replacement, text, flags=re.IGNORECASE)
     small = "|".join(DIGITS[1:])
     text = re.sub(r"(?<![\d.,])\d{1,3}(?:(?: 000|\.\d{3})+)(?![.,]?\d)", _grouped, text)
     text = re.sub(_SCALED, _scaled, text, flags=re.IGNORECASE)
@@ -119,22 +119,22 @@ def spoken(value: str) -> str:
     return " ".join(value.translate(QUOTES).replace("_", " ").split())
 
 
-def said(value: Any) -> str:
+def in_words(value: Any) -> str:
     """A fact's value in words."""
     if isinstance(value, tuple):
         return ", ".join(spoken(word) for word in value)
     return f"{value:.10g}" if isinstance(value, int | float) else spoken(str(value))
 
 
-def factor(name: str, said: str) -> float:
+def factor(name: str, quantity: str) -> float:
     """What a time or a weight in the unit that was said is in the unit of a field ("duration_s")."""
     first, *words = (_unit(word) for word in re.split(r"[^a-z]+", name.casefold()))
     words = words or [{"runtime": "minute"}.get(first, first)]
-    unit = re.search(r"\d[ -]?([a-z]+)(?!.*\d)", said.casefold())
+    unit = re.search(r"\d[ -]?([a-z]+)(?!.*\d)", quantity.casefold())
     for table in _MEASURES:
-        own = next((table[word] for word in words if word in table), 0.0)
-        if own and unit:
-            return table.get(_unit(unit[1]), own) / own
+        size = next((table[word] for word in words if word in table), 0.0)
+        if size and unit:
+            return table.get(_unit(unit[1]), size) / size
     return 1.0
 
 

@@ -34,9 +34,9 @@ def multiples(text: Text, vocabulary: Vocabulary, value: Facts, focus: Sequence[
     fields = {noun: name for name in vocabulary.units for noun in vocabulary.nouns[name]}
     ends = {word: vocabulary.end_of(comparative)[1] for word, comparative in english()["too"].items()}
     fields |= {word: scale.field for word, scale in ends.items() if scale and not scale.words}
-    said = "|".join(sorted(map(re.escape, fields), key=len, reverse=True)) or "(?!)"
+    words = "|".join(sorted(map(re.escape, fields), key=len, reverse=True)) or "(?!)"
     for hit in text.each(
-        rf"\b(?:twice|double|(half)|(\d+) times)(?: (?:the|as|its|many|much))* ({said})"
+        rf"\b(?:twice|double|(half)|(\d+) times)(?: (?:the|as|its|many|much))* ({words})"
         rf"(?: (?:of|as) (?:it|(?:the|that|this)(?: (?:{'|'.join(ORDINALS)}|last))?)(?: one)?)?"
         r"(?= *(?:[,.;!?]|$))"
     ):
@@ -112,11 +112,11 @@ def _by_values(text: Text, vocabulary: Vocabulary, value: Facts, row: int | None
     for hit in text.each(r"\b(?:(less|not so|not as)|more) (\w+(?:[ -]\w+)?)\b"):  # "less lively", by a value
         text.leave(hit)
         fitting = ((s, s.pattern.match(hit[2])) for s in vocabulary.surfaces if s.field in vocabulary.scales)
-        surface, said = next(((s, match) for s, match in fitting if match), (None, None))
+        surface, value_match = next(((s, match) for s, match in fitting if match), (None, None))
         words = vocabulary.scales[surface.field].words if surface is not None else ()
-        if surface is None or said is None or surface.value not in words:
+        if surface is None or value_match is None or surface.value not in words:
             continue
-        text.take(hit.start(), hit.start(2) + said.end())
+        text.take(hit.start(), hit.start(2) + value_match.end())
         up = words.index(surface.value) >= len(words) / 2
         kin = (
             vocabulary.scales[name] for name in vocabulary.kin([surface.field]) if name in vocabulary.scales
@@ -154,9 +154,9 @@ def _by_values(text: Text, vocabulary: Vocabulary, value: Facts, row: int | None
 def adjectives(text: Text, vocabulary: Vocabulary) -> None:
     """ "Something cheap", "a quick one": softly, where no value was read in the word."""
     opposite: dict[str, str] = english()["too"]
-    said = "|".join(word for word in opposite if word not in ("new", "dear", "popular"))
+    words = "|".join(word for word in opposite if word not in ("new", "dear", "popular"))
     for hit in text.each(
-        rf"(?:{SOME}|,\s?(?=\w+\W*$))({said})\b(?! (?:as|ago|time|enough|run|way|for|at|on)\b)"
+        rf"(?:{SOME}|,\s?(?=\w+\W*$))({words})\b(?! (?:as|ago|time|enough|run|way|for|at|on)\b)"
     ):
         _mild(text, hit, vocabulary, opposite[hit[1].lower()], "prefer")
 

@@ -10,7 +10,7 @@ from tastemaker.converse.reading.lifts import allow, let_go
 from tastemaker.converse.reading.numbers import among, apart
 from tastemaker.converse.reading.scales import narrowed
 from tastemaker.converse.reading.together import backed, lifted, values_of, ways_of, widened
-from tastemaker.converse.reading.wishes import Heard
+from tastemaker.converse.reading.wishes import WishReading
 
 
 def _opposed(old: Constraint, change: Change) -> bool:
@@ -54,19 +54,21 @@ def joined_values(active: Sequence[Constraint], change: Change) -> Change:
     )
 
 
-def settle(active: Sequence[Constraint], heard: Heard, fields: Mapping[str, str]) -> tuple[Constraint, ...]:
+def settle(
+    active: Sequence[Constraint], reading: WishReading, fields: Mapping[str, str]
+) -> tuple[Constraint, ...]:
     """The constraints after a message: a second value of a field that holds one takes the first one's place.
 
     fields: field -> kind. A wish for what was refused lifts the refusal, and the other way round.
     """
-    active = () if heard.restart else lifted(active, heard.changes)
+    active = () if reading.restart else lifted(active, reading.changes)
     replaced: set[str] = set()
-    for change in widened(active, heard.changes) if heard.further else heard.changes:
+    for change in widened(active, reading.changes) if reading.further else reading.changes:
         name, clause = change.clause.field, change.clause
         if change.op == "drop":
             active = merge(active, [change])
             continue
-        manner, several = heard.manner.get(clause, ""), fields.get(name) == "words"
+        manner, several = reading.manner.get(clause, ""), fields.get(name) == "words"
         if manner == "allowed":
             active = allow(active, change, several)
             continue
@@ -75,17 +77,17 @@ def settle(active: Sequence[Constraint], heard: Heard, fields: Mapping[str, str]
             if manner == "not alone" or left != tuple(active):
                 active = left
                 continue
-        if name in heard.relative:
+        if name in reading.relative:
             active = merge(narrowed(active, change), [change])
             continue
         single = fields.get(name) == "word" and change.kind in ("must", "prefer")
-        if heard.further and single and name not in replaced and change.kind == "must":
+        if reading.further and single and name not in replaced and change.kind == "must":
             change = joined_values(active, change)
             clause = change.clause
         number, now = fields.get(name) == "number", set(values_of(clause))
         if change.kind == "must_not" and clause.cmp != "either":
             active = let_go(active, clause, several, among_others=True)
-        kept = []
+        remaining = []
         for old in active:
             same = old.clause.field == name or _same_time(old, change)
             opposite = same and old.kind != change.kind and _opposed(old, change)
@@ -116,8 +118,8 @@ def settle(active: Sequence[Constraint], heard: Heard, fields: Mapping[str, str]
                 and old.clause.value == clause.value
             )
             if not (opposite or overridden or weaker):
-                kept.append(old)
+                remaining.append(old)
         if change.kind == "must":
             replaced.add(name)
-        active = merge(kept, [replace(change, op="add")])
+        active = merge(remaining, [replace(change, op="add")])
     return backed(active)

@@ -63,8 +63,8 @@ def read_together(text: Text, groups: Sequence[Group], fields: Mapping[str, Fiel
     for group in groups:
         own = set(map(_name, parts[-1])) if parts else set()
         between = text.whole[parts[-1][-1][-1][1] : group[0][0]] if parts else ""
-        said = group[0][2].value.startswith(SPAN) or OF_IT.match(" " + text.whole[group[0][0] : group[0][1]])
-        more = either and said and re.fullmatch(r",? and ", between)  # "in D and under 80 bpm or ..."
+        trait = group[0][2].value.startswith(SPAN) or OF_IT.match(" " + text.whole[group[0][0] : group[0][1]])
+        more = either and trait and re.fullmatch(r",? and ", between)  # "in D and under 80 bpm or ..."
         if not parts or _name(group) in own or (JOINED.fullmatch(between) and not more):
             parts.append([])
         parts[-1].append(group)
@@ -82,7 +82,7 @@ def read_together(text: Text, groups: Sequence[Group], fields: Mapping[str, Fiel
         spots = [spot for part in run for group in part for spot in group]
         of_all = frozenset.intersection(*(frozenset(map(_name, part)) for part in run))
         several = [name for name in of_all if len({s[2].value for s in spots if s[2].field == name}) > 1]
-        beside = {
+        alternatives = {
             group[0][0]
             for part in run
             for group in part
@@ -94,11 +94,11 @@ def read_together(text: Text, groups: Sequence[Group], fields: Mapping[str, Fiel
         )
         if (
             len(run) > 1
-            and (beside or len(several) > 1)
+            and (alternatives or len(several) > 1)
             and wished
             and _listed(text, run if not common else parts)
         ):
-            result.append(Together(spots[0][0], _either(run), frozenset(beside)))
+            result.append(Together(spots[0][0], _either(run), frozenset(alternatives)))
             for name in sorted(of_all):
                 if fields[name].kind == "words":  # else an item would need the values of all parts
                     any_of = tuple(dict.fromkeys(spot[2].value for spot in spots if spot[2].field == name))
@@ -141,10 +141,10 @@ def numbers_of(text: Text, fields: Mapping[str, Field], refused: bool = False) -
         if refused:
             clause = text.refused.get(at, clause)
         number = clause.field in fields and fields[clause.field].kind == "number"
-        said = (change.op, change.kind) == ("add", "must") or at in text.refused
+        demand = (change.op, change.kind) == ("add", "must") or at in text.refused
         if clause.cmp == "either" and len({way[0][0] for way in ways_of(clause)}) > 1:
             continue  # "under 300 calories or under 20 minutes" is whole
-        if said and (number or (refused and clause.cmp in ("eq", "in"))):
+        if demand and (number or (refused and clause.cmp in ("eq", "in"))):
             run = re.compile("\x00+").match(text.text, at)
             if number:
                 ways = [w[0][1] for w in ways_of(clause)] if clause.cmp == "either" else [spanned(clause)]
@@ -225,8 +225,8 @@ def _own(text: Text, parts: Sequence[Sequence[Group]], common: Collection[str]) 
     What stands before the first of the common fields, and after the last ones, may be meant for all, and is,
     unless another part says the same field, or has an end of its own ("a jig in D or a reel in minor").
     """
-    said = [_name(group) for part in parts for group in part]
-    repeated = {name for name in said if said.count(name) > 1}
+    names = [_name(group) for part in parts for group in part]
+    repeated = {name for name in names if names.count(name) > 1}
     result, ends = [], False
     for number, part in enumerate(parts):
         places = [place for place, group in enumerate(part) if _name(group) in common]
@@ -310,7 +310,7 @@ def backed(active: Sequence[Constraint]) -> tuple[Constraint, ...]:
 
 def _narrowed(active: Sequence[Constraint], either: Constraint) -> list[Constraint]:
     others = [c for c in active if c is not either]
-    ways, kept = ways_of(either.clause), []
+    ways, ways_left = ways_of(either.clause), []
     wished: dict[str, set[str]] = {}
     for c in others:
         if c.kind == either.kind and (values := values_of(c.clause)):
@@ -321,23 +321,23 @@ def _narrowed(active: Sequence[Constraint], either: Constraint) -> list[Constrai
         if c.kind == "must_not"
         for way in (ways_of(c.clause) if c.clause.cmp == "either" else _alone(c.clause))
     ]
-    said = {
+    choices = {
         name: {value for way in ways for field, value in way if field == name}
         for way in ways
         for name, _ in way
     }
     if not set(shared(either.clause)) <= set(wished) or any(
-        not values <= said[name] for name, values in wished.items() if name in said
+        not values <= choices[name] for name, values in wished.items() if name in choices
     ):
         return others
     for way in ways:
         if all(value in wished.get(name, {value}) for name, value in way) and not any(
             bad <= set(way) for bad in refused
         ):
-            kept.append(way)
-    if not kept or kept == ways:
-        return others if not kept else list(active)
-    clause = either_of(kept).clause
+            ways_left.append(way)
+    if not ways_left or ways_left == ways:
+        return others if not ways_left else list(active)
+    clause = either_of(ways_left).clause
     values_left = shared(clause)
     narrowed = [
         (
@@ -347,11 +347,11 @@ def _narrowed(active: Sequence[Constraint], either: Constraint) -> list[Constrai
         )
         for c in others
     ]
-    if len(kept) > 1:
+    if len(ways_left) > 1:
         return [*narrowed, replace(either, clause=clause)]
     own = {c.clause.field for c in narrowed if c.kind == either.kind}
     return narrowed + [
-        Constraint(either.kind, clause_of(name, value)) for name, value in kept[0] if name not in own
+        Constraint(either.kind, clause_of(name, value)) for name, value in ways_left[0] if name not in own
     ]
 
 
@@ -404,13 +404,13 @@ def widened(active: Sequence[Constraint], changes: Sequence[Change]) -> list[Cha
 
 def _standing(clauses: Sequence[Clause], names: Collection[str]) -> list[Way]:
     """The ways of these fields that clauses allow; none where they say fewer than two, or pair others."""
-    said = {clause.field: values_of(clause) for clause in clauses if values_of(clause)}
+    values = {clause.field: values_of(clause) for clause in clauses if values_of(clause)}
     ways = next((ways_of(clause) for clause in clauses if clause.cmp == "either"), [()])
     own = {name for way in ways for name, _ in way}
-    rest = [name for name in names if name in said and name not in own]
+    rest = [name for name in names if name in values and name not in own]
     if not own <= set(names) or len(own) + len(rest) < 2:
         return []
-    choices = [[(name, value) for value in said[name]] for name in rest]
+    choices = [[(name, value) for value in values[name]] for name in rest]
     return [(*way, *extra) for way in ways for extra in product(*choices)]
 
 
@@ -420,13 +420,13 @@ def _values(clause: Clause, name: str) -> list[str]:
 
 def distinct(active: Sequence[Constraint]) -> list[Constraint]:
     """The constraints without those that an `either` says already."""
-    said = {
+    covered = {
         (c.kind, name)
         for c in active
         if c.clause.cmp == "either" and c.kind != "must_not"
         for name in shared(c.clause)
     }
-    return [c for c in active if c.clause.cmp == "either" or (c.kind, c.clause.field) not in said]
+    return [c for c in active if c.clause.cmp == "either" or (c.kind, c.clause.field) not in covered]
 
 
 def without(active: Sequence[Constraint], gone: Collection[Constraint]) -> tuple[Constraint, ...]:

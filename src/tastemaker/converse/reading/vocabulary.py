@@ -260,15 +260,15 @@ class Vocabulary:
     def asked_for(self, text: str) -> tuple[str, ...]:
         """The fields that a question asks about, by noun or by asking word ("who", "how fast")."""
         folded = f" {fold(text)} "
-        said = {
+        matches = {
             (name, len(noun))
             for name, nouns in self.nouns.items()
             for noun in nouns
             if re.search(rf" {re.escape(fold(noun))}s? ", folded)
         }
-        if said:
-            longest = max(length for _, length in said)
-            return tuple(name for name in self.nouns if (name, longest) in said)
+        if matches:
+            longest = max(length for _, length in matches)
+            return tuple(name for name in self.nouns if (name, longest) in matches)
         for asking, stems in english()["asked"].items():
             if f" {asking} " in folded:
                 for stem in stems:
@@ -311,41 +311,41 @@ def _surfaces(
     field: Field, value: str, nouns: tuple[str, ...], shared: Counter[str], parts: Counter[str]
 ) -> list[Surface]:
     """Every way to say a value: its name, alone or with its noun, its parts, everyday words."""
-    said = spoken(value)
-    body = re.sub(r"\\[ -]", "[ -]?" if "-" in said else "[ -]", re.escape(said)).replace("'", "'?")
+    phrase = spoken(value)
+    body = re.sub(r"\\[ -]", "[ -]?" if "-" in phrase else "[ -]", re.escape(phrase)).replace("'", "'?")
     near = "|".join(re.escape(noun) for noun in nouns)
-    short = len(fold(said)) < SHORT or fold(said) in stop_words() or said.isdigit()
-    refusing = re.match(r"(?:no|none|not|without)\b", said, re.IGNORECASE) is not None
+    short = len(fold(phrase)) < SHORT or fold(phrase) in stop_words() or phrase.isdigit()
+    refusing = re.match(r"(?:no|none|not|without)\b", phrase, re.IGNORECASE) is not None
     forms: list[tuple[str, int, bool]] = []
     if refusing:  # "no assembly required" for "Not required"
         tail = "(?: (?:required|needed|necessary))?"
-        forms.append((rf"(?:no|without(?: any)?|needs? no) (?:{near}){tail}", len(said) + 9, False))
-    elif said.isdigit():
+        forms.append((rf"(?:no|without(?: any)?|needs? no) (?:{near}){tail}", len(phrase) + 9, False))
+    elif phrase.isdigit():
         forms.append((rf"(?<=\x00 ){body}(?! ?[a-z%$€£])", 1, True))
-    if short and said[:1].isalpha():
-        forms += [(form, length, True) for form, length in _letters(said, body, near)]
-    elif short or shared[fold(said)] > 1:
+    if short and phrase[:1].isalpha():
+        forms += [(form, length, True) for form, length in _letters(phrase, body, near)]
+    elif short or shared[fold(phrase)] > 1:
         forms += [
-            (rf"{body} (?:{near})", len(said) + 5, True),
-            (rf"(?:{near})(?: is| of|:)? {body}", len(said) + 5, True),
+            (rf"{body} (?:{near})", len(phrase) + 5, True),
+            (rf"(?:{near})(?: is| of|:)? {body}", len(phrase) + 5, True),
         ]
-        if "/" not in said and not said.isdigit():
-            forms.append((rf"(?:in|by|from|of) {body}", len(said) + 3, True))
+        if "/" not in phrase and not phrase.isdigit():
+            forms.append((rf"(?:in|by|from|of) {body}", len(phrase) + 3, True))
     else:
-        ending = "(?:es)?" if said.endswith("s") else "(?:e?s)?"
-        plural = body + ending if said[-1:].isalpha() else body
-        forms.append((plural, len(said), True))
-        if KINDS.search(field.name) and (one := _singular(said, shared, parts)):
-            forms.append((one, len(said) - 1, True))
-        if said.endswith("y"):
-            forms.append((re.escape(said[:-1]) + "ies", len(said), True))
-    if re.fullmatch(r"\d{3}0s", said):
-        forms.append((rf"(?:'|the |early |late |mid[- ])?'?(?:{said[:2]})?{said[2:4]}'?s", 4, True))
-    forms += [(form, length, field.kind != "words") for form, length in _parts(said, parts, nouns)]
-    if " " in said:  # "popularity middling" for "middling known"
-        own = [word for word in fold(said).split() if parts[word] == 1 and len(word) > 3]
+        ending = "(?:es)?" if phrase.endswith("s") else "(?:e?s)?"
+        plural = body + ending if phrase[-1:].isalpha() else body
+        forms.append((plural, len(phrase), True))
+        if KINDS.search(field.name) and (singular := _singular(phrase, shared, parts)):
+            forms.append((singular, len(phrase) - 1, True))
+        if phrase.endswith("y"):
+            forms.append((re.escape(phrase[:-1]) + "ies", len(phrase), True))
+    if re.fullmatch(r"\d{3}0s", phrase):
+        forms.append((rf"(?:'|the |early |late |mid[- ])?'?(?:{phrase[:2]})?{phrase[2:4]}'?s", 4, True))
+    forms += [(form, length, field.kind != "words") for form, length in _parts(phrase, parts, nouns)]
+    if " " in phrase:  # "popularity middling" for "middling known"
+        own = [word for word in fold(phrase).split() if parts[word] == 1 and len(word) > 3]
         forms += [(rf"(?:{near})(?: is| of|:)? {re.escape(word)}", len(word) + 5, True) for word in own]
-    everyday = english()["synonyms"].get(said.casefold(), ())
+    everyday = english()["synonyms"].get(phrase.casefold(), ())
     forms += [(re.escape(word).replace(r"\ ", r"[ -]"), len(word), False) for word in everyday]
     return [
         Surface(field.name, value, re.compile(bounded(form), re.IGNORECASE), length, sure and not refusing)
@@ -353,40 +353,43 @@ def _surfaces(
     ]
 
 
-def _singular(said: str, shared: Counter[str], parts: Counter[str]) -> str:
+def _singular(phrase: str, shared: Counter[str], parts: Counter[str]) -> str:
     """One of a value in the plural as a pattern: "boot" for boots; empty where that is another word."""
-    hit = re.fullmatch(r"(.*[^\W\d]{2})(?:(ie)s|((?:s|sh|ch|x|z)e)s|(?<![su])s)", said, re.IGNORECASE)
-    if hit is None or len(said) < 5:
+    hit = re.fullmatch(r"(.*[^\W\d]{2})(?:(ie)s|((?:s|sh|ch|x|z)e)s|(?<![su])s)", phrase, re.IGNORECASE)
+    if hit is None or len(phrase) < 5:
         return ""
-    one = hit[1] + ("y" if hit[2] else hit[3][:-1] if hit[3] else "")
-    own = fold(one)
+    singular = hit[1] + ("y" if hit[2] else hit[3][:-1] if hit[3] else "")
+    own = fold(singular)
     known = shared[own] or parts[own] or own in english()["too"] or own in english()["synonyms"]
-    if known or {own, fold(said)} & (chat() | stop_words()):
+    if known or {own, fold(phrase)} & (chat() | stop_words()):
         return ""
-    return re.escape(hit[1]) + "(?:y|ie)" if hit[2] else re.escape(one)
+    return re.escape(hit[1]) + "(?:y|ie)" if hit[2] else re.escape(singular)
 
 
-def _letters(said: str, body: str, near: str) -> list[tuple[str, int]]:
+def _letters(label: str, body: str, near: str) -> list[tuple[str, int]]:
     """Ways to say a key or a size: "in D", "key of D", "D major", "a D reel", "E flat", "or A"."""
-    exact = letter = rf"(?-i:{body})" + (r"(?![ -](?:sharp|flat)\b|♯|♭)" if len(said) == 1 else "")
-    if len(said) > 1:
+    exact = letter = rf"(?-i:{body})" + (r"(?![ -](?:sharp|flat)\b|♯|♭)" if len(label) == 1 else "")
+    if len(label) > 1:
         letter = body
         for sign, name in (("b", "(?:[ -]flat|♭)"), ("#", "(?:[ -]sharp|♯)")):
-            if len(said) == 2 and said.endswith(sign):
-                letter, exact = rf"(?:{body}|(?-i:{said[0]}){name})", rf"(?:{exact}|(?-i:{said[0]}){name})"
-    more = len(said) - 1
+            if len(label) == 2 and label.endswith(sign):
+                letter, exact = (
+                    rf"(?:{body}|(?-i:{label[0]}){name})",
+                    rf"(?:{exact}|(?-i:{label[0]}){name})",
+                )
+    more = len(label) - 1
     forms = (
         [(exact, 10)]
-        if more and not said.islower()
+        if more and not label.islower()
         else []
         if more
         else []
-        if said in "AI"
+        if label in "AI"
         else [(rf"(?:an?|any|some) {letter}(?= [a-z])", 7)]
     )
     small = (
         rf"(?-i:{body.lower()})"
-        if said not in "AI"
+        if label not in "AI"
         else rf"(?-i:{body.lower()})(?=[.,!?]|$| (?:please|minor|major)\b(?! (?:key|mode)))"
     )
     never = r"(?! (?:[a-z]+ )?(?:one|few|bit|little|lot|minute|day|week|year|month|moment|while|hurry)\b)"
@@ -413,16 +416,16 @@ def _letters(said: str, body: str, near: str) -> list[tuple[str, int]]:
         (rf"(?:{near})(?: is| of| from|:)? {letter}", 9 + more),
         (rf"in (?:the key of )?{letter}{never}", 8 + more),
         (rf"(?:in|key of|the key) {small}{never}", 8 + more),
-        (rf"{letter}(?=[ -]{MODES}\b)" if said != "A" else rf"(?<=\w ){letter}(?=[ -]{MODES}\b)", 8 + more),
+        (rf"{letter}(?=[ -]{MODES}\b)" if label != "A" else rf"(?<=\w ){letter}(?=[ -]{MODES}\b)", 8 + more),
         (rf"{letter}(?=[ -]{MODES}\b(?! [a-z]))", 8 + more),
         (rf"{letter} (?:{near})", 8 + more),
     ]
 
 
-def _parts(said: str, parts: Counter[str], nouns: tuple[str, ...]) -> list[tuple[str, int]]:
+def _parts(phrase: str, parts: Counter[str], nouns: tuple[str, ...]) -> list[tuple[str, int]]:
     """ "O'Neill's" for "O'Neill's Music of Ireland": capital words that no other value has."""
     forms = []
-    for word in said.replace(",", " ").split() if " " in said else ():
+    for word in phrase.replace(",", " ").split() if " " in phrase else ():
         bare = fold(word)
         telling = (
             word[:1].isupper()

@@ -54,7 +54,7 @@ BOUND_ENDS = re.compile(rf"\b(?:{LEAST}|{MOST}|{ABOUT}) [$€£]?\d+(?:\.\d+)?(?
 
 
 @dataclass(frozen=True)
-class Heard:
+class WishReading:
     """What one message says. changes: to the active constraints, in order. restart: all before is taken back.
 
     left: the message with what was read blanked by NUL. moods: words that ask softly. values: each (field,
@@ -87,7 +87,7 @@ class Wishes:
         self.vocabulary, self.value = vocabulary, value
         self._numbers = Numbers(vocabulary)
 
-    def read(self, message: str, focus: Sequence[int] = ()) -> Heard:
+    def read(self, message: str, focus: Sequence[int] = ()) -> WishReading:
         """What a message changes; `focus`: rows that "slower" or "that key" speak of."""
         vocabulary = self.vocabulary
         text = Text(_unwound(self._numbers.listed(vocabulary.mended(plain(message)))))
@@ -113,7 +113,7 @@ class Wishes:
         strange = strange or years.absent_decades(text, vocabulary)
         moods = self._moods(text)
         ordered = [change for _, change in sorted(text.changes, key=lambda entry: entry[0])]
-        return Heard(
+        return WishReading(
             tuple(_consistent(ordered)),
             bool(restart),
             text.text,
@@ -265,8 +265,8 @@ class Wishes:
         """Moods and occasions ask softly for values that suit them, or, refused, softly against."""
         moods = []
         for mood in sorted(self.vocabulary.moods, key=len, reverse=True):
-            said = re.escape(mood).replace(r"to\ ", r"to (?:\w+ ){0,2}", 1)  # "to make the baby sleep"
-            if hit := re.search(bounded(said), text.text, re.IGNORECASE):
+            pattern = re.escape(mood).replace(r"to\ ", r"to (?:\w+ ){0,2}", 1)  # "to make the baby sleep"
+            if hit := re.search(bounded(pattern), text.text, re.IGNORECASE):
                 moods.append(mood)
                 text.take(hit.start(), hit.end())
                 no = text.negated(hit.start()) or re.search(r"\bless $", text.whole[: hit.start()], re.I)
@@ -334,45 +334,47 @@ def _first_choices(text: Text, groups: Sequence[Sequence[Spot]], second: int) ->
 def _in_order(text: Text, spots: list[Spot]) -> None:
     """Sort by place; "no jigs please, reels" and "no comedies, dramas" wish for the second."""
     spots.sort(key=lambda spot: spot[0])
-    for place, (one, other) in enumerate(pairwise(spots)):
-        between, after = text.whole[one[1] : other[0]], text.whole[other[1] :]
+    for place, (first, second) in enumerate(pairwise(spots)):
+        between, after = text.whole[first[1] : second[0]], text.whole[second[1] :]
         asked = re.fullmatch(
             r"(?: \w+)?,? (?:please|thanks|thank you),(?: (?!or\b|nor\b|no\b|not\b)\w+){0,3} ?", between, re.I
         )
-        plural = all(text.whole[spot[1] - 1] == "s" or len(spot[2].value) < SHORT for spot in (one, other))
-        alone = not place or not joined(text.whole[spots[place - 1][1] : one[0]])
+        plural = all(text.whole[spot[1] - 1] == "s" or len(spot[2].value) < SHORT for spot in (first, second))
+        alone = not place or not joined(text.whole[spots[place - 1][1] : first[0]])
         listed = re.match(r" *,?(?: (?:or|nor|and)\b|(?<=,) *\x00)", after, re.I) or (
-            place + 2 < len(spots) and joined(text.whole[other[1] : spots[place + 2][0]])
+            place + 2 < len(spots) and joined(text.whole[second[1] : spots[place + 2][0]])
         )
         two = (
             re.fullmatch(r", ?", between)
-            and one[2].field == other[2].field
+            and first[2].field == second[2].field
             and plural
             and alone
             and not listed
-            and re.search(r"\bno $", text.whole[: one[0]], re.I)
+            and re.search(r"\bno $", text.whole[: first[0]], re.I)
         )
-        both_in = [re.match(r"(?:in|from|by) ", text.whole[spot[0] : spot[1]], re.I) for spot in (one, other)]
+        both_in = [
+            re.match(r"(?:in|from|by) ", text.whole[spot[0] : spot[1]], re.I) for spot in (first, second)
+        ]
         said_anew = (
-            all(both_in) and alone and not listed and re.search(r"\bnot $", text.whole[: one[0]], re.I)
+            all(both_in) and alone and not listed and re.search(r"\bnot $", text.whole[: first[0]], re.I)
         )
-        again = said_anew and re.fullmatch(r", ?", between) and one[2].field == other[2].field
-        if (asked or two or again) and text.negated(one[0]):
-            comma = one[1] + between.index(",")
+        again = said_anew and re.fullmatch(r", ?", between) and first[2].field == second[2].field
+        if (asked or two or again) and text.negated(first[0]):
+            comma = first[1] + between.index(",")
             text.ends(comma, comma + 1)
 
 
 def _consistent(changes: Sequence[Change]) -> list[Change]:
     """One message's changes without repeats; a value both wanted and refused is as it was said last."""
-    kept: list[Change] = []
+    latest: list[Change] = []
     for change in changes:
-        kept = [
+        latest = [
             old
-            for old in kept
+            for old in latest
             if not (old.clause == change.clause and (old.op, old.kind) != ("drop", "must"))
         ]
-        kept.append(change)
-    return kept
+        latest.append(change)
+    return latest
 
 
 def _at_once(name: str, values: Sequence[str]) -> Change:

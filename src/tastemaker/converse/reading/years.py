@@ -156,8 +156,8 @@ def _ages(text: Text, name: str, decades: Mapping[str, float]) -> None:
     now = datetime.now(UTC).year
     for form, newer in _AGES:
         for hit in text.each(form):
-            said = [part for part in hit.groups() if part]
-            year = now - (10 if said[-1].startswith("decade") else 1) * _count(said[0])
+            parts = [part for part in hit.groups() if part]
+            year = now - (10 if parts[-1].startswith("decade") else 1) * _count(parts[0])
             if decades:
                 _among(
                     text,

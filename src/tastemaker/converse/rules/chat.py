@@ -78,9 +78,9 @@ class RuleChat:
                 draw,
             )
             message = listener_text(view, self.lexicon, generator(self.seed, "listener", *key), who)
-            heard = self.readers.misread(Utterance(message, mentions), view.changes, view.active)
+            misread = self.readers.misread(Utterance(message, mentions), view.changes, view.active)
             new = all(message != turn.message for turn in view.dialogue)
-            if new and not any(heard) and not message_faults(message, view.goal):
+            if new and not any(misread) and not message_faults(message, view.goal):
                 break
         lacks = f"the {view.lacks[0]} is not right yet" if view.lacks else "nothing is missing"
         why = {None: "I begin with what matters most.", MOVES: "That took me closer to what I am after."}
@@ -97,11 +97,11 @@ class RuleChat:
                 message=nothing_text(view, self.lexicon, rng),
             )
         open_ = [item for item in view.candidates if item.handle not in view.played]
-        fitting = [item for item in open_ if item.handle in view.found]
+        fitting = [item for item in open_ if item.handle in view.matches]
         chosen = (fitting or open_)[0]
-        asked = {change.clause.field for change in self.readers.heard(Utterance(view.message))}
+        asked = {change.clause.field for change in self.readers.read(Utterance(view.message))}
         earlier = [Utterance(turn.message) for turn in view.dialogue]
-        known = asked | {change.clause.field for text in earlier for change in self.readers.heard(text)}
+        known = asked | {change.clause.field for text in earlier for change in self.readers.read(text)}
         unasked = [name for name, _ in chosen.facts if name in self.lexicon.fields and name not in known]
         asks = None
         if unasked and view.count >= MANY and rng.random() < ASKS:

@@ -55,9 +55,9 @@ class _Judge:
 
 def names_new_item(view: JudgeView) -> bool:
     """Whether the message names the item that is only about to be played."""
-    said = plain(view.message).casefold()
+    text = plain(view.message).casefold()
     return any(
-        (len(name.split()) > 1 and plain(name).casefold() in said) or f'"{plain(name).casefold()}"' in said
+        (len(name.split()) > 1 and plain(name).casefold() in text) or f'"{plain(name).casefold()}"' in text
         for name in view.names
     )
 
@@ -75,7 +75,7 @@ class FactJudge(_Judge):
         faults = set(text_faults(view.message, None)) | set(text_faults(view.reply, None))
         grades["listener_message"] = 1 if names_new_item(view) or faults else 4
         if view.row is not None:
-            spoken = Spoken((view.row,), frozenset(view.heard))
+            spoken = Spoken((view.row,), frozenset(view.played_rows))
             grades["statements_true"] = 1 if self.known.claims.scan(view.reply, spoken) else 4
         if view.demands and view.item is not None:
             share = sum(_meets(line, facts) for line in view.demands) / len(view.demands)
