@@ -97,20 +97,20 @@ def absent(left: str, shelf: Shelf, named: Sequence[str], terse: bool) -> tuple[
     """
     spots: dict[int, str] = {}
     values = shelf.value_names - {""}
-    for start, said in _asked(left, terse):
-        known = any(fold(name) in fold(said) or fold(said) in fold(name) for name in named)
-        known = known or _holds(fold(said), values) or all(map(counted, fold(said).split()))
-        if not known and not somewhere(said, shelf):
-            spots.setdefault(start, safe(said)[:80])
+    for start, phrase in _asked(left, terse):
+        known = any(fold(name) in fold(phrase) or fold(phrase) in fold(name) for name in named)
+        known = known or _holds(fold(phrase), values) or all(map(counted, fold(phrase).split()))
+        if not known and not somewhere(phrase, shelf):
+            spots.setdefault(start, safe(phrase)[:80])
     fields = shelf.catalogue.fields.values()
     keys = any(len(set(known.values) & set("ABCDEFG")) > 1 for known in fields)
     for hit in _KEY.finditer(left) if keys else ():
-        said = re.sub(
+        key = re.sub(
             r"[ -]?(?:sharp|♯)", "#", re.sub(r"[ -]?(?:flat|♭)", "b", hit[1], flags=re.I), flags=re.I
         )
-        if said.casefold() not in {value.casefold() for own in fields for value in own.values}:
+        if key.casefold() not in {value.casefold() for field in fields for value in field.values}:
             spots.setdefault(hit.start(1), hit[1])
-    return tuple(dict.fromkeys(said for _, said in sorted(spots.items()) if said))[:MOST]
+    return tuple(dict.fromkeys(phrase for _, phrase in sorted(spots.items()) if phrase))[:MOST]
 
 
 def refused(left: str, named: Sequence[str]) -> tuple[dict[str, None], tuple[str, ...]]:
@@ -122,9 +122,9 @@ def refused(left: str, named: Sequence[str]) -> tuple[dict[str, None], tuple[str
     for hit in _REFUSING.finditer(left):
         if _IDIOM.match(left, hit.start()):
             continue
-        said, end = _several(left, hit.end(), named, _OUTRIGHT.search(hit.group()) is not None)
-        things |= dict.fromkeys(said)
-        if said:
+        phrases, end = _several(left, hit.end(), named, _OUTRIGHT.search(hit.group()) is not None)
+        things |= dict.fromkeys(phrases)
+        if phrases:
             clauses.append(left[hit.start() : end])
     return things, tuple(clauses)
 
@@ -133,10 +133,10 @@ def topics(left: str, named: Sequence[str]) -> tuple[list[str], list[str]]:
     """Subjects by words that nothing read ("about dogs or cats"), as clauses. named: as in `absent`."""
     things, clauses = list[str](), list[str]()
     for hit in _TOPIC.finditer(left):
-        said, end = _several(left, hit.end(), named, True)
-        links = list(said.values())
-        if said and not all(map(counted, said)):
-            things += [" or ".join(said)] if "or" in links else list(said)
+        phrases, end = _several(left, hit.end(), named, True)
+        links = list(phrases.values())
+        if phrases and not all(map(counted, phrases)):
+            things += [" or ".join(phrases)] if "or" in links else list(phrases)
             clauses.append(left[hit.start() : end])
     return things, clauses
 
@@ -145,10 +145,10 @@ def _several(left: str, start: int, named: Sequence[str], outright: bool) -> tup
     """Things in a row ("dogs or cats"), each with the word that joins it to the one before; and their end."""
     things, end, link = dict[str, str](), start, ""
     while run := next(_phrase(left, start, outright), None):
-        at, said = run
-        if at - start > 1 or any(fold(name) in fold(said) or fold(said) in fold(name) for name in named):
+        at, phrase = run
+        if at - start > 1 or any(fold(name) in fold(phrase) or fold(phrase) in fold(name) for name in named):
             break
-        things[said], end = link, at + len(said)
+        things[phrase], end = link, at + len(phrase)
         onward = _NEXT.match(left, end)
         if onward is None:
             break
@@ -161,8 +161,8 @@ def worded(message: str) -> tuple[dict[str, None], str]:
     things = dict[str, None]()
     for hit in reversed(list(_WORDED.finditer(message))):
         if negated(message.translate(QUOTES), hit.start()):
-            said = (hit["w"] or hit["i"] or hit["c"]).split()[-1].strip("\"“”'")
-            things[safe(said)[:80]] = None
+            word = (hit["w"] or hit["i"] or hit["c"]).split()[-1].strip("\"“”'")
+            things[safe(word)[:80]] = None
             message = message[: hit.start()] + message[hit.end() :]
     return things, message
 
@@ -178,22 +178,22 @@ def sought(message: str, turned_down: Sequence[str], restart: bool) -> str:
     return message if len(message) == len(whole) or telling(rest) else ""
 
 
-def _unrefused(said: str) -> str:
+def _unrefused(text: str) -> str:
     """A part of a message without the words that are refused in it."""
-    said = re.sub(r"\bless (?!than\b)\w+", " ", said)
-    return re.sub(r"[\w'-]+", lambda hit: "" if negated(said, hit.start()) else hit[0], said)
+    text = re.sub(r"\bless (?!than\b)\w+", " ", text)
+    return re.sub(r"[\w'-]+", lambda hit: "" if negated(text, hit.start()) else hit[0], text)
 
 
 def untold(left: str, shelf: Shelf) -> str:
     """What is said of a comparison that is all that was said and that no field here tells: "cheaper", "less
     violence", "nothing too spicy", "the longest".
     """
-    said = "|".join(sorted(map(re.escape, shelf.vocabulary.comparatives), key=len, reverse=True))
+    comparatives = "|".join(sorted(map(re.escape, shelf.vocabulary.comparatives), key=len, reverse=True))
     hit = re.match(
         r"\W*(?:(?:and|but|now|ok|please|show me|give me|play|something|anything|one|ones|it|a|an|bit|little"
         r"|lot|much|even|far|slightly|that is|that's|maybe|i want|i'd like|with|the|what is|what's|which is"
         r"|which one is) )*"
-        rf"(?:({said})|(?:(?:not|nothing|none|without|never)(?: with)?(?: that is)?"
+        rf"(?:({comparatives})|(?:(?:not|nothing|none|without|never)(?: with)?(?: that is)?"
         r" (?:too|so|very|overly|that|much"
         r"|too much|too many|so much)|less|fewer|isn't too|not be too) ([\w'-]+)"
         rf"|({'|'.join(english()['too'])}|better|worse|louder|\w{{3,}}ier|(?<=bit |tle |uch |ven |tly |far"
@@ -226,12 +226,12 @@ def unscaled(left: str, shelf: Shelf) -> tuple[str, str]:
         for words in (table, measured)
     )
     hit = re.search(rf"\b(?:{dark})\b|{SOME}({bare})\b(?! (?:as|ago|time|enough))", left, re.IGNORECASE)
-    said = hit and (hit[1] or hit[0])
+    phrase = hit and (hit[1] or hit[0])
     sure = hit and (hit[1] or hit[0].lower().startswith("the "))
-    if not hit or not said or (not sure and shelf.saying(tuple(fold(said).split())).any()):
+    if not hit or not phrase or (not sure and shelf.saying(tuple(fold(phrase).split())).any()):
         return "", left
-    rest = left.replace(said, "\0" * len(said))
-    return f"Nothing is known here by which something is ‘{said.lower()}’.", rest
+    rest = left.replace(phrase, "\0" * len(phrase))
+    return f"Nothing is known here by which something is ‘{phrase.lower()}’.", rest
 
 
 def not_here(words: Sequence[str]) -> str:
@@ -247,34 +247,34 @@ def counted(word: str) -> bool:
     return re.fullmatch(r"\d+(?:st|nd|rd|th)?", word) is not None or word.lower() in _COUNTS
 
 
-def _holds(said: str, values: Set[str]) -> bool:
+def _holds(phrase: str, values: Set[str]) -> bool:
     """Whether words are the name of a value, or hold one that is no mere letter."""
-    return said in values or any(len(value) > 2 and f" {value} " in f" {said} " for value in values)
+    return phrase in values or any(len(value) > 2 and f" {value} " in f" {phrase} " for value in values)
 
 
 def unknown_titles(message: str, named: Sequence[str]) -> tuple[tuple[str, ...], str]:
     """Titles that are announced ("called ...", quoted) and nobody's, and the message without them."""
     titles = []
     for hit in reversed(list(_TITLE.finditer(message))):
-        said = hit[1]
-        if not any(fold(name) in fold(said) or fold(said) in fold(name) for name in named if fold(name)):
-            titles.append(safe(said)[:80])
+        title = hit[1]
+        if not any(fold(name) in fold(title) or fold(title) in fold(name) for name in named if fold(name)):
+            titles.append(safe(title)[:80])
             message = message[: hit.start(1)] + "it" + message[hit.end(1) :]
     return tuple(titles[::-1]), message
 
 
-def unused(left: str, shelf: Shelf, told: str) -> str:
+def unused(left: str, shelf: Shelf, answer: str) -> str:
     """What is said of a use or an occasion that nothing here tells by word: "for hiking", "dinner for my
-    wife". told: what was said already.
+    wife". answer: what was said already.
     """
-    said = [phrase for hit in _USE.finditer(left) for _, phrase in _phrase(left, hit.end())]
-    said = [phrase for phrase in said if not counted(phrase) and not somewhere(phrase, shelf)]
+    uses = [phrase for hit in _USE.finditer(left) for _, phrase in _phrase(left, hit.end())]
+    uses = [phrase for phrase in uses if not counted(phrase) and not somewhere(phrase, shelf)]
     occasions = dict.fromkeys(fold(hit[0]) for hit in _OCCASIONS.finditer(left))
-    said += [word for word in occasions if not shelf.saying((word,)).any() and word not in " ".join(said)]
-    said = [phrase for phrase in said if phrase not in told][:MOST]
-    if not said:
+    uses += [word for word in occasions if not shelf.saying((word,)).any() and word not in " ".join(uses)]
+    uses = [phrase for phrase in uses if phrase not in answer][:MOST]
+    if not uses:
         return ""
-    words = " or ".join(f"‘{safe(phrase)[:80]}’" for phrase in said)
+    words = " or ".join(f"‘{safe(phrase)[:80]}’" for phrase in uses)
     return f"No words here say {words}, so nothing is left out for it."
 
 
@@ -286,7 +286,7 @@ def _asked(left: str, terse: bool) -> Iterator[tuple[int, str]]:
     if not starts and (hit := re.match(r"\W*(?:an?|some)\s+", left, re.IGNORECASE)):
         starts = [hit.end()]
     for start in starts:
-        yield from ((at, said) for at, said in _phrase(left, start) if not _VERB.match(left, at + len(said)))
+        yield from ((at, text) for at, text in _phrase(left, start) if not _VERB.match(left, at + len(text)))
         stop = re.search(r"[.!?;]|$", left[start:])
         for also in _ALSO.finditer(left, start, start + (stop.start() if stop else 0)):
             yield from _phrase(left, also.end())
@@ -331,15 +331,15 @@ def _phrase(left: str, start: int, outright: bool = False) -> Iterator[tuple[int
         yield begin, left[begin:end]
 
 
-def somewhere(said: str, shelf: Shelf) -> bool:
+def somewhere(phrase: str, shelf: Shelf) -> bool:
     """Whether an item has all telling words of it in its title, maker or text; so words that tell nothing."""
-    words = telling_words(said)
+    words = telling_words(phrase)
     return not words or bool(shelf.saying(words).any())
 
 
-def telling_words(said: str) -> tuple[str, ...]:
+def telling_words(phrase: str) -> tuple[str, ...]:
     """The words that tell something; none where all of them are of a letter or two."""
-    words = tuple(w for w in fold(said).split() if w not in stop_words() and w not in _SMALL)
+    words = tuple(w for w in fold(phrase).split() if w not in stop_words() and w not in _SMALL)
     return words if any(len(word) > 2 for word in words) else ()
 
 

@@ -195,14 +195,14 @@ class Assistant:
         def lines_of(text: str, items: Sequence[str]) -> list[str]:
             return [shelf.line(shelf.catalogue.row.get(item, -1)) for item in items] or listed(text)
 
-        said = [HIDDEN.sub("", text).strip() for role, text, _ in messages if role == "user" and text.strip()]
-        told = [lines_of(text, items) for role, text, items in messages if role == "assistant"]
+        past = [HIDDEN.sub("", text).strip() for role, text, _ in messages if role == "user" and text.strip()]
+        lists = [lines_of(text, items) for role, text, items in messages if role == "assistant"]
         if user_id is not None and (
-            name := self._agreeing(user_id, said, next(filter(None, told[::-1]), []))
+            name := self._agreeing(user_id, past, next(filter(None, lists[::-1]), []))
         ):
             return name
         held = self._conversation("c-" + secrets.token_hex(8), None, self.library().shelf)
-        name, skipped = held.state.conversation_id, max(0, len(said) - REPLAYED)
+        name, skipped = held.state.conversation_id, max(0, len(past) - REPLAYED)
         for role, text, items in messages:
             if role == "user" and text.strip():
                 before, skipped = replace(held), skipped - 1
@@ -211,12 +211,12 @@ class Assistant:
                 before.follow(held.shelf)
                 held.state = held.state.as_seen(before.state)
             elif role == "assistant" and items:
-                held.state = held.state.told([held.shelf.catalogue.row.get(item, -1) for item in items])
+                held.state = held.state.with_list([held.shelf.catalogue.row.get(item, -1) for item in items])
             elif role == "assistant" and (lines := listed(text)):
-                held.state = held.state.told([held.shelf.lines.get(line, -1) for line in lines])
+                held.state = held.state.with_list([held.shelf.lines.get(line, -1) for line in lines])
         return name
 
-    def _agreeing(self, user_id: str, said: Sequence[str], lines: Sequence[str]) -> str:
+    def _agreeing(self, user_id: str, texts: Sequence[str], lines: Sequence[str]) -> str:
         """The conversation of a person in which all of this was said, and whose newest list is this one."""
         shelf, talks = self.library().shelf, dict[str, tuple[list[str], tuple[str, ...]]]()
         for turn in self._talks.of(user_id):
@@ -225,7 +225,7 @@ class Assistant:
         agreeing = {
             name: shown
             for name, (words, shown) in talks.items()
-            if words == said and [shelf.line(shelf.catalogue.row.get(item, -1)) for item in shown] == lines
+            if words == texts and [shelf.line(shelf.catalogue.row.get(item, -1)) for item in shown] == lines
         }
         return [*agreeing, ""][len(agreeing) - 1] if len(set(agreeing.values())) == 1 else ""
 
@@ -312,8 +312,8 @@ class Assistant:
             near = tuple(row for row in state.near if LIKE + ids[row] not in gone)
             end = "" if END + state.extreme in gone else state.extreme
             words = tuple(name for name in state.words if name not in gone)
-            said = state.messages if left or near or end or words else ()
-            desk.change(active=left, near=near, extreme=end, words=words, messages=said)
+            messages = state.messages if left or near or end or words else ()
+            desk.change(active=left, near=near, extreme=end, words=words, messages=messages)
 
     def _button(self, desk: Desk, feedback: Mapping[str, str]) -> None:
         for item, kind in feedback.items():

@@ -157,23 +157,23 @@ class Desk:
         """(N,) which items have a word that was turned down, or are not about what they should be."""
         has = np.zeros(len(self.shelf), bool)
         for name in self.state.words:
-            how, _, said = name.partition(":")
-            has |= self._saying(said) == (f"{how}:" == WITHOUT)
+            how, _, words = name.partition(":")
+            has |= self._saying(words) == (f"{how}:" == WITHOUT)
         return has
 
-    def _saying(self, said: str) -> npt.NDArray[np.bool_]:
+    def _saying(self, words: str) -> npt.NDArray[np.bool_]:
         """(N,) which items say one of some words: "dogs or cats"."""
-        every = [self.shelf.saying(words_of(part)) for part in said.split(" or ")]
+        every = [self.shelf.saying(words_of(part)) for part in words.split(" or ")]
         return np.asarray(np.any(every, axis=0))
 
     def let_go(self, before: Sequence[Constraint], changes: Sequence[Change]) -> str:
         """The fewest wishes, older than `changes`, that leave nothing beside a new subject ("a western" after
         "a horror film") stop counting, first those of its field; the sentence that says so, or nothing.
         """
-        active, said = self.state.active, {change.clause for change in changes}
+        active, clauses = self.state.active, {change.clause for change in changes}
         instead = any(change.op == "replace" for change in changes)
         newer = {c.clause.field for c in active if c.kind == "must" and c not in before}
-        standing = [c for c in before if c in active and c.kind == "must" and c.clause not in said]
+        standing = [c for c in before if c in active and c.kind == "must" and c.clause not in clauses]
         older = tuple(c for c in standing if c.clause.field in newer)
         if self.shelf.fits(active) or not (older or (instead and newer)):
             return ""
@@ -262,18 +262,18 @@ class Desk:
     def understood(self) -> Understood:
         """Chips of what stands (constraints, likenesses, end of a scale), and how many items meet it."""
         state, shelf = self.state, self.shelf
-        said = [
+        entries = [
             (chip_name(c), label(c, shelf.vocabulary), c.kind, c.clause.field) for c in distinct(state.active)
         ]
         softly = {
             f"{LIKE}{shelf.catalogue.item_ids[row]}": f"like “{shelf.title(row)}”" for row in state.near
         }
         softly |= {f"{END}{state.extreme}": f"{state.extreme} first"} if state.extreme else {}
-        said += [(name, words, "prefer", "") for name, words in softly.items()]
-        said += [
+        entries += [(name, words, "prefer", "") for name, words in softly.items()]
+        entries += [
             (n, worded_label(n), "must_not" if n.startswith(WITHOUT) else "must", "") for n in state.words
         ]
-        chips = tuple(dict(zip(("name", "label", "kind", "field"), chip, strict=True)) for chip in said)
+        chips = tuple(dict(zip(("name", "label", "kind", "field"), chip, strict=True)) for chip in entries)
         asked = demands(state.active) or state.words
         return Understood(chips, int(self.holds.sum()) if asked else None)
 
@@ -335,12 +335,12 @@ class Desk:
         reasons: list[Explanation] = []
         granted_here = distinct([c for c in state.active if granted(c, shelf.match)[row] == 1])
         if granted_here:
-            said = ", ".join(
+            wishes = ", ".join(
                 label(replace(c, kind="must" if c.kind == "prefer" else c.kind), shelf.vocabulary)
                 for c in granted_here
             )
             names = tuple(map(chip_name, granted_here))
-            reasons.append(Explanation(item, f"as you asked: {said}", "attribute", names))
+            reasons.append(Explanation(item, f"as you asked: {wishes}", "attribute", names))
         newest = state.messages[-1:] and self.ranker.named(state.messages[-1])
         for named in newest or ():
             if row in named.rows and named.sure >= 0.4:
@@ -374,9 +374,9 @@ class Desk:
             }
             for group, count in counts[:6]
         )
-        said = " and ".join(label(c, vocabulary) for c in distinct(asked))
+        wishes = " and ".join(label(c, vocabulary) for c in distinct(asked))
         return NothingFits(
-            f"Nothing here is {said}." if len(said) < 300 else "Nothing here is all of that.", ways
+            f"Nothing here is {wishes}." if len(wishes) < 300 else "Nothing here is all of that.", ways
         )
 
     def _relaxed(self, asked: Sequence[Constraint], n: int) -> list[tuple[tuple[Constraint, ...], int]]:
@@ -426,7 +426,7 @@ class Desk:
             self.people.take_back(str(now.user_id), row, 1 if row in now.liked else -1)
             self.changed, self._past = True, None
 
-    def told(self, row: int, names: Sequence[str]) -> str:
+    def facts(self, row: int, names: Sequence[str]) -> str:
         """What is known of an item, in one clause a field; says so where it is not known."""
         parts = []
         for name in names:

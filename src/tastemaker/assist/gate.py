@@ -78,9 +78,9 @@ class Gate:
 
     def words(self, text: str, about: Sequence[int]) -> str:
         """What of a model's words may be said: sentences without a claim that does not hold."""
-        kept, claims = self.shelf.claims.sentences(text, self.spoken(about))
+        sentences, claims = self.shelf.claims.sentences(text, self.spoken(about))
         self.refused += claims
-        return safe(" ".join(kept))
+        return safe(" ".join(sentences))
 
 
 def held_in_place(ranked: Sequence[int], chosen: Sequence[int]) -> list[int]:

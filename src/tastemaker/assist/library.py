@@ -70,10 +70,10 @@ class Library:
 
     def past(self, rows: Sequence[int], keep: np.ndarray[Any, np.dtype[np.bool_]]) -> Floats | None:
         """From 1 for the item that the model puts first after these, falling with its rank."""
-        kept = np.flatnonzero(keep)
-        if not len(kept):
+        pool = np.flatnonzero(keep)
+        if not len(pool):
             return None
-        depth = min(BEAM, len(kept))
+        depth = min(BEAM, len(pool))
         scored = self._scores(tuple(rows))
         if scored is None:
             searcher = self.parts.searcher
@@ -81,7 +81,7 @@ class Library:
             with SEARCHING:
                 best = searcher.candidates(Histories.of_lists([list(rows)]), [allowed], depth)[0].items
         else:
-            best = kept[best_places(scored[kept], depth)]
+            best = pool[best_places(scored[pool], depth)]
         scores = np.zeros(len(self.shelf), np.float32)
         scores[best] = np.exp(-np.arange(len(best)) / DEPTH)
         return scores

@@ -106,7 +106,7 @@ class Model:
         talk: list[dict[str, Any]] = [
             {"role": "system", "content": f"{RULES}\n{_fields(desk)}\n{_state(desk, box)}"}
         ]
-        talk += [{"role": "user", "content": safe(said)[:1000]} for said in desk.state.messages[-6:-1]]
+        talk += [{"role": "user", "content": safe(text)[:1000]} for text in desk.state.messages[-6:-1]]
         talk.append({"role": "user", "content": message[:4000]})
         tokens, spoke = 0, False
         yield desk.understood()

@@ -127,18 +127,18 @@ def _wish(message: str, read: Understanding, desk: Desk) -> Iterator[Part]:
     desk.change(active=settle(active, softly, desk.shelf.kinds))
     lifted = _lifted(read, before.active, desk)
     gone = "" if read.wishes.further else desk.let_go(before.active, read.wishes.changes)
-    said = [lifted, *desk.heed(read.without, read.topics), gone]
+    notes = [lifted, *desk.heed(read.without, read.topics), gone]
     if desk.state.words != state.words and not (asked or read.undone):
         desk.change(before=_remembered(state))
     yield desk.understood()
     number = _unread(message, read, desk)
     desk.change(asked=UNREAD + number if number else "")
     unclear = f"I did not read ‘{number}’: say what it is of." if number else ""
-    told = list(filter(None, (not_here(read.absent), read.wishes.unclear, read.untold, unclear)))
-    told += filter(None, ["" if guessed else unused(read.wishes.left, desk.shelf, " ".join(told))])
-    yield from map(Text, filter(None, (*said, *told)))
+    caveats = list(filter(None, (not_here(read.absent), read.wishes.unclear, read.untold, unclear)))
+    caveats += filter(None, ["" if guessed else unused(read.wishes.left, desk.shelf, " ".join(caveats))])
+    yield from map(Text, filter(None, (*notes, *caveats)))
     if not (read.apart or read.undone) and _lost(message, read, desk, bool(guessed)):
-        yield from _ask(desk, bool(told or read.topics))
+        yield from _ask(desk, bool(caveats or read.topics))
         return
     titled = _titled(read)
     if not read.like and "skip" not in read.acts:
@@ -189,8 +189,8 @@ def _unread(message: str, read: Understanding, desk: Desk) -> str:
     names = " ".join(message[name.start : name.end] for name in read.named).split()
 
     def known(word: str, number: str) -> bool:
-        said = telling(word) and desk.shelf.saying((word, number)).any()
-        return read.pointed.any or number in names or bool(said)
+        mention = telling(word) and desk.shelf.saying((word, number)).any()
+        return read.pointed.any or number in names or bool(mention)
 
     return unread(read.wishes.left, known)
 
@@ -227,11 +227,11 @@ def _lifted(read: Understanding, before: Sequence[Constraint], desk: Desk) -> st
         for c in distinct(before)
         if c not in now and (c.clause.field, c.clause.cmp) not in moved
     ]
-    said = {
+    groups = {
         words: "; ".join(label(replace(c, kind="must"), desk.shelf.vocabulary) for c in gone if test(c))
         for words, test in _GONE.items()
     }
-    return " ".join(f"{words}: {labels}." for words, labels in said.items() if labels)
+    return " ".join(f"{words}: {labels}." for words, labels in groups.items() if labels)
 
 
 def _rest(old: Constraint, left: Set[str]) -> list[str]:
@@ -328,10 +328,10 @@ def _lead(read: Understanding, desk: Desk, guessed: bool) -> str:
 
 def _lost(message: str, read: Understanding, desk: Desk, guessed: bool) -> bool:
     """Whether nothing was understood: no wish, name, likeness, mood, nor word of anything here."""
-    reading = read.wishes
-    about = any(ABOUT + said in desk.state.words for said in read.topics)
+    parse = read.wishes
+    about = any(ABOUT + topic in desk.state.words for topic in read.topics)
     named = any(n.sure >= 0.4 for n in read.named) or {"more", "idle", "like", "skip"} & set(read.acts)
-    wished = reading.changes or reading.restart or reading.moods or read.like or read.extreme or read.many
+    wished = parse.changes or parse.restart or parse.moods or read.like or read.extreme or read.many
     if guessed or read.without or about or named or wished:
         return False
     if not telling(message):
@@ -344,8 +344,8 @@ def _lost(message: str, read: Understanding, desk: Desk, guessed: bool) -> bool:
     )
 
 
-def _ask(desk: Desk, told: bool = False) -> Iterator[Part]:
-    """A question; told: what was not understood was said."""
+def _ask(desk: Desk, brief: bool = False) -> Iterator[Part]:
+    """A question; brief: what was not understood was said."""
     fields = [
         known
         for known in desk.shelf.catalogue.fields.values()
@@ -356,7 +356,8 @@ def _ask(desk: Desk, told: bool = False) -> Iterator[Part]:
         known = fields[0]
         noun = desk.shelf.vocabulary.called(known.name)
         yield Question(
-            f"{'' if told else 'I did not catch that. '}What {noun} would you like?", tuple(known.values[:5])
+            f"{'' if brief else 'I did not catch that. '}What {noun} would you like?",
+            tuple(known.values[:5]),
         )
     else:
         yield Question("I did not catch that. Which title, name or subject are you after?", ())

@@ -64,7 +64,7 @@ class State:
         """Rows that are not shown again unless they are asked for."""
         return frozenset((*self.seen, *self.disliked))
 
-    def told(self, rows: Sequence[int]) -> State:
+    def with_list(self, rows: Sequence[int]) -> State:
         """The state after this list was seen; where a row is not known (-1), its places mean nothing."""
         shown = tuple(rows) if min(rows) >= 0 else ()
         seen = tuple(dict.fromkeys((*self.seen, *(row for row in rows if row >= 0))))
@@ -129,30 +129,30 @@ def take_up(common: Any, held: Held, catalogue: Catalogue) -> None:
 
 def load(text: str, conversation_id: str, user_id: str | None, catalogue: Catalogue) -> State:
     """The state that was dumped; items that are gone are left out, and wishes for fields that are gone."""
-    kept, row = json.loads(text), catalogue.row
+    record, row = json.loads(text), catalogue.row
     clauses = [
         (kind, clause)
-        for kind, name, cmp, value in kept["active"]
+        for kind, name, cmp, value in record["active"]
         if _fields(clause := Clause(name, cmp, tuple(value) if isinstance(value, list) else value))
         <= catalogue.columns.keys()
     ]
-    rows = {name: tuple(row[item] for item in kept.get(name, ()) if item in row) for name in _ROWS}
-    if len(rows["shown"]) < len(kept["shown"]):  # "the second" would be another than the one that was seen
-        rows["shown"], kept["focus"] = (), None
+    rows = {name: tuple(row[item] for item in record.get(name, ()) if item in row) for name in _ROWS}
+    if len(rows["shown"]) < len(record["shown"]):  # "the second" would be another than the one that was seen
+        rows["shown"], record["focus"] = (), None
     return State(
         conversation_id,
         user_id,
-        tuple(kept["messages"]),
+        tuple(record["messages"]),
         tuple(Constraint(kind, clause) for kind, clause in clauses),
-        slates={row[item]: name for item, name in kept["slates"].items() if item in row},
-        focus=row.get(kept["focus"]),
+        slates={row[item]: name for item, name in record["slates"].items() if item in row},
+        focus=row.get(record["focus"]),
         shown=rows["shown"],
         seen=rows["seen"],
         liked=rows["liked"],
         disliked=rows["disliked"],
         near=rows["near"],
-        extreme=kept.get("extreme", ""),
-        words=tuple(kept.get("words", [f"{WITHOUT}{said}" for said in kept.get("without", ())])),
+        extreme=record.get("extreme", ""),
+        words=tuple(record.get("words", [f"{WITHOUT}{words}" for words in record.get("without", ())])),
     )
 
 
@@ -181,8 +181,8 @@ def chip_name(constraint: Constraint) -> str:
 
 def worded_label(name: str) -> str:
     """What the chip of words is called: "about ‘dogs’"."""
-    how, _, said = name.partition(":")
-    return f"{how} ‘{said}’"
+    how, _, words = name.partition(":")
+    return f"{how} ‘{words}’"
 
 
 def label(constraint: Constraint, vocabulary: Vocabulary) -> str:
@@ -204,8 +204,8 @@ def _way(way: Sequence[tuple[str, str]], vocabulary: Vocabulary) -> str:
         if value not in kinds:
             called = _called(clause_of(name, value), vocabulary)
             rest[name] = f"{rest[name]} and {spoken(value)}" if name in rest else called
-    said = " with ".join(filter(None, (" and ".join(map(spoken, kinds)), " and ".join(rest.values()))))
-    return said.replace(" with by ", " by ")
+    phrase = " with ".join(filter(None, (" and ".join(map(spoken, kinds)), " and ".join(rest.values()))))
+    return phrase.replace(" with by ", " by ")
 
 
 def _called(clause: Clause, vocabulary: Vocabulary) -> str:

@@ -141,44 +141,38 @@ def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...
     apart, undone = bool(likened and not unlike and _LET_GO.search(text)), bool(_UNDONE.search(text))
     likened = likened and not apart and not unlike
     focus = meant.rows[-1:] or ((state.focus,) if state.focus is not None else ())
-    told = tuple(message[n.start : n.end] for n in named if n.sure >= 0.4)
+    names = tuple(message[n.start : n.end] for n in named if n.sure >= 0.4)
     words, rest = worded(_without(message, named, shelf))
-    unknown, rest = unknown_titles(rest, told)
-    reading = shelf.wishes.read(carried(rest, state, shelf.vocabulary), focus)
+    unknown, rest = unknown_titles(rest, names)
+    parse = shelf.wishes.read(carried(rest, state, shelf.vocabulary), focus)
     acts = _acts(text, state, shelf)
     if meant.refused:
         both = ("like", "skip") if meant.liked and not likened else ("skip",)
         acts = tuple(dict.fromkeys((*acts, *both)))
-    superlative, extreme, about, describe, check = _questioned(
-        text, state, shelf, meant, reading, acts, titled
-    )
-    comparative, compared = _compared(text, state, shelf, meant) if reading.relative else ("", ())
+    superlative, extreme, about, describe, check = _questioned(text, state, shelf, meant, parse, acts, titled)
+    comparative, compared = _compared(text, state, shelf, meant) if parse.relative else ("", ())
     superlative = comparative or superlative
     if likened or (text.endswith("?") and _WANTING.search(text)):
         acts = tuple(act for act in acts if act != "like")
     factless = bool(
-        _asking(text, shelf) and meant.any and not reading.changes and not likened and "more" not in acts
+        _asking(text, shelf) and meant.any and not parse.changes and not likened and "more" not in acts
     )
     answered = bool(about or describe or check or superlative or factless)
-    left = (
-        scales.without_superlatives(reading.left, shelf.vocabulary)
-        if superlative or extreme
-        else reading.left
-    )
+    left = scales.without_superlatives(parse.left, shelf.vocabulary) if superlative or extreme else parse.left
     shown = answered or bool({"like", "skip"} & set(acts))
-    unread = _unread(left, reading, told, shelf, (bool(acts or meant.any), shown))
-    reading = replace(reading, left="" if "idle" in acts or reading.lets_go else unread.left)
-    own = {word for c in reading.changes for word in shelf.vocabulary.spoken_of(c.clause.field)}
-    lacking = (each for each in absent(reading.left, shelf, told, terse=not acts) if fold(each) not in own)
+    unread = _unread(left, parse, names, shelf, (bool(acts or meant.any), shown))
+    parse = replace(parse, left="" if "idle" in acts or parse.lets_go else unread.left)
+    own = {word for c in parse.changes for word in shelf.vocabulary.spoken_of(c.clause.field)}
+    lacking = (each for each in absent(parse.left, shelf, names, terse=not acts) if fold(each) not in own)
     missing = (*unknown, *lacking)[:MOST]
     if apart or undone:
         acts = tuple(act for act in acts if act not in ("like", "skip", "unlike"))
-    many, counting = (0, reading.left) if meant.any else _many(reading.left)
-    reading = replace(reading, left=counting)
-    listing = _listing(text, shelf, reading, meant.any or bool(extreme or superlative))
-    wants = not answered and _wants(text, reading, acts, bool(named or missing), likened)
+    many, counting = (0, parse.left) if meant.any else _many(parse.left)
+    parse = replace(parse, left=counting)
+    listing = _listing(text, shelf, parse, meant.any or bool(extreme or superlative))
+    wants = not answered and _wants(text, parse, acts, bool(named or missing), likened)
     return Understanding(
-        reading,
+        parse,
         acts,
         meant,
         (meant.rows or focus or state.liked[-1:]) if likened else (),
@@ -200,7 +194,7 @@ def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...
         listing,
         unread.untold,
         many,
-        *_followed(text, state, bool(listing and not reading.values)),
+        *_followed(text, state, bool(listing and not parse.values)),
     )
 
 
@@ -215,17 +209,17 @@ class _Rest(NamedTuple):
 
 
 def _unread(
-    left: str, reading: WishReading, told: tuple[str, ...], shelf: Shelf, spoken: tuple[bool, bool]
+    left: str, parse: WishReading, names: tuple[str, ...], shelf: Shelf, spoken: tuple[bool, bool]
 ) -> _Rest:
     """spoken: whether the message is about something shown, so that no words are turned down, or no topic."""
     whole = untold(left, shelf)
-    without, clauses = ({}, ()) if spoken[0] or whole else refused(left, told)
+    without, clauses = ({}, ()) if spoken[0] or whole else refused(left, names)
     for clause in clauses:  # what is turned down is not looked for
         left = left.replace(clause, "\0" * len(clause))
-    about, said = ([], []) if spoken[1] else topics(left, told)
-    for clause in said:
+    about, topic_clauses = ([], []) if spoken[1] else topics(left, names)
+    for clause in topic_clauses:
         left = left.replace(clause, "\0" * len(clause))
-    if any(change.kind == "must_not" for change in reading.changes):  # the words of refusing are no things
+    if any(change.kind == "must_not" for change in parse.changes):  # the words of refusing are no things
         left = REFUSING.sub(lambda hit: "\0" * len(hit[0]), left)
     whole = whole or untold(left, shelf)
     no_scale, left = (whole, "") if whole else unscaled(left, shelf)
@@ -251,36 +245,36 @@ def _followed(text: str, state: State, listing: bool) -> tuple[str, bool]:
     return counted if follows or listing else "", follows
 
 
-def _listing(text: str, shelf: Shelf, reading: WishReading, one: bool) -> tuple[str, ...]:
+def _listing(text: str, shelf: Shelf, parse: WishReading, about_items: bool) -> tuple[str, ...]:
     """The fields whose values are asked for: "what genres do you have?", "what colours do dresses come in?",
-    "how much are jackets?"; `one`: what is asked is of single items, if not of what "they" come in.
+    "how much are jackets?"; about_items: what is asked is of single items, if not of what "they" come in.
     """
-    if one and not _OF_ALL.search(text):
+    if about_items and not _OF_ALL.search(text):
         return ()
     asked, vocabulary = [], shelf.vocabulary
-    told = {name for name, _ in reading.values}
+    fields = {name for name, _ in parse.values}
     for name, nouns in vocabulary.nouns.items():
         each = [re.escape(noun).removesuffix("s") for noun in nouns]
         many = "|".join(
             [*(f"{noun}s" for noun in each), *(f"{noun[:-1]}ies" for noun in each if noun[-1] == "y")]
         )
-        said = f"(?:{many}|{'|'.join(each)})"
-        if name not in told and re.search(
-            rf"\b(?:what|which)(?: all| (?:other|different|sorts? of|kinds? of))* (?:{said}(?: of \w+)?(?: do"
+        form = f"(?:{many}|{'|'.join(each)})"
+        if name not in fields and re.search(
+            rf"\b(?:what|which)(?: all| (?:other|different|sorts? of|kinds? of))* (?:{form}(?: of \w+)?(?: do"
             r" (?:you|we)"
             r" (?:have|know|carry|stock|sell|offer)| are there| is there| have you| can i| exist|"
             rf" [\w ]+ (?:come in|made (?:of|from|in)))\b|(?:{many})\b(?! (?:of|is|was)\b))|"
-            rf"\bhow many(?: different)? (?:{many})\b|\b(?:average|mean|typical) (?:{said})\b|"
-            rf"\b(?:what|which) {said} (?:has|have|holds|contains) (?:the )?most\b|"
-            rf"\bmost (?:common|popular|frequent) {said}\W*$|^\W*(?:what are|which are)"
+            rf"\bhow many(?: different)? (?:{many})\b|\b(?:average|mean|typical) (?:{form})\b|"
+            rf"\b(?:what|which) {form} (?:has|have|holds|contains) (?:the )?most\b|"
+            rf"\bmost (?:common|popular|frequent) {form}\W*$|^\W*(?:what are|which are)"
             rf" the (?:{many})\W*$|"
-            rf"^\W*(?:please )?(?:list|name|show)(?: me)?(?: all| the| your| of| available)* {said}(?: you"
+            rf"^\W*(?:please )?(?:list|name|show)(?: me)?(?: all| the| your| of| available)* {form}(?: you"
             r" have)?\W*$",
             text,
             re.IGNORECASE,
         ):
             asked.append(name)
-    if not asked and told and re.match(r"(?:and |so )?(?:how|what)\b(?! many)", text, re.IGNORECASE):
+    if not asked and fields and re.match(r"(?:and |so )?(?:how|what)\b(?! many)", text, re.IGNORECASE):
         numbers = [name for name in vocabulary.asked_for(text) if shelf.kinds.get(name) == "number"]
         asked = [name for name in numbers if re.search(r"\b(?:are|do|is|does)\b|'s\b", text, re.IGNORECASE)]
     if re.match(
@@ -291,7 +285,7 @@ def _listing(text: str, shelf: Shelf, reading: WishReading, one: bool) -> tuple[
     ):
         asked = sorted(shelf.kinds, key=lambda name: name not in UNNAMED)[:1]
     if (
-        told
+        fields
         and not asked
         and shelf.maker in shelf.kinds
         and re.match(r"who (?:makes|made|sells)\b", text, re.I)
@@ -302,8 +296,8 @@ def _listing(text: str, shelf: Shelf, reading: WishReading, one: bool) -> tuple[
 
 def _mere_words(name: Named, message: str) -> bool:
     """Whether a title is said in small letters where something is turned down: "nothing with killer"."""
-    said = message[name.start : name.end]
-    return name.role == "title" and said.islower() and negated(plain(message), name.start)
+    words = message[name.start : name.end]
+    return name.role == "title" and words.islower() and negated(plain(message), name.start)
 
 
 def guesses(read: Understanding, message: str, shelf: Shelf) -> list[Change]:
@@ -338,7 +332,7 @@ def _questioned(
     state: State,
     shelf: Shelf,
     meant: Pointed,
-    reading: WishReading,
+    parse: WishReading,
     acts: tuple[str, ...],
     titled: tuple[int, ...],
 ) -> tuple[str, str, tuple[str, ...], bool, bool]:
@@ -354,7 +348,7 @@ def _questioned(
     extreme = extreme if shelf.vocabulary.end_of(extreme)[1] else ""
     asks = asking and focus and not (superlative or extreme or {"count", "who"} & set(acts))
     about = shelf.vocabulary.asked_for(text) if asks else ()
-    values = any(name in about for name, _ in reading.values)
+    values = any(name in about for name, _ in parse.values)
     if values and not re.search(r"\b(?:what|which)\b", text, re.IGNORECASE):
         about = ()
     by_whom = asking and focus and re.search(r"\bwho (?!are you)", text, re.IGNORECASE)
@@ -367,12 +361,12 @@ def _questioned(
         and not about
         and not superlative
     )
-    numbers = [c for c in reading.changes if shelf.kinds.get(c.clause.field) == "number" and c.op == "add"]
+    numbers = [c for c in parse.changes if shelf.kinds.get(c.clause.field) == "number" and c.op == "add"]
     check = bool(
         (asking or re.match(r"\W*is there\b", text, re.IGNORECASE))
         and meant.any
-        and (numbers or (reading.values and not about))
-        and not reading.relative
+        and (numbers or (parse.values and not about))
+        and not parse.relative
         and (_OF_ONE.search(text) or _OF_WHICH.match(text))
     )
     return superlative, extreme, about, describe, check
@@ -395,13 +389,13 @@ def _compared(text: str, state: State, shelf: Shelf, meant: Pointed) -> tuple[st
 SILENT = frozenset(english()["silent"].split())
 
 
-def _wants(text: str, reading: WishReading, acts: tuple[str, ...], named: bool, likened: bool) -> bool:
+def _wants(text: str, parse: WishReading, acts: tuple[str, ...], named: bool, likened: bool) -> bool:
     """Whether a message that is no question asks for items."""
-    wished = bool(reading.changes or reading.restart or "more" in acts)
+    wished = bool(parse.changes or parse.restart or "more" in acts)
     if SILENT & set(acts):
         return False
     if {"abuse", "greet", "thanks"} & set(acts) and not (
-        wished or reading.moods or named or _WANTING.search(text)
+        wished or parse.moods or named or _WANTING.search(text)
     ):
         return False
     return not ({"like", "skip"} & set(acts) == {"like"} and not (wished or likened))
@@ -438,8 +432,8 @@ def _without(message: str, named: tuple[Named, ...], shelf: Shelf) -> str:
     """The message without the titles in it, which hold words that are no wishes."""
     for name in sorted(named, key=lambda n: -n.start):
         quoted = message[max(0, name.start - 1) : name.start] in "\"“'"
-        said = message[name.start : name.end]
-        capital = sum(word[:1].isupper() for word in said.split()) > 1
+        words = message[name.start : name.end]
+        capital = sum(word[:1].isupper() for word in words.split()) > 1
         if (
             name.role == "title"
             and fold(name.name) not in shelf.value_names

@@ -56,8 +56,8 @@ def _parsed(reply: Reply, answer: type[BaseModel]) -> BaseModel:
     if problems[0]["type"] == "json_invalid":
         if reply.cut_off:
             raise CallError("cut_off", "the JSON was cut off because it was too long; answer in fewer words")
-        said = f"‘{' '.join(text.split())[:80]}’" if text.strip() else "it is empty"
-        why = problems[0]["msg"] if inside else said  # a refusal says more than where the parser stopped
+        quote = f"‘{' '.join(text.split())[:80]}’" if text.strip() else "it is empty"
+        why = problems[0]["msg"] if inside else quote  # a refusal says more than where the parser stopped
         raise CallError("not_json", f"the answer is not JSON ({why}); answer with one JSON object only")
     listed = "; ".join(
         f"{'.'.join(map(str, problem['loc'])) or 'answer'}: {problem['msg']}" for problem in problems[:_SHOWN]

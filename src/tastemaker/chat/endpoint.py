@@ -174,20 +174,20 @@ class Endpoint:
 
     def _refusal(self, error: Any) -> CallError:
         code = error.status_code
-        said = f"HTTP {code} {self._without_key(error.response.text)[:_SHOWN].strip()}".strip()
+        answer = f"HTTP {code} {self._without_key(error.response.text)[:_SHOWN].strip()}".strip()
         wait = retry_after(error.response.headers.get("retry-after", ""), time.time())
-        return self._failure(code, said, wait)
+        return self._failure(code, answer, wait)
 
-    def _failure(self, code: int, said: str, wait: float = 0.0) -> CallError:
+    def _failure(self, code: int, answer: str, wait: float = 0.0) -> CallError:
         """What a status means."""
         if code in _DENIED:
             remedy = _DENIED[code].format(variable=self.settings.key_variable or "TASTEMAKER_API_KEY")
-            return CallError("denied", f"{self._host} answers {said}: {remedy}")
+            return CallError("denied", f"{self._host} answers {answer}: {remedy}")
         if code == 429:
-            return CallError("rate_limited", said, wait=wait)
+            return CallError("rate_limited", answer, wait=wait)
         if code >= 500 or code == 408:
-            return CallError("unavailable", said, wait=wait)
-        return CallError("refused", said)
+            return CallError("unavailable", answer, wait=wait)
+        return CallError("refused", answer)
 
     def _reply(self, text: str) -> Reply:
         """The reply in a chat completion; a body that is none of it counts as a dropped connection, an error
@@ -198,9 +198,9 @@ class Endpoint:
             choice = (body.get("choices") or [{}])[0]
             error = body.get("error") or choice.get("error")
             if error:
-                code, said = error.get("code"), str(error.get("message", error))[:_SHOWN]
+                code, detail = error.get("code"), str(error.get("message", error))[:_SHOWN]
                 code = code if isinstance(code, int) else 500
-                raise self._failure(code, f"an error with status 200: {said}")
+                raise self._failure(code, f"an error with status 200: {detail}")
             message, finish = choice["message"], str(choice.get("finish_reason")).lower()
             content = _content(message)
         except (ValueError, LookupError, TypeError, AttributeError):

@@ -170,9 +170,9 @@ def clean_title(text: str) -> str:
     text = re.sub(r"\s+", " ", text).strip(' .,;:"').strip()
     if article:
         text = f"{article[1]} {text}"
-    letters = [one for one in text if one.isalpha()]
+    letters = [letter for letter in text if letter.isalpha()]
     words = text.split(" ")
-    shouted = bool(letters) and sum(one.isupper() for one in letters) > 0.8 * len(letters)
+    shouted = bool(letters) and sum(letter.isupper() for letter in letters) > 0.8 * len(letters)
     words = [_capitals(word, place, shouted) for place, word in enumerate(words)]
     return " ".join(words)
 
@@ -196,6 +196,6 @@ def tune_type(tune: Tune) -> str | None:
     for text in (tune.rhythm, *tune.titles):
         match = TYPE_PATTERN.search(text)
         if match:
-            found = match[1].lower()
-            return _TYPE_WORDS[found]
+            word = match[1].lower()
+            return _TYPE_WORDS[word]
     return None

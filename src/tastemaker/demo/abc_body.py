@@ -182,7 +182,7 @@ class _Body:
         opens = bar.endswith(":") or "||" in bar or "]" in bar or "[" in bar or bar.startswith(":")
         if not opens and not ending:
             return
-        numbers = {int(one) for one in re.findall(r"\d", ending)}
+        numbers = {int(number) for number in re.findall(r"\d", ending)}
         if "-" in ending and len(numbers) == 2:
             numbers = set(range(min(numbers), max(numbers) + 1))
         last = self.segments[-1]
@@ -242,9 +242,9 @@ def _step(body: _Body, match: re.Match[str]) -> None:
     elif match["chord"] is not None:
         written = _NOTE.findall(match["chord"])
         if written:
-            tied = any(one[4] for one in written)
+            tied = any(note[4] for note in written)
             units = _length(written[0][3]) * _length(match["chord_length"])
-            body.place([body.pitch(*one[:3]) for one in written], units, tied)
+            body.place([body.pitch(*note[:3]) for note in written], units, tied)
     elif match["ending"]:
         body.mark("", match["ending"])
 
@@ -262,13 +262,13 @@ def _expand(segments: list[_Segment]) -> list[_Segment]:
             place += 1
             continue
         played.append(segment)
-        if sum(len(one.notes) for one in played) > _MAXIMUM_EVENTS:
+        if sum(len(part.notes) for part in played) > _MAXIMUM_EVENTS:
             raise InputError(
                 f"its repeats expand to more than {_MAXIMUM_EVENTS:,} notes; check the repeat marks"
             )
         # A first ending printed without its repeat mark goes back all the same.
         ends = segment.repeats or (bool(segment.endings) and not last and bool(segments[place + 1].endings))
-        passes = max([2, *(max(one.endings) for one in _alternatives(segments, place))])
+        passes = max([2, *(max(part.endings) for part in _alternatives(segments, place))])
         if ends and turn < passes and (segment.endings or turn == 1):
             turn, place = turn + 1, start
             continue

@@ -197,12 +197,12 @@ def _petals(canvas: _Canvas, spec: CoverSpec) -> None:
 def _facets(canvas: _Canvas, spec: CoverSpec) -> None:
     """Half-square triangles on a mirrored grid, like a quilt."""
     u, v, kind, cells = _grid(canvas, spec, 2 * ((spec.count + 2) // 2), 40)
-    slope, one, other = kind % 2, kind // 2 % 4 + 1, kind // 8
+    slope, base, triangle = kind % 2, kind // 2 % 4 + 1, kind // 8
     side = np.where(slope == 0, u - v, u + v - 1.0) / np.sqrt(2.0) * 2.0 / cells
     for ink in range(1, 5):
-        canvas.paint(np.where(one == ink, -1.0, 1.0), ink)
+        canvas.paint(np.where(base == ink, -1.0, 1.0), ink)
     for ink in range(1, 5):
-        canvas.paint(np.where(other == ink, side, 1.0), ink)
+        canvas.paint(np.where(triangle == ink, side, 1.0), ink)
 
 
 def _hills(canvas: _Canvas, spec: CoverSpec) -> None:

@@ -104,7 +104,7 @@ def _standardised(values: Floats) -> Floats:
 
 def _columns(facts: pa.Table) -> dict[str, list[str]]:
     """The attribute of each item by field; a tune of unknown type counts as a type of its own metre."""
-    columns = {field: [str(one) for one in facts.column(field).to_pylist()] for field in FIELDS}
+    columns = {field: [str(value) for value in facts.column(field).to_pylist()] for field in FIELDS}
     types = facts.column("tune_type").to_pylist()
     columns["tune_type"] = [
         kind or f"other {metre}" for kind, metre in zip(types, columns["metre"], strict=True)
@@ -127,7 +127,7 @@ def _tastes(columns: dict[str, list[str]], n: int, seed: int) -> tuple[Floats, l
         liking = rng.standard_normal((n, len(values)))
         total += attention[:, [place]] * liking[:, index]
         common = np.bincount(index) / len(index)
-        favourites.append([str(values[one]) for one in np.argmax(liking + 0.5 * np.log(common), axis=1)])
+        favourites.append([str(values[best]) for best in np.argmax(liking + 0.5 * np.log(common), axis=1)])
     dearest = np.argsort(-attention, axis=1)
     return total, [{FIELDS[place]: favourites[place][user] for place in dearest[user]} for user in range(n)]
 
@@ -284,7 +284,7 @@ def simulate(
 def _profiles(ids: list[str], words: list[dict[str, str]], counts: Ints) -> pa.Table:
     """Who the listeners are, in words; every name says that they are simulated."""
     rows = []
-    for one, likes, count in zip(ids, words, counts, strict=True):
+    for user_id, likes, count in zip(ids, words, counts, strict=True):
         kind = likes["tune_type"]
         phrases = {
             "tune_type": f"tunes in {kind[6:]}" if kind.startswith("other ") else f"the {kind}",
@@ -296,7 +296,7 @@ def _profiles(ids: list[str], words: list[dict[str, str]], counts: Ints) -> pa.T
         }
         first, second, third, *_ = (phrases[field] for field in likes)
         text = f"Simulated: leans first to {first}, then to {second} and {third}."
-        who = {"user_id": one, "name": f"Listener {one.split('-')[1]} (simulated)", "text": text}
+        who = {"user_id": user_id, "name": f"Listener {user_id.split('-')[1]} (simulated)", "text": text}
         rows.append(
             who | {"plays": int(count), "simulated": True} | {field: likes[field] for field in FIELDS}
         )

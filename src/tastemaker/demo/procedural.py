@@ -72,7 +72,7 @@ def _bar(
     for length in lengths:
         if position % 3 < 0.1 or position % 4 < 0.1:
             near = [chord % 7 + offset + octave for offset in (0, 2, 4) for octave in (-7, 0, 7)]
-            near = [one for one in near if -3 <= one <= 9]
+            near = [note for note in near if -3 <= note <= 9]
             weights = np.exp(-0.55 * np.abs(np.array(near) - degree))
             degree = int(rng.choice(near, p=weights / weights.sum()))
         else:
@@ -92,7 +92,7 @@ def _write(notes: list[tuple[int, float]], tonic: str) -> str:
 def _part(rng: np.random.Generator, kind: str, mode: str, tonic: str, height: int) -> str:
     """Eight bars: question and answer open alike, and the answer closes on the tonic."""
     rhythms = _FORMS[kind][2]
-    chosen = [rhythms[int(one)] for one in rng.integers(len(rhythms), size=8)]
+    chosen = [rhythms[int(index)] for index in rng.integers(len(rhythms), size=8)]
     degree = height
     bars: list[list[tuple[int, float]]] = []
     for number in range(8):
@@ -106,10 +106,10 @@ def _part(rng: np.random.Generator, kind: str, mode: str, tonic: str, height: in
     last = {3: 2.0, 4: 2.0, 6: 3.0, 8: 4.0, 9: 6.0}[int(total)]
     head: list[tuple[int, float]] = []
     used = 0.0
-    for one, length in bars[7]:
+    for note, length in bars[7]:
         if used + length > total - last:
             break
-        head.append((one, length))
+        head.append((note, length))
         used += length
     bars[7] = [*head, (0 if degree < 5 else 7, total - used)]
     return "|".join(_write(bar, tonic) for bar in bars)

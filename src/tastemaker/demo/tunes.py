@@ -88,8 +88,8 @@ def beat(metre: str) -> float:
 
 def corpus_folder() -> Path | None:
     """The installed music21's scores, found without importing it; None when it is not installed."""
-    found = importlib.util.find_spec("music21")
-    folder = Path(found.origin).parent / "corpus" if found and found.origin else None
+    spec = importlib.util.find_spec("music21")
+    folder = Path(spec.origin).parent / "corpus" if spec and spec.origin else None
     return folder if folder and folder.is_dir() else None
 
 
@@ -100,9 +100,9 @@ def read_books(books: Iterable[str], folder: Path) -> list[Entry]:
         if book not in BOOKS:
             raise InputError(f"book '{book}' is not known; choose from {', '.join(BOOKS)}")
         texts = [
-            one
+            source
             for path in sorted((folder / book).glob("*.abc"))
-            for one in split_tunes(path.read_text("utf-8", "replace"))
+            for source in split_tunes(path.read_text("utf-8", "replace"))
         ]
         if not texts:
             raise InputError(f"{folder / book}: has no tune; install the complete package: {INSTALL}")
@@ -130,11 +130,11 @@ def families(entries: list[Entry]) -> list[str]:
     leaders: dict[tuple[str, str], int] = {}
     parent = list(range(len(entries)))
 
-    def root(one: int) -> int:
-        while parent[one] != one:
-            parent[one] = parent[parent[one]]
-            one = parent[one]
-        return one
+    def root(node: int) -> int:
+        while parent[node] != node:
+            parent[node] = parent[parent[node]]
+            node = parent[node]
+        return node
 
     for place, entry in enumerate(entries):
         melody = np.diff(entry.tune.notes[:, 2]).astype(np.int8).tobytes().hex()
@@ -247,27 +247,27 @@ def catalogue(
     entries = _entries(n, seed, books)
     groups = families(entries)
     dark_share = round(float(np.mean([entry.tune.key.mode in DARK_MODES for entry in entries])), 2)
-    order = [int(one) for one in hashed_order([entry.item_id for entry in entries], f"catalogue {seed}")]
+    order = [int(place) for place in hashed_order([entry.item_id for entry in entries], f"catalogue {seed}")]
     if one_per_family:
-        first = {groups[one]: one for one in reversed(order)}
-        order = [one for one in order if first[groups[one]] == one]
+        first = {groups[place]: place for place in reversed(order)}
+        order = [place for place in order if first[groups[place]] == place]
     if n is not None and n > len(order):
         raise InputError(
             f"{n:,} tunes were asked for and there are {len(order):,}; ask for fewer, or for more books"
         )
     order = order[:n]
-    facts = [_fact(entries[one], groups[one], min(max(dark_share, 0.02), 0.98), seed) for one in order]
+    facts = [_fact(entries[place], groups[place], min(max(dark_share, 0.02), 0.98), seed) for place in order]
     rows = [
         {
             "item_id": fact["item_id"],
             "title": fact["title"],
-            "text": describe(fact["title"], fact["aliases"], entries[one], fact["tune_type"]),
+            "text": describe(fact["title"], fact["aliases"], entries[place], fact["tune_type"]),
             "attributes": _attributes(fact),
             "creator": fact["book"],
             "audio": f"media/{fact['item_id']}.wav",
             "image": f"media/{fact['item_id']}.png",
         }
-        for one, fact in zip(order, facts, strict=True)
+        for place, fact in zip(order, facts, strict=True)
     ]
     return check(pa.Table.from_pylist(rows), ITEMS, "catalogue"), pa.Table.from_pylist(facts, schema=FACTS)
 

@@ -226,8 +226,8 @@ def aa_test(
     if np.isnan(ps).all():
         raise InputError(f"metric '{metric.name}' cannot be tested: {reason}")
     name = metric.name
-    found = ps < alpha
-    rate, up, down = (float(part.mean()) for part in (found, found & (signs > 0), found & (signs < 0)))
+    alarms = ps < alpha
+    rate, up, down = (float(part.mean()) for part in (alarms, alarms & (signs > 0), alarms & (signs < 0)))
     limit, tail = (float(stats.binom.isf(1e-4, runs, due)) / runs for due in (alpha, alpha / 2))
     uniform = float(stats.kstest(ps[~np.isnan(ps)], "uniform").pvalue)
     message = (

@@ -199,10 +199,10 @@ def decide(
         if sample_ratio is not None and sample_ratio.warning:
             passed.pop()
         if unsound or missing[arm]:
-            verdicts[arm], found = "cannot tell", missing[arm]
+            verdicts[arm], grounds = "cannot tell", missing[arm]
         else:
-            verdicts[arm], found = ("do not ship", against) if against else ("ship", passed)
-        reasons += [f"{arm}: {reason}" if len(arms) > 1 else reason for reason in found]
+            verdicts[arm], grounds = ("do not ship", against) if against else ("ship", passed)
+        reasons += [f"{arm}: {reason}" if len(arms) > 1 else reason for reason in grounds]
     order: tuple[Verdict, ...] = ("ship", "cannot tell", "do not ship")
     overall = next(verdict for verdict in order if verdict in verdicts.values())
     shown = tuple(dict.fromkeys([*unsound, *reasons]))

@@ -188,8 +188,8 @@ def _skew(reads: Sequence[Moments], arms: Sequence[_Arm], metric: Metric, theta:
     left, n = sum((arm.n - 1) * arm.left(1.0, theta) for arm in arms), sum(arm.n for arm in arms)
     if left <= 0:
         return 0.0
-    one, parts = cubes / n / (left / n) ** 1.5, [1 / arm.n for arm in arms]
-    skew = one * (parts[0] ** 2 - parts[1] ** 2) / sum(parts) ** 1.5
+    unit_skew, parts = cubes / n / (left / n) ** 1.5, [1 / arm.n for arm in arms]
+    skew = unit_skew * (parts[0] ** 2 - parts[1] ** 2) / sum(parts) ** 1.5
     return skew if abs(skew) >= EVEN else 0.0
 
 

@@ -59,10 +59,10 @@ def quantile_effect(
             return no_effect(metric.name, why, kind, sum(sizes), better=metric.better)
         value, se, effective, step = _quantile(part, metric.quantile)
         if se == 0 or step:
-            found = f"are {value:g}: ties hide"
+            fault = f"are {value:g}: ties hide"
             if step:
-                found = f"lie at {step[0]:g} and {step[1]:g} with nothing between: that hides"
-            why = f"around its quantile {metric.quantile:g} the values of the {name} arm {found} how sure it"
+                fault = f"lie at {step[0]:g} and {step[1]:g} with nothing between: that hides"
+            why = f"around its quantile {metric.quantile:g} the values of the {name} arm {fault} how sure it"
             why += " is; read a mean, or another quantile"
             return no_effect(metric.name, why, kind, sum(sizes), better=metric.better)
         arms.append((units, value, se**2, effective))
@@ -135,8 +135,8 @@ def without_outliers(open_table: Open, metrics: Sequence[Metric]) -> tuple[Open,
     def opened(names: Iterable[str]) -> Iterator[pa.RecordBatch]:
         wanted = list(names)
         cut = {new: key for key, new in caps.items() if new in wanted}
-        kept = [name for name in wanted if name not in cut]
-        for batch in batches_of(open_table(dict.fromkeys([*kept, *(name for name, _ in cut.values())]))):
+        raw = [name for name in wanted if name not in cut]
+        for batch in batches_of(open_table(dict.fromkeys([*raw, *(name for name, _ in cut.values())]))):
             for new, key in cut.items():
                 column = np.minimum(numbers_of(batch, key[0]), highest[key])
                 batch = batch.append_column(new, pa.array(column))

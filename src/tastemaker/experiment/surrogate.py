@@ -172,9 +172,9 @@ def index_on_tables(
     metrics = [Metric(name) for name in short]
     alone = effects(moments(test, metrics, plan.arm), metrics, control, treatment)
     label = f"{long} (predicted)"
-    found = index_effect(index, now[arms == treatment], now[arms == control], label)
+    effect = index_effect(index, now[arms == treatment], now[arms == control], label)
     why = _elsewhere(past, now[arms == control], short)
-    return index, no_effect(label, why, "absolute", found.n) if why else found, alone
+    return index, no_effect(label, why, "absolute", effect.n) if why else effect, alone
 
 
 def _elsewhere(past: Floats, control: Floats, short: Sequence[str]) -> str:

@@ -70,13 +70,13 @@ class Preflight:
     @property
     def lines(self) -> tuple[str, ...]:
         """What every check said, for a reader."""
-        said = []
+        lines = []
         for check in self.checks:
             verdict = (
                 "ok" if check.passed else "FAILED, accepted" if check.name in self.accepted else "FAILED"
             )
-            said.append(f"{check.name}: {verdict}: {check.text}")
-        return tuple(said)
+            lines.append(f"{check.name}: {verdict}: {check.text}")
+        return tuple(lines)
 
 
 def preflight(
@@ -140,7 +140,7 @@ def _weights(log: Log, units: Units, existing: Bools, new: Bools | None, policie
     """Mean weights against what they must be: the policy's mass on what the logger could show. Weights too
     large make false certificates; too small ones understate, as skewed ones often are: these must be gross.
     """
-    found = []
+    results = []
     with np.errstate(over="ignore"):
         for name, policy in (*_uniform(log, existing), *(("the policy", policy) for policy in policies)):
             weight, mass = weights(log, policy), on_support(log, policy, existing)
@@ -150,15 +150,15 @@ def _weights(log: Log, units: Units, existing: Bools, new: Bools | None, policie
                 z = sure = max(weight_gap(units, weight, np.ones(len(log)), log.propensity)[0], 0.0)
             mean, expected = float(weight.mean()), float(mass.mean())
             passed = sure <= MOST_Z if z > 0 else sure >= -MOST_Z or mean > LEAST_SHARE[name] * expected
-            found.append((passed, name, mean, expected, z))
-    if not found:
+            results.append((passed, name, mean, expected, z))
+    if not results:
         return Check("weights", True, "no action was shown often enough to judge the propensities")
-    passed, name, mean, mass_mean, z = max(found, key=lambda item: (not item[0], abs(item[4])))
+    passed, name, mean, mass_mean, z = max(results, key=lambda item: (not item[0], abs(item[4])))
     text = f"mean weight of {name} {mean:.4f}, expected {mass_mean:.4f} (z = {z:+.1f})"
     if passed and z < -MOST_Z:
         text += ": what the logger all but never shows is missing, which proves nothing"
     if not passed:
-        own = name == "the policy" and all(item[0] for item in found if item[1] != name)
+        own = name == "the policy" and all(item[0] for item in results if item[1] != name)
         own = own and any(isinstance(policy, OwnPolicy) for policy in policies)
         wrong = "the column `target` is not what that policy gives the shown actions"
         text += f": {wrong if own else 'the propensities are not those of the logger'}"

@@ -109,11 +109,11 @@ def whole_marks(log: Log) -> Marks:
     same log, split otherwise and with whatever columns left out.
     """
     base = _mixed(_words(np.asarray(log.actions, dtype=str)))[log.action]
-    told = _how_often(_mixed(base ^ _mixed(_bits(log.reward)[0])))
-    if not told:
+    digest = _how_often(_mixed(base ^ _mixed(_bits(log.reward)[0])))
+    if not digest:
         cells = [cells for name, cells in column_marks(log).items() if name != "span"]
-        told = b"".join(_how_often(column) for columns in cells for column in columns)
-    return np.frombuffer(told, dtype="<u8").astype(np.uint64)
+        digest = b"".join(_how_often(column) for columns in cells for column in columns)
+    return np.frombuffer(digest, dtype="<u8").astype(np.uint64)
 
 
 def _how_often(marks: Marks) -> bytes:
@@ -124,8 +124,8 @@ def _how_often(marks: Marks) -> bytes:
     names, counts = np.unique(marks, return_counts=True)
     if -np.log(2 * np.sqrt(np.pi * np.sort(counts)[:-1])).sum() > np.log(SURE):
         return b""
-    told = np.concatenate([names, counts.astype(np.uint64)]).astype("<u8").tobytes()
-    return hashlib.blake2b(told, digest_size=8).digest()
+    content = np.concatenate([names, counts.astype(np.uint64)]).astype("<u8").tobytes()
+    return hashlib.blake2b(content, digest_size=8).digest()
 
 
 def told_again(log: Log, opened: Iterable[Columns], whole: Log | None = None) -> int:

@@ -129,8 +129,8 @@ def greedy(k: int) -> Draw:
 
 def kept_for_new(policy_id: str) -> int:
     """How many of a slate's last places are kept for new items, and drawn among those alone."""
-    _, found, number = policy_id.rpartition(KEPT)
-    return int(number) if found and number.isdigit() else 0
+    _, marker, number = policy_id.rpartition(KEPT)
+    return int(number) if marker and number.isdigit() else 0
 
 
 def with_tail(draw: Draw, end: int, tail: Draw) -> Draw:
@@ -252,8 +252,8 @@ def draw_deployed(
     policy = np.where(allowed, wanted / wanted.sum(), 0.0)
     policy += max(1.0 - policy.sum(), 0.0) * logger
     policy /= policy.sum()
-    own, beside = TablePolicy(policy[None, :]), TablePolicy(logger[None, :])
-    share = float(Mixture(own, beside, deployed.holdout, deployed.cap).shares(np.zeros((1, 0)))[0])
+    target, baseline = TablePolicy(policy[None, :]), TablePolicy(logger[None, :])
+    share = float(Mixture(target, baseline, deployed.holdout, deployed.cap).shares(np.zeros((1, 0)))[0])
     k = min(k, int(np.count_nonzero(logger)), int(np.count_nonzero(policy)))
     draw = draw_mixed(policy, logger, share, k, key, prefixes)
     return replace(draw, policy_id=deployed.name + BESIDE + pool.name, logits=logits)

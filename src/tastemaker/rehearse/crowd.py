@@ -29,14 +29,14 @@ FAKE_SHARE = 0.01
 @dataclass(frozen=True)
 class CrowdSettings:
     """What is built in. returning: a person's chance to come on a day after a visit of average liking. gain:
-    how much the logit of it moves with a standard deviation of liking. told: share of taste that attributes
-    tell. quality: standard deviation of the part that all share. answering: who answers a question.
+    how much the logit of it moves with a standard deviation of liking. visible: share of taste that
+    attributes tell. quality: standard deviation of the part that all share. answering: who answers a question.
     """
 
     world: str = "item"
     returning: float = 0.45
     gain: float = 0.8
-    told: float = 0.6
+    visible: float = 0.6
     quality: float = 0.4
     answering: float = 0.7
     attention: float = 0.88  # chance to look at the next row after one
@@ -159,14 +159,14 @@ def _liking(
     ):
         if user in rows:
             had[rows[user], index[item]] += 1
-    told = _standard(had @ facts @ facts.T)
+    visible = _standard(had @ facts @ facts.T)
     rng = generator(seed, "hidden")
     shared = np.linalg.svd(had - had.mean(axis=0), full_matrices=False)[2][:FACTORS]
     hidden = _standard(
         had @ shared.T @ shared + 0.5 * _standard(rng.standard_normal((len(people), len(lists))))
     )
     quality = settings.quality * generator(seed, "quality").standard_normal(len(lists))
-    return _standard(np.sqrt(settings.told) * told + np.sqrt(1 - settings.told) * hidden + quality)
+    return _standard(np.sqrt(settings.visible) * visible + np.sqrt(1 - settings.visible) * hidden + quality)
 
 
 def _standard(values: Floats) -> Floats:

@@ -207,7 +207,7 @@ def tables(diaries: dict[str, dict[str, Any]], effects: dict[str, Interval]) -> 
     parts: list[dict[str, Cell]] = [
         {"part": name, difference: scaled(effect)} for name, effect in effects.items()
     ]
-    said = [row for arm, diary in diaries.items() for row in nights(arm, diary)]
+    rows = [row for arm, diary in diaries.items() for row in nights(arm, diary)]
     return (
         Table.of(
             "The same crowd in each world",
@@ -219,7 +219,7 @@ def tables(diaries: dict[str, dict[str, Any]], effects: dict[str, Interval]) -> 
             parts,
             "Paired by person; 95 % intervals by resampling people.",
         ),
-        *([Table.of("What the nights said", said)] if said else []),
+        *([Table.of("What the nights said", rows)] if rows else []),
     )
 
 
@@ -251,14 +251,14 @@ def outcome(arm: str, diary: dict[str, Any]) -> dict[str, Any]:
         "true chance to return": round(float(np.mean([visit["returning"] for visit in visits])), 4),
         "rows of new items": f"{sum(visit['new'] for visit in visits) / shown:.1%}",
         "rows of pushed items": f"{sum(visit['targets'] for visit in visits) / shown:.2%}",
-        **said(diary),
+        **talk_figures(diary),
         "plays a list": round(sum(visit["plays"] for visit in visits) / max(1, len(visits)), 3),
         "alarms": sum(night["what"] == "alarm" for night in diary["nights"]),
         "refused requests": diary["errors"],
     }
 
 
-def said(diary: dict[str, Any]) -> dict[str, Any]:
+def talk_figures(diary: dict[str, Any]) -> dict[str, Any]:
     """The conversations of a world in numbers."""
     talks = diary["talks"]
     answered = [talk["returning"] for talk in talks if talk["shown"]]
@@ -298,9 +298,9 @@ def by_person(diary: dict[str, Any], what: str = "returning") -> dict[str, float
     return {person: float(np.mean(values)) for person, values in sums.items()}
 
 
-def differences(one: dict[str, Any], other: dict[str, Any], what: str = "returning") -> Floats:
+def differences(diary: dict[str, Any], base: dict[str, Any], what: str = "returning") -> Floats:
     """The difference of each person who came in both worlds, in what their lists were like."""
-    first, second = by_person(one, what), by_person(other, what)
+    first, second = by_person(diary, what), by_person(base, what)
     return np.array([first[person] - second[person] for person in sorted(first.keys() & second.keys())])
 
 

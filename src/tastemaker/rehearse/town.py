@@ -287,8 +287,8 @@ class Town:
             "retention", "proxy", "live", "--least", str(self.schedule.answers)
         )
         deployed = bool(result.get("deployed"))
-        told = {"deployed": deployed, "text": reason(result)}
-        diary.nights.append({"day": day, "what": "proxy", "code": code} | told)
+        outcome = {"deployed": deployed, "text": reason(result)}
+        diary.nights.append({"day": day, "what": "proxy", "code": code} | outcome)
         if deployed and self.trial == -1:
             self.operator.set({"experiment": EXPERIMENT})
             self.take_over()
@@ -317,20 +317,20 @@ class Town:
         key = ("--key", str(day))
         self.operator.command("explore", "ledger", "--settle-live", *key)
         code, result = self.operator.command("explore", "learn", "--out", str(run), *key)
-        said = {"day": day, "what": "certificate", "learnt": code == 0, "text": reason(result)}
+        entry = {"day": day, "what": "certificate", "learnt": code == 0, "text": reason(result)}
         if code == 0:
             gate = ["explore", "certify", "--run", str(run), "--out", str(certificate)]
             if result["most_rows"]:
                 gate += ["--most-rows", str(result["most_rows"])]
             code, result = self.operator.command(*gate)
-            said |= {"certified": code == 0, "text": reason(result)}
+            entry |= {"certified": code == 0, "text": reason(result)}
             if code == 0:
                 code, _ = self.operator.command(
                     "explore", "deploy", "--run", str(run), "--certificate", str(certificate)
                 )
-                said["deployed"] = code == 0
+                entry["deployed"] = code == 0
                 self.certified = self.certified or code == 0
-        diary.nights.append(said)
+        diary.nights.append(entry)
 
     def watch(self, day: int, diary: Diary) -> None:
         """Look at what the certified policy earns; an alarm hands back."""

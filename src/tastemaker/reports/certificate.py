@@ -42,9 +42,9 @@ def _report(certificates: Sequence[Mapping[str, Any]], chosen: int) -> dict[str,
     ]
     if certificate.get("checks"):  # those of the first release have none
         accepted = ", ".join(certificate.get("accepted") or ())
-        said = f"Accepted although it failed: {accepted}." if accepted else "Every check passed."
+        summary = f"Accepted although it failed: {accepted}." if accepted else "Every check passed."
         lines = [(line,) for line in certificate["checks"]]
-        tables.append(_table("What was checked of the log", ("check",), lines, said))
+        tables.append(_table("What was checked of the log", ("check",), lines, summary))
     if certificate["beside"]:
         others = [
             (

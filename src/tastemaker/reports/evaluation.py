@@ -106,8 +106,8 @@ def _results(metrics: Mapping[str, Any]) -> dict[str, Any]:
     comparisons = [
         row(item["against"], item["differences"][primary]) for item in metrics.get("comparisons", ())
     ]
-    found = {"names": names, "primary": primary, "baseline": baseline}
-    return found | {"methods": methods, "comparisons": comparisons}
+    report = {"names": names, "primary": primary, "baseline": baseline}
+    return report | {"methods": methods, "comparisons": comparisons}
 
 
 def _cell(method: Mapping[str, Any], name: str) -> tuple[Row | None, Row | None]:

@@ -191,11 +191,11 @@ def sentence(places: int, p_pos: float, p_neg: float, term: float, flat: bool, s
     """Why a row stands where it does: places moved up (below 0: down), both shares, the source."""
     if flat:
         return "Kept its place: the scores of this list do not vary, so the survey proxy moved nothing."
-    said = (
+    expectation = (
         f"of people asked about such a match, {p_pos:.0%} are expected to say they would return for more,"
         f" {p_neg:.0%} not"
     )
-    learnt = f"{said}; learnt from {source}."
+    learnt = f"{expectation}; learnt from {source}."
     if places == 0:
         return f"Kept its place: {learnt}"
     moved = f"Moved {'up' if places > 0 else 'down'} {many(abs(places), 'place')}"

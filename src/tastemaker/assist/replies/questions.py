@@ -57,8 +57,8 @@ def answer_question(read: Understanding, desk: Desk) -> Iterator[Part]:
     if read.check and len(rows) > 1 and "which" in state.messages[-1].casefold():
         fits = [row for row in rows if (desk.shelf.match(_clauses(read, desk)) == 1)[row]]
         names = sorted({clause.field for clause in _clauses(read, desk)})
-        told = "; ".join(f"{shelf.quoted(row)}: {desk.told(row, names)}" for row in fits)
-        yield Text(f"{told or 'None of these'}.")
+        listing = "; ".join(f"{shelf.quoted(row)}: {desk.facts(row, names)}" for row in fits)
+        yield Text(f"{listing or 'None of these'}.")
         return
     if read.superlative:
         yield from _end_of_scale(read, desk, rows if len(rows) > 1 else state.shown)
@@ -80,15 +80,15 @@ def answer_question(read: Understanding, desk: Desk) -> Iterator[Part]:
         elif read.check:
             yield Text(_checked(read, desk, row))
         elif read.about:
-            yield Text(f"{title}: {desk.told(row, read.about)}.")
+            yield Text(f"{title}: {desk.facts(row, read.about)}.")
         elif not read.describe:
             yield Text(f"I have no such fact about {title}.")
         else:
-            facts = desk.told(row, [name for name, _ in shelf.catalogue.facts(row)])
+            facts = desk.facts(row, [name for name, _ in shelf.catalogue.facts(row)])
             creator = shelf.catalogue.creators[row]
             by = f" ({creator})" if creator else ""
-            told = ". ".join(filter(None, (facts, shelf.about(row)))) or shelf.title(row)
-            yield Text(f"{title}{by}: {told}.")
+            description = ". ".join(filter(None, (facts, shelf.about(row)))) or shelf.title(row)
+            yield Text(f"{title}{by}: {description}.")
 
 
 def _checked(read: Understanding, desk: Desk, row: int) -> str:
@@ -120,8 +120,8 @@ def _more_so(read: Understanding, desk: Desk) -> Iterator[Part]:
         yield Text("I have no such fact about these.")
         return
     holds = [place is not None and (place > places[0]) != up and place != places[0] for place in places[1:]]
-    told = "; ".join(f"{desk.shelf.quoted(row)}: {desk.told(row, [scale.field])}" for row in read.compared)
-    yield Text(f"{'Yes' if all(holds) else 'No'}. {told}.")
+    facts = "; ".join(f"{desk.shelf.quoted(row)}: {desk.facts(row, [scale.field])}" for row in read.compared)
+    yield Text(f"{'Yes' if all(holds) else 'No'}. {facts}.")
 
 
 def _end_of_scale(read: Understanding, desk: Desk, rows: tuple[int, ...]) -> Iterator[Part]:
@@ -138,7 +138,7 @@ def _end_of_scale(read: Understanding, desk: Desk, rows: tuple[int, ...]) -> Ite
     best = ends[min(nth, len(ends)) - 1]
     winners = [row for at, row in places if at == best]
     desk.change(focus=winners[0])
-    yield Text(f"{desk.shelf.quoted(*winners, link=' and ')}: {desk.told(winners[0], [scale.field])}.")
+    yield Text(f"{desk.shelf.quoted(*winners, link=' and ')}: {desk.facts(winners[0], [scale.field])}.")
 
 
 def _compared(desk: Desk, rows: tuple[int, ...]) -> Iterator[Part]:
@@ -156,7 +156,7 @@ def _compared(desk: Desk, rows: tuple[int, ...]) -> Iterator[Part]:
     ]
     for row in rows[:4]:
         yield Text(
-            f"{desk.shelf.quoted(row)}: {desk.told(row, [name for name in names if name not in same])}."
+            f"{desk.shelf.quoted(row)}: {desk.facts(row, [name for name in names if name not in same])}."
         )
     if same:
-        yield Text(f"They share {desk.told(rows[0], same)}.")
+        yield Text(f"They share {desk.facts(rows[0], same)}.")

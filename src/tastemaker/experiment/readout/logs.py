@@ -140,11 +140,11 @@ def _signed(events: pa.Table, rules: EventRules) -> pl.DataFrame:
 
 @dataclass(frozen=True)
 class AskedAfter:
-    """Which events a survey question can follow: those with a reward of at least `heard` (a like, a play of
-    that share or of unknown length) for an item that a slate showed to this person or to `anonymous`.
+    """Which events a survey question can follow: those with a reward of at least `threshold` (a like, a play
+    of that share or of unknown length) for an item that a slate showed to this person or to `anonymous`.
     """
 
-    heard: float
+    threshold: float
     anonymous: str
     rules: EventRules = field(default_factory=EventRules)
 
@@ -153,7 +153,7 @@ def occasions(events: pa.Table, slates: pa.Table, after: AskedAfter) -> pl.DataF
     """Events that a survey question can follow: unit, timestamp."""
     seen = pl.DataFrame(slates.select(["request_id", "item_id", "user_id"])).rename({"user_id": "shown_to"})
     rewards = after.rules.rewards(events["kind"].to_pylist(), events["value"].to_pylist())
-    rows = pl.DataFrame(events).filter(pl.Series(rewards >= after.heard))
+    rows = pl.DataFrame(events).filter(pl.Series(rewards >= after.threshold))
     rows = rows.join(seen, on=["request_id", "item_id"])
     theirs = (pl.col("shown_to") == pl.col("user_id")) | (pl.col("shown_to") == after.anonymous)
     return rows.filter(theirs).select(pl.col("user_id").alias("unit"), "timestamp")

@@ -179,8 +179,8 @@ def read_out(
     read = measured(opened(wanted), metrics, design, report=report)
     for name in (design.control, *design.treatments):
         if name not in read:
-            found = ", ".join(map(str, read)) or "none"
-            raise InputError(f"arm '{name}' is empty: no row has it; arms found: {found}")
+            names = ", ".join(map(str, read)) or "none"
+            raise InputError(f"arm '{name}' is empty: no row has it; arms found: {names}")
     balance = [item for name in design.treatments for item in _balance(read, metrics, design, name)]
     soundness = _judged_balance(balance, design)
     seen = list(read.values())
@@ -189,7 +189,7 @@ def read_out(
     soundness = Soundness((*soundness.alarms, *units), (*soundness.warnings, *odd))
     off = {item.metric for item in balance if item.p < design.alarm}
     used = [replace(m, covariate="", covariate_denominator="") if m.covariate in off else m for m in metrics]
-    results = [found for name in design.treatments for found in _effects(read, opened, used, design, name)]
+    results = [result for name in design.treatments for result in _effects(read, opened, used, design, name)]
     if by_cohort:
         parts = measured(opened(wanted), metrics, design, by_cohort)
         one_spelling([*dict.fromkeys(str(cohort) for cohort, _ in parts), *design.plan.cohorts], by_cohort)
@@ -294,12 +294,12 @@ def _other_unit(
     out = []
     for name in dict.fromkeys(name for metric in metrics if not metric.quantile for name in metric.columns):
         both = sorted((read[of].amounts(name), of) for of in (arm, design.control))
-        ((small, error, few), one), ((large, other, many), two) = both
+        ((small, error, few), small_arm), ((large, other, many), large_arm) = both
         sure = SURE * math.hypot(other, TIMES * error)
         if min(few, many) >= LEAST_AMOUNTS and small > 0 and large - TIMES * small > sure:
             out.append(
-                f"where it is not 0, '{name}' is {large / small:,.0f} times as large in '{two}' as in"
-                f" '{one}': another unit there (cents, milliseconds)?"
+                f"where it is not 0, '{name}' is {large / small:,.0f} times as large in '{large_arm}' as in"
+                f" '{small_arm}': another unit there (cents, milliseconds)?"
             )
     return out
 

@@ -80,8 +80,8 @@ def mediation_tests(
     )
     verdict, reason = _verdict(within, between, exposure, again, len(answered.user_ids))
     users = len(answered.user_ids)
-    found = (within, between, exposure, reliability)
-    return MediationTests(verdict, reason, *found, len(answered.answer), users, again, settings)
+    paths = (within, between, exposure, reliability)
+    return MediationTests(verdict, reason, *paths, len(answered.answer), users, again, settings)
 
 
 def _verdict(

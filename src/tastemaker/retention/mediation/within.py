@@ -159,13 +159,13 @@ def clustered_logit(x: Floats, y: Floats, users: Ints) -> tuple[Floats, Floats]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # of separation, and of no convergence
-            found = Logit(y, x).fit(disp=0, **_clustered(users))
+            fit = Logit(y, x).fit(disp=0, **_clustered(users))
     except (Warning, np.linalg.LinAlgError):
         raise InputError(
             "the logit does not settle: a feature tells the outcome without error in these rows; leave it out"
         ) from None
     groups = int(users.max()) + 1
-    return np.asarray(found.params), np.asarray(found.cov_params()) * groups / (groups - 1)
+    return np.asarray(fit.params), np.asarray(fit.cov_params()) * groups / (groups - 1)
 
 
 def _clustered(users: Ints) -> dict[str, Any]:
@@ -200,9 +200,9 @@ def clustered_slope(x: Floats, y: Floats, users: Ints) -> tuple[float, float]:
 
     if float(x.var()) <= 1e-12:
         return float("nan"), float("nan")
-    found = OLS(y, np.column_stack([x, np.ones(len(x))])).fit(**_clustered(users))
+    fit = OLS(y, np.column_stack([x, np.ones(len(x))])).fit(**_clustered(users))
     groups = len(np.unique(users))
-    return float(found.params[0]), float(found.bse[0]) * float(np.sqrt(groups / max(1, groups - 1)))
+    return float(fit.params[0]), float(fit.bse[0]) * float(np.sqrt(groups / max(1, groups - 1)))
 
 
 def dealt_effect(

@@ -170,7 +170,7 @@ def _named(text: str, labels: Sequence[str]) -> str:
     """A text about items by their number, with their names."""
     numbered = r"(?<=\bitem )\d+|(?<=\bitems )\d+(?= and)|(?<=\d and )\d+(?= repeat)"
     named = {str(place): label for place, label in enumerate(labels)}
-    return re.sub(numbered, lambda found: f"'{named.get(found[0], found[0])}'", text)
+    return re.sub(numbered, lambda match: f"'{named.get(match[0], match[0])}'", text)
 
 
 def _fitted(labels: Sequence[str], fit: Callable[[], CfaFit]) -> CfaFit:
