@@ -30,7 +30,8 @@ FAKE_SHARE = 0.01
 class CrowdSettings:
     """What is built in. returning: a person's chance to come on a day after a visit of average liking. gain:
     how much the logit of it moves with a standard deviation of liking. visible: share of taste that
-    attributes tell. quality: standard deviation of the part that all share. answering: who answers a question.
+    attributes tell. quality: standard deviation of the part that all share. answering: who answers a
+    question.
     """
 
     world: str = "item"
