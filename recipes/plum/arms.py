@@ -93,7 +93,7 @@ def surprise(pipeline: Pipeline, targets: Targets) -> list[float]:
     searcher = Searcher(trained_parts(pipeline, remember=False))
     assert searcher.score is not None
     losses: list[float] = []
-    for part in searcher._blocks(targets.context):
+    for part in searcher.blocks(targets.context):
         own = targets.target[len(losses) : len(losses) + len(part)]
         losses += [-float(value) for value in searcher.score(part)[np.arange(len(part)), own]]
     return losses

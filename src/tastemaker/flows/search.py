@@ -262,7 +262,7 @@ class Searcher:
         assert self.retriever is not None
         return [
             both
-            for part in self._blocks(histories)
+            for part in self.blocks(histories)
             for both in self.retriever.read_outs(self._prompts(part), self.settings.beam, self._unseen(part))
         ]
 
@@ -335,7 +335,7 @@ class Searcher:
         """
         chosen = (self.weight,) if weights is None else tuple(weights)
         searched: list[list[Candidates]] = [[] for _ in chosen]
-        for part in self._blocks(contexts):
+        for part in self.blocks(contexts):
             by_weight = self.search(part, self._unseen(part), self.settings.beam, chosen)
             for own, new in zip(searched, by_weight, strict=True):
                 own += new
@@ -357,7 +357,7 @@ class Searcher:
             lists = ([answer.items for answer in answers] for answers in by_weight)
             return np.stack([rank_in_lists(items, targets.target) for items in lists])
         parts, done = [], 0
-        for part in self._blocks(targets.context):
+        for part in self.blocks(targets.context):
             wanted = targets.target[done : done + len(part)]
             scores, known = self.score(part), self._remembered(part, weights)
             like = own = np.zeros((1, 1), np.float32)
@@ -374,7 +374,7 @@ class Searcher:
             tick(done)
         return np.concatenate(parts, axis=1)
 
-    def _blocks(self, contexts: Histories) -> Iterator[Histories]:
+    def blocks(self, contexts: Histories) -> Iterator[Histories]:
         """The histories, so many at a time that their scores fit in memory."""
         size = max(1, min(BLOCK, SCORES // len(self.data.item_ids)))
         for start in range(0, len(contexts), size):
