@@ -235,9 +235,9 @@ def test_a_metric_that_never_varies_has_no_effect(run: Run, price: float, kind: 
 def test_a_ratio_of_proportional_columns_has_no_effect() -> None:
     """y = .1 x in one arm and .3 x in the other: nothing varies, whatever is left of rounding."""
     x = np.random.default_rng(0).poisson(3, 1000).astype(float)
-    for rate in (0.1, 0.3):
+    for rate, words in ((0.1, "the same for every unit"), (0.3, "is 0.3 for every unit of the treatment")):
         arms = [np.column_stack([one * x, x]) for one in (rate, 0.1)]
-        assert "the same for every unit" in effect_of_rows(*arms, Metric("y", denominator="x")).reason
+        assert words in effect_of_rows(*arms, Metric("y", denominator="x")).reason
 
 
 def orders(rng: np.random.Generator, n: int, share: float) -> np.ndarray:
@@ -285,6 +285,37 @@ def test_cents_in_one_arm_decide_nothing(run: Run) -> None:
     # Ten times as many people who act is an effect.
     rare = (pl.col("arm") == "treatment") & (pl.col("m") > 0) | (pl.int_range(pl.len()) % 90 == 0)
     assert "another unit" not in run("read", people().with_columns(rare.cast(pl.Int64).alias("m")))[1]
+
+
+@pytest.mark.parametrize("every", [10, 50])
+def test_cents_in_a_few_rows_of_one_arm_decide_nothing(run: Run, every: int) -> None:
+    """One row in ten in cents shipped with "+1061 %", one in fifty with "+198 %"."""
+    given = people().with_columns((pl.col("m") * 1.0).alias("m"))
+    for arm in ("treatment", "control"):
+        some = (pl.col("arm") == arm) & (pl.int_range(pl.len()) % every == 0)
+        code, said = run("read", given.with_columns(pl.when(some).then(pl.col("m") * 100).otherwise("m")))
+        assert code == 1 and "This test cannot decide." in said and "another unit" in said, said
+    # Heavy tails put their largest values into either arm.
+    heavy = pl.Series("m", np.random.default_rng(0).pareto(0.8, N) + 1)
+    assert "another unit" not in run("read", given.with_columns(heavy))[1]
+
+
+@pytest.mark.parametrize(("metric", "value"), [("yes", 9), ("yes", 100), ("count", 99), ("count", 999)])
+def test_a_value_far_above_all_others_is_named(run: Run, metric: str, value: int) -> None:
+    """999 for "not known" among counts, 100 for yes among ones."""
+    kept = pl.col("m") if metric == "count" else (pl.col("m") > 2).cast(pl.Int64)
+    given = people().with_columns(kept.alias("m"))
+    some = pl.when(pl.int_range(pl.len()) % 40 == 0).then(pl.lit(value)).otherwise("m").alias("m")
+    assert f"'m' is {value} in 50 of {N:,} units and at most" in run("read", given.with_columns(some))[1]
+    assert "WARNING" not in run("read", given)[1]
+
+
+def test_a_metric_that_names_the_arm_is_no_constant(run: Run) -> None:
+    """It was "the same for every unit ...: there is nothing to compare", beside means of 1 and 0."""
+    arm = (pl.col("arm") == "treatment").cast(pl.Int64).alias("m")
+    code, said = run("read", people().with_columns(arm))
+    assert code == 1 and "is 1 for every unit of the treatment and 0 for every other" in said
+    assert "nothing to compare" not in said and "?." not in said
 
 
 def test_winsorising_a_rare_metric_to_nothing_is_refused(run: Run) -> None:

@@ -224,6 +224,11 @@ def _compared(
     if sum(left) <= 0:
         same = "0" if mt == mc == 0 else "the same"
         why = f"'{metric.name}' is {same} for every unit of each arm: there is nothing to compare"
+        if not math.isclose(mt, mc, rel_tol=1e-9):
+            why = (
+                f"'{metric.name}' is {mt:.4g} for every unit of the treatment and {mc:.4g} for every other:"
+                " does it name the arm?"
+            )
         return no_effect(metric.name, why, **about)
     contrast = Contrast(mt, mc, _variances(t, c, theta, share), skew)
     weights = [part / arm.n for part, arm in zip(left, arms, strict=True)]

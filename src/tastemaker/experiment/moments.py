@@ -18,6 +18,7 @@ from tastemaker.schema.columns import complete, present, somebody, texts
 
 _NEVER = 0.1  # share of the values above 1 that a count would have
 _CARRIED = 0.1  # share of a column's total that one unit may have before it is told
+_APART, _APART_CODE = 20, 3  # times the next largest value: a value that several units share; 9, 99, 999 ...
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,8 @@ class Metric:
 class Moments:
     """n units, the means (k,) of `columns` and their scatter (k, k): sums of products of deviations; low,
     high: the smallest and largest values (k,), third (k, k, k): sums of products of three deviations, yes,
-    other (k,): how many values are 1, and neither 0 nor 1. `a + b` is exact.
+    other (k,): how many values are 1, and neither 0 nor 1; below, tops (k,): the largest value but one, and
+    how many are the largest. `a + b` is exact.
 
     Source of the sum: Chan, Golub and LeVeque, Updating formulae and a pairwise algorithm, 1979; Pebay,
     Sandia report 2008-6212.
@@ -93,6 +95,8 @@ class Moments:
     third: Floats
     yes: Floats
     other: Floats
+    below: Floats
+    tops: Floats
 
     def __add__(self, other: Moments) -> Moments:
         """The moments of both sets of units together."""
@@ -107,16 +111,20 @@ class Moments:
         mixed = np.multiply.outer((self.n * other.scatter - other.n * self.scatter) / n, gap)
         third = self.third + other.third + mixed + mixed.transpose(0, 2, 1) + mixed.transpose(2, 0, 1)
         cube = np.multiply.outer(np.outer(gap, gap), gap)
+        high, lower = np.maximum(self.high, other.high), np.minimum(self.high, other.high)
+        below = np.maximum(self.below, other.below)
         return Moments(
             self.columns,
             n,
             mean,
             scatter,
             np.minimum(self.low, other.low),
-            np.maximum(self.high, other.high),
+            high,
             third + cube * (self.n * other.n * (self.n - other.n) / n**2),
             self.yes + other.yes,
             self.other + other.other,
+            np.where(lower < high, np.maximum(below, lower), below),
+            self.tops * (self.high == high) + other.tops * (other.high == high),
         )
 
     @classmethod
@@ -130,23 +138,30 @@ class Moments:
         third = third.reshape((len(columns),) * 3)
         yes = (values == 1).sum(axis=0).astype(np.float64)
         rest = len(values) - yes - (values == 0).sum(axis=0)
-        return cls(columns, len(values), mean, centred.T @ centred, low, high, third, yes, rest)
+        below = values.max(axis=0, initial=-np.inf, where=values < high)
+        tops = (values == high).sum(axis=0).astype(np.float64)
+        scatter = centred.T @ centred
+        return cls(columns, len(values), mean, scatter, low, high, third, yes, rest, below, tops)
 
     def oddities(self) -> list[str]:
-        """What looks wrong in a column of counts: values below 0, one unit that carries most of it, and only
-        two values that are not 0 and 1.
+        """What looks wrong in a column of counts: values below 0, one unit that carries most of it, one value
+        of several units far above all others, and only two values that are not 0 and 1.
         """
         out: list[str] = []
         for place, name in enumerate(self.columns):
             low, high, mean = float(self.low[place]), float(self.high[place]), float(self.mean[place])
-            square = float(self.scatter[place, place]) / self.n + mean**2
             if low < 0:
                 out.append(f"'{name}' goes down to {low:g}: a count is never below 0")
             elif mean > 0 and high / (self.n * mean) > _CARRIED and self.n > 1 / _CARRIED:
                 out.append(
                     f"one unit has {high:,g} of '{name}', {high / (self.n * mean):.0%} of all: winsorise it"
                 )
-            elif low == 0 and high not in (0, 1) and abs(square - high * mean) <= 1e-9 * square:
+            elif self._apart(place):
+                out.append(
+                    f"'{name}' is {high:g} in {self.tops[place]:,.0f} of {self.n:,} units and at most"
+                    f" {self.below[place]:g} in all others: a code for no value, or another unit?"
+                )
+            elif self.n > 1 / _CARRIED and low == 0 and high not in (0, 1) and self.below[place] == 0:
                 out.append(f"'{name}' is only ever 0 or {high:g}: a yes or no is 0 or 1")
             else:
                 yes, rest = float(self.yes[place]), float(self.other[place])
@@ -157,6 +172,12 @@ class Moments:
                         " no is 0 or 1"
                     )
         return out
+
+    def _apart(self, place: int) -> bool:
+        """Whether several units share a value far above all others, as a code for no value does."""
+        high, below = float(self.high[place]), float(self.below[place])
+        times = _APART_CODE if high > 1 and set(f"{high:g}") == {"9"} else _APART
+        return bool(self.tops[place] > 1 and 0 < below * times <= high)
 
     def amounts(self, name: str) -> tuple[float, float, int]:
         """Mean of a column where it is not 0, that mean's standard error, and how many values that are."""
@@ -180,6 +201,10 @@ class Moments:
     def mean_of(self, name: str) -> float:
         """The mean of one column."""
         return float(self.mean[self._place(name)])
+
+    def high_of(self, name: str) -> float:
+        """The largest value of one column."""
+        return float(self.high[self._place(name)])
 
     def _place(self, name: str) -> int:
         if name not in self.columns:

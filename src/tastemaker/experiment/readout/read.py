@@ -185,7 +185,7 @@ def read_out(
     soundness = _judged_balance(balance, design)
     seen = list(read.values())
     odd = [] if design.cluster else sum(seen[1:], start=seen[0]).oddities()
-    units = [text for name in design.treatments for text in _other_unit(read, metrics, design, name)]
+    units = [text for name in design.treatments for text in _other_unit(read, opened, metrics, design, name)]
     soundness = Soundness((*soundness.alarms, *units), (*soundness.warnings, *odd))
     off = {item.metric for item in balance if item.p < design.alarm}
     used = [replace(m, covariate="", covariate_denominator="") if m.covariate in off else m for m in metrics]
@@ -288,19 +288,31 @@ def _judged_balance(balance: Sequence[Effect], design: Design) -> Soundness:
 
 
 def _other_unit(
-    read: Mapping[str, Moments], metrics: Sequence[Metric], design: Design, arm: str
+    read: Mapping[str, Moments], opened: Open, metrics: Sequence[Metric], design: Design, arm: str
 ) -> list[str]:
-    """Columns whose amounts are many times as large in one arm, as cents are beside euros."""
+    """Columns whose amounts, or more of them than chance puts into one arm, are many times as large there, as
+    cents are beside euros.
+    """
     out = []
     for name in dict.fromkeys(name for metric in metrics if not metric.quantile for name in metric.columns):
         both = sorted((read[of].amounts(name), of) for of in (arm, design.control))
         ((small, error, few), small_arm), ((large, other, many), large_arm) = both
+        if min(few, many) < LEAST_AMOUNTS or small <= 0:
+            continue
         sure = SURE * math.hypot(other, TIMES * error)
-        if min(few, many) >= LEAST_AMOUNTS and small > 0 and large - TIMES * small > sure:
+        most = TIMES * read[small_arm].high_of(name)
+        if large - TIMES * small > sure:
             out.append(
                 f"where it is not 0, '{name}' is {large / small:,.0f} times as large in '{large_arm}' as in"
                 f" '{small_arm}': another unit there (cents, milliseconds)?"
             )
+        elif read[large_arm].high_of(name) > most and not design.cluster:
+            far = int((values_by_arm(opened, name, design.arm, "")[large_arm].value > most).sum())
+            if (read[large_arm].n / (read[small_arm].n + read[large_arm].n)) ** far < design.alarm:
+                out.append(
+                    f"'{name}' is over {TIMES} times the largest of '{small_arm}' in {far} units of"
+                    f" '{large_arm}': another unit in those rows (cents, milliseconds), or a code?"
+                )
     return out
 
 

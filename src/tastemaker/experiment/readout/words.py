@@ -48,9 +48,10 @@ def summary(decision: Decision, treatment: str = "treatment") -> str:
     }[decision.verdict]
     reasons = "; ".join(decision.reasons)
     text = f"{head} {reasons[:1].upper()}{reasons[1:]}."
-    return text + "".join(
+    text += "".join(
         f" WARNING: {warning.removeprefix('sample ratio: WARNING: ')}." for warning in decision.warnings
     )
+    return text.replace("?.", "?")
 
 
 def decision_rows(decision: Decision) -> list[Row]:
