@@ -73,24 +73,24 @@ def options(description: str | None) -> Arguments:
 def parser(main: Callable[..., object], quick: str) -> Arguments:
     """The arguments of a recipe: --out, --seed, --quick (what `quick` says); a recipe adds its own."""
     module = inspect.getmodule(main)
-    found = Arguments(
+    arguments_parser = Arguments(
         prog=f"python -m {module.__spec__.name}" if module and module.__spec__ else None,
         description=module.__doc__ if module else None,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    found.add_argument(
+    arguments_parser.add_argument(
         "--out", type=Path, help="folder of the table, the figure and the journal (default: runs/<recipe>)"
     )
-    found.add_argument("--seed", type=int, default=0)
-    found.add_argument("--quick", action="store_true", help=quick)
-    return found
+    arguments_parser.add_argument("--seed", type=int, default=0)
+    arguments_parser.add_argument("--quick", action="store_true", help=quick)
+    return arguments_parser
 
 
-def read_arguments(found: Arguments, name: str) -> argparse.Namespace:
+def read_arguments(arguments_parser: Arguments, name: str) -> argparse.Namespace:
     """Parse and make the folder; a quick run has a folder of its own, so that it never passes for the full
     one.
     """
-    arguments: argparse.Namespace = found.parse_args()
+    arguments: argparse.Namespace = arguments_parser.parse_args()
     if arguments.out is None:
         arguments.out = Path("runs") / (name + ("-quick" if arguments.quick else ""))
     arguments.out.mkdir(parents=True, exist_ok=True)

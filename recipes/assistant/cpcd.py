@@ -49,7 +49,7 @@ class Turn:
     """
 
     conversation: int
-    said: tuple[str, ...]
+    messages: tuple[str, ...]
     liked: tuple[int, ...]
     gone: frozenset[int]
     wanted: frozenset[int]
@@ -60,12 +60,12 @@ def turns(path: Path, row: dict[str, int]) -> Iterator[Turn]:
     for number, line in enumerate(path.read_text().splitlines()):
         conversation = json.loads(line)
         goal = {row[item] for item in conversation["goal"]}
-        said, liked, gone = list[str](), list[int](), set[int]()
+        messages, liked, gone = list[str](), list[int](), set[int]()
         for turn in conversation["turns"]:
-            said.append(turn["user"])
+            messages.append(turn["user"])
             wanted = goal - set(liked)
             if wanted:
-                yield Turn(number, tuple(said), tuple(liked), frozenset(gone), frozenset(wanted))
+                yield Turn(number, tuple(messages), tuple(liked), frozenset(gone), frozenset(wanted))
             liked += [row[item] for item in turn["liked"]]
             gone |= {row[item] for item in (*turn["liked"], *turn["disliked"])}
 
@@ -75,10 +75,10 @@ def baselines(shelf: Shelf, items: Sequence[dict[str, Any]]) -> dict[str, Callab
     lexical = Lexical([f"{item['title']} {item['creator'] or ''} {item['text'] or ''}" for item in items])
 
     def bm25(turn: Turn) -> Floats:
-        return np.asarray(lexical.search([turn.said[-1]])[0], float)
+        return np.asarray(lexical.search([turn.messages[-1]])[0], float)
 
     def sentences(turn: Turn) -> Floats:
-        return np.asarray(shelf.vectors @ shelf.embed([turn.said[-1]])[0], float)
+        return np.asarray(shelf.vectors @ shelf.embed([turn.messages[-1]])[0], float)
 
     def fused(turn: Turn) -> Floats:
         words = bm25(turn)
@@ -148,7 +148,7 @@ def main() -> None:
         }
         rows = len(shelf)
         results["the assistant"] = np.array(
-            [measured(ranker.rank(Evidence(t.said, t.liked), free(rows, t.gone), DEPTH), t) for t in own]
+            [measured(ranker.rank(Evidence(t.messages, t.liked), free(rows, t.gone), DEPTH), t) for t in own]
         )
         report.append(f"\n{half}: {len(own)} turns\n{'ranker':28} {'hit@10':>22} {'nDCG@20':>22}")
         groups = np.array([turn.conversation for turn in own])

@@ -146,7 +146,7 @@ def compared(assistant: Assistant, held: Sequence[Case], voice: Floats, filtered
     def values(weight: float) -> Floats:
         triples = zip(bases, held, voice, strict=True)
         return np.array(
-            [measured(rows, own + weight * said, case.right) for (rows, own), case, said in triples]
+            [measured(rows, own + weight * votes, case.right) for (rows, own), case, votes in triples]
         )
 
     without, tuning = values(0.0), np.arange(len(held)) % 2 == 0
@@ -160,10 +160,10 @@ def compared(assistant: Assistant, held: Sequence[Case], voice: Floats, filtered
 
 def main() -> None:
     """Teach, rank with and without, show the difference."""
-    found = parser(main, "60 conversations, one pass, 40 requests")
-    found.add_argument("-w", "--workspace", type=Path, default=Path("demo"))
-    found.add_argument("--conversations", type=int, default=TAUGHT, help="that the model learns from")
-    arguments = read_arguments(found, "assistant-learnt")
+    options = parser(main, "60 conversations, one pass, 40 requests")
+    options.add_argument("-w", "--workspace", type=Path, default=Path("demo"))
+    options.add_argument("--conversations", type=int, default=TAUGHT, help="that the model learns from")
+    arguments = read_arguments(options, "assistant-learnt")
     assistant = Assistant.open(arguments.workspace)
     held = cases(assistant, arguments.quick)
     passes = 1.0 if arguments.quick else 2.0

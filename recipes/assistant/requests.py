@@ -52,7 +52,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Heard:
+class Outcome:
     """What came of a request: rows of the list before the newest turn, its parts, rows shown as fitting,
     the state.
     """
@@ -74,7 +74,7 @@ def requests(name: str) -> Iterator[Asked]:
                 yield Asked(voice, tuple(re.split(r"\s*>>\s*", text)), tuple(answer.split()))
 
 
-def hear(assistant: Assistant, shelf: Shelf, asked: Asked) -> Heard:
+def hear(assistant: Assistant, shelf: Shelf, asked: Asked) -> Outcome:
     """Say the turns of a request."""
     before: tuple[int, ...] = ()
     conversation, parts = None, list[Part]()
@@ -85,40 +85,40 @@ def hear(assistant: Assistant, shelf: Shelf, asked: Asked) -> Heard:
         conversation = parts[-1]["conversation_id"]
     rows = shelf.catalogue.row
     items = tuple(rows[part["item_id"]] for part in parts if part["kind"] == "item" and not part["unmet"])
-    return Heard(before, tuple(parts), items, assistant.state(str(conversation)))
+    return Outcome(before, tuple(parts), items, assistant.state(str(conversation)))
 
 
-def judged(answer: str, heard: Heard, shelf: Shelf) -> tuple[bool, int]:
+def judged(answer: str, outcome: Outcome, shelf: Shelf) -> tuple[bool, int]:
     """Whether an answer was read, and how many items violate it although it was."""
     if answer.startswith("!"):  # said not to be here
         words = answer[1:].replace("_", " ").casefold()
-        texts = [str(part.get("text", "")) for part in heard.parts]
+        texts = [str(part.get("text", "")) for part in outcome.parts]
         return any(words in text.casefold() and ABSENT_HERE in text for text in texts), 0
-    if (place := re.search(r"@(\d)", answer)) and len(heard.before) < int(place[1]):
+    if (place := re.search(r"@(\d)", answer)) and len(outcome.before) < int(place[1]):
         return False, 0
     if pointed := re.fullmatch(r"-item=@(\d)", answer):
-        row = heard.before[int(pointed[1]) - 1]
-        return row in heard.state.disliked, int(row in heard.items)
+        row = outcome.before[int(pointed[1]) - 1]
+        return row in outcome.state.disliked, int(row in outcome.items)
     if compared := re.fullmatch(r"(\w+)([<>=])@(\d)", answer):
         name, sign, which = compared.groups()
         name = FIELDS.get(name, name)
-        than = shelf.fact(heard.before[int(which) - 1], name)
+        than = shelf.fact(outcome.before[int(which) - 1], name)
         holds: Callable[[Any, Any], bool] = {"<": operator.lt, ">": operator.gt, "=": operator.eq}[sign]
-        own = [c for c in heard.state.active if c.clause.field == name and c.kind == "must"]
+        own = [c for c in outcome.state.active if c.clause.field == name and c.kind == "must"]
         admitted = np.flatnonzero(np.all([granted(c, shelf.match) == 1 for c in own], axis=0)) if own else ()
         met = [holds(shelf.fact(int(row), name), than) for row in admitted]
-        return bool(own) and all(met), sum(not holds(shelf.fact(row, name), than) for row in heard.items)
+        return bool(own) and all(met), sum(not holds(shelf.fact(row, name), than) for row in outcome.items)
     wanted = demand(answer)
-    hit = read(wanted, heard.state.active, shelf)
-    wrong = sum(granted(wanted.constraint, shelf.match)[row] != 1 for row in heard.items)
+    hit = read(wanted, outcome.state.active, shelf)
+    wrong = sum(granted(wanted.constraint, shelf.match)[row] != 1 for row in outcome.items)
     return hit, int(wrong) if hit and not wanted.soft else 0
 
 
 def demand(text: str) -> Demand:
     """`-key=G`, `~mode=minor`, `tempo<=100`, `tempo=90..110`, `metre=2/4/4/4` (two values)."""
-    found = re.fullmatch(r"(~?-?)([\w]+)(<=|>=|=)(\S+)", text)
-    assert found is not None, text
-    sign, name, cmp, value = found.groups()
+    match = re.fullmatch(r"(~?-?)([\w]+)(<=|>=|=)(\S+)", text)
+    assert match is not None, text
+    sign, name, cmp, value = match.groups()
     name = FIELDS.get(name, name)
     if name == "tempo_bpm":
         low, _, high = value.partition("..")
@@ -156,10 +156,10 @@ def read(wanted: Demand, active: tuple[Constraint, ...], shelf: Shelf) -> bool:
 
 def main() -> None:
     """Run and print."""
-    found = parser(main, "the first 40 requests")
-    found.add_argument("-w", "--workspace", type=Path, default=Path("demo"))
-    found.add_argument("--file", choices=("requests", "unseen"), default="requests")
-    arguments = read_arguments(found, "assistant-requests")
+    options = parser(main, "the first 40 requests")
+    options.add_argument("-w", "--workspace", type=Path, default=Path("demo"))
+    options.add_argument("--file", choices=("requests", "unseen"), default="requests")
+    arguments = read_arguments(options, "assistant-requests")
     assistant = Assistant.open(arguments.workspace)
     shelf = assistant.library().shelf
     counts: Counter[str] = Counter()
@@ -172,16 +172,16 @@ def main() -> None:
             counts["answered"] += answered
             missed += [] if answered else [f"{request.voice}: {request.turns[0]}: {request.question}"]
             continue
-        heard = hear(assistant, shelf, request)
+        outcome = hear(assistant, shelf, request)
         for answer in request.answers:
-            hit, wrong = judged(answer, heard, shelf)
+            hit, wrong = judged(answer, outcome, shelf)
             counts.update(demands=1, read=int(hit), violations=wrong)
             voices.setdefault(request.voice, []).append(int(hit))
             missed += [] if hit else [f"{request.voice}: {' >> '.join(request.turns)}: {answer}"]
-        said = sum(ABSENT_HERE in str(part.get("text", "")) for part in heard.parts)
-        if said and "!" not in str(request.answers):
+        absent = sum(ABSENT_HERE in str(part.get("text", "")) for part in outcome.parts)
+        if absent and "!" not in str(request.answers):
             missed.append(f"{request.voice}: {' >> '.join(request.turns)}: said to be absent")
-        counts.update(requests=1, items=len(heard.items), absent=said and "!" not in str(request.answers))
+        counts.update(requests=1, items=len(outcome.items), absent=absent and "!" not in str(request.answers))
     assistant.close()
     share = counts["read"] / max(counts["demands"], 1)
     report = [

@@ -28,18 +28,20 @@ NAME = "asymmetry"
 LEAKS = ("views kept", "goal shown", "pool shown", "target shown")
 
 
-def said(one: Conversation, turn: int) -> str:
+def dialogue_text(talk: Conversation, turn: int) -> str:
     """Every word before the answer."""
-    before = [words for other in one.turns[: turn - 1] for words in (other.message, other.reply)]
-    return " ".join([*before, one.turns[turn - 1].message])
+    before = [words for other in talk.turns[: turn - 1] for words in (other.message, other.reply)]
+    return " ".join([*before, talk.turns[turn - 1].message])
 
 
-def ranked(env: ConversationEnv, lexical: Lexical, one: Conversation, ask: TurnQuery, leak: str) -> list[int]:
+def ranked(
+    env: ConversationEnv, lexical: Lexical, talk: Conversation, ask: TurnQuery, leak: str
+) -> list[int]:
     """Twenty rows by BM25 with one leak."""
-    catalogue, turn = env.world.catalogue, one.turns[ask.turn - 1]
-    query = said(one, ask.turn)
+    catalogue, turn = env.world.catalogue, talk.turns[ask.turn - 1]
+    query = dialogue_text(talk, ask.turn)
     if leak == "goal shown":
-        query += " " + one.goal.text
+        query += " " + talk.goal.text
     if leak == "target shown" and ask.target is not None:
         query += " " + catalogue.titles[ask.target]
     scores = lexical.search([query])[0]
@@ -77,28 +79,28 @@ def main() -> None:
     world = env.world
     lexical = Lexical([text or "?" for text in item_texts(env.pipeline.data.items)])
     pairs = [
-        (one, ask)
-        for number, one in enumerate(read_conversations(place))
-        for ask in turn_queries(number, one, world.catalogue, world.tools.match)
+        (talk, ask)
+        for number, talk in enumerate(read_conversations(place))
+        for ask in turn_queries(number, talk, world.catalogue, world.tools.match)
         if ask.target is not None
     ]
-    some = [ask for _, ask in pairs]
-    found = {
-        leak: score(some, [ranked(env, lexical, one, ask, leak) for one, ask in pairs])["nDCG@20"]
+    queries = [ask for _, ask in pairs]
+    scores = {
+        leak: score(queries, [ranked(env, lexical, talk, ask, leak) for talk, ask in pairs])["nDCG@20"]
         for leak in LEAKS
     }
     rows, drawn = [], []
     for leak in LEAKS:
         value, more = (
-            macro(some, found[leak], given.seed),
-            macro(some, found[leak] - found[LEAKS[0]], given.seed),
+            macro(queries, scores[leak], given.seed),
+            macro(queries, scores[leak] - scores[LEAKS[0]], given.seed),
         )
         rows.append(
             {"leak": leak, "nDCG@20": interval(vars(value)), "inflation": interval(vars(more), signed=True)}
         )
         if leak != LEAKS[0]:
             drawn.append((leak, more.value, more.low, more.high))
-    size = f"{given.conversations} conversations, {len(some):,} turns, {len(world.catalogue)} items"
+    size = f"{given.conversations} conversations, {len(queries):,} turns, {len(world.catalogue)} items"
     title = f"Leaks, BM25 over the whole dialogue: {size}"
     show_table(given.out, rows, title)
     save_figure(given.out, draw(drawn))

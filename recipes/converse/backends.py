@@ -35,16 +35,16 @@ def counted(place: RunFolder) -> dict[str, dict[str, int]]:
             sent[line["call"]] = (line["unit"], line["kind"])
         elif line["event"] in ("answered", "failed"):
             tries.setdefault(line["call"], []).append(line["outcome"])
-    found: dict[str, dict[str, int]] = {}
+    counts: dict[str, dict[str, int]] = {}
     for call, outcomes in tries.items():
-        row = found.setdefault(sent[call][1], Counter())
+        row = counts.setdefault(sent[call][1], Counter())
         row["asked"] += 1
         row["first"] += outcomes[0] == "valid"
         row["again"] += "valid" in outcomes[1:]
         row["given up"] += "valid" not in outcomes
         for kind in outcomes:
             row[kind] += kind != "valid"
-    return {role: dict(row) for role, row in found.items()}
+    return {role: dict(row) for role, row in counts.items()}
 
 
 def audited(folder: Path, name: str, finished: int) -> str:
@@ -81,23 +81,23 @@ def over_http(folder: Path, n: int, seed: int) -> dict[str, Any]:
 
 def main() -> None:
     """Generate, count, audit."""
-    found = parser(main, "eight conversations of a catalogue of 150 tunes")
-    found.add_argument(
+    options = parser(main, "eight conversations of a catalogue of 150 tunes")
+    options.add_argument(
         "--workspace", type=Path, help="a workspace of tunes to use (default: one is made beside the results)"
     )
-    given = read_arguments(found, "converse/backends")
+    given = read_arguments(options, "converse/backends")
     given.workspace, n = given.workspace or given.out / "workspace", 8 if given.quick else 12
     folder = build(given, until="vectors")
     journal = Journal(given.out, {"conversations": n, "seed": given.seed})
-    told = journal.run(["http"], lambda _: over_http(folder, n, given.seed), "rules over HTTP")[0]
-    show(given.out, told)
+    result = journal.run(["http"], lambda _: over_http(folder, n, given.seed), "rules over HTTP")[0]
+    show(given.out, result)
     shutil.rmtree(folder / "conversations" / "remembered", ignore_errors=True)
 
 
-def show(out: Path, told: dict[str, Any]) -> None:
+def show(out: Path, result: dict[str, Any]) -> None:
     """One row a role that the back end plays."""
     rows = []
-    for role, row in told["roles"].items():
+    for role, row in result["roles"].items():
         counts = {kind: n for kind, n in row.items() if kind not in ("asked", "first", "again", "given up")}
         shares = {part: f"{row.get(part, 0) / row['asked']:.0%}" for part in ("first", "again", "given up")}
         rows.append(
@@ -109,11 +109,11 @@ def show(out: Path, told: dict[str, Any]) -> None:
                 "after asking again": shares["again"],
                 "given up": shares["given up"],
                 "why": ", ".join(f"{kind} {n}" for kind, n in counts.items() if n),
-                "conversations": told["finished"],
+                "conversations": result["finished"],
             }
         )
-    note = f"http: {told['finished']} conversations; audit: {told['audit']}."
-    note += f"\n\nOver HTTP the same bytes as in this process: {told['same']}."
+    note = f"http: {result['finished']} conversations; audit: {result['audit']}."
+    note += f"\n\nOver HTTP the same bytes as in this process: {result['same']}."
     show_table(out, rows, "Conversations through an endpoint", note)
 
 

@@ -28,13 +28,15 @@ def measure(given: Any, pool: str) -> dict[str, Any]:
     name = f"pool-{pool}"
     conversations(given.workspace, name, given.conversations, given.seed, pool=pool)
     with progress(False) as report:
-        found = audit_run(given.workspace, name, report)
+        audit = audit_run(given.workspace, name, report)
         _, place = open_data_set(given.workspace, name, report)
-    fits = [turn.n_fit for one in read_conversations(place) for turn in one.turns if turn.item_id is not None]
-    kept = {key: found["pool"][key] for key in ("identified", "recovered", "ok")}
-    turns = found["turns"]
+    fits = [
+        turn.n_fit for talk in read_conversations(place) for turn in talk.turns if turn.item_id is not None
+    ]
+    pool_audit = {key: audit["pool"][key] for key in ("identified", "recovered", "ok")}
+    turns = audit["turns"]
     return {
-        "pool": kept,
+        "pool": pool_audit,
         "faults": turns["faults"],
         "turns": turns["turns"],
         "labels": turns["labels"],
@@ -44,15 +46,15 @@ def measure(given: Any, pool: str) -> dict[str, Any]:
     }
 
 
-def draw(found: dict[str, Any]) -> Figure:
+def draw(results: dict[str, Any]) -> Figure:
     """What is recovered without words, and how many items fit."""
     figure = Figure(figsize=(10, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     for place, pool in enumerate(POOLS):
-        one = found[pool]["pool"]["recovered"]
-        left.plot([place, place], [one["low"], one["high"]], color="#0072b2", linewidth=2)
-        left.plot([place], [one["value"]], "o", color="#0072b2")
-        fits = np.sort(found[pool]["fits"])
+        recovery = results[pool]["pool"]["recovered"]
+        left.plot([place, place], [recovery["low"], recovery["high"]], color="#0072b2", linewidth=2)
+        left.plot([place], [recovery["value"]], "o", color="#0072b2")
+        fits = np.sort(results[pool]["fits"])
         right.step(fits, np.arange(1, len(fits) + 1) / len(fits), where="post", label=pool)
     left.axhline(0.05, color="#d55e00", linestyle="--", label="gate: .05")
     left.axhline(0, color="black", linewidth=1)
@@ -73,29 +75,29 @@ def main() -> None:
     given = arguments(main, "defects", 200, 30)
     build(given, until="vectors")
     journal = Journal(given.out, {"conversations": given.conversations, "seed": given.seed})
-    found = dict(zip(POOLS, journal.run(POOLS, lambda pool: measure(given, pool), "pools"), strict=True))
+    results = dict(zip(POOLS, journal.run(POOLS, lambda pool: measure(given, pool), "pools"), strict=True))
     rows = []
     for pool in POOLS:
-        one = found[pool]
-        faults = ", ".join(f"{name} {times}" for name, (_, times) in one["faults"].items() if times) or "none"
+        row = results[pool]
+        faults = ", ".join(f"{name} {times}" for name, (_, times) in row["faults"].items() if times) or "none"
         rows.append(
             {
                 "pool": pool,
-                "leads to its source": f"{one['pool']['identified']:.1%}",
-                "recovered without words": interval(one["pool"]["recovered"], signed=True),
-                "audit": "passed" if one["pool"]["ok"] else "flagged",
-                "overruled labels": one["overruled"],
+                "leads to its source": f"{row['pool']['identified']:.1%}",
+                "recovered without words": interval(row["pool"]["recovered"], signed=True),
+                "audit": "passed" if row["pool"]["ok"] else "flagged",
+                "overruled labels": row["overruled"],
                 "faults": faults,
-                "median fits": int(np.median(one["fits"])),
-                "mean ceiling": f"{one['ceiling']:.3f}",
+                "median fits": int(np.median(row["fits"])),
+                "mean ceiling": f"{row['ceiling']:.3f}",
             }
         )
     show_table(
         given.out,
         rows,
-        f"Defects: {given.conversations} conversations of each pool, {found[POOLS[0]]['turns']:,} turns",
+        f"Defects: {given.conversations} conversations of each pool, {results[POOLS[0]]['turns']:,} turns",
     )
-    save_figure(given.out, draw(found))
+    save_figure(given.out, draw(results))
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ def _spent(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Answers used, attempts, and money in all and on answers that were used."""
     ended = [line for line in lines if line["event"] in ("answered", "failed")]
     used = [line for line in ended if line["outcome"] == "valid"]
-    money = [sum(PRICE.of(Usage(*line["usage"])) for line in some) for some in (used, ended)]
+    money = [sum(PRICE.of(Usage(*line["usage"])) for line in group) for group in (used, ended)]
     return {"answers": len(used), "attempts": len(ended), "useful": money[0], "money": money[1]}
 
 
@@ -109,12 +109,12 @@ def draw(rows: Sequence[dict[str, Any]], shares: Sequence[dict[str, Any]]) -> Fi
         rates = sorted({row["rate"] for row in whole})
         axis.plot(rates, [np.mean([row[name] for row in whole if row["rate"] == rate]) for rate in rates])
         axis.set(xlabel="share of attempts that fail", ylabel=label, ylim=(0, None))
-    shares = [row for row in shares if row["calls"] == min(one["calls"] for one in shares)]
+    shares = [row for row in shares if row["calls"] == min(share["calls"] for share in shares)]
     latencies = sorted({row["latency"] for row in shares})
     for name, label in (("share", "engine"), ("bare", f"{MOST} bare threads")):
-        each = [[row[name] for row in shares if row["latency"] == one] for one in latencies]
-        ideal.plot(latencies, [np.median(some) for some in each], "o-", label=label)
-        ideal.vlines(latencies, [min(some) for some in each], [max(some) for some in each], alpha=0.4)
+        each = [[row[name] for row in shares if row["latency"] == latency] for latency in latencies]
+        ideal.plot(latencies, [np.median(group) for group in each], "o-", label=label)
+        ideal.vlines(latencies, [min(group) for group in each], [max(group) for group in each], alpha=0.4)
     ideal.axhline(0.9, color="grey", linestyle=":", label="goal")
     ideal.set(xlabel="latency of the endpoint (s)", ylabel="throughput / ideal", ylim=(0, 1.02))
     ideal.legend(loc="lower right")
@@ -137,12 +137,12 @@ def run(arguments: argparse.Namespace) -> None:
 
     def sweep(key: tuple[float, int]) -> dict[str, Any]:
         rate, seed = key
-        told = run_session(rate, 0.1, units, arguments.seed + seed)
+        session = run_session(rate, 0.1, units, arguments.seed + seed)
         spent = {
-            "per_second": told["answers"] / told["seconds"],
-            "wasted": 1 - told["useful"] / max(told["money"], 1e-12),
+            "per_second": session["answers"] / session["seconds"],
+            "wasted": 1 - session["useful"] / max(session["money"], 1e-12),
         }
-        return {"rate": rate, "seed": seed, **told, **spent}
+        return {"rate": rate, "seed": seed, **session, **spent}
 
     def fixed(key: tuple[float, int, int]) -> dict[str, Any]:
         latency, calls, _ = key
@@ -152,25 +152,25 @@ def run(arguments: argparse.Namespace) -> None:
         with tempfile.TemporaryDirectory() as folder:
             return asdict(kill_and_resume(Path(folder), count, max(20, 4 * count), arguments.seed))
 
-    shares = journal.run([(*one, again) for again in range(seeds) for one in runs], fixed, "fixed latency")
+    shares = journal.run([(*pair, again) for again in range(seeds) for pair in runs], fixed, "fixed latency")
     rows = journal.run([(rate, seed) for rate in RATES for seed in range(seeds)], sweep, "error rates")
-    kept = journal.run(["cached"], lambda _: cached_call(), "cached calls")[0]
+    cached = journal.run(["cached"], lambda _: cached_call(), "cached calls")[0]
     kill = journal.run([kills], killed, "kills")[0]
-    _show(arguments.out, rows, shares, kept, kill)
+    _show(arguments.out, rows, shares, cached, kill)
 
 
 def _speed(out: Path, shares: list[dict[str, Any]]) -> None:
     """Throughput by latency: the engine, and bare threads beside it."""
     table = []
     for latency, calls in dict.fromkeys((row["latency"], row["calls"]) for row in shares):
-        some = [row for row in shares if (row["latency"], row["calls"]) == (latency, calls)]
-        median = {name: float(np.median([row[name] for row in some])) for name in ("share", "bare")}
-        low, high = (f"{edge(row['share'] for row in some):.1%}" for edge in (min, max))
+        group = [row for row in shares if (row["latency"], row["calls"]) == (latency, calls)]
+        median = {name: float(np.median([row[name] for row in group])) for name in ("share", "bare")}
+        low, high = (f"{edge(row['share'] for row in group):.1%}" for edge in (min, max))
         table.append(
             {
                 "latency": f"{latency:g} s",
                 "calls": calls,
-                "runs": len(some),
+                "runs": len(group),
                 "engine": f"{median['share']:.1%} ({low} to {high})",
                 f"{MOST} bare threads": f"{median['bare']:.1%}",
             }
@@ -183,15 +183,15 @@ def _speed(out: Path, shares: list[dict[str, Any]]) -> None:
 
 
 def _show(
-    out: Path, rows: list[dict[str, Any]], shares: list[dict[str, Any]], kept: dict[str, float], kill: Any
+    out: Path, rows: list[dict[str, Any]], shares: list[dict[str, Any]], cached: dict[str, float], kill: Any
 ) -> None:
     _speed(out, shares)
     table = []
     for rate in sorted({row["rate"] for row in rows}):
-        some = [row for row in rows if row["rate"] == rate]
+        group = [row for row in rows if row["rate"] == rate]
 
-        def span(name: str, form: str, some: list[dict[str, Any]] = some) -> str:
-            values = [row[name] for row in some]
+        def span(name: str, form: str, group: list[dict[str, Any]] = group) -> str:
+            values = [row[name] for row in group]
             low, high = format(min(values), form), format(max(values), form)
             return low if low == high else f"{low} to {high}"
 
@@ -200,13 +200,13 @@ def _show(
                 "per": row["money"] / max(row["answers"], 1) * 1e3,
                 "tries": row["attempts"] / max(row["answers"], 1),
             }
-            for row in some
+            for row in group
         ]
         table.append(
             {
                 "failing": f"{rate:.0%}",
-                "runs": len(some),
-                "stopped early": sum(bool(row["stopped"]) for row in some),
+                "runs": len(group),
+                "stopped early": sum(bool(row["stopped"]) for row in group),
                 "units done": span("done", "d"),
                 "answers/s": span("per_second", ".1f"),
                 "attempts/answer": span("tries", ".2f", each),
@@ -217,7 +217,7 @@ def _show(
     note = (
         f"Ranges over seeds. Latency .1 s, at most {MOST} at once; failures: {', '.join(KINDS)} in equal"
         " parts; answers without a reply are booked at their maximum.\n\nCached call: median"
-        f" {kept['median']:.2f} ms, worst {kept['worst']:.2f} ms.\n\nKills: {kill}"
+        f" {cached['median']:.2f} ms, worst {cached['worst']:.2f} ms.\n\nKills: {kill}"
     )
     show_table(out, table, "The call engine against an endpoint that fails", note)
     save_figure(out, draw(rows, shares))

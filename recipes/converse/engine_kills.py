@@ -61,16 +61,16 @@ def kill_and_resume(folder: Path, kills: int, units: int, seed: int, latency: fl
             server.base_url,
             str(units),
         ]
-        made = broken / "results.json"
-        killed, sessions = run_through(lambda: command, made.exists, server, kills, seed)
-        same = (whole / "results.json").read_bytes() == made.read_bytes()
+        results = broken / "results.json"
+        killed, sessions = run_through(lambda: command, results.exists, server, kills, seed)
+        same = (whole / "results.json").read_bytes() == results.read_bytes()
         return counted(broken / "journal.jsonl", server, killed, sessions, same)
 
 
 def counted(journal: Path, server: Rehearsal, kills: int, sessions: int, same_bytes: bool) -> Kills:
     """What a journal and the server's own count say of a run that was killed and is finished now."""
     lines = list(records(read_lines(journal)))
-    told = Journal(lambda record: None, lines, {}, "always")
+    history = Journal(lambda record: None, lines, {}, "always")
     finished = Counter(line["unit"] for line in lines if line["event"] == "unit")
     unit_of = {line["attempt"]: line["unit"] for line in lines if line["event"] == "sent"}
     # An equal question about two people is two questions: each person's answer is kept, and erased, apart.
@@ -88,8 +88,8 @@ def counted(journal: Path, server: Rehearsal, kills: int, sessions: int, same_by
         calls=valid.total(),
         same_bytes=same_bytes,
         duplicate_units=finished.total() - len(finished),
-        kept_asked_again=valid.total() - len(valid) + max(0, again - len(told.unconfirmed)),
-        lost=len(told.unconfirmed),
+        kept_asked_again=valid.total() - len(valid) + max(0, again - len(history.unconfirmed)),
+        lost=len(history.unconfirmed),
         asked_again=max(0, again),
     )
 
@@ -128,7 +128,7 @@ def run_through(
                     time.sleep(float(draws.uniform(0, longest)))
                 killed += process.poll() is None
                 process.kill()
-            said = process.communicate()[1]
+            errors = process.communicate()[1]
         if process.returncode not in (0, -9):
-            raise RuntimeError(f"the worker failed: {json.dumps(said[-2000:])}")
+            raise RuntimeError(f"the worker failed: {json.dumps(errors[-2000:])}")
     return killed, sessions

@@ -57,14 +57,14 @@ def engine_of(folder: Path, chat: Endpoint, pace: PaceSettings) -> Engine:
 
 def talk(engine: Engine, unit: Unit[int], calls: int = CALLS) -> dict[str, Any]:
     """The work of one unit: `calls` calls, one after the other."""
-    said: list[str] = []
+    answers: list[str] = []
     for turn in range(calls):
-        asked = user(f"unit {unit.value}, turn {turn}; before: {said[-1] if said else 'nothing'}")
+        asked = user(f"unit {unit.value}, turn {turn}; before: {answers[-1] if answers else 'nothing'}")
         request = Request(
             (asked,), Said, Sampling(max_tokens=64), unit=unit.id, subject=unit.subject, kind="turn"
         )
-        said.append(engine.call(request).said)
-    return {"said": said}
+        answers.append(engine.call(request).said)
+    return {"said": answers}
 
 
 def run_session(folder: Path, url: str, units: int, most: int = 8) -> None:
@@ -74,7 +74,7 @@ def run_session(folder: Path, url: str, units: int, most: int = 8) -> None:
         engine = engine_of(folder, chat, pace)
         todo = [Unit(f"c{i:04d}", f"subject {i % 7}", i) for i in range(units)]
         out = list(map_units(engine, partial(talk, engine), todo))
-    write_json(folder / "results.json", [[one.id, one.value, one.failure] for one in out])
+    write_json(folder / "results.json", [[result.id, result.value, result.failure] for result in out])
 
 
 if __name__ == "__main__":
@@ -83,5 +83,5 @@ if __name__ == "__main__":
     reader.add_argument("url")
     reader.add_argument("units", type=int)
     reader.add_argument("--most", type=int, default=8)
-    told = reader.parse_args()
-    run_session(told.out, told.url, told.units, told.most)
+    arguments = reader.parse_args()
+    run_session(arguments.out, arguments.url, arguments.units, arguments.most)

@@ -51,9 +51,9 @@ def kill_the_flow(
         done = table(folder, "killed")
         killed, sessions = run_through(line, done.exists, server, kills, seed, longest=0.4, starting=4.0)
         same = done.read_bytes() == table(folder, "remembered").read_bytes()
-        told = counted(RunFolder.of(Workspace.open(folder), "killed").journal, server, killed, sessions, same)
+        cost = counted(RunFolder.of(Workspace.open(folder), "killed").journal, server, killed, sessions, same)
     ids = Counter(pq.read_table(done, columns=["conversation_id"]).column(0).to_pylist())
-    return told, ids.total(), len(ids)
+    return cost, ids.total(), len(ids)
 
 
 def main() -> None:
@@ -63,16 +63,16 @@ def main() -> None:
     folder = arguments.out / "workspace"
     Workspace.create(folder, {})
     ingest_dataset(folder, "tunes", nobody, 150, 60)
-    told, rows, distinct = kill_the_flow(folder, kills, conversations, arguments.seed)
-    row = {name.replace("_", " "): value for name, value in asdict(told).items()}
+    cost, rows, distinct = kill_the_flow(folder, kills, conversations, arguments.seed)
+    row = {name.replace("_", " "): value for name, value in asdict(cost).items()}
     note = f"{rows} conversations, {distinct} ids. Faults of the endpoint: {FAULTS}."
     show_table(
         arguments.out, [row | {"rows": rows, "ids": distinct}], "`converse run` killed and resumed", note
     )
-    save_figure(arguments.out, draw(told))
+    save_figure(arguments.out, draw(cost))
 
 
-def draw(told: Kills) -> Figure:
+def draw(cost: Kills) -> Figure:
     """What the kills cost."""
     figure = Figure(figsize=(6.5, 2.2), layout="constrained")
     axes = figure.subplots()
@@ -83,11 +83,11 @@ def draw(told: Kills) -> Figure:
         "kept, asked again",
         "duplicate conversations",
     ]
-    values = [told.calls, told.lost, told.asked_again, told.kept_asked_again, told.duplicate_units]
+    values = [cost.calls, cost.lost, cost.asked_again, cost.kept_asked_again, cost.duplicate_units]
     axes.barh(names[::-1], values[::-1], color="#0072b2")
     for place, value in enumerate(values[::-1]):
         axes.text(value, place, f" {value:,}", va="center")
-    axes.set(xlabel=f"calls or conversations, {told.kills} kills")
+    axes.set(xlabel=f"calls or conversations, {cost.kills} kills")
     axes.margins(x=0.12)
     return figure
 

@@ -22,19 +22,19 @@ NAME = "asymmetry"
 JUDGES = ["facts", "overlap"]
 
 
-def draw(found: list[dict[str, Any]]) -> Figure:
+def draw(detections: list[dict[str, Any]]) -> Figure:
     """Hits above false alarms by defect, one colour a judge."""
     figure = Figure(figsize=(7.5, 3.6), layout="constrained")
     axes = figure.subplots()
-    defects = list(dict.fromkeys(one["defect"] for one in found))
-    judges = list(dict.fromkeys(one["judge"] for one in found))
+    defects = list(dict.fromkeys(detection["defect"] for detection in detections))
+    judges = list(dict.fromkeys(detection["judge"] for detection in detections))
     for number, judge in enumerate(judges):
         colour = ("#0072b2", "#d55e00", "#009e73")[number % 3]
-        for one in (row for row in found if row["judge"] == judge):
-            place = defects.index(one["defect"]) + 0.18 * (number - (len(judges) - 1) / 2)
-            axes.plot([place, place], [one["low"], one["high"]], color=colour, linewidth=2)
-            label = judge if one["defect"] == defects[0] else None
-            axes.plot([place], [one["hit"] - one["false_alarm"]], "o", color=colour, label=label)
+        for detection in (row for row in detections if row["judge"] == judge):
+            place = defects.index(detection["defect"]) + 0.18 * (number - (len(judges) - 1) / 2)
+            axes.plot([place, place], [detection["low"], detection["high"]], color=colour, linewidth=2)
+            label = judge if detection["defect"] == defects[0] else None
+            axes.plot([place], [detection["hit"] - detection["false_alarm"]], "o", color=colour, label=label)
     axes.axhline(0, color="black", linewidth=1)
     axes.set_xticks(range(len(defects)), [name.replace("_", " ") for name in defects])
     axes.set(ylabel="share noticed minus false alarms", xlabel="planted defect")
@@ -52,35 +52,35 @@ def main() -> None:
         result = judge_run(folder, NAME, JUDGES, Session(), report, (20 if given.quick else 100, 1))
     rows = [
         {
-            "judge": one["judge"],
-            "defect": one["defect"],
-            "noticed": f"{one['hit']:.0%}",
-            "false alarms": f"{one['false_alarm']:.0%}",
-            "difference": f"[{one['low']:+.2f}, {one['high']:+.2f}]",
-            "n": one["n"],
-            "aspect reported": "yes" if one["reported"] else "no",
+            "judge": row["judge"],
+            "defect": row["defect"],
+            "noticed": f"{row['hit']:.0%}",
+            "false alarms": f"{row['false_alarm']:.0%}",
+            "difference": f"[{row['low']:+.2f}, {row['high']:+.2f}]",
+            "n": row["n"],
+            "aspect reported": "yes" if row["reported"] else "no",
         }
-        for one in result["detection"]
+        for row in result["detection"]
     ]
     show_table(given.out, rows, f"Planted defects: {result['turns']} turns")
     agreement = [
         {
-            "aspect": one["aspect"],
-            "kappa": one["reason"] or f"{one['value']:.2f} [{one['low']:.2f}, {one['high']:.2f}]",
-            "n": one["n"],
+            "aspect": row["aspect"],
+            "kappa": row["reason"] or f"{row['value']:.2f} [{row['low']:.2f}, {row['high']:.2f}]",
+            "n": row["n"],
         }
-        for one in result["agreement"]
+        for row in result["agreement"]
     ]
     show_table(given.out, agreement, f"Agreement of {' and '.join(JUDGES)}", name="agreement")
     pairs = [
         {
-            "judge": one["judge"],
-            "pairs": one["valid"],
-            "same choice in both orders": f"{one['consistent']:.0%} [{one['low']:.0%}, {one['high']:.0%}]",
-            "first place chosen": f"{one['first']:.0%}",
-            "right of the decided": "none decided" if one["right"] is None else f"{one['right']:.0%}",
+            "judge": row["judge"],
+            "pairs": row["valid"],
+            "same choice in both orders": f"{row['consistent']:.0%} [{row['low']:.0%}, {row['high']:.0%}]",
+            "first place chosen": f"{row['first']:.0%}",
+            "right of the decided": "none decided" if row["right"] is None else f"{row['right']:.0%}",
         }
-        for one in result["pairs"]
+        for row in result["pairs"]
     ]
     show_table(
         given.out,

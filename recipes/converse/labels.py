@@ -34,12 +34,12 @@ def measure(given: Any, **changes: Any) -> dict[str, list[float]]:
     with progress(False) as report:
         talk = open_dialogues(given.workspace, NAME, settings, report)
         where, _, _ = train_dialogue(talk, settings, report)
-        some = [one for one in queries_of(talk) if one.target is not None and one.accepted]
+        queries = [query for query in queries_of(talk) if query.target is not None and query.accepted]
         answers = model_answers(
-            talk, some, load_dialogue_model(talk.env.pipeline, where / "model"), settings, report
+            talk, queries, load_dialogue_model(talk.env.pipeline, where / "model"), settings, report
         )
-    found = score(some, [one.items.items.tolist() for one in answers])
-    return {name: found[name].tolist() for name in ("nDCG@20", "fit-nDCG@20")}
+    scores = score(queries, [answer.items.items.tolist() for answer in answers])
+    return {name: scores[name].tolist() for name in ("nDCG@20", "fit-nDCG@20")}
 
 
 def compare(
@@ -53,15 +53,15 @@ def compare(
         given.out, {"conversations": given.conversations, "seed": given.seed, "quick": given.quick}
     )
     names = list(changes)
-    found = journal.run(names, lambda name: measure(given, **changes[name]), "models")
+    results = journal.run(names, lambda name: measure(given, **changes[name]), "models")
     with progress(False) as report:
         talk = open_dialogues(given.workspace, NAME, learning(given), report)
-    some = [one for one in queries_of(talk) if one.target is not None and one.accepted]
+    queries = [query for query in queries_of(talk) if query.target is not None and query.accepted]
     values = {
-        name: {metric: np.array(column) for metric, column in one.items()}
-        for name, one in zip(names, found, strict=True)
+        name: {metric: np.array(column) for metric, column in scores.items()}
+        for name, scores in zip(names, results, strict=True)
     }
-    return some, values, len(talk.split.test)
+    return queries, values, len(talk.split.test)
 
 
 def draw(curves: dict[str, dict[int, float]]) -> Figure:
@@ -80,21 +80,22 @@ def draw(curves: dict[str, dict[int, float]]) -> Figure:
 def main() -> None:
     """Train three models on one split and compare them turn by turn."""
     given = arguments(main, "labels", TAUGHT, 60)
-    some, values, asked = compare(given, {labels: {"labels": labels, "passes": 1.0} for labels in LABELS})
+    queries, values, asked = compare(given, {labels: {"labels": labels, "passes": 1.0} for labels in LABELS})
     rows = []
     for name in LABELS:
-        gap = macro(some, values["checked"]["nDCG@20"] - values[name]["nDCG@20"], given.seed)
+        gap = macro(queries, values["checked"]["nDCG@20"] - values[name]["nDCG@20"], given.seed)
         rows.append(
             {
                 "labels": name,
-                "nDCG@20": interval(vars(macro(some, values[name]["nDCG@20"], given.seed))),
-                "fit-nDCG@20": interval(vars(macro(some, values[name]["fit-nDCG@20"], given.seed))),
+                "nDCG@20": interval(vars(macro(queries, values[name]["nDCG@20"], given.seed))),
+                "fit-nDCG@20": interval(vars(macro(queries, values[name]["fit-nDCG@20"], given.seed))),
                 "checked minus it": "" if name == "checked" else interval(vars(gap), signed=True),
             }
         )
-    show_table(given.out, rows, f"Labels: {len(some):,} accepted test turns of {asked} conversations")
+    show_table(given.out, rows, f"Labels: {len(queries):,} accepted test turns of {asked} conversations")
     save_figure(
-        given.out, draw({f"{name} labels": by_turn(some, one["nDCG@20"]) for name, one in values.items()})
+        given.out,
+        draw({f"{name} labels": by_turn(queries, row["nDCG@20"]) for name, row in values.items()}),
     )
 
 

@@ -42,11 +42,11 @@ def draw(rows: list[tuple[str, str, float, float, float]]) -> Figure:
     """Gain over words alone by category."""
     figure = Figure(figsize=(7.5, 3.8), layout="constrained")
     axes = figure.subplots()
-    categories = list(dict.fromkeys(one[0] for one in rows))
-    kinds = list(dict.fromkeys(one[1] for one in rows))
+    categories = list(dict.fromkeys(row[0] for row in rows))
+    kinds = list(dict.fromkeys(row[1] for row in rows))
     for number, kind in enumerate(kinds):
         colour = ("#0072b2", "#d55e00", "#009e73")[number % 3]
-        for category, _, value, low, high in (one for one in rows if one[1] == kind):
+        for category, _, value, low, high in (row for row in rows if row[1] == kind):
             place = categories.index(category) + 0.2 * (number - 1)
             axes.plot([place, place], [low, high], color=colour, linewidth=2)
             axes.plot([place], [value], "o", color=colour, label=kind if category == categories[0] else None)
@@ -71,18 +71,18 @@ def main() -> None:
                 whole = open_dialogues(given.workspace, NAME, settings, report)
                 where, _, _ = train_dialogue(whole, settings, report)
                 model = load_dialogue_model(whole.env.pipeline, where / "model")
-                some = [one for one in queries_of(whole) if one.target is not None and _attached(whole, one)]
-            answers = model_answers(talk, some, model, settings, report)
-        values[name] = score(some, [one.items.items.tolist() for one in answers])["nDCG@20"]
-    category = np.array([whole.conversations[one.conversation].goal.category for one in some])
+                asks = [ask for ask in queries_of(whole) if ask.target is not None and _attached(whole, ask)]
+            answers = model_answers(talk, asks, model, settings, report)
+        values[name] = score(asks, [answer.items.items.tolist() for answer in answers])["nDCG@20"]
+    category = np.array([whole.conversations[ask.conversation].goal.category for ask in asks])
     rows, drawn = [], []
-    now = np.array([bool(whole.dialogues[one.conversation].exchanges[one.turn - 1].media) for one in some])
+    now = np.array([bool(whole.dialogues[ask.conversation].exchanges[ask.turn - 1].media) for ask in asks])
     parts = {"all": now | True, "attached just now": now} | {
         letter: category == letter for letter in sorted(set(category))
     }
     for letter, part in parts.items():
         chosen = np.flatnonzero(part)
-        asked = [some[place] for place in chosen]
+        asked = [asks[place] for place in chosen]
         row: dict[str, Any] = {"goals": letter, "turns": len(asked)}
         base = macro(asked, values["words alone"][chosen], given.seed)
         row["words alone"] = f"{base.value:.3f}"
@@ -92,16 +92,18 @@ def main() -> None:
             drawn.append((letter, name, gain.value, gain.low, gain.high))
         rows.append(row)
     columns = whole.env.world.catalogue.columns
-    link = cramer([str(one) for one in columns["mode"]], [str(one) for one in columns["cover_palette"]])
+    link = cramer(
+        [str(mode) for mode in columns["mode"]], [str(palette) for palette in columns["cover_palette"]]
+    )
     show_table(
         given.out, rows, "Attachments, nDCG@20 above words alone", f"Mode and palette: Cramer's V {link:.2f}."
     )
     save_figure(given.out, draw(drawn))
 
 
-def _attached(talk: Any, one: Any) -> bool:
+def _attached(talk: Any, ask: Any) -> bool:
     """Whether something was attached up to the turn."""
-    return any(exchange.media for exchange in talk.dialogues[one.conversation].exchanges[: one.turn])
+    return any(exchange.media for exchange in talk.dialogues[ask.conversation].exchanges[: ask.turn])
 
 
 if __name__ == "__main__":

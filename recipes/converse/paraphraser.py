@@ -56,16 +56,16 @@ def message(text: str) -> str:
     start = next(at for at, line in enumerate(lines) if line.startswith("Ask now"))
     parts = []
     for line in lines[start + 1 :]:
-        if found := re.match(r"(add|replace) (\{.*\})$", line):
-            wish = json.loads(found[2])
+        if match := re.match(r"(add|replace) (\{.*\})$", line):
+            wish = json.loads(match[2])
             if wish["value"] == "attached":
                 parts.append("Something that goes with this recording or picture.")
-            elif found[1] == "replace":
+            elif match[1] == "replace":
                 parts.append(f"Sorry, now something {worded(wish)} instead.")
             else:
                 parts.append(f"I'd love something {worded(wish)}.")
-        elif found := re.match(r"drop every wish about (\".*\")", line):
-            parts.append(f"Don't worry about the {noun(json.loads(found[1]))} any more.")
+        elif match := re.match(r"drop every wish about (\".*\")", line):
+            parts.append(f"Don't worry about the {noun(json.loads(match[1]))} any more.")
     return " ".join(parts) or "What else is there like that?"
 
 
@@ -77,8 +77,8 @@ def recommended(text: str) -> dict[str, Any]:
     if not fitting:
         return {"handle": None, "nothing_fits": True, "message": "Nothing here has all of that. Drop one?"}
     card = next(card for card in cards if card["handle"] == fitting[0])
-    said = f"You might enjoy “{card['title']}”. It has what you asked for, I think."
-    return {"thought": "it fits", "handle": fitting[0], "nothing_fits": False, "message": said}
+    reply = f"You might enjoy “{card['title']}”. It has what you asked for, I think."
+    return {"thought": "it fits", "handle": fitting[0], "nothing_fits": False, "message": reply}
 
 
 class Server:
@@ -89,7 +89,7 @@ class Server:
 
     def __init__(self, port: int = 0, refuse: Collection[str] = ()) -> None:
         self.refuse, self.seen = frozenset(refuse), Counter[str]()
-        self.heard: list[tuple[str, dict[str, Any]]] = []
+        self.exchanges: list[tuple[str, dict[str, Any]]] = []
         self._rng = random.Random(0)
         outer = self
 
@@ -148,24 +148,24 @@ class Server:
             goal = json.loads((re.search(r"Goal: (\".*\")", prompt) or [""])[1])
             return {"goal": f"{goal} That would make me happy."}
         if role.startswith("You play"):
-            self.heard.append((prompt, said := {"thought": "", "message": message(prompt)}))
-            return said
+            self.exchanges.append((prompt, reply := {"thought": "", "message": message(prompt)}))
+            return reply
         return recommended(prompt)
 
     def _clauses(self, prompt: str) -> list[dict[str, Any]]:
         """What the listener's prompt says stands after its changes: a perfect reader of its own words."""
-        said = json.loads((re.search(r"Listener now: (\".*\")", prompt) or [""])[1])
-        asked = next(text for text, reply in reversed(self.heard) if reply["message"] == said)
+        words = json.loads((re.search(r"Listener now: (\".*\")", prompt) or [""])[1])
+        asked = next(text for text, reply in reversed(self.exchanges) if reply["message"] == words)
         lines = asked.split("\n")
         wishes = [json.loads(line) for line in lines if line.startswith('{"strength"')]
         for line in lines:
-            if found := re.match(r"(add|replace) (\{.*\})$", line):
-                wish = json.loads(found[2])
-                if found[1] == "replace":
+            if match := re.match(r"(add|replace) (\{.*\})$", line):
+                wish = json.loads(match[2])
+                if match[1] == "replace":
                     wishes = [old for old in wishes if old["field"] != wish["field"]]
                 wishes.append(wish)
-            elif found := re.match(r"drop every wish about (\".*\")", line):
-                wishes = [old for old in wishes if old["field"] != json.loads(found[1])]
+            elif match := re.match(r"drop every wish about (\".*\")", line):
+                wishes = [old for old in wishes if old["field"] != json.loads(match[1])]
         keys = {"strength": "kind", "field": "field", "is": "cmp", "value": "value"}
         return [{new: wish[old] for old, new in keys.items()} for wish in wishes]
 

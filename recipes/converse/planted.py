@@ -69,8 +69,8 @@ class Planter:
         had = catalogue.columns[name][row]
         value = self.rng.choice([other for other in catalogue.fields[name].values if other != had])
         words = self.known.lexicon.fields[name]
-        said = words.must[0].replace("{value}", value.replace("_", " ")).replace("{noun}", words.nouns[0])
-        return self.turn(talk, at, reply=f"{talk.turns[at].reply} It is something {said}.")
+        phrase = words.must[0].replace("{value}", value.replace("_", " ")).replace("{noun}", words.nouns[0])
+        return self.turn(talk, at, reply=f"{talk.turns[at].reply} It is something {phrase}.")
 
     def flipped(self, talk: Conversation, at: int) -> Conversation:
         other = {MOVES: STAYS, STAYS: MOVES}
@@ -93,13 +93,13 @@ class Planter:
         name = self.rng.choice(free)
         words = self.known.lexicon.fields[name]
         value = self.rng.choice(catalogue.fields[name].values).replace("_", " ")
-        said = words.must[0].replace("{value}", value).replace("{noun}", words.nouns[0])
-        return self.turn(talk, at, message=f"{talk.turns[at].message} Please make it something {said}.")
+        phrase = words.must[0].replace("{value}", value).replace("{noun}", words.nouns[0])
+        return self.turn(talk, at, message=f"{talk.turns[at].message} Please make it something {phrase}.")
 
     def only_target(self, talk: Conversation, at: int) -> Conversation:
         now = talk.turns[at]
-        kept = tuple(shown for shown in now.candidates if shown.item_id == now.item_id)
-        return self.turn(talk, at, candidates=kept, candidates_hash=set_hash([s.item_id for s in kept]))
+        pool = tuple(shown for shown in now.candidates if shown.item_id == now.item_id)
+        return self.turn(talk, at, candidates=pool, candidates_hash=set_hash([s.item_id for s in pool]))
 
     def foreign_search(self, talk: Conversation, at: int) -> Conversation:
         tool = self.other(talk).turns[0].tool
@@ -111,8 +111,8 @@ class Planter:
         if not empty:
             return None
         field = next(iter(self.known.catalogue.fields))
-        said = f"Nothing fits all of that. But without the {field} there are 399. Shall we drop it?"
-        return self.turn(talk, empty[0], relaxations=((field, 399),), reply=said)
+        reply = f"Nothing fits all of that. But without the {field} there are 399. Shall we drop it?"
+        return self.turn(talk, empty[0], relaxations=((field, 399),), reply=reply)
 
     def swapped_thoughts(self, talk: Conversation, at: int) -> Conversation:
         now = talk.turns[at]
@@ -132,8 +132,8 @@ class Planter:
         facts = [(name, value) for name, value in catalogue.facts(row) if isinstance(value, str)]
         name, value = self.rng.choice(facts)
         words = self.known.lexicon.fields[name]
-        said = words.must[0].replace("{value}", value.replace("_", " ")).replace("{noun}", words.nouns[0])
-        return self.turn(talk, at, reply=f"{talk.turns[at].reply} It is not something {said}.")
+        phrase = words.must[0].replace("{value}", value.replace("_", " ")).replace("{noun}", words.nouns[0])
+        return self.turn(talk, at, reply=f"{talk.turns[at].reply} It is not something {phrase}.")
 
     def wrong_tempo(self, talk: Conversation, at: int) -> Conversation | None:
         catalogue, row = self.known.catalogue, self.known.catalogue.row[str(talk.turns[at].item_id)]

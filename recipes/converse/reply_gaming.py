@@ -48,21 +48,21 @@ def main() -> None:
     rng = generator(given.seed, "drawn words")
     targets, ranked = [], []
     replies: dict[str, list[Any]] = {style: [] for style in STYLES}
-    for number, one in enumerate(read_conversations(place)):
-        for ask in turn_queries(number, one, world.catalogue, world.tools.match):
+    for number, talk in enumerate(read_conversations(place)):
+        for ask in turn_queries(number, talk, world.catalogue, world.tools.match):
             if ask.target is None:
                 continue
-            said = [text for turn in one.turns[: ask.turn - 1] for text in (turn.message, turn.reply)]
-            scores = lexical.search([" ".join([*said, one.turns[ask.turn - 1].message])])[0]
+            texts = [text for turn in talk.turns[: ask.turn - 1] for text in (turn.message, turn.reply)]
+            scores = lexical.search([" ".join([*texts, talk.turns[ask.turn - 1].message])])[0]
             scores[ask.excluded] = -np.inf
             ranked.append(
                 tuple(world.catalogue.item_ids[int(row)] for row in np.argsort(-scores, kind="stable")[:20])
             )
             targets.append(
-                crs.Target(one.conversation_id, one.user_id, ask.turn, world.catalogue.item_ids[ask.target])
+                crs.Target(talk.conversation_id, talk.user_id, ask.turn, world.catalogue.item_ids[ask.target])
             )
             replies[STYLES[0]].append("Here is something you may like to hear.")
-            replies[STYLES[1]].append(one.turns[ask.turn - 1].reply)
+            replies[STYLES[1]].append(talk.turns[ask.turn - 1].reply)
             replies[STYLES[2]].append(" ".join(words[int(at)] for at in rng.integers(len(words), size=24)))
     rows, bars = [], []
     for style in STYLES:
@@ -70,12 +70,12 @@ def main() -> None:
             crs.Prediction(target.session_id, target.user_id, target.turn_number, items, reply)
             for target, items, reply in zip(targets, ranked, replies[style], strict=True)
         ]
-        found = crs.evaluate(targets, predictions, len(world.catalogue))
-        total = composite(found["ndcg@20"], found["catalogue_diversity"], found["lexical_diversity"], JUDGE)
-        bars.append((found["ndcg@20"], total))
+        marks = crs.evaluate(targets, predictions, len(world.catalogue))
+        total = composite(marks["ndcg@20"], marks["catalogue_diversity"], marks["lexical_diversity"], JUDGE)
+        bars.append((marks["ndcg@20"], total))
         rows.append(
             {"reply": style}
-            | {name: f"{value:.4f}" for name, value in found.items()}
+            | {name: f"{value:.4f}" for name, value in marks.items()}
             | {"composite": f"{total:.4f}"}
         )
     note = (
@@ -99,7 +99,7 @@ def draw(bars: list[tuple[float, float]]) -> Figure:
         )
         axes.bar_label(drawn, fmt="%.3f", fontsize=8)
     axes.set_xticks(places, STYLES)
-    axes.set_ylim(0, 1.25 * max(max(one) for one in bars))
+    axes.set_ylim(0, 1.25 * max(max(bar) for bar in bars))
     axes.set_ylabel("score")
     axes.legend(frameon=False, loc="upper left")
     return figure

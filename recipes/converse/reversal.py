@@ -34,22 +34,22 @@ def changes(name: str) -> dict[str, Any]:
 def main() -> None:
     """Train three models on one split and compare them turn by turn."""
     given = arguments(main, "reversal", TAUGHT, 60)
-    some, values, asked = compare(given, {name: changes(name) for name in NAMES})
+    asks, values, asked = compare(given, {name: changes(name) for name in NAMES})
     rows = []
     for name in NAMES:
         row = {"model": name} | {
-            metric: interval(vars(macro(some, column, given.seed))) for metric, column in values[name].items()
+            metric: interval(vars(macro(asks, column, given.seed))) for metric, column in values[name].items()
         }
-        gap = macro(some, values[WITH]["nDCG@20"] - values[name]["nDCG@20"], given.seed)
+        gap = macro(asks, values[WITH]["nDCG@20"] - values[name]["nDCG@20"], given.seed)
         rows.append(
             row
             | {"reversed replies' gain, nDCG@20": "" if name == WITH else interval(vars(gap), signed=True)}
         )
     note = f"{PASSES:g} passes over the conversations with reversed replies; the other models as many tokens."
     show_table(
-        given.out, rows, f"Reversed replies: {len(some):,} accepted turns of {asked} conversations", note
+        given.out, rows, f"Reversed replies: {len(asks):,} accepted turns of {asked} conversations", note
     )
-    save_figure(given.out, draw({name: by_turn(some, one["nDCG@20"]) for name, one in values.items()}))
+    save_figure(given.out, draw({name: by_turn(asks, scores["nDCG@20"]) for name, scores in values.items()}))
 
 
 if __name__ == "__main__":

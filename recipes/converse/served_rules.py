@@ -38,11 +38,11 @@ class Remembering:
 
     def __init__(self, rules: RuleChat, endpoint: Endpoint) -> None:
         self.rules, self.endpoint, self.model = rules, endpoint, endpoint.model
-        self.said: dict[str, str] = {}
+        self.replies: dict[str, str] = {}
 
     def complete(self, request: Request[Any]) -> Reply:
         reply = self.rules.complete(request)
-        self.said[question(self.endpoint.body(request)["messages"])] = reply.text
+        self.replies[question(self.endpoint.body(request)["messages"])] = reply.text
         return reply
 
 
@@ -57,14 +57,14 @@ def served(
     """The endpoint, and `settings` with its address as the model; the data set "remembered" is left in the
     workspace.
     """
-    said: dict[str, str] = {}
-    script = Script(lambda body: said[question(body["messages"])], latency, faults, seed=settings.seed)
+    replies: dict[str, str] = {}
+    script = Script(lambda body: replies[question(body["messages"])], latency, faults, seed=settings.seed)
     with Rehearsal(script) as server, Endpoint(EndpointSettings(server.base_url, "served-rules")) as endpoint:
         settings = replace(settings, model=f"served-rules@{server.base_url}")
         rules = RuleChat(open_env(folder, settings, nobody).world.lexicon, settings.seed)
         chat = Remembering(rules, endpoint)
         generate(folder, "remembered", settings, Session(at_once=1, chat=chat), nobody)
-        said.update(chat.said)
+        replies.update(chat.replies)
         yield server, settings
 
 

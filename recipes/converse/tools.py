@@ -42,25 +42,25 @@ def main() -> None:
     world = env.world
     n = len(world.catalogue)
     lexical = Lexical([text or "?" for text in item_texts(env.pipeline.data.items)])
-    some = []
+    queries = []
     first: dict[str, list[Any]] = {way: [] for way in WAYS}
     five: dict[str, list[Any]] = {way: [] for way in WAYS}
     valid, calls = 0, 0
-    for number, one in enumerate(read_conversations(place)):
+    for number, talk in enumerate(read_conversations(place)):
         for ask, turn in zip(
-            turn_queries(number, one, world.catalogue, world.tools.match), one.turns, strict=True
+            turn_queries(number, talk, world.catalogue, world.tools.match), talk.turns, strict=True
         ):
             calls += 1
             valid += turn.nothing_fits if turn.handle is None else turn.handle in turn.tool.handles
             if not len(ask.fits):
                 continue
-            some.append(ask)
-            said = " ".join(
-                [*(text for t in one.turns[: ask.turn - 1] for text in (t.message, t.reply)), turn.message]
+            queries.append(ask)
+            dialogue = " ".join(
+                [*(text for t in talk.turns[: ask.turn - 1] for text in (t.message, t.reply)), turn.message]
             )
-            rng = generator(given.seed, "typed", one.conversation_id, ask.turn)
+            rng = generator(given.seed, "typed", talk.conversation_id, ask.turn)
             typed = rng.permutation(np.flatnonzero(adhere(turn.tool.constraints, world.tools.match, n).holds))
-            scores = lexical.search([said, turn.message])
+            scores = lexical.search([dialogue, turn.message])
             orders = [typed, *(np.argsort(-row, kind="stable") for row in scores)]
             for way, order in zip(WAYS, orders, strict=True):
                 shown = [row for row in order.tolist() if row not in set(ask.excluded.tolist())][:5]
@@ -69,8 +69,8 @@ def main() -> None:
                 five[way].append(float(granted.mean()) if len(granted) else 0.0)
     rows, drawn = [], {}
     for way in WAYS:
-        value = macro(some, np.array(first[way]), given.seed)
-        mean = macro(some, np.array(five[way]), given.seed)
+        value = macro(queries, np.array(first[way]), given.seed)
+        mean = macro(queries, np.array(five[way]), given.seed)
         rows.append(
             {
                 "search": way,
@@ -83,7 +83,7 @@ def main() -> None:
         f"{valid:,} of {calls:,} typed calls ended in a choice among what they returned, or in none; handles,"
         " no ids copied."
     )
-    show_table(given.out, rows, f"Tools: {len(some):,} turns that something fits", note)
+    show_table(given.out, rows, f"Tools: {len(queries):,} turns that something fits", note)
     save_figure(given.out, draw(drawn | PUBLISHED))
 
 

@@ -23,15 +23,15 @@ NAME = "talk"
 COLUMNS = ("nDCG@1", "nDCG@10", "nDCG@20", "Hit@20", "MRR@20", "fit-nDCG@20")
 
 
-def rows(found: dict[str, Any], coverage: dict[str, float]) -> list[dict[str, str]]:
+def rows(results: dict[str, Any], coverage: dict[str, float]) -> list[dict[str, str]]:
     """One row a ranker, the model's advantage beside it."""
     out = []
-    for name, values in found["macro"].items():
+    for name, values in results["macro"].items():
         row = {"ranker": name} | {metric: f"{values[metric]['value']:.4f}" for metric in COLUMNS}
-        against = found["model_minus"].get(name)
+        against = results["model_minus"].get(name)
         row["model minus it, nDCG@20"] = interval(against["nDCG@20"], signed=True) if against else ""
         out.append(row | {"coverage": f"{coverage[name]:.0%}"})
-    best = found["macro"][rankers.MODEL]["ceiling@20"]["value"]
+    best = results["macro"][rankers.MODEL]["ceiling@20"]["value"]
     return [*out, {"ranker": "ceiling", "nDCG@20": f"{best:.4f}"}]
 
 
@@ -41,12 +41,12 @@ def draw(document: dict[str, Any]) -> Figure:
     panels = figure.subplots(1, len(PARTS), sharey=True)
     styles = {rankers.MODEL: "-", rankers.RANDOM: ":", rankers.POPULAR: ":"}
     for axes, (part, about) in zip(panels, PARTS.items(), strict=True):
-        found = document["parts"][part]
-        ceiling = found["ceiling_by_turn"]
+        results = document["parts"][part]
+        ceiling = results["ceiling_by_turn"]
         axes.plot(
             [int(turn) for turn in ceiling], ceiling.values(), color="black", linewidth=2, label="ceiling"
         )
-        for name, values in found["by_turn"].items():
+        for name, values in results["by_turn"].items():
             wide = 2.6 if name == rankers.MODEL else 1.4
             turns = [int(turn) for turn in values]
             axes.plot(

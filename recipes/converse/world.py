@@ -30,12 +30,12 @@ def arguments(main: Callable[..., object], name: str, conversations: int, quick:
     """--workspace, --conversations beside the common ones; a quick run makes a catalogue of 60 tunes of its
     own.
     """
-    found = parser(main, f"150 tunes, {quick} conversations, one pass: to see it work")
-    found.add_argument(
+    options = parser(main, f"150 tunes, {quick} conversations, one pass: to see it work")
+    options.add_argument(
         "--workspace", type=Path, help="a workspace of tunes to use (default: one is made beside the results)"
     )
-    found.add_argument("--conversations", type=int, help=f"how many (default {conversations})")
-    given = read_arguments(found, f"converse/{name}")
+    options.add_argument("--conversations", type=int, help=f"how many (default {conversations})")
+    given = read_arguments(options, f"converse/{name}")
     given.conversations = given.conversations or (quick if given.quick else conversations)
     given.workspace = given.workspace or given.out / "workspace"
     return given
@@ -78,7 +78,7 @@ def learning(given: argparse.Namespace, **changes: Any) -> LearnSettings:
     return LearnSettings(**({"seed": given.seed} | dict(size) | changes))
 
 
-def interval(one: Mapping[str, float], signed: bool = False) -> str:
+def interval(bounds: Mapping[str, float], signed: bool = False) -> str:
     """`.123 [.101, .145]`."""
     form = "{:+.3f}" if signed else "{:.3f}"
-    return f"{form.format(one['value'])} [{form.format(one['low'])}, {form.format(one['high'])}]"
+    return f"{form.format(bounds['value'])} [{form.format(bounds['low'])}, {form.format(bounds['high'])}]"

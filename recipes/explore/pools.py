@@ -112,8 +112,8 @@ def novel_mass(log: Log, policy: Policy) -> float:
     mass = np.zeros(len(few))
     for rows, actions, block in policy.within(few.pool).blocks(few.context):
         mass[rows] += np.where(few.pool.mask(rows, actions), 0.0, np.exp(block)).sum(axis=1)
-    said = 1 - on_support(few, policy, np.ones(log.n_actions, dtype=bool))
-    return float(np.abs(mass - said).max())
+    novelty = 1 - on_support(few, policy, np.ones(log.n_actions, dtype=bool))
+    return float(np.abs(mass - novelty).max())
 
 
 def judged(

@@ -128,7 +128,7 @@ def overstated(world: World, people: tuple[int, int], sd: float, run: int) -> di
     taste, side = draws.normal(size=users), np.where(pi > world.pi0, 1.0, -1.0)
     empty = Ledger(c=C, delta=2 * DELTA, cap=5.0, share=1.0)
     books = dict.fromkeys(("persons", "rows"), empty.plus(Entry("deployed", "p", rounds=10**9)))
-    found = dict.fromkeys(books, False)
+    alarms = dict.fromkeys(books, False)
     for part in range(4):
         who = np.repeat(np.arange(users), stretch)
         if rows == 1:
@@ -140,8 +140,8 @@ def overstated(world: World, people: tuple[int, int], sd: float, run: int) -> di
         for name in books:
             people_of = who.astype(str).tolist() if name == "persons" else ()
             books[name] = settle(books[name], "p", gains, len(who), people=people_of)
-            found[name] |= bank(books[name]).low > 0
-    return found
+            alarms[name] |= bank(books[name]).low > 0
+    return alarms
 
 
 def counts(runs: Sequence[dict[str, bool]]) -> dict[str, str]:
@@ -164,17 +164,17 @@ def main() -> None:
                 [certified(world, value, people, sd, first + run, run < CHECKED) for run in range(runs)]
             )
         few = range(first, first + max(runs // 4, 60))
-        one = (lambda run: alarmed(people, sd, run)) if kind == "alarm" else None
-        return counts([one(run) if one else overstated(world, people, sd, run) for run in few])
+        trial = (lambda run: alarmed(people, sd, run)) if kind == "alarm" else None
+        return counts([trial(run) if trial else overstated(world, people, sd, run) for run in few])
 
     keys = [["gate", *people, sd, value] for people in PEOPLE for sd in TASTES for value in VALUES]
     keys += [[kind, *people, sd, C] for kind in ("alarm", "bank") for people in PEOPLE for sd in (0.0, 0.8)]
-    for key, found in zip(keys, journal.run(keys, cell, "cells"), strict=True):
+    for key, shares in zip(keys, journal.run(keys, cell, "cells"), strict=True):
         kind, users, rows, sd, value = key
         assert isinstance(kind, str)
         head = {"persons x rows": f"{users:,} x {rows}", "sd": f"{sd:g}"}
         head |= {"V/V0": f"{value:g}"} if kind == "gate" else {}
-        tables[kind].append(head | {f"by {name}, %": share for name, share in found.items()})
+        tables[kind].append(head | {f"by {name}, %": share for name, share in shares.items()})
     note = "A quick run: inconclusive." if arguments.quick else ""
     show_table(arguments.out, tables["gate"], f"Certified at delta .05, {runs:,} runs a row", note)
     few = max(runs // 4, 60)

@@ -104,13 +104,13 @@ def measures(ranks: Values) -> dict[str, Values]:
     return {"R@10": recall_at(ranks, 10), "N@10": ndcg_at(ranks, 10)}
 
 
-def told(values: Values) -> str:
+def mean_interval(values: Values) -> str:
     """A mean with its interval over people."""
-    found = bootstrap(np.asarray(values, float), 0)
-    return f"{found.value:.4f} [{found.low:.4f}, {found.high:.4f}]"
+    interval = bootstrap(np.asarray(values, float), 0)
+    return f"{interval.value:.4f} [{interval.low:.4f}, {interval.high:.4f}]"
 
 
 def difference(values: Values, others: Values) -> str:
     """A paired difference with its interval over people."""
-    found = paired_bootstrap(np.asarray(values, float), np.asarray(others, float), 0)
-    return f"{found.value:+.4f} [{found.low:+.4f}, {found.high:+.4f}]"
+    interval = paired_bootstrap(np.asarray(values, float), np.asarray(others, float), 0)
+    return f"{interval.value:+.4f} [{interval.low:+.4f}, {interval.high:+.4f}]"

@@ -90,39 +90,39 @@ def grown(folder: Path, out: Path, data: Path) -> tuple[Deployment, Histories, n
 
 def lists(searcher: Searcher, before: Histories) -> list[Candidates]:
     """Ten of each history, with the new items for the places kept."""
-    found: list[Candidates] = []
+    candidates: list[Candidates] = []
     for start in range(0, len(before), 256):
         part = before.keep_users(np.isin(np.arange(len(before)), np.arange(start, start + 256)))
         seen = [part.of(row) if searcher.settings.remove_seen else () for row in range(len(part))]
-        allowed = [allow(searcher.trie, None, one) for one in seen]
-        found += searcher.candidates(part, allowed, K)
-    return found
+        allowed = [allow(searcher.trie, None, items) for items in seen]
+        candidates += searcher.candidates(part, allowed, K)
+    return candidates
 
 
-def hits(found: Sequence[Candidates], targets: npt.NDArray[Any], places: int) -> Flags:
+def hits(candidates: Sequence[Candidates], targets: npt.NDArray[Any], places: int) -> Flags:
     """(U,) whether ten places, so many of them kept for new items, show the target."""
     out = []
-    for one, target in zip(found, targets, strict=True):
-        shown = one.items[: K - places].tolist()
+    for ranking, target in zip(candidates, targets, strict=True):
+        shown = ranking.items[: K - places].tolist()
         new = (
             []
-            if one.reserved is None
-            else [item for item in one.reserved.items.tolist() if item not in shown]
+            if ranking.reserved is None
+            else [item for item in ranking.reserved.items.tolist() if item not in shown]
         )
         out.append(target in shown or target in new[:places])
     return np.array(out)
 
 
-def fits(found: Sequence[Candidates], items: int, times: float) -> Flags:
+def fits(candidates: Sequence[Candidates], items: int, times: float) -> Flags:
     """(U,) whether the best new item of each is so many times as likely as one of `items` drawn by chance."""
-    best = (one.reserved.scores[:1] if one.reserved is not None else () for one in found)
+    best = (ranking.reserved.scores[:1] if ranking.reserved is not None else () for ranking in candidates)
     return np.array([any(score > np.log(times / items) for score in own) for own in best])
 
 
 def interval(values: npt.NDArray[Any]) -> str:
     """Mean with its interval over people."""
-    found = bootstrap(values.astype(float), 0)
-    return f"{found.value:.4f} [{found.low:.4f}, {found.high:.4f}]"
+    mean = bootstrap(values.astype(float), 0)
+    return f"{mean.value:.4f} [{mean.low:.4f}, {mean.high:.4f}]"
 
 
 def by_codes(served: Deployment) -> Searcher:
@@ -145,20 +145,20 @@ def measure(
     whole = lists(searcher, before)
     by_places = {places: hits(whole, targets, places) for places in PLACES}
     ways = {
-        (places, "both (the default)" if places else "nothing: they compete with all others"): found
-        for places, found in by_places.items()
+        (places, "both (the default)" if places else "nothing: they compete with all others"): flags
+        for places, flags in by_places.items()
     }
     for times in TIMES:
-        kept = fits(whole, len(searcher.data.item_ids), times)
-        name = f"both, and only where {times} times as likely as by chance: {kept.mean():.0%} of people"
-        ways[1, name] = np.where(kept, by_places[1], by_places[0])
+        likely = fits(whole, len(searcher.data.item_ids), times)
+        name = f"both, and only where {times} times as likely as by chance: {likely.mean():.0%} of people"
+        ways[1, name] = np.where(likely, by_places[1], by_places[0])
     rows = []
-    for (places, name), found in ways.items():
-        cost = paired_bootstrap(found.astype(float), by_places[0].astype(float), 0)
+    for (places, name), flags in ways.items():
+        cost = paired_bootstrap(flags.astype(float), by_places[0].astype(float), 0)
         row = {"places kept": places, "filled by": name}
-        row |= {"R@10, new items": interval(found[cold]), "R@10, all": interval(found)}
+        row |= {"R@10, new items": interval(flags[cold]), "R@10, all": interval(flags)}
         row |= {"all, to none kept": f"{cost.value:+.4f} [{cost.low:+.4f}, {cost.high:+.4f}]"}
-        lost = paired_bootstrap(found[~cold].astype(float), by_places[0][~cold].astype(float), 0)
+        lost = paired_bootstrap(flags[~cold].astype(float), by_places[0][~cold].astype(float), 0)
         rows.append(
             row | {"people whose item is not new": f"{lost.value:+.4f} [{lost.low:+.4f}, {lost.high:+.4f}]"}
         )
@@ -169,8 +169,8 @@ def measure(
     for name, fusion in ALONE.items():
         tries[name] = copy(searcher)
         tries[name].new = replace(new, fusion=fusion)
-    for name, one in tries.items():
-        own = lists(one, few)
+    for name, variant in tries.items():
+        own = lists(variant, few)
         for places in (*PLACES, K):
             if places or name.startswith("codes"):
                 row = {"places kept": places, "filled by": name}
@@ -193,15 +193,15 @@ def until_shown(folder: Path, out: Path) -> str:
     """Seconds from the ingest of one more item to a list that shows it, in words; nothing is trained."""
     items = pl.read_parquet(out / "all" / "items.parquet")
     like = items.row(0, named=True)
-    one = pl.DataFrame([like | {"item_id": "just-in"}], schema=items.schema)
-    write_table(out / "one" / "items.parquet", pl.concat([items, one]).to_arrow())
+    new_item = pl.DataFrame([like | {"item_id": "just-in"}], schema=items.schema)
+    write_table(out / "one" / "items.parquet", pl.concat([items, new_item]).to_arrow())
     started = time.monotonic()
     ingest_files(folder, out / "one" / "items.parquet", out / "all" / "interactions.parquet")
     searcher = Searcher.of(in_service(Workspace.open(folder)))
     history = Histories.of_lists([searcher.index_of([like["item_id"]])])
-    (found,) = searcher.candidates(history, [allow(searcher.trie, None, history.of(0))], K)
+    (best,) = searcher.candidates(history, [allow(searcher.trie, None, history.of(0))], K)
     seconds = time.monotonic() - started
-    ids = [searcher.data.item_ids[item] for item in (*found.items, *(found.reserved or found).items)]
+    ids = [searcher.data.item_ids[item] for item in (*best.items, *(best.reserved or best).items)]
     return (
         f"From the ingest of one item to a list that {'shows' if 'just-in' in ids else 'does NOT show'} it:"
         f" {seconds:.1f} s."
@@ -226,9 +226,9 @@ def draw(rows: Sequence[dict[str, Any]]) -> Figure:
 
 def main() -> None:
     """Parse, train without the new items, ingest them, measure."""
-    found = parser(main, "two passes of training: inconclusive")
-    found.add_argument("--data", default="beauty", choices=tuple(SETS))
-    arguments = read_arguments(found, "cold_items")
+    options = parser(main, "two passes of training: inconclusive")
+    options.add_argument("--data", default="beauty", choices=tuple(SETS))
+    arguments = read_arguments(options, "cold_items")
     out = arguments.out / arguments.data
     name, settings = SETS[arguments.data]
     quick = {"sft_epochs": 2} if arguments.quick else {}

@@ -22,7 +22,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from recipes.common import Journal, command, parser, read_arguments, save_figure, share, show_table
-from recipes.plum.arms import FILMS, STUDIED, Study, difference, measures, tested, told
+from recipes.plum.arms import FILMS, STUDIED, Study, difference, mean_interval, measures, tested
 from tastemaker.cli.progress import progress
 from tastemaker.errors import InputError
 from tastemaker.flows.pipeline import Pipeline
@@ -107,7 +107,7 @@ def one_arm(study: Study, folders: dict[str, str], asked: tuple[float, int], nam
     seen = pipeline.data.training_counts[targets.target].tolist()
     about = summary(pipeline, "corpus")["achieved"] if trunk else {}
     trained = summary(pipeline, "sft")
-    chosen = trained.get("validation by share", {one["pass"]: one["N@10"] for one in trained["validation"]})
+    chosen = trained.get("validation by share", {row["pass"]: row["N@10"] for row in trained["validation"]})
     return {
         "ranks": tested(pipeline, targets),
         "curve": curve,
@@ -125,14 +125,14 @@ def summary(pipeline: Pipeline, stage: str) -> dict[str, Any]:
 
 def main() -> None:
     """Parse, train the arms, print, draw."""
-    found = parser(main, "one pass, 200 people tested: inconclusive")
-    found.add_argument("--data", default="office", choices=tuple(STUDIED))
-    found.add_argument("--arms", default="", help="such as R1,R2,CR1 (default: all that suit the data)")
-    found.add_argument("--share", type=share, default=0.1, help="of the people, that are trained on")
-    found.add_argument("--users", type=int, default=0, help="people tested (default: all)")
-    found.add_argument("--base", default="", help="folder of a causal language model instead of SmolLM2")
-    found.add_argument("--layers", type=int, default=8, help="first layers of the base that are kept")
-    arguments = read_arguments(found, "cpt_2x2")
+    options = parser(main, "one pass, 200 people tested: inconclusive")
+    options.add_argument("--data", default="office", choices=tuple(STUDIED))
+    options.add_argument("--arms", default="", help="such as R1,R2,CR1 (default: all that suit the data)")
+    options.add_argument("--share", type=share, default=0.1, help="of the people, that are trained on")
+    options.add_argument("--users", type=int, default=0, help="people tested (default: all)")
+    options.add_argument("--base", default="", help="folder of a causal language model instead of SmolLM2")
+    options.add_argument("--layers", type=int, default=8, help="first layers of the base that are kept")
+    arguments = read_arguments(options, "cpt_2x2")
     out = arguments.out / arguments.data
     out.mkdir(parents=True, exist_ok=True)
     settings = COMMON | {"seed": arguments.seed, "base_layers": arguments.layers}
@@ -168,19 +168,19 @@ def tabled(runs: dict[str, Any], what: str, arguments: Any) -> tuple[list[dict[s
     parts = {"never seen": seen == 0, "seen 1-5 times": (seen > 0) & (seen < 6), "seen more": seen > 5}
     rows = []
     for name, own in people.items():
-        row: dict[str, Any] = {"arm": name} | {label: told(values) for label, values in own.items()}
+        row: dict[str, Any] = {"arm": name} | {label: mean_interval(values) for label, values in own.items()}
         row |= {f"N@10, {label} ({rest.sum()})": f"{own['N@10'][rest].mean():.4f}" if rest.any() else ""
                 for label, rest in parts.items()}  # fmt: skip
         row["N@10, validation"] = runs[name].get("validation", "")
         rows.append(row | {"CPT tokens": f"{runs[name]['cpt tokens']:,}"})
     gaps = {}
     contrasts = {name: pair for name, pair in CONTRASTS.items() if set(pair) <= set(short)}
-    for name, (one, other) in contrasts.items():
-        gaps[name] = {label: difference(short[one][label], short[other][label]) for label in short[one]}
+    for name, (left, right) in contrasts.items():
+        gaps[name] = {label: difference(short[left][label], short[right][label]) for label in short[left]}
         rows.append({"arm": f"{name}, paired"} | gaps[name])
     columns = list(rows[0])
     both = [
-        paired_bootstrap(short[one]["N@10"], short[other]["N@10"], 0) for one, other in contrasts.values()
+        paired_bootstrap(short[left]["N@10"], short[right]["N@10"], 0) for left, right in contrasts.values()
     ]
     sides = {
         "above": [name for name, gap in zip(gaps, both, strict=True) if gap.low > 0],

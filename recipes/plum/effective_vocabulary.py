@@ -25,21 +25,21 @@ def evaluations(folder: Path) -> list[dict[str, Any]]:
     newest = [
         sorted(seed.glob("runs/*-evaluate-test/metrics.json")) for seed in sorted(folder.glob("seed-*"))
     ]
-    found = [json.loads(own[-1].read_text()) for own in newest if own]
-    if not found:
+    documents = [json.loads(own[-1].read_text()) for own in newest if own]
+    if not documents:
         raise SystemExit(f"{folder}: no evaluation there; run `python -m recipes.plum.next_item` first")
-    return found
+    return documents
 
 
 def summarise(runs: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], dict[str, list[float]], str]:
     """Rows of the table, the coverage curve of each system in the first run, and the comparison in words."""
     sizes, recall, curves = dict[str, list[int]](), dict[str, list[float]](), dict[str, list[float]]()
     for run in runs:
-        for one in run["coverage"]["methods"]:
-            sizes.setdefault(stem(one["name"]), []).append(one["effective"])
-            curves.setdefault(stem(one["name"]), one["curve"])
-        for one in run["metrics"]["methods"]:
-            recall.setdefault(stem(one["name"]), []).append(one["values"]["R@10"]["value"])
+        for method in run["coverage"]["methods"]:
+            sizes.setdefault(stem(method["name"]), []).append(method["effective"])
+            curves.setdefault(stem(method["name"]), method["curve"])
+        for method in run["metrics"]["methods"]:
+            recall.setdefault(stem(method["name"]), []).append(method["values"]["R@10"]["value"])
     rows, base = [], sizes.get(SASREC)
     for name, own in sizes.items():
         row: dict[str, Any] = {"system": name, "R@10": f"{np.mean(recall[name]):.4f}"}
@@ -76,12 +76,12 @@ def draw(curves: dict[str, list[float]]) -> Figure:
 
 def main() -> None:
     """Parse, read what the next-item table left, print."""
-    found = parser(main, "no difference: nothing is trained")
-    found.add_argument("--data", default="beauty", choices=tuple(SETS))
-    found.add_argument(
+    options = parser(main, "no difference: nothing is trained")
+    options.add_argument("--data", default="beauty", choices=tuple(SETS))
+    options.add_argument(
         "--runs", type=Path, default=Path("runs/next_item"), help="folder of the next-item table"
     )
-    arguments = read_arguments(found, "effective_vocabulary")
+    arguments = read_arguments(options, "effective_vocabulary")
     out = arguments.out / arguments.data
     runs = evaluations(arguments.runs / arguments.data)
     rows, curves, words = summarise(runs)

@@ -54,7 +54,7 @@ def run_seed(folder: Path, data: Path, dials: Mapping[str, Any], baselines: Sequ
         if not done.exists():
             run = Path(evaluate_workspace(folder, baselines, "test", 0, report)["run"])
             metrics = json.loads((run / "metrics.json").read_text())["metrics"]
-            names = {one["name"] for one in metrics["methods"]}
+            names = {method["name"] for method in metrics["methods"]}
             ranks = read_arrays(run / "ranks.safetensors")
             write_arrays(done, {stem(name): own for name, own in ranks.items() if name in names})
     ranks = dict(read_arrays(done))
@@ -65,13 +65,13 @@ def tables(data: Path) -> tuple[Path, Path]:
     """Items and interactions of a folder: two Parquet files, or RecBole's atomic files. Raises InputError
     where there are neither.
     """
-    found = (data / "items.parquet", data / "interactions.parquet")
-    if not found[0].exists():
-        found = (data / f"{data.name}.item", data / f"{data.name}.inter")
-    for path in found:
+    paths = (data / "items.parquet", data / "interactions.parquet")
+    if not paths[0].exists():
+        paths = (data / f"{data.name}.item", data / f"{data.name}.inter")
+    for path in paths:
         if not path.exists():
             raise InputError(f"{data}: holds neither items.parquet nor {data.name}.item with interactions")
-    return found
+    return paths
 
 
 def summarise(seeds: Sequence[Ranks]) -> tuple[list[dict[str, Any]], str]:
@@ -81,7 +81,7 @@ def summarise(seeds: Sequence[Ranks]) -> tuple[list[dict[str, Any]], str]:
     measures = {"R@10": recall_at, "N@10": ndcg_at}
     means = {
         name: {
-            label: np.stack([m(one[name], 10) for one in seeds if name in one])
+            label: np.stack([m(ranks[name], 10) for ranks in seeds if name in ranks])
             for label, m in measures.items()
         }
         for name in seeds[0]
@@ -90,8 +90,8 @@ def summarise(seeds: Sequence[Ranks]) -> tuple[list[dict[str, Any]], str]:
     for name, own in means.items():
         row: dict[str, Any] = {"system": name}
         for label, by_seed in own.items():
-            found = bootstrap(by_seed.mean(axis=0), 0)
-            row[label] = f"{found.value:.4f} [{found.low:.4f}, {found.high:.4f}]"
+            interval = bootstrap(by_seed.mean(axis=0), 0)
+            row[label] = f"{interval.value:.4f} [{interval.low:.4f}, {interval.high:.4f}]"
             row[f"{label} of seeds"] = " ".join(f"{value:.4f}" for value in by_seed.mean(axis=1))
         rows.append(row)
     simple = {name: means[name]["N@10"].mean(axis=0) for name in SIMPLE if name in means}
@@ -113,7 +113,7 @@ def in_words(ours: npt.NDArray[Any], simple: Mapping[str, npt.NDArray[Any]], nam
 
     ours (U,), simple: name -> (U,), N@10 of the same users.
     """
-    best = max(simple, key=lambda one: float(simple[one].mean()))
+    best = max(simple, key=lambda baseline: float(simple[baseline].mean()))
     gap = paired_bootstrap(ours, simple[best], seed=0)
     shown = f"N@10 {gap.value:+.4f} [{gap.low:+.4f}, {gap.high:+.4f}] to the best simple baseline, {best}"
     if gap.low > 0:
@@ -126,13 +126,13 @@ def draw(seeds: Sequence[Ranks]) -> Figure:
     figure = Figure(figsize=(8, 0.5 * len(seeds[0]) + 1.2))
     axes = figure.add_subplot()
     for place, name in enumerate(reversed(list(seeds[0]))):
-        by_seed = np.stack([ndcg_at(one[name], 10) for one in seeds if name in one])
-        found = bootstrap(by_seed.mean(axis=0), 0)
-        axes.barh(place, found.value, color="#b4542b" if name.startswith(OURS) else "#8a93a0", height=0.6)
+        by_seed = np.stack([ndcg_at(ranks[name], 10) for ranks in seeds if name in ranks])
+        interval = bootstrap(by_seed.mean(axis=0), 0)
+        axes.barh(place, interval.value, color="#b4542b" if name.startswith(OURS) else "#8a93a0", height=0.6)
         axes.errorbar(
-            found.value,
+            interval.value,
             place,
-            xerr=[[found.value - found.low], [found.high - found.value]],
+            xerr=[[interval.value - interval.low], [interval.high - interval.value]],
             color="black",
             capsize=3,
         )
@@ -145,8 +145,8 @@ def draw(seeds: Sequence[Ranks]) -> Figure:
 
 def main() -> None:
     """Parse, run every seed, print the table, save the figure."""
-    found = parser(main, "one seed, without SASRec: inconclusive")
-    found.add_argument(
+    options = parser(main, "one seed, without SASRec: inconclusive")
+    options.add_argument(
         "--data",
         default="beauty",
         help=(
@@ -154,22 +154,22 @@ def main() -> None:
             " NAME.item and NAME.inter"
         ),
     )
-    found.add_argument("--split", default="leave_one_out", choices=("leave_one_out", "time"))
-    found.add_argument("--seeds", type=whole_numbers, default=[0, 1, 2])
-    found.add_argument(
+    options.add_argument("--split", default="leave_one_out", choices=("leave_one_out", "time"))
+    options.add_argument("--seeds", type=whole_numbers, default=[0, 1, 2])
+    options.add_argument(
         "--controls",
         default="all",
         choices=("all", "first"),
         help="train SASRec and score the baselines for every seed, or for the first alone",
     )
-    arguments = read_arguments(found, "next_item")
+    arguments = read_arguments(options, "next_item")
     arguments.out = arguments.out / Path(arguments.data).name
     if arguments.split != "leave_one_out":
         arguments.out = arguments.out.with_name(f"{arguments.out.name}-{arguments.split}")
     arguments.out.mkdir(parents=True, exist_ok=True)
     name, dials = SETS.get(arguments.data, (arguments.data, {}))
     data = DATA / name if arguments.data in SETS else Path(name)
-    baselines = [one for one in BASELINES if one != "sasrec" or not arguments.quick]
+    baselines = [baseline for baseline in BASELINES if baseline != "sasrec" or not arguments.quick]
     seeds = [arguments.seed] if arguments.quick else arguments.seeds
     title = f"{data.name}, split by {arguments.split}, seeds {', '.join(map(str, seeds))}" + (
         " (quick: inconclusive)" if arguments.quick else ""

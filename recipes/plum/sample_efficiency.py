@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from recipes.common import Journal, command, parser, read_arguments, save_figure, shares, show_table
-from recipes.plum.arms import Study, difference, measures, tested, told
+from recipes.plum.arms import Study, difference, mean_interval, measures, tested
 from recipes.plum.next_item import SETS
 from tastemaker.cli.progress import progress
 from tastemaker.flows.evaluation.evaluate import ALONE, OURS, SASREC, sasrec
@@ -36,17 +36,17 @@ def one_share(study: Study, share: float, sequential: bool) -> dict[str, list[in
             scores[SASREC] = sasrec(pipeline, report).score
     seen: Any = "remove" if pipeline.workspace.settings.remove_seen else "keep"
     for name, score in scores.items():
-        found = ranks_of_targets(score, targets.context, targets.target, seen)
-        ranks[name] = [int(rank) for rank in found]
+        places = ranks_of_targets(score, targets.context, targets.target, seen)
+        ranks[name] = [int(rank) for rank in places]
     return ranks
 
 
 def main() -> None:
     """Parse, train every share, print, draw."""
-    found = parser(main, "two shares, two passes, no SASRec: inconclusive")
-    found.add_argument("--data", default="office", choices=tuple(SETS))
-    found.add_argument("--shares", type=shares, default=list(SHARES), help="of the people, such as .1,.5,1")
-    arguments = read_arguments(found, "sample_efficiency")
+    options = parser(main, "two shares, two passes, no SASRec: inconclusive")
+    options.add_argument("--data", default="office", choices=tuple(SETS))
+    options.add_argument("--shares", type=shares, default=list(SHARES), help="of the people, such as .1,.5,1")
+    arguments = read_arguments(options, "sample_efficiency")
     out = arguments.out / arguments.data
     parts = [0.05, 0.1] if arguments.quick else arguments.shares
     settings = {"seed": arguments.seed, "ensemble": 1} | ({"sft_epochs": 2} if arguments.quick else {})
@@ -59,7 +59,7 @@ def main() -> None:
         people = {name: measures(np.array(ranks)) for name, ranks in run.items()}
         for name, own in people.items():
             row = {"people": f"{share:.0%}", "system": name}
-            row |= {label: told(values) for label, values in own.items()}
+            row |= {label: mean_interval(values) for label, values in own.items()}
             for other in (SASREC, COUNTS):
                 row[f"N@10 to {other}"] = (
                     difference(own["N@10"], people[other]["N@10"])

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from recipes.common import Journal, command, parser, read_arguments, save_figure, show_table, whole_numbers
-from recipes.plum.arms import Study, measures, surprise, tested, told
+from recipes.plum.arms import Study, mean_interval, measures, surprise, tested
 from recipes.plum.next_item import SETS
 from tastemaker.cli.progress import progress
 from tastemaker.errors import many
@@ -51,38 +51,38 @@ def one_run(study: Study, layers: int, width: int, passes: int) -> dict[str, Any
 def frontier(operations: Floats, losses: Floats) -> list[int]:
     """Runs that no run of less compute beats."""
     order = np.argsort(operations)
-    best, kept = np.inf, []
+    best, runs = np.inf, []
     for place in order:
         if losses[place] < best:
             best = losses[place]
-            kept.append(int(place))
-    return kept
+            runs.append(int(place))
+    return runs
 
 
 def exponent(
-    operations: Floats, losses: npt.NDArray[np.float64], kept: list[int]
+    operations: Floats, losses: npt.NDArray[np.float64], runs: list[int]
 ) -> tuple[float, float, float]:
-    """The exponent of the power law through the runs `kept` and its 95 % interval; losses (runs, people)."""
+    """The exponent of the power law through `runs` and its 95 % interval; losses (runs, people)."""
     rng = np.random.default_rng(0)
-    x = np.log(operations[kept])
+    x = np.log(operations[runs])
 
     def slope(means: Floats) -> float:
         return float(np.polyfit(x, np.log(means), 1)[0])
 
     draws = [
-        slope(losses[kept][:, rng.integers(losses.shape[1], size=losses.shape[1])].mean(axis=1))
+        slope(losses[runs][:, rng.integers(losses.shape[1], size=losses.shape[1])].mean(axis=1))
         for _ in range(RESAMPLES)
     ]
     low, high = np.percentile(draws, [2.5, 97.5])
-    return slope(losses[kept].mean(axis=1)), float(low), float(high)
+    return slope(losses[runs].mean(axis=1)), float(low), float(high)
 
 
 def main() -> None:
     """Parse, train every run, print, draw."""
-    found = parser(main, "two sizes, one and two passes: inconclusive")
-    found.add_argument("--data", default="office", choices=tuple(SETS))
-    found.add_argument("--budgets", type=whole_numbers, default=list(BUDGETS), help="passes, such as 2,4,8")
-    arguments = read_arguments(found, "scaling")
+    options = parser(main, "two sizes, one and two passes: inconclusive")
+    options.add_argument("--data", default="office", choices=tuple(SETS))
+    options.add_argument("--budgets", type=whole_numbers, default=list(BUDGETS), help="passes, such as 2,4,8")
+    arguments = read_arguments(options, "scaling")
     out = arguments.out / arguments.data
     out.mkdir(parents=True, exist_ok=True)
     sizes, budgets = (SIZES[:2], [1, 2]) if arguments.quick else (SIZES, arguments.budgets)
@@ -94,13 +94,13 @@ def main() -> None:
     runs = Journal(out, settings).run(keys, lambda key: one_run(study, *key), "runs")
     operations = np.array([run["operations"] for run in runs])
     losses = np.array([run["loss"] for run in runs])
-    kept = frontier(operations, losses.mean(axis=1))
+    on_frontier = frontier(operations, losses.mean(axis=1))
     rows = []
     for place, ((layers, width, passes), run) in enumerate(zip(keys, runs, strict=True)):
         row = {"layers": layers, "width": width, "passes": passes, "operations": f"{run['operations']:.2e}"}
-        row |= {"loss, nats": told(losses[place])}
-        row |= {name: told(values) for name, values in measures(np.array(run["ranks"])).items()}
-        rows.append(row | {"on the frontier": "yes" if place in kept else ""})
+        row |= {"loss, nats": mean_interval(losses[place])}
+        row |= {name: mean_interval(values) for name, values in measures(np.array(run["ranks"])).items()}
+        rows.append(row | {"on the frontier": "yes" if place in on_frontier else ""})
     best = {
         passes: min(
             (float(loss), key)
@@ -113,8 +113,8 @@ def main() -> None:
         f"Best size at {passes} passes: {many(key[0], 'layer')} of {key[1]} (loss {loss:.3f})."
         for passes, (loss, key) in best.items()
     ]
-    if len(kept) > 1:
-        value, low, high = exponent(operations, losses, kept)
+    if len(on_frontier) > 1:
+        value, low, high = exponent(operations, losses, on_frontier)
         sentences.append(
             f"On the frontier the loss falls with compute to the power {value:.4f} [{low:.4f}, {high:.4f}]."
         )

@@ -55,21 +55,21 @@ def measure(out: Path, data: Path, seed: int, settings: dict[str, Any]) -> dict[
     searcher = by_codes(served)
     assert searcher.new is not None
     cold = np.isin(targets, searcher.new.rows)
-    found = hits(lists(searcher, before.keep_users(cold)), targets[cold], K)
+    new_hits = hits(lists(searcher, before.keep_users(cold)), targets[cold], K)
     return {
         "R": recall_at(ranks, 10),
         "N": ndcg_at(ranks, 10),
-        "new": found,
+        "new": new_hits,
         "ids": np.array([report["distinct_share"]]),
     }
 
 
 def main() -> None:
     """Parse, train every arm of every seed, print, draw."""
-    found = parser(main, "one seed, two passes: inconclusive")
-    found.add_argument("--data", default="office", choices=tuple(SETS))
-    found.add_argument("--seeds", type=whole_numbers, default=[0, 1, 2])
-    arguments = read_arguments(found, "sid_ablation")
+    options = parser(main, "one seed, two passes: inconclusive")
+    options.add_argument("--data", default="office", choices=tuple(SETS))
+    options.add_argument("--seeds", type=whole_numbers, default=[0, 1, 2])
+    arguments = read_arguments(options, "sid_ablation")
     out, (name, settings) = arguments.out / arguments.data, SETS[arguments.data]
     seeds = [0] if arguments.quick else arguments.seeds
     alone = {"ensemble": 1} | ({"sft_epochs": 2} if arguments.quick else {})

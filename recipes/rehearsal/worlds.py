@@ -135,12 +135,12 @@ def _live(arguments: Namespace, workspace: Path, key: Sequence[Any], pool: Execu
         what: {part: values.tolist() for part, values in compared(diaries, settings, what).items()}
         for what in MEASURES
     } | {
-        "arms": {arm: outcome(arm, diary) | said(diary) for arm, diary in diaries.items()},
+        "arms": {arm: outcome(arm, diary) | night_counts(diary) for arm, diary in diaries.items()},
         "seconds": {arm: diary["seconds"] for arm, diary in diaries.items()},
     }
 
 
-def said(diary: dict[str, Any]) -> dict[str, int]:
+def night_counts(diary: dict[str, Any]) -> dict[str, int]:
     """What the nights of a world came to, in counts."""
     nights = diary["nights"]
     proxies = [night for night in nights if night["what"] == "proxy"]

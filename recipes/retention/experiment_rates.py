@@ -185,9 +185,9 @@ def looks(rng: np.random.Generator, each: int = 200, count: int = 20) -> Run:
             rows = values[:end, place, None]
             t, c = both((rows[treated[:end]], rows[~treated[:end]]), "y")
             taken.append(effect(t, c, Metric("y")))
-        told = [look for look in watch(taken, 4000, 0.025, n_min=500) if not look.reason]
-        wrong = wrong or any(look.low > 0 or look.high < 0 for look in told)
-        fixed = fixed or any(look.fixed_low > 0 or look.fixed_high < 0 for look in told)
+        readings = [look for look in watch(taken, 4000, 0.025, n_min=500) if not look.reason]
+        wrong = wrong or any(look.low > 0 or look.high < 0 for look in readings)
+        fixed = fixed or any(look.fixed_low > 0 or look.fixed_high < 0 for look in readings)
     return {"wrong": wrong, "Wald wrong": fixed}
 
 
@@ -219,21 +219,21 @@ def sequence(rng: np.random.Generator, what: str, share: float, each: int = 200,
         else:
             t, c = both(pair, *metric.columns)
             taken.append(effect(t, c, metric))
-    told = [look for look in watch(taken, n, n_min=100) if not look.reason]
+    readings = [look for look in watch(taken, n, n_min=100) if not look.reason]
     if edge:
         return {
-            "wrong": any(look.low > edge for look in told),
-            "Wald wrong": any(look.fixed_low > edge for look in told),
+            "wrong": any(look.low > edge for look in readings),
+            "Wald wrong": any(look.fixed_low > edge for look in readings),
         }
-    up, down = any(look.low > 0 for look in told), any(look.high < 0 for look in told)
-    fixed = any(look.fixed_low > 0 or look.fixed_high < 0 for look in told)
+    up, down = any(look.low > 0 for look in readings), any(look.high < 0 for look in readings)
+    fixed = any(look.fixed_low > 0 or look.fixed_high < 0 for look in readings)
     return {"wrong": up or down, "up": up, "down": down, "Wald wrong": fixed}
 
 
 def sample_ratio(rng: np.random.Generator, n: int, share: float) -> Run:
     """The sample ratio at alarm .001; "up": a warning below .01."""
-    found = srm({"a": (k := int(rng.binomial(n, share))), "b": n - k}, EVEN)
-    return {"wrong": found.alarm, "up": found.warning}
+    check = srm({"a": (k := int(rng.binomial(n, share))), "b": n - k}, EVEN)
+    return {"wrong": check.alarm, "up": check.warning}
 
 
 World = Callable[[np.random.Generator], Run]

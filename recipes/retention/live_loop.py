@@ -176,15 +176,15 @@ def live(service: WorkspaceService, town: Town, day: int, tag: str) -> dict[str,
         lists |= dict(zip(part, slates, strict=True))
     # While answers are gathered any place may be heard, so that they vary with the score; in the test it is
     # the first.
-    heard = {row: int(rng.integers(len(lists[row].rows))) if tag.startswith("ask") else 0 for row in here}
-    met = _meet(town, here, [lists[row].rows[heard[row]].item_id for row in here], day)
+    places = {row: int(rng.integers(len(lists[row].rows))) if tag.startswith("ask") else 0 for row in here}
+    met = _meet(town, here, [lists[row].rows[places[row]].item_id for row in here], day)
     for row, slate in lists.items():
         _true_move(town, row, slate, day)
     felt = ask(replace(town.world, ask_rate=1.0), met, town.seed + day)
     back = returns(town.world, met, town.seed + day)["returned"].to_pylist()
     shown = answered = 0
     for place, row in enumerate(here):
-        survey = _tell(service, town, row, lists[row], heard[row], f"{tag}-{row}", float(rng.random()))
+        survey = _tell(service, town, row, lists[row], places[row], f"{tag}-{row}", float(rng.random()))
         town.back[row] = bool(back[place])
         if survey is not None:
             shown += 1

@@ -308,22 +308,22 @@ def revisits(rng: np.random.Generator, lift: float, looks: int) -> tuple[Any, An
 def show_trials(arguments: Any, trials: dict[str, Any]) -> None:
     """One row a world."""
 
-    def told(values: Sequence[float], scale: float = 100.0, unit: str = " %") -> str:
+    def interval_text(values: Sequence[float], scale: float = 100.0, unit: str = " %") -> str:
         return f"{scale * values[0]:+.2f}{unit} [{scale * values[1]:+.2f}, {scale * values[2]:+.2f}]"
 
     rows = [
         {
             "world": path,
             "true lift of returns": f"{100 * item['truth']:+.2f} %",
-            "measured, CUPED": told(item["effects"]["returned"]),
-            "without CUPED": told(item["without CUPED"]),
+            "measured, CUPED": interval_text(item["effects"]["returned"]),
+            "without CUPED": interval_text(item["without CUPED"]),
             "variance left": f"{100 * item['kept']:.0f} %",
-            "likes per view": told(item["effects"]["likes per view"]),
-            "skips": told(item["effects"]["skips"]),
+            "likes per view": interval_text(item["effects"]["likes per view"]),
+            "skips": interval_text(item["effects"]["skips"]),
             "decision": item["verdict"],
             "first day shown": "never" if item["first day"] is None else item["first day"] + 1,
-            "index, days 8-14": told(item["surrogate"]["foretold"], 1.0, ""),
-            "realised": told(item["surrogate"]["realised"], 1.0, ""),
+            "index, days 8-14": interval_text(item["surrogate"]["foretold"], 1.0, ""),
+            "realised": interval_text(item["surrogate"]["realised"], 1.0, ""),
         }
         for path, item in trials.items()
     ]

@@ -170,8 +170,8 @@ def text(estimate: object) -> str:
     return f"{value:.3f} [{low:.3f}, {high:.3f}]"
 
 
-def interval(found: Interval) -> str:
-    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
+def interval(estimate: Interval) -> str:
+    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
 
 
 def draw(weights: ResponseWeights, associations: Associations) -> Figure:

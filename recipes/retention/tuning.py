@@ -151,8 +151,8 @@ def _dials(world: ListenerWorld) -> Floats:
 def _with_dials(world: ListenerWorld, dials: Floats) -> ListenerWorld:
     values = [float(dial) for dial in dials]
 
-    def quality(wanted: float, *beside: float) -> float:
-        return min(wanted, float(np.sqrt(1 - max(beside) ** 2)))
+    def quality(wanted: float, *others: float) -> float:
+        return min(wanted, float(np.sqrt(1 - max(others) ** 2)))
 
     return replace(
         world,

@@ -51,7 +51,7 @@ PLACES = {
 }
 
 
-class Told(logging.Handler):
+class LogLines(logging.Handler):
     """Whether anything was logged for the user to see."""
 
     def __init__(self) -> None:
@@ -68,22 +68,22 @@ def answers(root: Path, place: str) -> str:
     if place == "base":
         folder = root / "models" / "own"
         check_base(workspace, folder)
-        return str([float(one.detach().double().sum()) for one in load(folder)[0].parameters()])
+        return str([float(parameter.detach().double().sum()) for parameter in load(folder)[0].parameters()])
     service = WorkspaceService(workspace)
     try:
         people, _ = service.users(100, 0)
         queries = [Query(f"u{n:02d}", k=6, logged=False) for n in range(4)]
         slates = [
-            one if isinstance(one, TastemakerError) else [row.item_id for row in one.rows]
-            for one in service.recommend_many(queries)
+            slate if isinstance(slate, TastemakerError) else [row.item_id for row in slate.rows]
+            for slate in service.recommend_many(queries)
         ]
-        for one in slates:
-            if isinstance(one, TastemakerError):
-                raise one
+        for slate in slates:
+            if isinstance(slate, TastemakerError):
+                raise slate
         database = service.database
         stored = [database.events_table(), database.slates_table(), Surveys(database).rows()]
         own = [database.secret("draws"), database.deployments(), service.info(), service.fields()]
-        histories = [service.history(str(one["user_id"])) for one in people[:20]]
+        histories = [service.history(str(person["user_id"])) for person in people[:20]]
     finally:
         service.close()
     pipeline = Pipeline(workspace, lambda *_: None)
@@ -91,7 +91,7 @@ def answers(root: Path, place: str) -> str:
     media = Media(workspace, pipeline.data.items)
     covers = [media.get(item, "cover") for item in pipeline.data.item_ids]
     left = sorted(workspace.tombstones.people)
-    tables = [one.to_pylist() for one in stored]
+    tables = [table.to_pylist() for table in stored]
     return repr((people, slates, tables, own, histories, done, covers, left, workspace.settings))
 
 
@@ -119,16 +119,16 @@ def prepare(root: Path) -> None:
     when = writer.history("u01")[0].timestamp
     for n in range(12):
         writer.add_events([Event(f"late-{n}", f"u{n % 5:02d}", "play", when, "i03")])
-    kept = {end: (root / f"tastemaker.sqlite{end}").read_bytes() for end in TRIO}
+    contents = {end: (root / f"tastemaker.sqlite{end}").read_bytes() for end in TRIO}
     writer.close()
-    for end, content in kept.items():
+    for end, content in contents.items():
         (root / f"tastemaker.sqlite{end}").write_bytes(content)
 
 
-def outcome(root: Path, place: str, right: str, told: Told) -> tuple[str, str]:
+def outcome(root: Path, place: str, right: str, log_lines: LogLines) -> tuple[str, str]:
     """What became of a change, and the words for it."""
     opened._whole.clear()  # a new process would look through the file
-    told.lines.clear()
+    log_lines.lines.clear()
     try:
         same = answers(root, place) == right
     except TastemakerError as error:
@@ -137,13 +137,13 @@ def outcome(root: Path, place: str, right: str, told: Told) -> tuple[str, str]:
         return f"traceback {type(error).__name__}", str(error)[:200]
     if same:
         return "same", ""
-    return ("told" if told.lines else "SILENT"), "; ".join(told.lines)
+    return ("told" if log_lines.lines else "SILENT"), "; ".join(log_lines.lines)
 
 
 def run(root: Path, flips: int, only: list[str], seed: int) -> dict[str, Any]:
     """Counts of outcomes by place, and every one that fails."""
-    rng, told = random.Random(seed), Told()
-    logging.getLogger("tastemaker").addHandler(told)
+    rng, log_lines = random.Random(seed), LogLines()
+    logging.getLogger("tastemaker").addHandler(log_lines)
     logging.getLogger("tastemaker").propagate = False
     trio = {root / f"tastemaker.sqlite{end}": (root / f"tastemaker.sqlite{end}").read_bytes() for end in TRIO}
     seen = {place: Counter[str]() for place in PLACES if not only or place in only}
@@ -168,7 +168,7 @@ def run(root: Path, flips: int, only: list[str], seed: int) -> dict[str, Any]:
         )
         content = path.read_bytes()
         put(path, changed(content, rng))
-        name, words = outcome(root, place, right[place], told)
+        name, words = outcome(root, place, right[place], log_lines)
         put(path, content)
         seen[place][name] += 1
         if name not in ("same", "refused", "told"):

@@ -91,7 +91,7 @@ def ended(child: Any, timeout: float = 300) -> int:
     return int(child.exitcode)
 
 
-def said(log: Path) -> str:
+def log_tail(log: Path) -> str:
     """What a process left behind."""
     return log.read_text()[-600:] if log.exists() else ""
 
@@ -100,8 +100,8 @@ def serving(root: Path, address: Path) -> None:
     """Serve the workspace on a free port, which is written to `address`."""
     service = WorkspaceService(Workspace.open(root), watch=0.2)
     try:
-        said = lambda url: write_text(address, url.rpartition(":")[2])  # noqa: E731
-        serve(service, port=0, announce=said, talker=Assistant(service, None))
+        announce = lambda url: write_text(address, url.rpartition(":")[2])  # noqa: E731
+        serve(service, port=0, announce=announce, talker=Assistant(service, None))
     finally:
         service.close()
 
@@ -121,7 +121,7 @@ class Server:
             if not self.child.is_alive():
                 break
             time.sleep(0.05)
-        raise SystemExit(f"the server did not start: {said(log)}")
+        raise SystemExit(f"the server did not start: {log_tail(log)}")
 
     def call(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
         """Status and JSON of one request; status 0 when nobody answers."""
@@ -195,14 +195,14 @@ def kills(root: Path, count: int) -> tuple[Json, bool]:
 
 def occurrences(root: Path, canary: str) -> dict[str, int]:
     """How often each file under the folder holds the canary: as bytes, in its name, in a compressed table."""
-    found = dict[str, int]()
-    for path in sorted(one for one in root.rglob("*") if one.is_file()):
+    counts = dict[str, int]()
+    for path in sorted(file for file in root.rglob("*") if file.is_file()):
         count = path.read_bytes().count(canary.encode()) + path.name.count(canary)
         if path.suffix == ".parquet":
             count += str(pq.read_table(path).to_pylist()).count(canary)
         if count:
-            found[path.relative_to(root).as_posix()] = count
-    return found
+            counts[path.relative_to(root).as_posix()] = count
+    return counts
 
 
 def canary(root: Path, seconds: float = 3.0) -> tuple[Json, bool]:
@@ -238,14 +238,14 @@ def canary(root: Path, seconds: float = 3.0) -> tuple[Json, bool]:
     reader.execute("SELECT count(*) FROM events").fetchone()
     log = root.parent / "forget.log"
     refused = ended(start(log, forget, root, names["person"]))
-    pending = next(one for one in diagnose(root, least_free=0) if one.subject == "forgotten").level
+    pending = next(note for note in diagnose(root, least_free=0) if note.subject == "forgotten").level
     reader.execute("COMMIT")
     reader.close()  # before the files are read as bytes, which would take its locks
-    message = said(log)
-    codes = {name: ended(start(log, forget, root, one)) for name, one in names.items()}
+    message = log_tail(log)
+    codes = {name: ended(start(log, forget, root, identity)) for name, identity in names.items()}
     at_once = sum(occurrences(root, "Canary7f3a9e").values())
     erased = (" 404", " 409")
-    while server.child.is_alive() and not any(one.endswith(erased) for one in list(statuses)):
+    while server.child.is_alive() and not any(status.endswith(erased) for status in list(statuses)):
         time.sleep(seconds / 2)  # the server goes on, and so do they
     stop.set()
     for user in users:
@@ -305,7 +305,7 @@ def _together(
     ]
     codes = [ended(child) for child in children]
     faults = [
-        f"{kind} ended with {code}: {said(log)}"
+        f"{kind} ended with {code}: {log_tail(log)}"
         for kind, code, log in zip(both, codes, logs, strict=True)
         if code not in (0, 3)
     ]
@@ -365,7 +365,7 @@ def _wrong(root: Path, gone: list[str]) -> list[str]:
     """What does not fit together in a workspace that nobody uses any more."""
     workspace, faults = Workspace.open(root), list[str]()
     faults += [
-        str(one) for one in (*diagnose(root, least_free=0), *deploy.faults(root)) if one.level == "error"
+        str(note) for note in (*diagnose(root, least_free=0), *deploy.faults(root)) if note.level == "error"
     ]
     for artifact in workspace.artifacts.finished():
         if artifact.kind != "vectors":

@@ -72,7 +72,7 @@ def torch(report: Path) -> int:
     a hash that PyPI does not publish: it is named here, and the release says so.
     """
     about = next(
-        one for one in json.loads(report.read_text())["install"] if one["metadata"]["name"] == "torch"
+        entry for entry in json.loads(report.read_text())["install"] if entry["metadata"]["name"] == "torch"
     )
     file, digest = (
         unquote(about["download_info"]["url"].rpartition("/")[2]),
@@ -89,18 +89,18 @@ def audit(report: Path) -> int:
     """Vulnerabilities found, and pins that were not looked at."""
     rows = json.loads(report.read_text())["dependencies"] if report.exists() and report.stat().st_size else []
     looked = {re.sub(r"[-_.]+", "-", row["name"]).lower() for row in rows if "skip_reason" not in row}
-    found = [f"{row['name']} {row['version']}: {vuln['id']}" for row in rows for vuln in row.get("vulns", ())]
+    flaws = [f"{row['name']} {row['version']}: {vuln['id']}" for row in rows for vuln in row.get("vulns", ())]
     missing = sorted(wanted().keys() - looked)
-    if found:
-        print(f"audit: {len(found)} known vulnerabilities: {', '.join(found)}")
+    if flaws:
+        print(f"audit: {len(flaws)} known vulnerabilities: {', '.join(flaws)}")
     if missing:
         print(
             f"audit: NOT DONE for {len(missing)} of {len(wanted())} pins ({missing[0]}, ...): the data of"
             " known vulnerabilities cannot be reached; run `make audit` where they can before you publish"
         )
-    if not found and not missing:
+    if not flaws and not missing:
         print(f"audit: no known vulnerability in {len(looked)} pins")
-    return bool(found or missing)
+    return bool(flaws or missing)
 
 
 if __name__ == "__main__":

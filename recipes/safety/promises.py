@@ -296,10 +296,10 @@ def run_command(command: str) -> dict[str, Any]:
     done = subprocess.run(
         [sys.executable, "-m", *command.split()], cwd=ROOT, capture_output=True, text=True, check=False
     )
-    found = re.search(r"^\{.*^\}", done.stdout, re.M | re.S)
+    match = re.search(r"^\{.*^\}", done.stdout, re.M | re.S)
     figures: dict[str, Any] = {"error": done.stderr.strip()[-200:]}
-    if found:
-        figures = json.loads(found.group())
+    if match:
+        figures = json.loads(match.group())
     plain: dict[str, Any] = {
         name: value for name, value in figures.items() if isinstance(value, int | float | str)
     }
@@ -316,9 +316,9 @@ def measure(only: set[int], known: dict[str, Any]) -> None:
     """Put the results of the promises asked for into `known`: the tests in one process beside the commands in
     another. It is written after each of them, so that what ends half-way is not lost.
     """
-    asked = {number: one for number, one in enumerate(PROMISES, start=1) if not only or number in only}
-    names = sorted({name for one in asked.values() for name in one.tests})
-    wanted = {one for promise in asked.values() for one in promise.commands}
+    asked = {number: entry for number, entry in enumerate(PROMISES, start=1) if not only or number in only}
+    names = sorted({name for promise in asked.values() for name in promise.tests})
+    wanted = {command for promise in asked.values() for command in promise.commands}
     tests, commands, left = dict[str, tuple[int, int, int]](), dict[str, dict[str, Any]](), dict(asked)
 
     def run(command: str) -> None:
@@ -326,7 +326,7 @@ def measure(only: set[int], known: dict[str, Any]) -> None:
 
     with ThreadPoolExecutor(2) as both:
         begun = {both.submit(lambda: tests.update(run_tests(names))): ""}
-        begun |= {both.submit(run, one): one for one in COMMANDS if one in wanted}
+        begun |= {both.submit(run, command): command for command in COMMANDS if command in wanted}
         for done in as_completed(begun):
             done.result()
             print(
@@ -347,8 +347,8 @@ def result(
     passed, skipped, failed = (sum(row[place] for row in rows) for place in range(3))
     empty = [name for name in promise.tests if not tests[name][0] + tests[name][2]]
     figures = [f"{passed} tests passed" + (f", {skipped} skipped" if skipped else "")] if rows else []
-    figures += [commands[one]["figure"] for one in promise.commands]
-    good = not failed and not empty and all(commands[one]["passed"] for one in promise.commands)
+    figures += [commands[command]["figure"] for command in promise.commands]
+    good = not failed and not empty and all(commands[command]["passed"] for command in promise.commands)
     if failed or empty:
         figures.append(f"{failed} tests FAILED" if failed else f"no test ran of {', '.join(empty)}")
     return {"good": good, "figure": "; ".join(figures), "date": datetime.now(UTC).date().isoformat()}
@@ -407,7 +407,7 @@ def main() -> None:
     numbers = [str(number) for number in range(1, len(PROMISES) + 1)]
     measure(set(map(int, chosen(dials.only, numbers, "promise"))), results)
     broken = [
-        number for number, one in results.items() if not one["good"] and PROMISES[int(number) - 1].tests
+        number for number, entry in results.items() if not entry["good"] and PROMISES[int(number) - 1].tests
     ]
     print(f"{PAGE}: {len(results)} measured, broken: {', '.join(broken) or 'none'}")
     sys.exit(bool(broken))

@@ -195,10 +195,10 @@ def table_text(document: Mapping[str, Any]) -> str:
         for name in ("precision", "recall")
     )
     distinct = ", ".join(f"{name} {value:.3f}" for name, value in document["distinct_2"].items())
-    said = (
+    footer = (
         f"nothing fits: said {none['said']}, due {none['due']}; {shares}. Distinct-2 of replies: {distinct}"
     )
-    return "\n".join([*lines, "", said])
+    return "\n".join([*lines, "", footer])
 
 
 def _part_text(about: str, part: Mapping[str, Any], coverage: Mapping[str, float]) -> list[str]:

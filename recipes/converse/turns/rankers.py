@@ -72,10 +72,10 @@ def simple_lists(
     lexical, popular = Lexical(texts), top(popularity(data, n), n)
     words = [words_of(data.dialogues[query.conversation], query.turn) for query in queries]
     encoder, vectors = fit_tfidf(list(texts), seed=seed)
-    near, dense = Near(vectors), encoder.transform([said.whole for said in words])
+    near, dense = Near(vectors), encoder.transform([turn_words.whole for turn_words in words])
     lists: dict[str, list[list[int]]] = {name: [] for name in RANKERS if name != MODEL}
-    for done, (query, said) in enumerate(zip(queries, words, strict=True), start=1):
-        whole, last = lexical.search([said.whole, said.last])
+    for done, (query, turn_words) in enumerate(zip(queries, words, strict=True), start=1):
+        whole, last = lexical.search([turn_words.whole, turn_words.last])
         orders: dict[str, Sequence[int] | npt.NDArray[np.int64]] = {
             RANDOM: generator(seed, "random ranker", query.conversation, query.turn).permutation(n),
             POPULAR: popular,

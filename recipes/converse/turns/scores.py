@@ -105,14 +105,14 @@ def compare(
     return {name: macro(queries, ours[name] - other[name], seed) for name in names}
 
 
-def nothing_fits(due: Sequence[bool], said: Sequence[bool]) -> dict[str, float | int | None]:
+def nothing_fits(due: Sequence[bool], claimed: Sequence[bool]) -> dict[str, float | int | None]:
     """Precision and recall of saying that nothing fits; None where it was never said or never due."""
-    right = sum(a and b for a, b in zip(due, said, strict=True))
+    right = sum(a and b for a, b in zip(due, claimed, strict=True))
     shares = {
-        "precision": right / sum(said) if any(said) else None,
+        "precision": right / sum(claimed) if any(claimed) else None,
         "recall": right / sum(due) if any(due) else None,
     }
-    return {"right": right, "said": sum(said), "due": sum(due)} | shares
+    return {"right": right, "said": sum(claimed), "due": sum(due)} | shares
 
 
 def fit_ndcg(ranked: Sequence[int], fits: Collection[int], k: int = 20) -> float:

@@ -113,9 +113,9 @@ def _move_rows(model: Any, sources: Sequence[Sequence[int]], size: int, seed: in
         rows = old[number]
         mean, spread = rows.mean(0), rows.std(0)
         noise = generator(seed, "new rows", number).standard_normal((size, rows.shape[1]), dtype="float32")
-        for row, found in enumerate(sources):
-            start = rows[list(found)].mean(0) if found else mean
-            moved = torch.from_numpy(noise[row]).to(rows) * (NOISE * spread) if len(found) != 1 else 0.0
+        for row, source in enumerate(sources):
+            start = rows[list(source)].mean(0) if source else mean
+            moved = torch.from_numpy(noise[row]).to(rows) * (NOISE * spread) if len(source) != 1 else 0.0
             part.weight[row] = start + moved
     model.config.vocab_size = size
 
