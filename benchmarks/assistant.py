@@ -51,11 +51,11 @@ def messages(assistant: Assistant, turns: int, seed: int) -> list[str]:
     ]
 
 
-def talk(assistant: Assistant, said: Sequence[str], user: str | None) -> list[tuple[float, float, float]]:
+def talk(assistant: Assistant, texts: Sequence[str], user: str | None) -> list[tuple[float, float, float]]:
     """For each turn the seconds to the first words, to the first item (NaN without one), and to the end."""
     conversation: str | None = None
     times = []
-    for number, message in enumerate(said):
+    for number, message in enumerate(texts):
         start, words, item = time.perf_counter(), float("nan"), float("nan")
         if number % len(FORMS) == 0:
             conversation = None
@@ -75,10 +75,10 @@ def measure(assistant: Assistant, turns: int, at_once: int, users: Sequence[str 
     """Percentiles in milliseconds of `at_once` conversations side by side."""
     times: list[list[tuple[float, float, float]]] = [[] for _ in range(at_once)]
 
-    def one(place: int) -> None:
+    def client(place: int) -> None:
         times[place] = talk(assistant, messages(assistant, turns, place), users[place % len(users)])
 
-    threads = [threading.Thread(target=one, args=(place,)) for place in range(at_once)]
+    threads = [threading.Thread(target=client, args=(place,)) for place in range(at_once)]
     started = time.perf_counter()
     for thread in threads:
         thread.start()

@@ -105,10 +105,10 @@ def compare(model: Any, decoder: Decoder, trie: Trie, setting: tuple[int, int, i
     weight, allowed = model.get_output_embeddings().weight.detach(), prefix_function(trie, starts, length)
     theirs, scores = by_generate(model, prompts, allowed, beam)
     ours = by_tree(decoder, trie, prompts, beam, weight)
-    found = torch.from_numpy(trie.leaf_codes()[ours.leaf.numpy()]) + torch.tensor(starts)
+    leaves = torch.from_numpy(trie.leaf_codes()[ours.leaf.numpy()]) + torch.tensor(starts)
     same = sum(
         len({tuple(sid) for sid in a.tolist()} & {tuple(sid) for sid in b.tolist()})
-        for a, b in zip(found, theirs, strict=True)
+        for a, b in zip(leaves, theirs, strict=True)
     )
     apart = float((ours.score - scores).abs().max())
     (generate, generate_wall), (vocab, _), (level, level_wall) = timed(

@@ -58,10 +58,10 @@ def plain(work: Codes, part: tuple[int, int], path: Path) -> None:
 
 def digest(tables: list[pa.Table]) -> str:
     """Of all codes in order."""
-    found = hashlib.sha256()
+    sha = hashlib.sha256()
     for table in tables:
-        found.update(table["codes"].combine_chunks().flatten().to_numpy().tobytes())
-    return found.hexdigest()[:16]
+        sha.update(table["codes"].combine_chunks().flatten().to_numpy().tobytes())
+    return sha.hexdigest()[:16]
 
 
 def main() -> None:
@@ -76,10 +76,10 @@ def main() -> None:
     parts = [(start, min(ROWS, arguments.items - start)) for start in starts]
     times: dict[str, list[float]] = {}
 
-    def tell(way: str, seconds: float, found: str) -> None:
+    def tell(way: str, seconds: float, codes: str) -> None:
         times.setdefault(way, []).append(seconds)
         print(
-            json.dumps({"way": way, "items": arguments.items, "seconds": round(seconds, 2), "codes": found}),
+            json.dumps({"way": way, "items": arguments.items, "seconds": round(seconds, 2), "codes": codes}),
             flush=True,
         )
 

@@ -84,12 +84,12 @@ def smoke(size: Size) -> dict[str, Any]:
     settings = Settings(
         stage="sft", steps=LEARNT, batch_rows=64, learning_rate=0.01, warmup=5, log_every=5, dtype="float32"
     )
-    losses = [one.loss for one in train_task(model, lesson, settings)]
+    losses = [step.loss for step in train_task(model, lesson, settings)]
     assert losses[-1] < 0.67 * losses[0], losses
     device = device_of("auto")
-    assert {one.device.type for one in (*model.parameters(), *model.buffers(), lesson.catalogue.codes)} == {
-        device.type
-    }
+    assert {
+        tensor.device.type for tensor in (*model.parameters(), *model.buffers(), lesson.catalogue.codes)
+    } == {device.type}
     codes, histories = lesson.catalogue.codes.cpu().numpy(), Histories.of_lists([[0, 1, 2], [50]])
     scores = ItemScorer(model.eval(), ids, codes, model.shape.sizes)(histories)
     again = ItemScorer(model.cpu(), ids, codes, model.shape.sizes)(histories)
@@ -132,14 +132,14 @@ def trunk(size: Size) -> dict[str, Any]:
     histories = Histories.of_lists(rng.integers(n, size=(size.people, EVENTS)).tolist())
     examples, siblings = behaviour_examples(histories, codes, vocabulary), Siblings.of(codes, sizes)
     dtype: Any = device_defaults()[1]
-    told = {"stage": "sft", "batch_rows": size.batch, "micro_tokens": 32_768, "dtype": dtype}
-    list(train(model, vocabulary, examples, Settings(**told, steps=2), siblings=siblings))
+    settings = {"stage": "sft", "batch_rows": size.batch, "micro_tokens": 32_768, "dtype": dtype}
+    list(train(model, vocabulary, examples, Settings(**settings, steps=2), siblings=siblings))
     wait()
     started = time.perf_counter()
-    list(train(model, vocabulary, examples, Settings(**told, steps=size.steps // 4), siblings=siblings))
+    list(train(model, vocabulary, examples, Settings(**settings, steps=size.steps // 4), siblings=siblings))
     wait()
     tokens = size.steps // 4 * size.batch * (1 + EVENTS * len(sizes))
-    parameters = sum(one.numel() for one in model.parameters()) / 1e6
+    parameters = sum(parameter.numel() for parameter in model.parameters()) / 1e6
     return {
         "tokens_per_s": tokens / (time.perf_counter() - started),
         "parameters_m": parameters,
@@ -167,11 +167,11 @@ def beam(size: Size) -> dict[str, Any]:
         for _ in range(8):
             wait()
             started = time.perf_counter()
-            found = by_tree(decoder, trie, prompts, width_of_beam, None)
+            hits = by_tree(decoder, trie, prompts, width_of_beam, None)
             wait()
             times.append(1000 * (time.perf_counter() - started))
-    parameters = sum(one.numel() for one in model.parameters()) / 1e6
-    assert int(found.counts[0]) == min(width_of_beam, trie.leaves)
+    parameters = sum(parameter.numel() for parameter in model.parameters()) / 1e6
+    assert int(hits.counts[0]) == min(width_of_beam, trie.leaves)
     return {
         "ms": float(np.median(times[2:])),
         "parameters_m": parameters,

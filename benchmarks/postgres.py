@@ -79,10 +79,10 @@ def measure(workspace: Path, url: str, requests: int) -> dict[str, Any]:
             }
             bodies = {"/recommendations": {"user_id": who, "k": 10}, "/events": {"events": [event]}}
             for path, body in bodies.items():
-                for one in (0, 1) if number % 2 else (1, 0):
-                    milliseconds = timed(clients[one], path, body)
+                for side in (0, 1) if number % 2 else (1, 0):
+                    milliseconds = timed(clients[side], path, body)
                     if number >= 20:  # the first ones warm up
-                        spent[path][one].append(milliseconds)
+                        spent[path][side].append(milliseconds)
     result: dict[str, Any] = {"requests": requests}
     for path, both in spent.items():
         known = {name: np.percentile(values, [50, 99]) for name, values in zip(PLACES, both, strict=True)}

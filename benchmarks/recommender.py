@@ -96,9 +96,9 @@ def serving(n: int, requests: int, threads: int) -> None:
         history = [ids[row] for row in rng.integers(n, size=20)]
         query = SimpleNamespace(history=history, marks=(), k=10, filters={}, exclude=frozenset())
         started = time.perf_counter()
-        (found,) = searcher.answer([query])
+        (answer,) = searcher.answer([query])
         times.append(1000 * (time.perf_counter() - started))
-        assert len(found) == 10 and not set(found.items.tolist()) & set(searcher.index_of(history))
+        assert len(answer) == 10 and not set(answer.items.tolist()) & set(searcher.index_of(history))
     cut = np.percentile(times[max(1, len(times) // 10) :], [50, 99])
     tell(
         what="serving",

@@ -41,7 +41,7 @@ from tastemaker.store import Workspace
 PEOPLE, EACH = 1000, 20
 
 
-def made(folder: Path, n: int, width: int) -> Workspace:
+def workspace_of(folder: Path, n: int, width: int) -> Workspace:
     """A workspace of n items that serves random scores."""
     rng, sizes = np.random.default_rng(0), two_level_sizes(n)
     numbers = pl.Series(np.arange(n)).cast(pl.String)
@@ -90,9 +90,9 @@ def made(folder: Path, n: int, width: int) -> Workspace:
 def high_water(pid: int) -> float:
     """GB that a process held at most."""
     text = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    found = re.search(r"VmHWM:\s+(\d+) kB", text)
-    assert found is not None
-    return int(found[1]) / 1e6
+    match = re.search(r"VmHWM:\s+(\d+) kB", text)
+    assert match is not None
+    return int(match[1]) / 1e6
 
 
 def served(n: int, width: int, requests: int) -> None:
@@ -127,8 +127,8 @@ def served(n: int, width: int, requests: int) -> None:
                         answer = client.post("/recommendations", json={"user_id": f"u{number}", "k": 10})
                         times.append(1000 * (time.perf_counter() - started))
                         assert answer.status_code == 200 and len(answer.json()["rows"]) == 10, answer.text
-                    found = client.get("/items", params={"query": "item 77"})
-                    assert found.status_code == 200, found.text
+                    response = client.get("/items", params={"query": "item 77"})
+                    assert response.status_code == 200, response.text
                 first, *rest = times
                 figures = {
                     "made_s": made_s,
@@ -155,7 +155,7 @@ def main() -> None:
     given = parser.parse_args()
     for size in whole_numbers(given.items):
         if given.make:
-            made(given.make, size, given.width)
+            workspace_of(given.make, size, given.width)
         else:
             served(size, given.width, given.requests)
 

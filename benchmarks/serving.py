@@ -98,8 +98,8 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Wait until the body is whole."""
         self.received += data
-        head, found, body = self.received.partition(b"\r\n\r\n")
-        if found and len(body) >= int(header(head, b"content-length") or 0) and not self.answer.done():
+        head, separator, body = self.received.partition(b"\r\n\r\n")
+        if separator and len(body) >= int(header(head, b"content-length") or 0) and not self.answer.done():
             self.answer.set_result(self.received)
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -110,8 +110,8 @@ class Connection(asyncio.Protocol):
 
 def header(head: bytes, name: bytes) -> bytes | None:
     """A header's value; None where there is none."""
-    _, found, rest = head.lower().partition(b"\r\n" + name + b": ")
-    return rest.partition(b"\r\n")[0] if found else None
+    _, separator, rest = head.lower().partition(b"\r\n" + name + b": ")
+    return rest.partition(b"\r\n")[0] if separator else None
 
 
 class Client:
@@ -195,7 +195,7 @@ async def closed_load(client: Client, users: list[str], seconds: float, k: int) 
     end = loop.time() + seconds
     answered = 0
 
-    async def one(number: int) -> None:
+    async def client_load(number: int) -> None:
         nonlocal answered
         while loop.time() < end:
             outcome = await ask(client, users[number % len(users)], k, loop.time())
@@ -203,16 +203,16 @@ async def closed_load(client: Client, users: list[str], seconds: float, k: int) 
             number += CLIENTS
 
     started = loop.time()
-    await asyncio.gather(*(one(number) for number in range(CLIENTS)))
+    await asyncio.gather(*(client_load(number) for number in range(CLIENTS)))
     return answered / (loop.time() - started)
 
 
 def summarise(phase: str, load: Load, outcomes: list[Outcome], took: float) -> Summary:
     """The table's line for one phase."""
-    status = Counter(one.status for one in outcomes)
-    accepted = np.array([one.latency for one in outcomes if one.status == 200]) * 1000
-    refused = [one for one in outcomes if one.status in (429, 503)]
-    shed = np.array([one.latency for one in refused]) * 1000
+    status = Counter(outcome.status for outcome in outcomes)
+    accepted = np.array([outcome.latency for outcome in outcomes if outcome.status == 200]) * 1000
+    refused = [outcome for outcome in outcomes if outcome.status in (429, 503)]
+    shed = np.array([outcome.latency for outcome in refused]) * 1000
     p50, p99, worst = np.percentile(accepted, [50, 99, 100]) if len(accepted) else (np.nan,) * 3
     return Summary(
         phase=phase,
@@ -222,12 +222,15 @@ def summarise(phase: str, load: Load, outcomes: list[Outcome], took: float) -> S
         shed_429=status[429],
         shed_503=status[503],
         failed=len(outcomes) - len(accepted) - len(refused),
-        without_retry_after=sum(not one.retry_after for one in refused),
+        without_retry_after=sum(not outcome.retry_after for outcome in refused),
         p50=round(float(p50), 1),
         p99=round(float(p99), 1),
         worst=round(float(worst), 1),
         server_p99=round(
-            float(np.percentile([one.server_ms for one in outcomes if one.status == 200] or [0], 99)), 1
+            float(
+                np.percentile([outcome.server_ms for outcome in outcomes if outcome.status == 200] or [0], 99)
+            ),
+            1,
         ),
         shed_p99=round(float(np.percentile(shed, 99)), 1) if len(shed) else 0.0,
         accepted_per_second=round(len(accepted) / took, 2),
@@ -239,9 +242,9 @@ async def measure(url: str, rate: float | None, load: Load, most: int) -> list[S
     one again; for `most` people at most.
     """
     client = Client(url)
-    status, _, said = await client.send("GET", "/health/ready")
+    status, _, body = await client.send("GET", "/health/ready")
     if status != 200:
-        raise SystemExit(f"{url} is not ready: {said.decode()}")
+        raise SystemExit(f"{url} is not ready: {body.decode()}")
     users = await people(client, most)
     if not users:
         raise SystemExit(f"{url} knows no users; ingest interactions first")
@@ -274,7 +277,7 @@ def two_deployments(opened: Workspace) -> dict[str, set[str]]:
         pq.write_table(plays.filter(pc.not_equal(plays["item_id"], last)), folder / "plays.parquet")
         ingest_files(opened.root, folder / "items.parquet", folder / "plays.parquet")
     two = deploy.deployments(opened)[:2]
-    return {one.name: set(one.catalogue_items()["item_id"].to_pylist()) for one in two}
+    return {deployment.name: set(deployment.catalogue_items()["item_id"].to_pylist()) for deployment in two}
 
 
 async def swaps(url: str, workspace: Path, load: Load, count: int) -> dict[str, Any]:
@@ -334,7 +337,7 @@ async def swaps(url: str, workspace: Path, load: Load, count: int) -> dict[str, 
 
 def table(lines: list[Summary]) -> str:
     """Markdown, one column a measure."""
-    rows: list[dict[str, Any]] = [asdict(one) for one in lines]
+    rows: list[dict[str, Any]] = [asdict(line) for line in lines]
     cells = [list(rows[0]), ["---"] * len(rows[0]), *([str(value) for value in row.values()] for row in rows)]
     return "\n".join(f"| {' | '.join(name.replace('_', ' ') for name in line)} |" for line in cells)
 
@@ -364,7 +367,7 @@ def main() -> None:
             f"nothing answers at {given.url}; start it with `tastemaker serve`, or give --url"
         ) from None
     if given.json:
-        print(json.dumps([asdict(one) for one in lines]))
+        print(json.dumps([asdict(line) for line in lines]))
         return
     print(
         f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, seed {given.seed},"

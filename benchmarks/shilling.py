@@ -80,7 +80,7 @@ def main() -> None:
             )
         database.close()
         with_cap = exposure(workspace, target, arguments.people)
-        told = [str(finding) for finding in anomalies.anomalies(workspace) if target in finding.message]
+        findings = [str(finding) for finding in anomalies.anomalies(workspace) if target in finding.message]
         anomalies.OF_ONE_ITEM = anomalies.OF_ONE_PERSON = 10**9
         without = exposure(workspace, target, arguments.people)
     figures = {
@@ -90,10 +90,10 @@ def main() -> None:
         "exposure_before": before,
         "exposure_with_cap": with_cap,
         "exposure_without_cap": without,
-        "doctor": told,
+        "doctor": findings,
     }
     print(json.dumps(figures, indent=2))
-    sys.exit(not (told and with_cap - before <= MOST < without - before))
+    sys.exit(not (findings and with_cap - before <= MOST < without - before))
 
 
 if __name__ == "__main__":

@@ -115,12 +115,13 @@ class Visitor:
 def steady(looks: list[Look]) -> tuple[dict[str, float], list[str]]:
     """What grew over the second half, and what of it is too much."""
     half = looks[len(looks) // 2 :]
-    minutes = np.array([one.second for one in half]) / 60
-    slope = float(np.polyfit(minutes, [one.megabytes for one in half], 1)[0])
+    minutes = np.array([sample.second for sample in half]) / 60
+    slope = float(np.polyfit(minutes, [sample.megabytes for sample in half], 1)[0])
     first = looks[len(looks) // 4 : len(looks) // 2]
     grown = {
         name: float(
-            np.median([getattr(one, name) for one in half]) - np.median([getattr(one, name) for one in first])
+            np.median([getattr(sample, name) for sample in half])
+            - np.median([getattr(sample, name) for sample in first])
         )
         for name in ("files", "threads")
     }
@@ -190,7 +191,7 @@ def soak(server: subprocess.Popen[bytes], url: str, seconds: float, pause: float
         "visits": number,
         "answers": dict(sorted(counts.items())),
         "grown": grown,
-        "megabytes": [round(one.megabytes) for one in looks[:: max(1, len(looks) // 12)]],
+        "megabytes": [round(sample.megabytes) for sample in looks[:: max(1, len(looks) // 12)]],
         "at_the_end": {"megabytes": round(last.megabytes), "files": last.files, "threads": last.threads},
         "wrong": wrong,
     }

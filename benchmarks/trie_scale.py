@@ -26,12 +26,12 @@ SIZES = (256,) * 4
 
 def seconds(work: Callable[[], Any], repeats: int = 3) -> float:
     """Best wall time of a few repeats."""
-    found = []
+    times = []
     for _ in range(repeats):
         begun = time.perf_counter()
         work()
-        found.append(time.perf_counter() - begun)
-    return min(found)
+        times.append(time.perf_counter() - begun)
+    return min(times)
 
 
 def constraint(trie: Trie, beam: int, rng: np.random.Generator) -> dict[str, float]:
@@ -41,22 +41,22 @@ def constraint(trie: Trie, beam: int, rng: np.random.Generator) -> dict[str, flo
     n = len(trie.items)
     stock = mask(trie, rng.random(n) < 0.9, "in stock")
     seen = rng.integers(n, size=200)
-    one = allow(trie, stock, seen)
+    allowed = allow(trie, stock, seen)
     levels = _moved(trie, trie.tokens, trie.starts, device=torch.device("cpu"))
-    found = {"filter": seconds(lambda: allow(trie, stock, seen), 20) * 1e3}
+    milliseconds = {"filter": seconds(lambda: allow(trie, stock, seen), 20) * 1e3}
     for level in (1, 2, 3):
         above = len(trie.tokens[level - 1])
         nodes = torch.from_numpy(np.sort(rng.choice(above, size=min(beam, above), replace=False)))[None]
         live, packed = torch.ones_like(nodes, dtype=torch.bool), levels[level]
-        test = _Filter(trie, [one], torch.device("cpu"))
+        test = _Filter(trie, [allowed], torch.device("cpu"))
 
         def step() -> int:
             owner, edge = _children(nodes, live, packed[1])  # noqa: B023 (called here)
             alive = test.alive(level, owner // nodes.shape[1], edge)  # noqa: B023 (called here)
             return len(edge if alive is None else edge[alive])
 
-        found[f"level {level + 1}"] = seconds(step, 20) * 1e3
-    return found
+        milliseconds[f"level {level + 1}"] = seconds(step, 20) * 1e3
+    return milliseconds
 
 
 def main() -> None:

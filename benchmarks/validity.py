@@ -103,8 +103,8 @@ def main() -> int:
     torch.set_num_threads(1)
     rng, begun, done, items, wrong = np.random.default_rng(asked.seed), time.perf_counter(), 0, 0, 0
     while done < asked.draws:
-        found, bad = faults(*random_catalogue(rng), rng)
-        done, items, wrong = done + ROWS, items + found, wrong + bad
+        count, bad = faults(*random_catalogue(rng), rng)
+        done, items, wrong = done + ROWS, items + count, wrong + bad
         print(
             f"\r{done:,} draws, {items:,} items, {wrong} faults, {time.perf_counter() - begun:.0f} s",
             end="",

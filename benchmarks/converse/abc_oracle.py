@@ -38,11 +38,11 @@ def ours(text: str) -> Notes | str:
     return sorted(notes)
 
 
-def same(one: Notes | str, other: Notes | str) -> bool:
+def same(left: Notes | str, right: Notes | str) -> bool:
     """Whether two readings have the same notes."""
-    if isinstance(one, str) or isinstance(other, str) or len(one) != len(other):
+    if isinstance(left, str) or isinstance(right, str) or len(left) != len(right):
         return False
-    return bool(np.allclose(one, other, rtol=0.0, atol=1e-4))
+    return bool(np.allclose(left, right, rtol=0.0, atol=1e-4))
 
 
 def _rewritten(text: str, names: Rule) -> str:
@@ -72,33 +72,33 @@ def explain(printed: list[Printed], oracle: Oracle) -> dict[Printed, Rule]:
     be given up.
     """
     usable = {tune: _usable(tune.text) for tune in printed}
-    found: dict[Printed, Rule] = {}
+    rules: dict[Printed, Rule] = {}
 
     def attempt(tries: list[tuple[Printed, Rule]], what: str) -> list[tuple[Printed, Rule]]:
         """Those of the tries that explain."""
         texts = [_rewritten(tune.text, names) for tune, names in tries]
         answers = oracle.read([(text, False) for text in texts], what)
         return [
-            one
-            for one, text, answer in zip(tries, texts, answers, strict=True)
-            if _reproduces(text, one[1], answer)
+            attempted
+            for attempted, text, answer in zip(tries, texts, answers, strict=True)
+            if _reproduces(text, attempted[1], answer)
         ]
 
     alone: list[tuple[Printed, tuple[str, ...]]] = [
         (tune, (name,)) for tune in printed for name in usable[tune]
     ]
     for explained, names in attempt(alone, "with one construct rewritten"):
-        found.setdefault(explained, names)
-    rest = [tune for tune in printed if tune not in found]
-    found.update(attempt([(tune, usable[tune]) for tune in rest], "with all constructs rewritten"))
+        rules.setdefault(explained, names)
+    rest = [tune for tune in printed if tune not in rules]
+    rules.update(attempt([(tune, usable[tune]) for tune in rest], "with all constructs rewritten"))
     for name in [*AS_IF, *reversed(RULES)]:  # the general ones are given up first
         fewer = [
-            (tune, tuple(one for one in found[tune] if one != name))
+            (tune, tuple(rule for rule in rules[tune] if rule != name))
             for tune in rest
-            if name in found.get(tune, ())
+            if name in rules.get(tune, ())
         ]
-        found.update(attempt(fewer, "with a construct put back"))
-    return found
+        rules.update(attempt(fewer, "with a construct put back"))
+    return rules
 
 
 def measure(per_book: int, seed: int) -> dict[str, Any]:
@@ -112,8 +112,8 @@ def measure(per_book: int, seed: int) -> dict[str, Any]:
     why = explain(differ, oracle)
     rows = []
     for name in (*BOOKS, "all"):
-        tunes = [tune for one in BOOKS if name in (one, "all") for tune in books[one]]
-        drawn, unequal = (sum(name in (tune.book, "all") for tune in some) for some in (printed, differ))
+        tunes = [tune for title in BOOKS if name in (title, "all") for tune in books[title]]
+        drawn, unequal = (sum(name in (tune.book, "all") for tune in group) for group in (printed, differ))
         low, high = binomtest(drawn - unequal, drawn).proportion_ci()
         row = {
             "book": name,
@@ -135,7 +135,7 @@ def measure(per_book: int, seed: int) -> dict[str, Any]:
         "refused_by_music21": sum(isinstance(answer, str) for answer in answers),
         "books": rows,
         "differences": [
-            {"why": name, "book": one, "tunes": count} for (name, one), count in sorted(kinds.items())
+            {"why": name, "book": source, "tunes": count} for (name, source), count in sorted(kinds.items())
         ],
         "unclassified": len(differ) - len(why),
         "tunes": [
@@ -145,11 +145,11 @@ def measure(per_book: int, seed: int) -> dict[str, Any]:
     }
 
 
-def table(found: dict[str, Any]) -> str:
+def table(report: dict[str, Any]) -> str:
     """The two tables as Markdown."""
     lines = [
         (
-            f"Drawn by seed {found['seed']}; read as written by music21 {found['music21']} and by"
+            f"Drawn by seed {report['seed']}; read as written by music21 {report['music21']} and by"
             " `tastemaker.demo.abc`."
         ),
         "",
@@ -158,27 +158,27 @@ def table(found: dict[str, Any]) -> str:
         "| book | tunes | refused by us | drawn | equal | share | 95 % interval | pilot, of 150 |",
         "|---" * 8 + "|",
     ]
-    for row in found["books"]:
+    for row in report["books"]:
         share = f"{100 * row['share']:.1f} % | {100 * row['low']:.1f} to {100 * row['high']:.1f}"
         whole = f"{row['tunes']:,} | {row['refused']}"
         lines.append(
             f"| {row['book']} | {whole} | {row['drawn']} | {row['equal']} | {share} | {row['pilot']} |"
         )
     kinds: dict[str, Counter[str]] = {}
-    for row in found["differences"]:
+    for row in report["differences"]:
         kinds.setdefault(row["why"], Counter())[row["book"]] = row["tunes"]
     lines += [
         "",
         f"| why music21 reads otherwise | {' | '.join(BOOKS)} | all |",
         "|---" * (len(BOOKS) + 2) + "|",
     ]
-    for why, counts in sorted(kinds.items(), key=lambda one: -one[1].total()):
+    for why, counts in sorted(kinds.items(), key=lambda entry: -entry[1].total()):
         lines.append(f"| {why} | {' | '.join(str(counts[name]) for name in BOOKS)} | {counts.total()} |")
     lines += [
         "",
         (
-            f"Differences unclassified: {found['unclassified']}. Drawn tunes refused by music21:"
-            f" {found['refused_by_music21']}."
+            f"Differences unclassified: {report['unclassified']}. Drawn tunes refused by music21:"
+            f" {report['refused_by_music21']}."
         ),
     ]
     return "\n".join(lines) + "\n"
@@ -191,14 +191,14 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
-    found = measure(given.per_book, given.seed)
-    print(table(found))
+    report = measure(given.per_book, given.seed)
+    print(table(report))
     if given.out:
         given.out.mkdir(parents=True, exist_ok=True)
-        (given.out / "table.md").write_text(table(found))
-        (given.out / "table.json").write_text(json.dumps(found, indent=1) + "\n")
-    total = found["books"][-1]["share"]
-    return int(total < GOAL or bool(found["unclassified"]))
+        (given.out / "table.md").write_text(table(report))
+        (given.out / "table.json").write_text(json.dumps(report, indent=1) + "\n")
+    total = report["books"][-1]["share"]
+    return int(total < GOAL or bool(report["unclassified"]))
 
 
 if __name__ == "__main__":

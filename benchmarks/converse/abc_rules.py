@@ -40,8 +40,8 @@ def _without(pattern: str, by: str = "", quoted: bool = False) -> Callable[[str]
 
 def _other_ties(music: str) -> str:
     """Without the ties whose next note is another pitch: they are slurs."""
-    found = list(re.finditer(r"([\^_=]*)([A-Ga-g][,']*)[\d/<>]*(-?)", music))
-    cuts = [one.start(3) for one, after in pairwise(found) if one[3] and one[2] != after[2]]
+    notes = list(re.finditer(r"([\^_=]*)([A-Ga-g][,']*)[\d/<>]*(-?)", music))
+    cuts = [note.start(3) for note, after in pairwise(notes) if note[3] and note[2] != after[2]]
     return "".join(letter for place, letter in enumerate(music) if place not in cuts)
 
 

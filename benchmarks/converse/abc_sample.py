@@ -39,4 +39,4 @@ def book(name: str) -> list[Printed]:
 def draw(printed: list[Printed], n: int, seed: int) -> list[Printed]:
     """`n` tunes of one book, in its order."""
     chosen = generator(seed, "abc oracle", printed[0].book).choice(len(printed), n, replace=False)
-    return [printed[one] for one in sorted(chosen)]
+    return [printed[row] for row in sorted(chosen)]

@@ -66,7 +66,7 @@ class Oracle:
         stderr.
         """
         asked = list(asked)
-        new = {self._key(*one): one for one in asked if self._key(*one) not in self.known}
+        new = {self._key(*request): request for request in asked if self._key(*request) not in self.known}
         waiting: queue.SimpleQueue[tuple[str, tuple[str, bool]]] = queue.SimpleQueue()
         for item in new.items():
             waiting.put(item)
@@ -85,7 +85,7 @@ class Oracle:
                 job.result()
         if new:
             print(file=sys.stderr)
-        return [self.known[self._key(*one)] for one in asked]
+        return [self.known[self._key(*request)] for request in asked]
 
     @staticmethod
     def _key(text: str, played: bool) -> str:

@@ -23,13 +23,13 @@ def notes_of(text: str, played: bool) -> list[list[float]]:
     part = score.parts[0] if isinstance(score, stream.Score) else score
     if played:
         part = part.expandRepeats()
-    found = []
-    for one in part.stripTies().flatten().notes:
-        if not one.duration.isGrace and not isinstance(one, harmony.Harmony):
-            found += [
-                [float(one.offset), float(one.quarterLength), float(pitch.midi)] for pitch in one.pitches
+    rows = []
+    for note in part.stripTies().flatten().notes:
+        if not note.duration.isGrace and not isinstance(note, harmony.Harmony):
+            rows += [
+                [float(note.offset), float(note.quarterLength), float(pitch.midi)] for pitch in note.pitches
             ]
-    return sorted(found)
+    return sorted(rows)
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 from recipes.common import command, options
 
 
-def one(workspace: Path, n: int) -> dict[str, float]:
+def generation(workspace: Path, n: int) -> dict[str, float]:
     """Generate `n` conversations in this process; seconds, processor seconds, and megabytes at the peak."""
     from tastemaker.flows.converse.generate import Session, generate
     from tastemaker.flows.converse.settings import RunSettings
@@ -30,7 +30,7 @@ def one(workspace: Path, n: int) -> dict[str, float]:
     started, worked = time.perf_counter(), time.process_time()
     generate(workspace, name, RunSettings(n=n), Session(), lambda *_: None)
     table = workspace / "conversations" / name / "conversations.parquet"
-    found = {
+    figures = {
         "n": n,
         "seconds": time.perf_counter() - started,
         "processor_seconds": time.process_time() - worked,
@@ -38,7 +38,7 @@ def one(workspace: Path, n: int) -> dict[str, float]:
         "table_mb": table.stat().st_size / 1e6,
     }
     shutil.rmtree(workspace / "conversations" / name)
-    return found
+    return figures
 
 
 def main() -> None:
@@ -49,7 +49,7 @@ def main() -> None:
     arguments.add_argument("--single", type=int, help=argparse.SUPPRESS)
     given = arguments.parse_args()
     if given.single is not None:
-        print(json.dumps(one(given.workspace, given.single)))
+        print(json.dumps(generation(given.workspace, given.single)))
         return
     print("| conversations | seconds | processor seconds | peak MB | table MB |")
     print("|---|---|---|---|---|")

@@ -42,8 +42,8 @@ def measured(command: list[str], folder: Path) -> dict[str, str]:
     """Run it; processor and wall seconds, peak megabytes, and how it ended."""
     alone = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     wall = time.perf_counter()
-    with (folder / "said.txt").open("w") as said:
-        started = subprocess.Popen(command, cwd=folder, stdout=said, stderr=subprocess.STDOUT, env=alone)
+    with (folder / "said.txt").open("w") as output:
+        started = subprocess.Popen(command, cwd=folder, stdout=output, stderr=subprocess.STDOUT, env=alone)
         _, status, used = os.wait4(started.pid, 0)
     started.returncode = os.waitstatus_to_exitcode(status)
     if started.returncode not in (0, 1):

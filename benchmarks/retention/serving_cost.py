@@ -55,7 +55,7 @@ def main() -> None:
         ProxySettings(known.names), tuple(0.01 for _ in known.names), (-2.0, -1.0, 0.5, 1.5), n=1000
     )
     rng = generator(0, "requests")
-    rows = [one(known, proxy, rng, arguments.items) for _ in range(arguments.requests)]
+    rows = [request_costs(known, proxy, rng, arguments.items) for _ in range(arguments.requests)]
     print(
         f"{arguments.items:,} items, {len(known.names)} features, {POOL} candidates, {arguments.requests}"
         " requests"
@@ -91,7 +91,9 @@ def catalogue(n: int) -> Any:
     return known_items(counts, attributes, items, kinds == "like", kinds == "skip", pairs)
 
 
-def one(known: Any, proxy: Proxy, rng: np.random.Generator, n: int) -> dict[str, tuple[float, float]]:
+def request_costs(
+    known: Any, proxy: Proxy, rng: np.random.Generator, n: int
+) -> dict[str, tuple[float, float]]:
     """Seconds (processor, clock) of each part of one request."""
     items, scores = rng.choice(n, POOL, replace=False), np.sort(rng.normal(-4, 1, POOL))[::-1]
     person = Person(tuple(rng.integers(0, n, HISTORY).tolist()), 3, 2, HISTORY)
