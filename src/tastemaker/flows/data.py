@@ -288,9 +288,9 @@ def rows_by_field(items: pa.Table, names: Names = Names()) -> dict[str, dict[str
         values[value] = np.sort(np.concatenate([values[value], own])) if value in values else own
     for name, column in _field_columns(items, names, set(fields)):
         known = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
-        values_rows = _rows_of(column.drop_null(), known)
-        if values_rows and not any(_same(values_rows, values) for values in fields.values()):
-            fields[name] = values_rows
+        rows = _rows_of(column.drop_null(), known)
+        if rows and not any(_same(rows, values) for values in fields.values()):
+            fields[name] = rows
     return fields
 
 

@@ -323,7 +323,7 @@ def _decoded(
     for index, cells in enumerate(table.schema):
         if cells.type == pa.uuid() or cells.type == pa.binary(16):
             ids = table.column(index).to_pylist()
-            texts = [key and str(UUID(bytes=key) if isinstance(key, bytes) else key) for key in ids]
+            texts = [value and str(UUID(bytes=value) if isinstance(value, bytes) else value) for value in ids]
             table = table.set_column(index, cells.name, pa.array(texts, pa.large_string()))
             continue
         if pa.types.is_string_view(cells.type):

@@ -152,8 +152,8 @@ def damage(connection: sqlite3.Connection) -> str:
         wrong = connection.execute(f"SELECT count(*) FROM {table} WHERE NOT ({intact(table)})").fetchone()[0]
         if wrong:
             return f"{wrong} rows of {table} do not match their checksums"
-    problems = [row[0] for row in connection.execute("PRAGMA integrity_check(1)").fetchall()]
-    return "" if problems == ["ok"] else str(problems[0])
+    messages = [row[0] for row in connection.execute("PRAGMA integrity_check(1)").fetchall()]
+    return "" if messages == ["ok"] else str(messages[0])
 
 
 def log_damage(path: Path) -> str:

@@ -131,7 +131,7 @@ def _of_items(events: Source, ids: pl.Series, column: str, settings: IngestSetti
     theirs |= {settings.column("interactions", part) or "" for part in cols.INTERACTION_NAMES} | {column}
     chosen = {settings.column("items", part) for part in cols.ITEM_NAMES}
     names = cols.candidates(events.table.column_names, cols.ITEM_NAMES)
-    descriptive = {name for part in _ITEM_PARTS for name in names.get(part, ())}
+    item_fields = {name for part in _ITEM_PARTS for name in names.get(part, ())}
     people = _people(events, settings)
     who = pl.Series(np.arange(len(ids)))  # without people, or of one person, each event counts
     if people is not None and people in events.table.column_names:
@@ -151,7 +151,7 @@ def _of_items(events: Source, ids: pl.Series, column: str, settings: IngestSetti
         counts = by.agg(pl.col("cell").drop_nulls().n_unique(), pl.col("who").n_unique())
         often = counts.filter(pl.col("who") > 1)
         few = often.height < max(2, counts.height / 20)
-        if name in descriptive if few else guesses.share(often["cell"] <= 1) >= _SAME:
+        if name in item_fields if few else guesses.share(often["cell"] <= 1) >= _SAME:
             result.append(name)
     return result
 

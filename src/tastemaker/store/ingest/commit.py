@@ -133,8 +133,8 @@ def ingest_files(
 def _replaced(before: Path, reports: Mapping[str, Any]) -> str:
     """What to say of an earlier log that ends before the new one begins: it is no longer learnt from."""
     earlier = json.loads(read_file(before, "report.json"))["interactions"]
-    both = earlier, reports["interactions"]
-    old, new = (report.get("understood", {}).get("times", {}) for report in both)
+    logs = earlier, reports["interactions"]
+    old, new = (log.get("understood", {}).get("times", {}) for log in logs)
     if not old.get("last") or not new.get("first") or old["last"] >= new["first"]:
         return ""
     return (
