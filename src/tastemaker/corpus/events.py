@@ -104,7 +104,7 @@ class Histories:
         return self._of(self.users[keep], offsets, events)
 
     def _of(self, users: npt.NDArray[np.str_], offsets: Ints, events: Bools) -> Histories:
-        times, worth = (None if own is None else own[events] for own in (self.times, self.worth))
+        times, worth = (None if column is None else column[events] for column in (self.times, self.worth))
         marks = None if self.marks is None else self.marks[events]
         return Histories(users, offsets, self.items[events], times, worth, marks)
 
@@ -127,7 +127,7 @@ def histories(
     times = _seconds(interactions, NAME) if "timestamp" in interactions.column_names else None
     sort = np.lexsort((columns.whole(interactions, "position", NAME), user_rows))
     offsets = np.concatenate([[0], np.cumsum(np.bincount(user_rows, minlength=len(users)))]).astype(np.int64)
-    times, worth = (None if own is None else own[sort] for own in (times, worth))
+    times, worth = (None if column is None else column[sort] for column in (times, worth))
     known = times is not None or worth is not None
     marks = event_marks(offsets, times, worth) if known else None
     return Histories(users, offsets, items[sort], times, worth, marks)

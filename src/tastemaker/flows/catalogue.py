@@ -104,12 +104,12 @@ def _new_codes(
     policy = read_manifest(folder)["about"]["settings"]["collisions"]
     taken, sizes = np.stack(list(known.values())), codes_in(folder)[2]
     book = load_codebook(folder)
-    own = {name: vectors[place] for name, vectors in views.items()}
-    if not own:  # nothing is known of them but that they are there: any free code will do
-        own = {
+    new_views = {name: vectors[place] for name, vectors in views.items()}
+    if not new_views:  # nothing is known of them but that they are there: any free code will do
+        new_views = {
             view.name: np.full((len(place), len(view.mean)), np.nan, np.float32) for view in book.views[:1]
         }
-    codes = encode_beside(book, own, taken, sizes, policy)
+    codes = encode_beside(book, new_views, taken, sizes, policy)
     return dict(zip((since[row] for row in place), codes, strict=True))
 
 

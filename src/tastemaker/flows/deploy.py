@@ -339,9 +339,10 @@ def _make(
     if base.weight:
         data = load_data(workspace, Snapshot(tables), catalogue.items, events)
         counted = fit_memory(data.histories, len(data.item_ids))
-        own = counted.arrays() | {"decay": np.array([counted.decay])}
-        memory = sha256_bytes(b"".join(np.ascontiguousarray(array).tobytes() for array in own.values()))[:32]
-        arrays |= own
+        counts = counted.arrays() | {"decay": np.array([counted.decay])}
+        content = b"".join(np.ascontiguousarray(array).tobytes() for array in counts.values())
+        memory = sha256_bytes(content)[:32]
+        arrays |= counts
     if not base.kind:
         arrays |= text_vectors(catalogue.items)
     summary = note or f"{catalogue.added} new items, {catalogue.removed} gone"

@@ -113,13 +113,13 @@ def item_scorer(
     scorers = [ItemScorer(load_items(folder, device), item_ids, codes, sizes)]
     strangers = np.zeros(len(item_ids), bool)
     for place in sorted(folder.glob(f"{MEMBER}*")):
-        ids, own, sizes = codes_in(place)
+        ids, trained_codes, sizes = codes_in(place)
         row = {item: number for number, item in enumerate(ids)}
         rows = np.array([row.get(item, -1) for item in item_ids])
         strangers |= rows < 0
         # An item that came later has no code here: one that follows from its own is as good as any.
-        spare = np.resize(codes.T, (own.shape[1], len(codes))).T % np.array(sizes)
-        member_codes = np.where(rows[:, None] >= 0, own[rows], spare)
+        spare = np.resize(codes.T, (trained_codes.shape[1], len(codes))).T % np.array(sizes)
+        member_codes = np.where(rows[:, None] >= 0, trained_codes[rows], spare)
         scorers.append(ItemScorer(load_items(place / "model", device), item_ids, member_codes, sizes))
     return Averaged(scorers, strangers) if len(scorers) > 1 else scorers[0]
 
@@ -230,7 +230,7 @@ class Searcher:
         """
         if self.score is not None:
             if deadline is not None and time.monotonic() >= deadline:
-                return [[nothing(own.reason or LATE) for own in allowed] for _ in weights]
+                return [[nothing(filter_.reason or LATE) for filter_ in allowed] for _ in weights]
             return [
                 self._best(table, histories, allowed, width) for table in self._tables(histories, weights)
             ]
@@ -238,8 +238,8 @@ class Searcher:
         prompts = self._prompts(histories)
         plain = self.retriever.generate(prompts, width, width, allowed, deadline)
         if self.new is not None:
-            own = self.new.rows
-            only = [allow(self.trie, None, (), own[filter_.allows(own)]) for filter_ in allowed]
+            new_rows = self.new.rows
+            only = [allow(self.trie, None, (), new_rows[filter_.allows(new_rows)]) for filter_ in allowed]
             proposals = self.retriever.generate(prompts, width, width, only, deadline)
             fused = self.new.fused(proposals, histories)
             plain = [replace(answer, reserved=new) for answer, new in zip(plain, fused, strict=True)]
@@ -275,11 +275,11 @@ class Searcher:
         self, table: npt.NDArray[np.float32], histories: Histories, allowed: Sequence[Allowed], width: int
     ) -> list[Candidates]:
         """The `width` best allowed items by scores of all (U, N), and of the new ones for the places kept."""
-        best = [best_of(own, filter_, width) for own, filter_ in zip(table, allowed, strict=True)]
+        best = [best_of(scores, filter_, width) for scores, filter_ in zip(table, allowed, strict=True)]
         if self.new is None:
             return best
         new = self.new.best(table, histories, allowed, width)
-        return [replace(answer, reserved=own) for answer, own in zip(best, new, strict=True)]
+        return [replace(answer, reserved=reserved) for answer, reserved in zip(best, new, strict=True)]
 
     def scores(self, histories: Histories) -> npt.NDArray[np.float32] | None:
         """(U, N) what `candidates` orders items by, allowed or not; None where a beam search proposes."""
@@ -337,8 +337,8 @@ class Searcher:
         searched: list[list[Candidates]] = [[] for _ in chosen]
         for part in self.blocks(contexts):
             by_weight = self.search(part, self._unseen(part), self.settings.beam, chosen)
-            for own, new in zip(searched, by_weight, strict=True):
-                own += new
+            for answers, new in zip(searched, by_weight, strict=True):
+                answers += new
             tick(len(searched[0]))
         return searched
 

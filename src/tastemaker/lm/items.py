@@ -139,7 +139,7 @@ class Catalogue:
             self.leaf
         ]
         self.order = self.leaf.argsort()
-        self.above = [own[:, 0].contiguous() for own in self.nodes[:-1]]
+        self.above = [level[:, 0].contiguous() for level in self.nodes[:-1]]
         self.above.append(self.nodes[-1][self.leaf, 0])
 
     def __len__(self) -> int:
@@ -286,7 +286,7 @@ class Layout:
         position = place % self.longest
         event, last = np.flatnonzero(position), np.cumsum(lengths + 1) - 1
         self.position, self.event, self.last = (
-            torch.from_numpy(own).to(device) for own in (position, event, last)
+            torch.from_numpy(array).to(device) for array in (position, event, last)
         )
         self.grid = self.seen = None
         if len(place) < inside.size:

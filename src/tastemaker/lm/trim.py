@@ -58,8 +58,8 @@ def trim(model: Any, tokenizer: Any, counts: Counter[int], size: int) -> tuple[A
     ends = (model.get_input_embeddings, model.get_output_embeddings)
     rows = [part().weight[index].clone() for part in ends]
     model.resize_token_embeddings(len(ids), mean_resizing=False)
-    for part, own in zip(ends, rows, strict=True):
-        part().weight.copy_(own)
+    for part, weights in zip(ends, rows, strict=True):
+        part().weight.copy_(weights)
     for config in (model.config, getattr(model, "generation_config", None)):
         _renumber_config(config, renumber)
     return model, trimmed

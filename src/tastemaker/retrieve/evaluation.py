@@ -101,7 +101,7 @@ def rank_of_target(scores: Floats, targets: Ints, seen: Sequences | None = None)
     Raises InputError when a score is NaN.
     """
     scores, targets = np.asarray(scores), np.asarray(targets, np.int64)
-    own = scores[np.arange(len(scores)), targets]
+    target_scores = scores[np.arange(len(scores)), targets]
     if np.isnan(scores.min(initial=0)):
         raise InputError(
             f"scores: row {int(np.isnan(scores).any(axis=1).argmax())} holds NaN; the scorer is broken or"
@@ -111,17 +111,17 @@ def rank_of_target(scores: Floats, targets: Ints, seen: Sequences | None = None)
     ranks = np.array(
         [
             1 + np.count_nonzero(row > value) + np.count_nonzero(row[:target] == value)
-            for row, value, target in zip(scores, own, targets, strict=True)
+            for row, value, target in zip(scores, target_scores, targets, strict=True)
         ],
         np.int64,
     )
     if seen is not None:
         rows, items = np.divmod(np.unique(row_of_event(seen) * scores.shape[1] + seen.items), scores.shape[1])
-        theirs, value = scores[rows, items], own[rows]
+        theirs, value = scores[rows, items], target_scores[rows]
         before = (theirs > value) | ((theirs == value) & (items < targets[rows]))
         ranks -= np.bincount(rows[before], minlength=len(ranks))
         ranks[rows[items == targets[rows]]] = 0
-    ranks[np.isneginf(own)] = 0
+    ranks[np.isneginf(target_scores)] = 0
     return ranks
 
 
@@ -165,7 +165,7 @@ def top_items(
         scores = np.array(score(part), copy=True)
         if seen == "remove":
             scores[row_of_event(part), part.items] = -np.inf
-        lists += [best_places(own, k) for own in scores]
+        lists += [best_places(row, k) for row in scores]
     return lists
 
 

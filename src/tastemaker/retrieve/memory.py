@@ -168,6 +168,6 @@ def weighing_in(about: Mapping[str, Any], remove_seen: bool) -> Weighing:
 
 def choose_weight(ranks: Ints, grid: Sequence[Any] = GRID) -> tuple[Any, dict[Any, float]]:
     """The weight of best N@10 for target `ranks` (W, T), the smallest of equals; and N@10 by weight."""
-    ndcg = {weight: float(ndcg_at(own, 10).mean()) for weight, own in zip(grid, ranks, strict=True)}
+    ndcg = {weight: float(ndcg_at(row, 10).mean()) for weight, row in zip(grid, ranks, strict=True)}
     first = {weight: -place for place, weight in enumerate(grid)}
     return max(ndcg, key=lambda weight: (ndcg[weight], first[weight])), ndcg

@@ -59,7 +59,7 @@ class NewItems:
     ) -> list[Candidates]:
         """The `k` best allowed new items of each history; `table` (U, N): what the system gives items."""
         fits = self.fusion.model * table[:, self.rows] + self.fusion.content * self.content(contexts)
-        return [best_among(own, self.rows, may, k) for own, may in zip(fits, allowed, strict=True)]
+        return [best_among(scores, self.rows, may, k) for scores, may in zip(fits, allowed, strict=True)]
 
     def fused(self, candidates: Sequence[Candidates], contexts: Sequences) -> list[Candidates]:
         """Candidates (new items) with the likeness of each history added, best first."""

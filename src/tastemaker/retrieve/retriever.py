@@ -103,8 +103,8 @@ class LanguageModelRetriever:
         empty, with the reason. Raises as `beam_search`.
         """
         lengths = np.array([len(prompt) for prompt in prompts], dtype=np.int64)
-        answers = [nothing(own.reason or LATE) for own in allowed]
-        open_rows = np.flatnonzero([own.reason is None for own in allowed])
+        answers = [nothing(filter_.reason or LATE) for filter_ in allowed]
+        open_rows = np.flatnonzero([filter_.reason is None for filter_ in allowed])
         open_rows = open_rows[np.argsort(lengths[open_rows], kind="stable")]
         for part in batches(len(open_rows), self.rows_at_once):
             rows = open_rows[part]

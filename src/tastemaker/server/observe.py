@@ -66,9 +66,9 @@ class Meters(Collector):
 
     def collect(self) -> Families:
         """What is known now: counts of all processes, and of this one what is no count."""
-        own = list(self.registry.collect())
-        others = self._measures.exchange(os.getpid(), own) if self._measures is not None else []
-        return summed(own, others)
+        families = list(self.registry.collect())
+        others = self._measures.exchange(os.getpid(), families) if self._measures is not None else []
+        return summed(families, others)
 
 
 def summed(own: Families, others: Sequence[Families]) -> Families:

@@ -58,7 +58,7 @@ class Explainer:
         self.texts = PerItem(data, ("title", "text", "attributes"), _text, HELD)
         self._attributes = PerItem(data, ("attributes",), _attributes, 8 * HELD)
         batches = data.items.select(["attributes"]).to_batches(1 << 16)
-        self._rarity = rarity_of(own or () for batch in batches for own in batch[0].to_pylist())
+        self._rarity = rarity_of(attributes or () for batch in batches for attributes in batch[0].to_pylist())
         pairs, people = pair_people(data.histories)
         self._counts: dict[tuple[int, int], int] = {
             (low, high): count for (low, high), count in zip(pairs.tolist(), people.tolist(), strict=True)

@@ -69,10 +69,10 @@ class People:
         """What a person of the tables wants, oldest first."""
         if row is None:
             return []
-        own, unknown = self.data.histories, np.full(int(self.data.histories.lengths[row]), np.nan)
-        place = slice(own.offsets[row], own.offsets[row + 1])
-        times, worth = (unknown if part is None else part[place] for part in (own.times, own.worth))
-        ids = [self.data.item_ids[item] for item in own.items[place]]
+        events, unknown = self.data.histories, np.full(int(self.data.histories.lengths[row]), np.nan)
+        place = slice(events.offsets[row], events.offsets[row + 1])
+        times, worth = (unknown if part is None else part[place] for part in (events.times, events.worth))
+        ids = [self.data.item_ids[item] for item in events.items[place]]
         return list(zip(ids, times.tolist(), worth.tolist(), strict=True))
 
     def _folded(self, past: list[Wanted], refused: Iterable[str], events: Sequence[Event]) -> Profile:

@@ -95,8 +95,8 @@ def seal(folder: Path, about: Mapping[str, Any], skip: str | None = None) -> Non
 
 def sealed(document: Mapping[str, Any]) -> bytes:
     """A small JSON document with its own checksum; `unsealed` reads it."""
-    own = plain(document)
-    return canonical(own | {"checksum": sha256_bytes(canonical(own))}) + b"\n"
+    content = plain(document)
+    return canonical(content | {"checksum": sha256_bytes(canonical(content))}) + b"\n"
 
 
 def unsealed(raw: bytes, before: Collection[str] = ()) -> dict[str, Any]:

@@ -99,8 +99,8 @@ class Tombstones:
             return table, Left()
         people = pc.unique(table[column]).drop_null().to_pylist()
         gone = [user_id for user_id in people if self.holds(user_id)]
-        theirs = pc.is_in(table[column], value_set=pa.array(gone, table[column].type))
-        others = table.filter(pc.invert(theirs))
+        mask = pc.is_in(table[column], value_set=pa.array(gone, table[column].type))
+        others = table.filter(pc.invert(mask))
         return others, Left(table.num_rows - others.num_rows, len(gone))
 
     def mark(self) -> dict[str, str]:

@@ -107,10 +107,10 @@ def audit_shift(env: ConversationEnv, folder: RunFolder) -> Shift | None:
     """The labels of what would be learnt and asked, users drawn by key; None with too few to split."""
     counts: dict[str, list[int]] = {}
     for conversation in read_conversations(folder):
-        own = counts.setdefault(conversation.user_id, [0] * len(LABELS))
+        label_counts = counts.setdefault(conversation.user_id, [0] * len(LABELS))
         for turn in conversation.turns:
             if turn.item_id is not None:
-                own[int(conversation.label(turn.turn) != MOVES)] += 1
+                label_counts[int(conversation.label(turn.turn) != MOVES)] += 1
     users = sorted(counts)
     test = generator(0, "test users").random(len(users)) < ASKED
     try:

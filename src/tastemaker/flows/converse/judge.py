@@ -256,14 +256,14 @@ def _agreements(rated: list[Rated], seed: int) -> list[dict[str, Any]]:
     models = sorted({rating.judge for rating in rated})
     rows = [(a, b, rated) for a, b in combinations(models, 2)]
     for model in models:
-        own = [rating for rating in rated if rating.judge == model]
+        ratings = [rating for rating in rated if rating.judge == model]
         again = [
             replace(rating, item=rating.item.removesuffix("#1"), judge=f"{model} again")
-            for rating in own
+            for rating in ratings
             if rating.item.endswith("#1")
         ]
         if again:
-            first = [rating for rating in own if "#" not in rating.item]
+            first = [rating for rating in ratings if "#" not in rating.item]
             rows.append((model, f"{model} again", first + again))
     return [
         {"first": a, "second": b, "aspect": aspect} | asdict(agreement(ratings, a, b, aspect, seed))

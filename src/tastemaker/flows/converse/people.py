@@ -66,8 +66,8 @@ def collect(workspace: Path, name: str, report: Report) -> dict[str, Any]:
     reader = _Reader(env, opinions)
     talks = [
         conversation
-        for _, own in groupby(turns, key=lambda turn: turn.conversation_id)
-        if (conversation := reader.conversation(list(own))) is not None
+        for _, group in groupby(turns, key=lambda turn: turn.conversation_id)
+        if (conversation := reader.conversation(list(group))) is not None
     ]
     if not talks:
         raise InputError(

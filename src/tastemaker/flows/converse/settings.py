@@ -71,8 +71,8 @@ class RunSettings:
 
     def identity(self, tables: str, vectors: str) -> dict[str, Any]:
         """All that the bytes follow from but the number of conversations: more leave the first ones as is."""
-        own = {name: value for name, value in asdict(self).items() if name != "tools" or value}
-        return {**own, "n": None, "tables": tables, "vectors": vectors, "version": 1}
+        values = {name: value for name, value in asdict(self).items() if name != "tools" or value}
+        return {**values, "n": None, "tables": tables, "vectors": vectors, "version": 1}
 
 
 class RunFolder:

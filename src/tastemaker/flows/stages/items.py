@@ -78,9 +78,9 @@ class Member:
 
     def subfolder(self, folder: Path) -> Path:
         """Where what is kept of the first model in `folder` is kept of this one."""
-        own = folder / f"{MEMBER}{self.number}" if self.number else folder
-        own.mkdir(parents=True, exist_ok=True)
-        return own
+        path = folder / f"{MEMBER}{self.number}" if self.number else folder
+        path.mkdir(parents=True, exist_ok=True)
+        return path
 
     def save(self, model: Any, item_ids: Sequence[str], folder: Path) -> None:
         """Write the model to `folder`, or with its codes to a subfolder."""
@@ -89,9 +89,9 @@ class Member:
         if not self.number:
             save_items(model, folder)
             return
-        own = self.subfolder(folder)
-        save_items(model, own / "model")
-        write_codes(own, item_ids, self.book, self.codes, self.sizes)
+        path = self.subfolder(folder)
+        save_items(model, path / "model")
+        write_codes(path, item_ids, self.book, self.codes, self.sizes)
 
 
 def build_sft(pipeline: Pipeline, folder: Path) -> None:
@@ -122,11 +122,12 @@ def build_refit(pipeline: Pipeline, folder: Path) -> None:
     chosen = first.get("ensemble", [first])
     whole = pipeline.data.histories
     students = [
-        Student.of(pipeline, folder, number, whole, own["passes"]) for number, own in enumerate(chosen)
+        Student.of(pipeline, folder, number, whole, summary["passes"])
+        for number, summary in enumerate(chosen)
     ]
     _taught(students, lambda student: None)
-    for student, own in zip(students, chosen, strict=True):
-        student.model.share = own["share"]
+    for student, summary in zip(students, chosen, strict=True):
+        student.model.share = summary["share"]
         student.save(pipeline)
 
 
@@ -228,17 +229,17 @@ def _taught(students: Sequence[Student], ask: Callable[[Student], T]) -> list[T]
             answers.append(ask(student))
         return answers
 
-    def teach(own: Sequence[Student], interruption: Interruption) -> list[tuple[int, T]]:
+    def teach(group: Sequence[Student], interruption: Interruption) -> list[tuple[int, T]]:
         torch.set_num_threads(threads // abreast)
         answers = []
-        for student in own:
+        for student in group:
             student.learn(threads // abreast, interruption)
             answers.append((student.member.number, ask(student)))
         return answers
 
     shares = [partial(teach, students[start::abreast]) for start in range(abreast)]
     try:
-        by_number = dict(answer for own in at_once(shares) for answer in own)
+        by_number = dict(answer for group in at_once(shares) for answer in group)
     finally:
         torch.set_num_threads(before)  # what threads that come later start with
     return [by_number[student.member.number] for student in students]
@@ -299,5 +300,5 @@ def _choose_share(pipeline: Pipeline, member: Member, model: Any) -> tuple[float
             scores = mixed(*both, share).cpu().numpy()
             seen = part if settings.remove_seen else None
             ranks[share].append(rank_of_target(scores, targets.target[rows], seen))
-    ndcg = {share: float(ndcg_at(np.concatenate(own), 10).mean()) for share, own in ranks.items()}
+    ndcg = {share: float(ndcg_at(np.concatenate(parts), 10).mean()) for share, parts in ranks.items()}
     return max(ndcg, key=lambda share: (ndcg[share], -share)), ndcg

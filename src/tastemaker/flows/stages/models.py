@@ -288,6 +288,6 @@ def _choose_share(pipeline: Pipeline, vocabulary: Vocabulary, model: Any) -> flo
     both = searcher.read_outs(targets.context)
     gained = {}
     for share in SHARES:
-        lists = [blended(*own, share, 10).items for own in both]
+        lists = [blended(*pair, share, 10).items for pair in both]
         gained[share] = float(ndcg_at(rank_in_lists(lists, targets.target), 10).mean())
     return max(gained, key=lambda share: (gained[share], -share))

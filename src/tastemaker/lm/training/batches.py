@@ -75,8 +75,8 @@ class MicroBatch:
 
     def to(self, device: torch.device) -> MicroBatch:
         """The same batch on `device`."""
-        held: dict[str, Any] = {n: own for n, own in vars(self).items() if isinstance(own, torch.Tensor)}
-        return replace(self, **{name: own.to(device, non_blocking=True) for name, own in held.items()})
+        held: dict[str, Any] = {n: part for n, part in vars(self).items() if isinstance(part, torch.Tensor)}
+        return replace(self, **{name: tensor.to(device, non_blocking=True) for name, tensor in held.items()})
 
 
 def read_examples(

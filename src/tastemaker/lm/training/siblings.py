@@ -29,7 +29,7 @@ FEW = (
 def leaf_vectors(codes: npt.NDArray[np.integer[Any]], heads: Sequence[torch.Tensor]) -> torch.Tensor:
     """(S, d) the sum of the rows (per level (K_l, d)) of the codes (S, L)."""
     rows = torch.from_numpy(np.asarray(codes, np.int64)).to(heads[0].device)
-    return torch.stack([F.embedding(own, head) for own, head in zip(rows.T, heads, strict=True)]).sum(0)
+    return torch.stack([F.embedding(codes, head) for codes, head in zip(rows.T, heads, strict=True)]).sum(0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -173,8 +173,8 @@ class SASRec(nn.Module):
 
     def load(self, arrays: dict[str, npt.NDArray[np.float32]]) -> SASRec:
         """Take over stored weights; raises ArtifactError when they belong to another shape."""
-        own = {name: tuple(tensor.shape) for name, tensor in self.state_dict().items()}
-        if own != {name: array.shape for name, array in arrays.items()}:
+        shapes = {name: tuple(tensor.shape) for name, tensor in self.state_dict().items()}
+        if shapes != {name: array.shape for name, array in arrays.items()}:
             raise ArtifactError("SASRec weights do not fit these settings and this catalogue; train again")
         self.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in arrays.items()})
         return self

@@ -115,8 +115,8 @@ def fit_sasrec(
             best = {name: tensor.clone() for name, tensor in model.state_dict().items()}
             progress |= {"best": metrics["ndcg@10"], "best_epoch": progress["epoch"]}
         if state_folder is not None:
-            own = adam.state_dict()["state"].items()
-            state = {f"{number}.{name}": tensor for number, entry in own for name, tensor in entry.items()}
+            parts = adam.state_dict()["state"].items()
+            state = {f"{number}.{name}": tensor for number, entry in parts for name, tensor in entry.items()}
             groups = {"weights": model.state_dict(), "best": best, "moments": state}
             identity = {"settings or data": setup}
             checkpoint.write(

@@ -112,8 +112,8 @@ class Offers:
         """The server's id of the slate that a person's client calls `request_id`: itself, or the client's own
         id for the request; None for another person's slate.
         """
-        own = "SELECT request_id FROM offers WHERE caller = ? AND request_key = ?"
-        if row := self._database.first(own, user_id, request_id):
+        query = "SELECT request_id FROM offers WHERE caller = ? AND request_key = ?"
+        if row := self._database.first(query, user_id, request_id):
             return str(row[0])
         owner = self._database.first("SELECT user_id FROM offers WHERE request_id = ?", request_id)
         return request_id if owner is None or owner[0] in (user_id, ANONYMOUS) else None

@@ -230,10 +230,10 @@ def check_server(address: Address) -> str | None:
     return None
 
 
-def _options(address: Address, own: str) -> str:
+def _options(address: Address, extra: str) -> str:
     """Ours beside those that the address gives, such as a search path."""
     given = driver().conninfo.conninfo_to_dict(address.url).get("options", "")
-    return f"{given} {own}".strip()
+    return f"{given} {extra}".strip()
 
 
 def _migrate(session: Session, address: Address) -> None:

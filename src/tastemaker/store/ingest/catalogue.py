@@ -181,7 +181,7 @@ def best_id_columns(items: Source, interactions: Source, settings: IngestSetting
     for column in fit:
         ids = guesses.ids_of(items, column)
         unique = ids.drop_nulls().n_unique() >= 0.9 * max(1, len(ids))
-        shares = [guesses.share_known(own, ids) for own in events]
+        shares = [guesses.share_known(event_ids, ids) for event_ids in events]
         matches.append(max(shares) if unique else -1.0)
     best = int(np.argmax(matches))
     if (matches[best] < 0.5) if not aliased else (best == 0 or matches[best] <= matches[0]):

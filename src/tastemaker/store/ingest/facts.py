@@ -93,25 +93,25 @@ class _Fact:
 
 def attributes_of(rows: Rows, unused: list[str]) -> tuple[pl.Series, dict[str, str]]:
     """The attributes of items with the facts of `unused` columns where none was named; and those columns."""
-    own, given = rows.words("attributes"), rows.settings.column("items", "attributes")
-    own = own if given is not None else _unleaked(rows, own)
+    attributes, given = rows.words("attributes"), rows.settings.column("items", "attributes")
+    attributes = attributes if given is not None else _unleaked(rows, attributes)
     facts, added = facts_of(rows, unused if given is None else [])
     if not facts:
-        return own, {}
+        return attributes, {}
     both = (
-        pl.DataFrame({"own": own.fill_null([]), "added": added})
+        pl.DataFrame({"own": attributes.fill_null([]), "added": added})
         .select(pl.concat_list("own", "added"))
         .to_series()
     )
     return both.set(both.list.len() == 0, None), facts
 
 
-def _unleaked(rows: Rows, own: pl.Series) -> pl.Series:
+def _unleaked(rows: Rows, attributes: pl.Series) -> pl.Series:
     """Attributes of a column nobody named, without words that name a page, file or person; none if many."""
-    frame = pl.DataFrame({"row": np.arange(len(own)), "word": own}).explode("word")
+    frame = pl.DataFrame({"row": np.arange(len(attributes)), "word": attributes}).explode("word")
     leaks = frame["word"].str.contains(_LEAK).fill_null(False)
     if not leaks.any():
-        return own
+        return attributes
     column, many = rows.names["attributes"], int(leaks.sum()) > FEWEST * frame["word"].count()
     what = (
         "names pages, files, people or machines, and was not taken as attributes"
@@ -122,7 +122,7 @@ def _unleaked(rows: Rows, own: pl.Series) -> pl.Series:
     )
     rows.notes.append(f"column '{column}' {what}; --column attributes={column} takes it as it is")
     if many:
-        return pl.Series([None] * len(own), dtype=own.dtype)
+        return pl.Series([None] * len(attributes), dtype=attributes.dtype)
     groups = frame.with_columns(word=frame["word"].set(leaks, None)).group_by("row", maintain_order=True)
     words = groups.agg(pl.col("word").drop_nulls())["word"]
     return words.set(words.list.len() == 0, None)

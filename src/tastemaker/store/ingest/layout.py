@@ -115,8 +115,8 @@ def _items(source: Source, columns: list[str], known: pl.Series) -> list[str]:
     for column in columns:
         ids = guesses.matched(guesses.ids_of(source, column), known)
         if not _ratings(ids):
-            theirs = ids.is_in(known.implode())
-            shares[column], held[column] = guesses.share(theirs), ids.filter(theirs).n_unique()
+            matches = ids.is_in(known.implode())
+            shares[column], held[column] = guesses.share(matches), ids.filter(matches).n_unique()
     fit = [column for column, part in shares.items() if part >= 0.5]
     best = max(fit, key=lambda column: shares[column], default="")
     alike = [column for column in fit if shares[column] > shares[best] - 0.1]

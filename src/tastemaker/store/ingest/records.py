@@ -155,8 +155,8 @@ def of_records(source: Source) -> Source:
         return source
     ((column, cells),) = nested.items()
     source = replace(source, table=source.table.drop_columns([column]))
-    own = cols.candidates(source.table.column_names, cols.INTERACTION_NAMES).get("item_id", [])
-    single = source.table[own[0]].is_valid().to_pylist() if own else [False] * len(cells)
+    id_columns = cols.candidates(source.table.column_names, cols.INTERACTION_NAMES).get("item_id", [])
+    single = source.table[id_columns[0]].is_valid().to_pylist() if id_columns else [False] * len(cells)
     each = [cell or [None] * alone for cell, alone in zip(cells, single, strict=True)]
     rows = np.repeat(np.arange(len(cells)), [len(cell) for cell in each])
     source = taken(source, rows, column, f"each of the records in '{column}' was read as a row")

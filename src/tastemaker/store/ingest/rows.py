@@ -267,13 +267,13 @@ class Rows:
         """An optional text column, overlong values cut, null words empty; joint: words of lists joined."""
         longest = self.settings.longest_text
 
-        def read(column: pa.ChunkedArray, theirs: str) -> tuple[pl.Series, pl.Series]:
+        def read(column: pa.ChunkedArray, header: str) -> tuple[pl.Series, pl.Series]:
             if self.source.about.get("format") == "csv" and pa.types.is_list(column.type):
                 column = pc.binary_join(
                     column.cast(pa.list_(pa.string())), " "
                 )  # words of RecBole's `token_seq`, split at blanks
-            text = values.as_text(column, theirs)
-            text = self._unescaped(in_one_language(text if joint is None else as_prose(text, joint)), theirs)
+            text = values.as_text(column, header)
+            text = self._unescaped(in_one_language(text if joint is None else as_prose(text, joint)), header)
             return text, text.is_in(list(values.NULL_WORDS))
 
         text = self._optional(
@@ -343,8 +343,8 @@ class Rows:
         """A column of moments; where `needed`, a row whose time cannot be read is refused."""
         unit = self.settings.time_unit if name == "timestamp" else None
 
-        def read(column: pa.ChunkedArray, theirs: str) -> tuple[pl.Series, pl.Series]:
-            self.times = moments.read(column, theirs, years, unit)
+        def read(column: pa.ChunkedArray, header: str) -> tuple[pl.Series, pl.Series]:
+            self.times = moments.read(column, header, years, unit)
             return self.times.moments, self.times.wrong
 
         column = self.column(name)

@@ -267,13 +267,13 @@ def _list_of_items(
     A column that holds an item a cell, by its name or by what it holds, goes before all others: those tell
     what else was shown, bought or written.
     """
-    own = _items(source, named)
-    if known is not None and not any(_share(guesses.ids_of(source, name, _HEAD), known) for name in own):
-        if own and not any(guesses.several(source, name) for name in own):
+    columns = _items(source, named)
+    if known is not None and not any(_share(guesses.ids_of(source, name, _HEAD), known) for name in columns):
+        if columns and not any(guesses.several(source, name) for name in columns):
             return None  # of another catalogue: that is said, and no other column taken
-        own = [named] if named else []
+        columns = [named] if named else []
     shares, held = dict[tuple[str, str, bool], float](), dict[tuple[str, str, bool], int]()
-    for column in own or source.table.column_names:
+    for column in columns or source.table.column_names:
         says = column == named or cols.squeezed(column) in cols.LISTS
         if not guesses.several(source, column):
             continue
@@ -295,7 +295,7 @@ def _list_of_items(
     if not fit:
         return None
     best = max(fit, key=lambda key: (key[2], shares[key]))
-    other = None if own or known is None or best[2] else guesses.likely_items(source, known)
+    other = None if columns or known is None or best[2] else guesses.likely_items(source, known)
     if other is not None and other[0] != best[0]:
         single = guesses.ids_of(source, other[0], _HEAD).drop_nulls()
         if single.n_unique() < len(single) and held[best] <= 2 * single.n_unique():

@@ -103,8 +103,8 @@ def _within(value: dict[str, Any], path: Path) -> tuple[list[Any] | None, str]:
     """The rows in an object, and where: the one array of objects in it, beside whatever else; objects by
     name, which becomes `id` where they have none; columns, as arrays of one length or as pandas writes them.
     """
-    lists = {name: own for name, own in value.items() if isinstance(own, list) and own}
-    arrays = [name for name, own in lists.items() if all(isinstance(item, dict) for item in own)]
+    lists = {name: part for name, part in value.items() if isinstance(part, list) and part}
+    arrays = [name for name, part in lists.items() if all(isinstance(item, dict) for item in part)]
     if len(arrays) == 1:
         return lists[arrays[0]], f"'{arrays[0]}'"
     if arrays:
@@ -114,21 +114,21 @@ def _within(value: dict[str, Any], path: Path) -> tuple[list[Any] | None, str]:
     names, rows = lists.get("columns"), lists.get("data")
     if names and rows and all(isinstance(row, list) and len(row) == len(names) for row in rows):
         return [dict(zip(map(str, names), row, strict=True)) for row in rows], "'data'"
-    if value and all(isinstance(own, dict) for own in value.values()):
+    if value and all(isinstance(part, dict) for part in value.values()):
         if len(value) == 1:
             return _within(next(iter(value.values())), path)
-        if all(key.isdigit() for own in value.values() for key in own):
-            keys = dict.fromkeys(key for own in value.values() for key in own)
-            return [{name: own.get(key) for name, own in value.items()} for key in keys], "its columns"
-        return [{"id": name} | own for name, own in value.items()], "its parts, by name"
+        if all(key.isdigit() for part in value.values() for key in part):
+            keys = dict.fromkeys(key for part in value.values() for key in part)
+            return [{name: part.get(key) for name, part in value.items()} for key in keys], "its columns"
+        return [{"id": name} | part for name, part in value.items()], "its parts, by name"
     if (
         len(lists) == len(value) > 1
         and len({re.sub(r"\d+", "0", name) for name in lists}) == 1
         and ("0" in re.sub(r"\d+", "0", next(iter(lists))))
     ):
-        return [{"user_id": name, "items": own} for name, own in lists.items()], "its parts: people's items"
+        return [{"user_id": name, "items": part} for name, part in lists.items()], "its parts: people's items"
     if len(lists) == len(value) > 1:
-        size = {name: len(own) for name, own in lists.items()}
+        size = {name: len(part) for name, part in lists.items()}
         longest, shortest = max(size, key=size.__getitem__), min(size, key=size.__getitem__)
         if size[longest] != size[shortest]:
             raise InputError(
