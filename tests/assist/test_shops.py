@@ -57,9 +57,35 @@ def furniture() -> Shelf:
     return shelf_of(columns, ("Nora", "Lund", "Vega", "Sol", "Tova", "Ebba"), ("A", "B", "C", "D", "E"))
 
 
+def buecher() -> Shelf:
+    columns: dict[str, list[Any]] = {
+        "genre": [("Krimi", "Fantasy", "Lyrik")[row % 3] for row in range(N)],
+        "sprache": [("de", "en", "fr")[row // 3 % 3] for row in range(N)],
+        "preis": [round(3 + 0.5 * row, 2) for row in range(N)],
+        "seiten": [float(60 + 14 * row) for row in range(N)],
+    }
+    return shelf_of(
+        columns, ("Nora", "Lund", "Vega", "Sol", "Tova", "Ebba"), ("eins", "zwei", "drei", "vier", "elf")
+    )
+
+
+def meals() -> Shelf:
+    diets = (("vegan", "gluten-free"), ("vegan",), ("gluten-free",), ("halal",))
+    columns: dict[str, list[Any]] = {
+        "diet": [diets[row % 4] for row in range(N)],
+        "difficulty": [("easy", "hard")[row // 4 % 2] for row in range(N)],
+    }
+    return shelf_of(
+        columns,
+        ("Lemon", "Garlic", "Coconut", "Basil", "Chili", "Honey"),
+        ("rice", "beans", "chicken", "tofu", "noodles"),
+    )
+
+
 @pytest.fixture(scope="module")
 def shelves() -> dict[str, Shelf]:
-    return {"books": books(), "cars": cars(), "furniture": furniture(), "recipes": recipes()}
+    made = {"books": books(), "cars": cars(), "furniture": furniture(), "recipes": recipes()}
+    return {**made, "buecher": buecher(), "meals": meals()}
 
 
 READ = {
@@ -105,6 +131,13 @@ READ = {
     "recipes: between three and five hundred calories": {"calories 300 to 500"},
     "recipes: two hundred and fifty calories at most": {"calories at most 250"},
     "recipes: between ninety and one hundred and twenty calories": {"calories 90 to 120"},
+    "buecher: a Krimi in German under 10 euro": {"genre Krimi", "language de", "price at most 10"},
+    "buecher: Ein Krimi unter 10 Euro": {"genre Krimi", "price at most 10"},
+    "buecher: mehr als 500 Seiten": {"pages at least 500"},
+    "buecher: Lyrik with fewer than 200 pages": {"genre Lyrik", "pages at most 200"},
+    "meals: vegan, gluten-free and easy": {"diet vegan", "diet gluten-free", "difficulty easy"},
+    "meals: something vegan, gluten-free": {"diet vegan", "diet gluten-free"},
+    "meals: vegan, halal or gluten-free": {"diet vegan or halal or gluten-free"},
 }
 
 
@@ -126,6 +159,13 @@ TOLD = {
     "furniture: a chair made in Italy >> is it made in Sweden?": "No: ",
     "furniture: what products do you have": "Chair (20)",
     "recipes: a quick italian dinner": "No words here say ‘dinner’",
+    "recipes: recommend me something": "For you:",
+    "recipes: what should I cook tonight?": "For you:",
+    "recipes: recommend me something for dinner": "No words here say ‘dinner’",
+    "books: an oak table": "There is no ‘oak table’ here",
+    "buecher: a book in Spanish": "There is no ‘Spanish’ here",
+    "recipes: a Mexican cocktail": "There is no ‘cocktail’ here",
+    "books: a crime audiobook with 300 pages": "There is no ‘audiobook’ here",
 }
 
 
@@ -163,3 +203,9 @@ def test_what_was_counted_is_shown_when_asked_for(shelves: dict[str, Shelf]) -> 
 
 def test_large_numbers_are_told_in_full(shelves: dict[str, Shelf]) -> None:
     assert "1000 to 60000. On average 30500." in Talk(shelves["cars"]).words("what is the average price?")
+
+
+def test_whoever_asks_for_a_recommendation_alone_gets_one(shelves: dict[str, Shelf]) -> None:
+    for message in ("recommend me something", "suggest a recipe for dinner", "What should I eat?"):
+        talk = Talk(shelves["recipes"])
+        assert talk.rows(message) and "did not catch" not in talk.words(message)

@@ -325,3 +325,17 @@ def test_a_year_before_christ_is_no_moment_of_1969(tmp_path: Path) -> None:
     found, items = taken(tmp_path, {"year": [-500 + row % 7 for row in range(N)]})
     assert found == {"year": "number"} and items[0]["attributes"] == ["year=-500"]
     assert items[0]["created_at"] is None
+
+
+def test_sums_in_several_currencies_are_told(tmp_path: Path) -> None:
+    file = tmp_path / "items.csv"
+    sums = ("12,99 €", "$8.50", "£7.00", "129 kr", "EUR 5")
+    rows = "".join(f'i{n},Thing {n},"{sums[n % 5]}"\n' for n in range(N))
+    file.write_text("item_id,title,price\n" + rows)
+    report = ingest_files(Workspace.create(tmp_path / "shop").root, file, None)["items"]
+    assert any("several currencies (€, " in note for note in report["notes"])
+    one = "item_id,title,price\n" + "".join(f"i{n},Thing {n},{n % 7}.50 €\n" for n in range(N))
+    file.write_text(one)
+    report = ingest_files(Workspace.create(tmp_path / "other").root, file, None)["items"]
+    assert report["understood"]["facts"] == {"price": "number"}
+    assert not any("currenc" in note for note in report["notes"])

@@ -201,3 +201,60 @@ def test_an_id_that_stands_for_guests_is_pointed_at(
     told = [note for note in notes if "stands for guests" in note]
     assert told == ([note for note in notes if note.startswith("'0' has 150 of 650 events, 15 times")])
     assert bool(told) is said
+
+
+def test_records_with_a_name_are_facts_and_sums_keep_the_name_of_what_they_are(tmp_path: Path) -> None:
+    ads = [
+        {
+            "id": f"i{n}",
+            "title": f"Ad {n}",
+            "tags": ["gift", "rare"][: n % 3],
+            "category": {"id": n % 2, "name": ["Bikes", "Phones"][n % 2]},
+            "price": {"amount": 10 + n % 5, "currency": "EUR"},
+        }
+        for n in range(N)
+    ]
+    ingest(tmp_path, json.dumps(ads), LOG)
+    assert {"category=Bikes", "price_amount=10"} <= set(catalogue(tmp_path)["i0"]["attributes"])
+
+
+def test_who_is_not_signed_in_is_known_inside_records_too(tmp_path: Path) -> None:
+    events = [
+        {
+            "user": {"id": u} if n % 3 else {"id": None, "anonymous_id": f"a{n % 4}"},
+            "item_id": i,
+            "ts": t * 1000,
+        }
+        for n, (u, i, t) in enumerate(EVENTS)
+    ]
+    report = ingest(tmp_path, ITEMS, "\n".join(map(json.dumps, events)))["interactions"]
+    assert (report["accepted"], report["refused"]) == (60, 0)
+
+
+def test_the_number_of_a_volume_is_nobody_who_made_it(tmp_path: Path) -> None:
+    items = "item_id;Titel;Autor;Band\n" + "".join(
+        f"i{n};Title {n};Anna Noll;{n % 3 + 1 if n % 2 else ''}\n" for n in range(N)
+    )
+    ingest(tmp_path, items, LOG)
+    assert {row["creator"] for row in catalogue(tmp_path).values()} == {"Anna Noll"}
+
+
+@pytest.mark.parametrize("state", ["storniert", "Rücksendung", "annulée", "cancelado", "已取消"])
+def test_orders_that_came_to_nothing_in_other_languages(tmp_path: Path, state: str) -> None:
+    log = "timestamp,status,user_id,item_id\n"
+    log += "".join(f"{t},{state if n % 4 == 0 else 'ok'},{u},{i}\n" for n, (u, i, t) in enumerate(EVENTS))
+    assert signs(ingest(tmp_path, ITEMS, log)) == [45, 0, 15]
+
+
+@pytest.mark.parametrize(
+    ("word", "kind"),
+    [
+        *(("add_to_favorites", "like"), ("favouriteAdd", "like"), ("add_to_bag", "save"), ("pin", "save")),
+        *(("begin_checkout", "save"), ("contact_seller", "purchase"), ("job_view", "view")),
+        *(("SubmitApplication", "purchase"), ("screen_view", "view"), ("unpin", "undo")),
+    ],
+)
+def test_words_of_shops_and_boards_for_what_people_do(tmp_path: Path, word: str, kind: str) -> None:
+    log = "user_id,item_id,timestamp,action\n" + "".join(f"{u},{i},{t},{word}\n" for u, i, t in EVENTS)
+    kinds = ingest(tmp_path, ITEMS, log)["interactions"]["understood"]["kinds"]
+    assert {one["kind"] for listed in kinds.values() for one in listed} == {kind}

@@ -20,7 +20,7 @@ _FILLER = (
 )
 _OBJECT = re.compile(rf"(?:{'|'.join(_FORMS['before'])})\s+{_FILLER}", re.IGNORECASE)
 _SHORT = re.compile(rf"^\W*{_FILLER}", re.IGNORECASE)
-_NAME = re.compile(r"\b(?:called|named|titled|entitled|by|of|from)\s+(?:the\s+)?(?=(\w))", re.IGNORECASE)
+_NAME = re.compile(r"\b(?:called|named|titled|entitled|by|of|from|in)\s+(?:the\s+)?(?=(\w))", re.IGNORECASE)
 _KEY = re.compile(
     r"\b(?i:in|key of|key)\s+(?i:the key of )?([A-H](?:[ -](?i:sharp|flat)\b|[#♯♭])?)(?![\w'/#\x00-])(?!"
     r" [a-z])"
@@ -28,6 +28,10 @@ _KEY = re.compile(
 _TITLE = re.compile(
     r"(?:\b(?:called|named|titled|entitled)\s+[\"“]?|[\"“])((?-i:[A-Z])[\w'’]*(?:\s+[\w'’]+){0,7}?)(?:[\"”]|(?=[,.!?;]|$))",
     re.IGNORECASE,
+)
+# The thing behind a value that was read: "a red umbrella".
+_BEHIND = re.compile(
+    r"\x00 (?=[a-z][a-z-]{3,}(?:\W*$|[,.;!?]| (?:for|with|under|below|over|from|by|in|at|that|which)\b))"
 )
 _VERB = re.compile(
     r"\s+(?:an?|the|is|are|was|be|shall|should|will|would|has|have|had)\b", re.IGNORECASE
@@ -39,6 +43,10 @@ _GENERIC = frozenset(_FORMS["generic"].split())
 _OCCASIONS = re.compile(rf"\b(?:{'|'.join(_FORMS['occasions'].split())})s?\b", re.IGNORECASE)
 _TURNS = frozenset(_FORMS["turns"].split())  # "actually", "honestly": how a thing is said, and no thing
 _FOREIGN = frozenset(_FORMS["foreign"].split())  # small words of other tongues
+_GENERAL = re.compile(
+    r"\b(?:recommend|suggest|propose|what (?:should|shall|can|could) (?:i|we))\b", re.IGNORECASE
+)
+_RECOMMENDING = frozenset(_FORMS["recommending"].split())
 _SMALL = (chat() - frozenset(_FORMS["kinds"].split())) | _GENERIC
 _COUNTS = frozenset((*DIGITS, *TENS, "hundred", "thousand"))
 _REFUSING = re.compile(
@@ -290,6 +298,8 @@ def _asked(left: str, terse: bool) -> Iterator[tuple[int, str]]:
         stop = re.search(r"[.!?;]|$", left[start:])
         for also in _ALSO.finditer(left, start, start + (stop.start() if stop else 0)):
             yield from _phrase(left, also.end())
+    for hit in _BEHIND.finditer(left):
+        yield from _phrase(left, hit.end())
     for hit in _NAME.finditer(left):
         if hit[1].isupper() or re.match(r"called|named|titled|entitled", hit.group(), re.IGNORECASE):
             yield from _phrase(left, hit.end())
@@ -335,6 +345,14 @@ def somewhere(phrase: str, shelf: Shelf) -> bool:
     """Whether an item has all telling words of it in its title, maker or text; so words that tell nothing."""
     words = telling_words(phrase)
     return not words or bool(shelf.saying(words).any())
+
+
+def general(message: str, occasion: bool = False) -> bool:
+    """Whether a message asks for a recommendation and says nothing of what: "what should I watch tonight";
+    of an `occasion` at most: "for dinner".
+    """
+    known = _RECOMMENDING.union(_FORMS["occasions"].split() if occasion else ())
+    return _GENERAL.search(message) is not None and known.issuperset(fold(message).split())
 
 
 def telling_words(phrase: str) -> tuple[str, ...]:

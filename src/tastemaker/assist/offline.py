@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tastemaker.assist.absent import not_here, sought, unused
+from tastemaker.assist.absent import general, not_here, sought, unused
 from tastemaker.assist.desk import MOST_SHOWN, POOL, SHOWN, Choice, Desk, Rows
 from tastemaker.assist.parts import Part, Question, Text
 from tastemaker.assist.ranking import telling
@@ -332,7 +332,7 @@ def _lost(message: str, read: Understanding, desk: Desk, guessed: bool) -> bool:
     about = any(ABOUT + topic in desk.state.words for topic in read.topics)
     named = any(n.sure >= 0.4 for n in read.named) or {"more", "idle", "like", "skip"} & set(read.acts)
     wished = parse.changes or parse.restart or parse.moods or read.like or read.extreme or read.many
-    if guessed or read.without or about or named or wished:
+    if guessed or read.without or about or named or wished or general(message, occasion=True):
         return False
     if not telling(message):
         return not message.strip() or not re.search(r"\w", message)

@@ -13,6 +13,7 @@ from tastemaker.assist.absent import (
     MOST,
     absent,
     counted,
+    general,
     refused,
     topics,
     unknown_titles,
@@ -425,6 +426,8 @@ def _acts(text: str, state: State, shelf: Shelf) -> tuple[str, ...]:
         acts.remove("count")
     elif text.endswith("?") and _FOLLOWS.search(text) and state.asked and not state.asked.startswith(UNREAD):
         acts.append("count")  # "and from the 90s?"
+    if general(text):
+        acts.append("idle")
     return tuple(dict.fromkeys(acts))
 
 

@@ -72,7 +72,7 @@ def _squeezed(text: str) -> str:
 
 # What something is done to, in the names of kinds.
 _THINGS = {*("product", "item", "video", "song", "track", "movie", "film", "article", "content", "media")}
-_THINGS |= {*("list", "event", "page")}
+_THINGS |= {*("list", "event", "page", "screen", "job", "ad", "listing")}
 _SPELLINGS = {_squeezed(name): kind for kind in KINDS.values() for name in (kind.name, *kind.synonyms)}
 
 

@@ -91,7 +91,7 @@ def plain(text: str) -> str:
         flags=re.IGNORECASE,
     )
     return re.sub(
-        r"(?<![\d.,])(a|\d+(?:\.\d+)?) ?(?:thousand|grand|k(?= ?[-a-z]))\b"
+        r"(?<![\w.,])(a|\d+(?:\.\d+)?) ?(?:thousand|grand|k(?= ?[-a-z]))\b"
         r"(?: (?:and )?(\d{1,3})\b(?! ?(?:thousand|grand|k\b)))?",
         lambda hit: f"{1000 * float(hit[1].replace('a', '1')) + float(hit[2] or 0):.0f}",
         text,

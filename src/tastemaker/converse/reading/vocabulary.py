@@ -22,6 +22,7 @@ KINDS = re.compile(  # fields that say what a thing is
     r"type|kind|categor|genre|attribute|topic|format|class|department|tag|keyword", re.IGNORECASE
 )
 LEAD = r"(?:not|no|but|only|just|forget|never ?mind|drop|lose|scrap)(?: about)?(?: the)?"  # before a letter
+_ABROAD: dict[str, str] = {word: own for own, words in english()["abroad"].items() for word in words.split()}
 MODES = r"(?:major|minor|dorian|mixolydian|phrygian|lydian|locrian|maj|min)"
 
 
@@ -285,7 +286,8 @@ def _without_years(field: Field) -> str:
 
 
 def _words(name: str) -> list[str]:
-    return re.split(r"[^a-z]+", name.casefold())
+    """The words of a field's name, in English where columns of other languages are called so (`preis`)."""
+    return [_ABROAD.get(word, word) for word in re.split(r"[\W\d_]+", name.casefold())]
 
 
 def _noun(name: str) -> str:
@@ -303,7 +305,12 @@ def _nouns(name: str) -> tuple[str, ...]:
     table = english()["nouns"]
     own = " ".join(word for word in _words(name) if word)
     return tuple(
-        dict.fromkeys([_bare(name), own, *(noun for word in _words(name) for noun in table.get(word, ()))])
+        dict.fromkeys(
+            [
+                *(_bare(name), own, name.replace("_", " ").casefold()),
+                *(noun for word in _words(name) for noun in table.get(word, ())),
+            ]
+        )
     )
 
 

@@ -180,8 +180,10 @@ class Wishes:
             kind = "must_not" if text.negated(start) and not self._freed(text, groups, place) else "must"
             values = tuple(dict.fromkeys(spot[2].value for spot in group))
             several = self.vocabulary.fields[surface.field].kind == "words"
-            all_of_them = several and any(
-                re.search(r"\band\b|\bwith\b", text.whole[a[1] : b[0]]) for a, b in pairwise(group)
+            between = [text.whole[a[1] : b[0]] for a, b in pairwise(group)]
+            all_of_them = several and (
+                any(re.search(r"\band\b|\bwith\b", joint) for joint in between)
+                or not any(re.search(r"\bor\b|/", joint) for joint in between)  # "vegan, gluten-free"
             )
             manner = manner_of(text, start, group[-1][1])
             alone = several and (ALONE.search(text.whole[:start]) or ONLY.match(text.whole, group[-1][1]))

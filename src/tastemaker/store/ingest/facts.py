@@ -64,6 +64,7 @@ _LEAK = "(?i)" + "|".join(
         r"^\(?0[0-9]{2,4}\)?[ /\-][0-9 \-]{5,}$|^[0-9]{3}-[0-9]{4}$",
     )
 )
+_NAMED = r"^\{.*[\"'](?:name|title|label)[\"']\s*:"  # a record by its name
 _FILE = r"[/\\]|\.[A-Za-z]\w{1,4}$"
 _MONEY = r"(?:[$€£¥₹₽₩₺₫₴]|us\$|usd|eur|euros?|gbp|jpy|chf|inr|cad|aud|sek|nok|dkk|pln|kr\.?|zł|rs\.?)"
 _AMOUNT = (  # 1,234.50 as well as 1.234,50 and 1 234,50
@@ -174,6 +175,11 @@ def facts_of(rows: Rows, columns: list[str]) -> tuple[dict[str, str], pl.Series]
             over.append(column)
         else:
             taken[column] = fact
+            if fact.kind == "number" and len(currencies := _currencies(rows.source.table[column])) > 1:
+                rows.notes.append(
+                    f"'{column}' holds sums in several currencies ({', '.join(currencies)}): their numbers"
+                    " were kept as they stand; convert them, or who asks for less than 20 gets them mixed"
+                )
     if over:
         names = ", ".join(f"'{column}'" for column in over[:12]) + (", ..." if len(over) > 12 else "")
         rows.notes.append(f"{len(over)} more columns could be facts, but {MOST} are taken: {names} left out")
@@ -186,6 +192,16 @@ def facts_of(rows: Rows, columns: list[str]) -> tuple[dict[str, str], pl.Series]
         return kinds, pl.Series([None] * rows.n, dtype=pl.List(pl.String))
     frame = pl.DataFrame({str(place): fact.cells for place, fact in enumerate(taken.values())})
     return kinds, frame.select(pl.concat_list(pl.all().fill_null([]))).to_series()
+
+
+def _currencies(cells: pa.ChunkedArray) -> list[str]:
+    """The currencies that stand beside the numbers of a column, the commonest first."""
+    if not (pt.is_string(cells.type) or pt.is_large_string(cells.type)):
+        return []
+    signs = pl.Series(pl.from_arrow(cells)).str.extract(f"(?i)({_MONEY})").str.to_lowercase()
+    same = {"eur": "€", "euro": "€", "euros": "€", "us$": "$", "usd": "$", "gbp": "£", "kr.": "kr"}
+    counts = signs.replace(same).drop_nulls().value_counts(sort=True)
+    return [str(name) for name in counts[counts.columns[0]]]
 
 
 def fact_name(column: str) -> str:
@@ -207,6 +223,8 @@ def _read(cells: pa.ChunkedArray, column: str, name: str) -> _Fact | None:
     except InputError:
         return None
     known = text.drop_nulls()
+    if len(known) and known.str.contains(_NAMED).all():  # {"id": 3, "name": "Bikes"}
+        return _words(cells, column, name)
     if known.is_empty() or len(known) < FEWEST * len(text) or _hopeless(known.head(SAMPLE), name):
         return None
     lower = set(known.unique().str.to_lowercase()) if known.n_unique() <= 2 * len(_TRUE | _FALSE) else set()

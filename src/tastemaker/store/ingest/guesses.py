@@ -29,7 +29,12 @@ _ANSWERS = ("label", "target", "feedback")  # columns of yes and no that do not 
 MARKS = (r"\s*\|\s*", r"\s*;\s*", r"\s*,\s*", r"[\s,;|]+")  # what can stand between the items of a cell
 _CROWD = 5  # times the events of the person with the second most, from which on an id may stand for many
 _QUOTED = r"'[^']*'|\"[^\"]*\"|[^\s,\[\](){}'\"]+"  # the entries of a list in quotes
-_UNDONE = r"(?i)^(wc[-_])?(refunded|cancel+ed|voided?|failed|declined|charged?[-_ ]?back|expired)$"
+_UNDONE = (
+    r"(?i)^(wc[-_])?(refunded|cancel+ed|voided?|failed|declined|charged?[-_ ]?back|expired|stornier(t|ung)"
+    r"|storno|abgebrochen|erstattet|rücksendung|retour(niert|e)|fehlgeschlagen|annulée?|remboursée?"
+    r"|échouée?|cancelad[ao]|reembolsad[ao]|devuelt[ao]|annullat[ao]|rimborsat[ao]|geannuleerd"
+    r"|terugbetaald|anulowan[aoey]|отмен[её]н[ао]?|возврат|已取消|已退款|キャンセル|返金済み)$"
+)
 # characters of no width, and marks of direction
 UNSEEN = "[\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff\u00ad]"
 
@@ -304,3 +309,10 @@ def crowd(people: pl.Series) -> list[str]:
         f"'{name}' has {most:,} of {len(people):,} events, {most / next_most:.0f} times as many as anybody"
         " else: if that stands for guests or a test, leave its rows out, for it is learnt from as one person"
     ]
+
+
+def as_name(column: pa.ChunkedArray, name: str) -> tuple[pl.Series, pl.Series]:
+    """Text that names somebody, and which cells are numbers, as of volumes ("Band" in German), instead."""
+    text = values.as_text(column, name)
+    numbers = text.str.contains(r"^[\d.,]+$").fill_null(False)
+    return text.set(numbers, None), numbers

@@ -47,6 +47,8 @@ def ingest_items(
             " the items that can be recommended"
         )
     rows.settle("created_at", _years)
+    if len(rows.candidates.get("creator", ())) > 1:
+        rows.settle("creator", guesses.as_name)
     ids = rows.identity("item_id")
     words = {
         "title": rows.text("title").str.replace_all(r"\s*[\r\n\t]\s*", " "),

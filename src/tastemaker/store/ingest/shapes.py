@@ -73,8 +73,8 @@ def events_in_rows(source: Source, settings: IngestSettings, known: pl.Series | 
         note = f"all rows were taken for those of one person, '{ME}'"
         table = source.table.select(rest).append_column("user_id", nobody)
         source = replace(source, table=table, notes=(*source.notes, note))
-    elif settings.column("interactions", "user_id") is None:
-        source = _people(source)
+    else:
+        source = _people(source, settings)
     source = filled_down(source)
     if settings.column("interactions", "timestamp") is None:
         source = layout.dated(source)
@@ -90,7 +90,7 @@ def events_in_rows(source: Source, settings: IngestSettings, known: pl.Series | 
     for _ in range(_DEEPEST):
         if not _has_items(source, item, known):
             source = of_records(source)
-    source = unfolded(source, cols.INTERACTION_NAMES)
+    source = _people(unfolded(source, cols.INTERACTION_NAMES), settings)
     if not _has_items(source, item, known):
         source = _of_kinds(_of_numbered(source, known), known)
     if known is not None and _has_items(source, item, known, least=0.5):
@@ -118,10 +118,12 @@ def _share(ids: pl.Series, known: pl.Series) -> float:
     return guesses.share(guesses.matched(ids.drop_nulls(), known).is_in(known.implode()))
 
 
-def _people(source: Source) -> Source:
+def _people(source: Source, settings: IngestSettings) -> Source:
     """People without an id of one column as another has them: as the one whose id stands beside that
-    elsewhere, else under it (the visitor who has not signed in).
+    elsewhere, else under it (the visitor who has not signed in). As it is where a column was named.
     """
+    if settings.column("interactions", "user_id") is not None:
+        return source
     fit = cols.candidates(source.table.column_names, cols.INTERACTION_NAMES).get("user_id", [])
     cells = {column: guesses.ids_of(source, column) for column in fit}
     cells = {column: ids.set(ids.is_in(list(values.NULL_WORDS)), None) for column, ids in cells.items()}
