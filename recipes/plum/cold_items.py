@@ -24,7 +24,7 @@ from recipes.common import DATA, benchmark, command, parser, read_arguments, sav
 from recipes.plum.next_item import SETS
 from tastemaker.cli.progress import progress
 from tastemaker.corpus.events import Histories
-from tastemaker.flows.deploy import in_service
+from tastemaker.flows.deploy import deploy, in_service, trained_base
 from tastemaker.flows.deployment import Deployment
 from tastemaker.flows.ingest import ingest_files
 from tastemaker.flows.search import Searcher, with_model
@@ -42,6 +42,7 @@ TIMES = (5, 10, 20)  # how much better than by chance a new item fits where a pl
 ALONE = {
     "control: likeness to the history alone (content neighbours)": Fusion(0, 1),
     "the vector that its words would have, alone": Fusion(1, 0),
+    f"both, likeness at the {Fusion.content:g} of a shop with too few people to choose it by": Fusion(),
 }
 Flags = npt.NDArray[np.bool_]
 
@@ -72,6 +73,10 @@ def trained(out: Path, data: Path, seed: int, settings: dict[str, Any]) -> Path:
     with progress() as report:
         ingest_files(folder, out / "known" / "items.parquet", out / "known" / "interactions.parquet")
         run_stages(folder, report, until="memory")
+        opened = Workspace.open(folder)
+        base = trained_base(opened)
+        assert base is not None
+        deploy(opened, base, report, "")  # whatever an earlier run of this recipe left in service
     return folder
 
 

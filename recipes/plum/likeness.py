@@ -1,10 +1,10 @@
 """How much likeness to the history counts in a new item's score: by the held-out part, on one data set.
 
-What training does to choose the weight, as a table: draws of a twentieth of the distinct validation targets
-are treated as new, one draw after another: their learnt vectors are replaced by those that their words would
-have, and their transitions are left out. Whoever has one of them last is tested: how often it is the first of
-the new items, among the first three, among the first ten, for each weight of likeness; and for likeness
-alone, the control. Training ends with 400 people, this with 4,000.
+What training does to choose the weight, as a table: a fifth of the distinct validation targets is treated as
+new: their learnt vectors are replaced by those that their words would have, and their transitions are left
+out. Whoever has one of them last is tested: how often it is the first of the new items, among the first
+three, among the first ten, for each weight of likeness; and for likeness alone, the control. Training takes a
+sample of people for it, this takes all.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from tastemaker.stats.intervals import bootstrap, paired_bootstrap
 from tastemaker.stats.ranking import ndcg_at, recall_at
 
 DEFAULT, CONTROL = f"{Fusion.content:g}", "likeness alone"
-TESTED = 4000
 DEPTHS = {"first": 1, "among three": 3, "among ten": 10}
 
 
@@ -54,7 +53,7 @@ def main() -> None:
     settings: dict[str, Any] = {"seed": arguments.seed} | ({"sft_epochs": 1} if arguments.quick else {})
     with progress() as report:
         pipeline = Study(out, arguments.data, settings).trained("everybody", {}, report, until="memory")
-    ranks = new_item_ranks(pipeline, trained_parts(pipeline), pipeline.data.split.validation, TESTED)
+    ranks = new_item_ranks(pipeline, trained_parts(pipeline), pipeline.data.split.validation)
     named = dict(zip([*(f"{weight:g}" for weight in GRID), CONTROL], ranks, strict=True))
     rows, words = tabled({name: named[name] for name in sorted(named, key=_numerical)})
     title = f"Likeness in a new item's score, {SETS[arguments.data][0]}, validation, seed {arguments.seed}"

@@ -21,7 +21,7 @@ from tastemaker.retrieve.new_items import LIKENESS
 from tastemaker.stats.ranking import ndcg_at
 from tastemaker.store import Workspace
 
-TOPICS, PEOPLE_HERE = 40, 250
+TOPICS, PEOPLE_HERE = 40, 600
 
 
 def shop(folder: Path, told: bool) -> Workspace:
@@ -62,15 +62,12 @@ def test_likeness_counts_where_words_tell_what_goes_together(told: Workspace, tm
     assert parts.new is None  # nothing came after training, and the weight waits for what will
 
 
-def test_targets_of_the_draws_are_ranked_among_their_draw(told: Workspace) -> None:
+def test_targets_treated_as_new_are_ranked_among_each_other(told: Workspace) -> None:
     pipeline = Pipeline(told, lambda *_: None)
     targets = pipeline.data.split.validation
     ranks = new_item_ranks(pipeline, trained_parts(pipeline), targets)
     known = np.unique(targets.target[np.isin(targets.target, pipeline.data.split.train.items)])
-    few = new_item_ranks(pipeline, trained_parts(pipeline), targets, 1)
-    # Every known target falls into one draw, and its rank is one of the draw's.
-    assert ranks.shape == (len(GRID) + 1, np.isin(targets.target, known).sum()) and ranks.shape[1] > PEOPLE
-    assert 0 < few.shape[1] < PEOPLE and (few == ranks[:, : few.shape[1]]).all()
+    assert len(ranks) == len(GRID) + 1 and PEOPLE < ranks.shape[1] < len(targets) / 2
     assert ranks.min() == 1 and ranks.max() <= round(SHARE * len(known))
-    # Of ten items of a draw hardly another one has a topic of the person.
-    assert ndcg_at(ranks[-1], 10).mean() > 0.9
+    # Of forty such items hardly two have the topic of a person.
+    assert ndcg_at(ranks[-1], 10).mean() > 0.7

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
@@ -21,57 +20,43 @@ from tastemaker.stats.random import generator
 if TYPE_CHECKING:
     from tastemaker.retrieve.items import Averaged, ItemScorer
 
-SHARE = 0.05  # of the distinct targets in a draw
+SHARE = 0.2  # of the distinct targets are treated as new
 GRID = (Fusion.content, 0.0, 1.0, 2.0, 4.0, 10.0, 15.0, 25.0, 40.0, 65.0, 100.0)  # of equals the first
-PEOPLE, ENOUGH = 100, 400  # with fewer the default stays; with so many no further draw is made
+PEOPLE = 100  # with fewer the default stays
 Ints = npt.NDArray[np.int64]
 
 
-def new_item_ranks(pipeline: Pipeline, parts: Parts, targets: Targets, enough: int = ENOUGH) -> Ints:
-    """(W + 1, T) ranks among the new items, for each weight of `GRID` and for likeness alone, of the targets
-    that fall into a draw: a twentieth of the distinct ones, treated as if training had not known them. One
-    draw comes after another until `enough` people are tested, or all.
+def new_item_ranks(pipeline: Pipeline, parts: Parts, targets: Targets) -> Ints:
+    """(W + 1, T) ranks among the new items, for each weight of `GRID` and for likeness alone, of those
+    targets that are treated as if training had not known them: a fifth of the distinct ones.
 
     parts: what scores items, with the memory and its weight. (W + 1, 0) where a pretrained base searches.
     """
-    ranks, tested = [np.empty((len(GRID) + 1, 0), np.int64)], 0
-    if parts.score is None:
-        return ranks[0]
-    data, settings = pipeline.data, pipeline.workspace.settings
-    folder = pipeline.path("vectors")
+    data, folder = pipeline.data, pipeline.path("vectors")
+    events = np.bincount(data.split.train.items, minlength=len(data.item_ids))
+    known = np.unique(targets.target[events[targets.target] > 0])
+    shuffled = generator(pipeline.workspace.settings.seed, "new items").permutation(known)
+    rows = np.sort(shuffled[: round(SHARE * len(known))])
+    if parts.score is None or not len(rows):
+        return np.empty((len(GRID) + 1, 0), np.int64)
     words = word_rows(item_texts(data.items), [row or [] for row in data.items["attributes"].to_pylist()])
     told_by_words = words is not None and (folder / "text_encoder.json").exists()
     hidden = {"behaviour"} | ({"text"} if told_by_words else set())
     views = [unit_rows(view) for name, view in load_views(folder).items() if name not in hidden]
-    events = np.bincount(data.split.train.items, minlength=len(data.item_ids))
-    for rows in _draws(targets, events, settings.seed):
-        if tested >= enough:
-            break
-        own = with_model(replace(parts, score=None), pipeline.path("sft") / "model")
-        scorer = cast("ItemScorer | Averaged", own.score)  # as trained: a draw changes it
-        new = np.zeros(len(events), bool)
-        new[rows] = True
-        items = NewItems.fitted(new, words, views, np.asarray(scorer.vectors.cpu().numpy()), events)
-        if items.vectors.size:
-            scorer.place(rows, items.vectors)
-        few = targets.keep(np.isin(targets.target, rows))
-        ranks += _ranks(Searcher(replace(own, new=items)), few)
-        tested += len(few)
-    return np.concatenate(ranks, axis=1)
+    parts = with_model(replace(parts, score=None), pipeline.path("sft") / "model")  # which is changed here
+    scorer = cast("ItemScorer | Averaged", parts.score)
+    new = np.isin(np.arange(len(events)), rows)
+    items = NewItems.fitted(new, words, views, np.asarray(scorer.vectors.cpu().numpy()), events)
+    if items.vectors.size:
+        scorer.place(rows, items.vectors)
+    return _ranks(Searcher(replace(parts, new=items)), targets.keep(np.isin(targets.target, rows)))
 
 
-def _draws(targets: Targets, events: Ints, seed: int) -> Iterator[Ints]:
-    """Rows of the items of each draw, no item in two; of the targets that training has events of."""
-    known = np.unique(targets.target[events[targets.target] > 0])
-    shuffled, size = generator(seed, "new items").permutation(known), max(1, round(SHARE * len(known)))
-    for start in range(0, len(known), size):
-        yield np.sort(shuffled[start : start + size])
-
-
-def _ranks(searcher: Searcher, targets: Targets) -> Iterator[Ints]:
-    """(W + 1, U) `new_item_ranks` of one draw, block by block of people."""
-    new, memory, done = searcher.new, searcher.memory, 0
+def _ranks(searcher: Searcher, targets: Targets) -> Ints:
+    """(W + 1, U) `new_item_ranks` of these targets, block by block of people."""
+    new, memory = searcher.new, searcher.memory
     assert new is not None and searcher.score is not None
+    ranks, done = [], 0
     for part in searcher.blocks(targets.context):
         place = np.searchsorted(new.rows, targets.target[done : done + len(part)])[:, None]
         done += len(part)
@@ -79,8 +64,12 @@ def _ranks(searcher: Searcher, targets: Targets) -> Iterator[Ints]:
         if memory is not None and memory.ratio:  # of the memory's evidence nothing but likeness is theirs
             scores = scores + searcher.weight * memory.ratio * memory.likeness(part)[:, new.rows]
         tables = [scores + weight * content for weight in GRID] + [content]
-        of_target = (np.take_along_axis(table, place, 1) for table in tables)
-        yield np.stack([
-            1 + (table > own).sum(1) + ((table == own).sum(1) - 1) // 2
-            for table, own in zip(tables, of_target, strict=True)
-        ])  # fmt: skip
+        ranks.append(np.stack([_rank(table, place) for table in tables]))
+    return np.concatenate(ranks, axis=1)
+
+
+def _rank(table: npt.NDArray[np.float32], place: Ints) -> Ints:
+    """(U,) rank of the column `place` (U, 1) in each row of (U, M); half of the equal ones come before it."""
+    target = np.take_along_axis(table, place, 1)
+    above, equal = (table > target).sum(1), (table == target).sum(1)
+    return np.asarray(1 + above + (equal - 1) // 2, np.int64)
