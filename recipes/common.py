@@ -37,7 +37,7 @@ class Arguments(argparse.ArgumentParser):
     folders are there, but for those that a command makes.
     """
 
-    MADE = ("out", "env", "envs")
+    OUTPUTS = ("out", "env", "envs")
 
     def error(self, message: str) -> NoReturn:
         """Say it in one line, and exit."""
@@ -58,7 +58,7 @@ class Arguments(argparse.ArgumentParser):
                         self.error(f"{name} {part}: give a number {above}")
                 elif isinstance(part, Path) and (part == action.default or action.help == argparse.SUPPRESS):
                     continue  # the command says itself what it lacks, and calls itself as it needs
-                elif isinstance(part, Path) and action.dest not in self.MADE and not part.exists():
+                elif isinstance(part, Path) and action.dest not in self.OUTPUTS and not part.exists():
                     self.error(f"{name} {part}: there is no such file or folder")
                 elif action.dest == "workspace" and part is not None:
                     Workspace.open(part)

@@ -16,11 +16,9 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "tastemaker"
 MODULES = sorted(SOURCE.rglob("*.py"))
+ROOT = SOURCE.parents[1]
 PARAMETERS, MODULE_LINES, FUNCTION_LINES, FOLDER_MODULES = 7, 450, 65, 13
 NO_NOUNS = {"one", "found", "told", "made", "kept", "mine", "some", "beside", "heard", "said"}
-UNRENAMED = {  # rooms whose names are still being changed
-    *("assist", "chat", "converse", "demo", "experiment", "explore", "rehearse", "reports", "retention"),
-}
 UNSAFE_MODULES = {"pickle", "joblib", "cloudpickle", "shelve", "dill", "marshal"}
 
 
@@ -50,7 +48,7 @@ def test_functions_take_few_parameters_and_modules_stay_readable(path: Path) -> 
 
 
 def given_names(path: Path) -> Iterator[tuple[int, str]]:
-    """Every variable, attribute, parameter and function that a module names, with its line."""
+    """Every variable, attribute, parameter, function and class that a module names, with its line."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             yield node.lineno, node.id
@@ -58,17 +56,21 @@ def given_names(path: Path) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.attr
         elif isinstance(node, ast.arg):
             yield node.lineno, node.arg
-        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             yield node.lineno, node.name
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
-def test_names_are_nouns(path: Path) -> None:
-    place = path.relative_to(SOURCE)
-    poor = [(line, name) for line, name in given_names(path) if name.lower().strip("_") in NO_NOUNS]
-    assert not poor or place.parts[0] in UNRENAMED, (
-        f"{place}: {poor} (line, name): a pronoun or participle says nothing; take the noun of what it holds,"
-        " as in `for row in rows`, `match = pattern.match(text)`, or `kept_items`"
+@pytest.mark.parametrize("folder", ["src", "recipes", "benchmarks"])
+def test_names_are_nouns(folder: str) -> None:
+    poor = [
+        f"{path.relative_to(ROOT)}:{line} {name}"
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for line, name in given_names(path)
+        if name.lower().strip("_") in NO_NOUNS
+    ]
+    assert not poor, (
+        f"{', '.join(poor)}: a pronoun or participle says nothing; take the noun of what it holds, as in"
+        " `for row in rows`, `match = pattern.match(text)`, or `kept_items`"
     )
 
 

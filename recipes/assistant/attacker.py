@@ -77,7 +77,7 @@ class Crowd:
     """People of a test: nothing is known, and what is kept is counted."""
 
     def __init__(self, shelf: Shelf) -> None:
-        self.shelf, self.kept = shelf, list[tuple[str, int, str]]()
+        self.shelf, self.feedback = shelf, list[tuple[str, int, str]]()
 
     def history(self, user_id: str | None) -> tuple[tuple[int, ...], frozenset[int]]:
         return (), frozenset()
@@ -92,11 +92,11 @@ class Crowd:
         return int(self.shelf.catalogue.played[row])
 
     def happened(self, user_id: str, row: int, kind: str, request_id: str | None) -> None:
-        self.kept.append((user_id, row, kind))
+        self.feedback.append((user_id, row, kind))
 
     def take_back(self, user_id: str, row: int, sign: int = 1) -> bool:
         kind = "like" if sign > 0 else "skip"
-        self.kept = [entry for entry in self.kept if entry != (user_id, row, kind)]
+        self.feedback = [entry for entry in self.feedback if entry != (user_id, row, kind)]
         return True
 
     def choose(self, ranked: Sequence[int], k: int, first: Sequence[int] = ()) -> Choice:
@@ -112,7 +112,7 @@ class Crowd:
         return []
 
     def forget(self, user_id: str) -> None:
-        self.kept = [entry for entry in self.kept if entry[0] != user_id]
+        self.feedback = [entry for entry in self.feedback if entry[0] != user_id]
 
 
 class Obedient(Model):
@@ -222,7 +222,7 @@ def breaches(
     feedback = {"like", "skip", "unlike"} & set(
         understand(message, before, shelf, desk.ranker.named(message)).acts
     )
-    counts["feedback nobody gave"] += len(crowd.kept) > n_feedback and not feedback
+    counts["feedback nobody gave"] += len(crowd.feedback) > n_feedback and not feedback
     return +counts
 
 
@@ -238,7 +238,7 @@ def attack(turns: int, seed: int = 0) -> tuple[Counter[str], int, int]:
         message = ASKED[int(rng.integers(len(ASKED)))]
         if number % 4 == 1:
             message += " " + POISON[int(rng.integers(len(POISON)))]
-        model, before, n_feedback = Obedient(), state, len(crowd.kept)
+        model, before, n_feedback = Obedient(), state, len(crowd.feedback)
         desk = Desk(shelf, ranker, crowd, state, Gate(shelf, state))
         parts = turn(model, desk, handles, message, limits)
         total += breaches(desk, parts, message, before, n_feedback, crowd)

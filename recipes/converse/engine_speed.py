@@ -15,7 +15,7 @@ from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from recipes.converse.engine_worker import CALLS, Said, engine_of, say, talk
+from recipes.converse.engine_worker import CALLS, Answer, engine_of, say, talk
 from recipes.converse.rehearsal import Rehearsal, Script
 from tastemaker.chat import PaceSettings, Request, Sampling, Unit, map_units, user
 from tastemaker.chat.endpoint import Endpoint, EndpointSettings
@@ -68,7 +68,7 @@ def _bare(url: str, calls: int, most: int) -> float:
     with Endpoint(EndpointSettings(url, "m")) as chat, ThreadPoolExecutor(most) as pool:
 
         def ask(number: int) -> None:
-            chat.complete(Request((user(f"question {number}"),), Said, Sampling(max_tokens=64)))
+            chat.complete(Request((user(f"question {number}"),), Answer, Sampling(max_tokens=64)))
 
         began = time.monotonic()
         list(pool.map(ask, range(calls)))

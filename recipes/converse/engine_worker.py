@@ -32,10 +32,10 @@ from tastemaker.store import append_line, read_lines, write_bytes, write_json
 CALLS = 4
 
 
-class Said(BaseModel):
+class Answer(BaseModel):
     """What the rehearsed endpoint answers."""
 
-    said: str
+    answer: str
 
 
 def say(body: dict[str, Any]) -> str:
@@ -43,7 +43,7 @@ def say(body: dict[str, Any]) -> str:
     same words.
     """
     words = body["messages"][0]["content"]
-    return json.dumps({"said": f"{len(words)} letters, of which {words.count('e')} are e"})
+    return json.dumps({"answer": f"{len(words)} letters, of which {words.count('e')} are e"})
 
 
 def engine_of(folder: Path, chat: Endpoint, pace: PaceSettings) -> Engine:
@@ -61,10 +61,10 @@ def talk(engine: Engine, unit: Unit[int], calls: int = CALLS) -> dict[str, Any]:
     for turn in range(calls):
         asked = user(f"unit {unit.value}, turn {turn}; before: {answers[-1] if answers else 'nothing'}")
         request = Request(
-            (asked,), Said, Sampling(max_tokens=64), unit=unit.id, subject=unit.subject, kind="turn"
+            (asked,), Answer, Sampling(max_tokens=64), unit=unit.id, subject=unit.subject, kind="turn"
         )
-        answers.append(engine.call(request).said)
-    return {"said": answers}
+        answers.append(engine.call(request).answer)
+    return {"answer": answers}
 
 
 def run_session(folder: Path, url: str, units: int, most: int = 8) -> None:

@@ -136,12 +136,12 @@ class Server:
             function = {"name": "search_items", "arguments": json.dumps({"clauses": self._clauses(prompt)})}
             reply["tool_calls"] = [{"id": "call_1", "type": "function", "function": function}]
         else:
-            reply["content"] = json.dumps(self._said(role, prompt))
+            reply["content"] = json.dumps(self._reply(role, prompt))
         choice = {"index": 0, "finish_reason": "stop", "message": reply}
         usage = {"prompt_tokens": len(prompt) // 4, "completion_tokens": 20, "total_tokens": 0}
         return 200, {"id": "x", "object": "chat.completion", "choices": [choice], "usage": usage}
 
-    def _said(self, role: str, prompt: str) -> dict[str, Any]:
+    def _reply(self, role: str, prompt: str) -> dict[str, Any]:
         if role.startswith("You describe"):
             return {"culture": None, "top_creator": None, "top_genre": None}
         if role.startswith("You reword"):

@@ -279,11 +279,11 @@ def test_likes_are_kept_for_people_with_a_name_alone(talk: Talks) -> None:
     spoken = talk(user="ann")
     rows = spoken.rows("an air")
     spoken.say("I love the second")
-    assert spoken.crowd.kept == [("ann", rows[1], "like")] and spoken.state.liked == (rows[1],)
+    assert spoken.crowd.feedback == [("ann", rows[1], "like")] and spoken.state.liked == (rows[1],)
     nobody = talk()
     nobody.rows("an air")
     nobody.say("I love the second")
-    assert nobody.crowd.kept == [] and len(nobody.state.liked) == 1
+    assert nobody.crowd.feedback == [] and len(nobody.state.liked) == 1
 
 
 @pytest.mark.parametrize("words", ["forget that I liked it", "take back my like"])
@@ -294,7 +294,7 @@ def test_a_like_is_taken_back_by_words(talk: Talks, words: str) -> None:
     assert spoken.state.liked == (row,)
     said = " ".join(getattr(part, "text", "") for part in spoken.say(words))
     assert spoken.state.liked == () and "you like" not in said and spoken.shelf.title(row) in said
-    assert spoken.crowd.kept == [] and row not in spoken.state.disliked
+    assert spoken.crowd.feedback == [] and row not in spoken.state.disliked
 
 
 def test_nothing_fits_is_counted_and_the_closest_say_what_they_miss(talk: Talks) -> None:
@@ -340,10 +340,10 @@ def test_erasing_asks_first(talk: Talks) -> None:
     spoken.rows("an air")
     spoken.say("I like it")
     assert any(isinstance(part, Question) for part in spoken.say("forget everything about me"))
-    assert spoken.words("no") == "Nothing was erased." and spoken.crowd.kept
+    assert spoken.words("no") == "Nothing was erased." and spoken.crowd.feedback
     spoken.say("delete my data")
     spoken.say("Yes, erase everything")
-    assert not spoken.crowd.kept and spoken.state.liked == ()
+    assert not spoken.crowd.feedback and spoken.state.liked == ()
 
 
 def test_a_catalogue_of_titles_and_texts_alone() -> None:

@@ -10,7 +10,7 @@ from tastemaker.assist.shelf import Shelf
 from tastemaker.converse.claims import safe
 from tastemaker.converse.reading.passage import REFUSING, RESTART, negated
 from tastemaker.converse.reading.plain import DIGITS, QUOTES, TENS, plain
-from tastemaker.converse.reading.scales import SOME
+from tastemaker.converse.reading.scales import DEGREE
 from tastemaker.converse.reading.words import chat, english, fold, stop_words
 
 _FORMS = english()["wanted"]
@@ -233,7 +233,7 @@ def unscaled(left: str, shelf: Shelf) -> tuple[str, str]:
         or "(?!)"
         for words in (table, measured)
     )
-    hit = re.search(rf"\b(?:{dark})\b|{SOME}({bare})\b(?! (?:as|ago|time|enough))", left, re.IGNORECASE)
+    hit = re.search(rf"\b(?:{dark})\b|{DEGREE}({bare})\b(?! (?:as|ago|time|enough))", left, re.IGNORECASE)
     phrase = hit and (hit[1] or hit[0])
     sure = hit and (hit[1] or hit[0].lower().startswith("the "))
     if not hit or not phrase or (not sure and shelf.saying(tuple(fold(phrase).split())).any()):

@@ -272,7 +272,7 @@ class Assistant:
             if held is not None and held.state.user_id not in (None, user_id):
                 raise InputError(FOREIGN)
             if held is None:
-                held = _Conversation(self._kept(name, user_id, shelf), shelf)
+                held = _Conversation(self._stored_state(name, user_id, shelf), shelf)
                 self._conversations[held.state.conversation_id] = held
             elif user_id is not None and held.state.user_id is None:
                 held.state = replace(held.state, user_id=user_id)
@@ -281,7 +281,7 @@ class Assistant:
                 self._conversations.popitem(last=False)
             return held
 
-    def _kept(self, name: str | None, user_id: str | None, shelf: Shelf) -> State:
+    def _stored_state(self, name: str | None, user_id: str | None, shelf: Shelf) -> State:
         """The state of a conversation that a person had before the server last began, else a new one."""
         if name is None:
             return State(user_id=user_id)

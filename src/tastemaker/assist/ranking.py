@@ -88,7 +88,7 @@ class Ranker:
         """(N,) the fused score of every item."""
         weights, shelf = self.weights, self.shelf
         scores = shelf.priors.copy()
-        scores += self._said(evidence.messages)
+        scores += self._message_scores(evidence.messages)
         if evidence.liked:
             liked = shelf.vectors[list(evidence.liked)]
             (table, maker), middle = shelf.makers, liked.mean(axis=0)
@@ -106,7 +106,7 @@ class Ranker:
             scores += weights.soft * evidence.soft
         return scores
 
-    def _said(self, messages: Sequence[str]) -> Floats:
+    def _message_scores(self, messages: Sequence[str]) -> Floats:
         """(N,) what the messages say: the newest fully, earlier ones faded."""
         weights, n = self.weights, len(self.shelf)
         scores = np.zeros(n, np.float32)

@@ -31,7 +31,7 @@ class Profile:
     top_genre: str | None = None
 
 
-SAID = ("age", "age_group", "country_code", "country_name", "gender", "preferred_language")
+FACTS = ("age", "age_group", "country_code", "country_name", "gender", "preferred_language")
 """What of a profile the data say; the rest is drawn."""
 
 

@@ -20,8 +20,8 @@ Key = tuple[str | int, ...]
 
 GREEDY_POLICY = "greedy"
 IN_TALK = "talk-"  # first in a policy id: a list of a conversation, which words asked for
-KEPT = "@new"  # last in a policy id, with a number: so many of the last places are kept for new items
-BESIDE = "/"  # in a policy id: the deployed policy, then the pi0 it is mixed with
+NEW_MARK = "@new"  # last in a policy id, with a number: so many of the last places are kept for new items
+MIX_MARK = "/"  # in a policy id: the deployed policy, then the pi0 it is mixed with
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +129,7 @@ def greedy(k: int) -> Draw:
 
 def kept_for_new(policy_id: str) -> int:
     """How many of a slate's last places are kept for new items, and drawn among those alone."""
-    _, marker, number = policy_id.rpartition(KEPT)
+    _, marker, number = policy_id.rpartition(NEW_MARK)
     return int(number) if marker and number.isdigit() else 0
 
 
@@ -256,4 +256,4 @@ def draw_deployed(
     share = float(Mixture(target, baseline, deployed.holdout, deployed.cap).shares(np.zeros((1, 0)))[0])
     k = min(k, int(np.count_nonzero(logger)), int(np.count_nonzero(policy)))
     draw = draw_mixed(policy, logger, share, k, key, prefixes)
-    return replace(draw, policy_id=deployed.name + BESIDE + pool.name, logits=logits)
+    return replace(draw, policy_id=deployed.name + MIX_MARK + pool.name, logits=logits)

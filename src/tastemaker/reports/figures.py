@@ -102,7 +102,7 @@ def forest(rows: Sequence[Row], title: str, label: str, *, reference: float | No
             axes.plot([row.value], [place], "o", color=colour, markersize=7 if row.highlight else 5.5)
             number = f"{row.value:+.4f}".replace("-", "−") if reference == 0 else f"{row.value:.4f}"
             look = (INK, "bold") if row.highlight else (MUTED, "normal")
-            _beside(axes, number, place, 4, color=look[0], fontweight=look[1])
+            _label_right(axes, number, place, 4, color=look[0], fontweight=look[1])
         if reference is not None:
             axes.axvline(reference, color=INK, linewidth=1, linestyle=(0, (3, 3)))
         axes.set_yticks(range(len(rows)), [textwrap.fill(r.name, 24) for r in rows])
@@ -213,7 +213,7 @@ def code_use(levels: Sequence[Sequence[int]], title: str) -> Drawing:
             axes.barh(place, 1 / len(cells), left=left, height=0.72, color=colours, linewidth=0)
         axes.set_yticks(range(len(levels)), [f"level {n + 1}" for n in range(len(levels))])
         for place, words in enumerate(used):
-            _beside(axes, words, place, 5, color=MUTED)
+            _label_right(axes, words, place, 5, color=MUTED)
         axes.set_ylim(len(levels) - 0.5, -0.5)
         axes.set_xlim(0, 1)
         axes.set_xticks([])
@@ -249,7 +249,7 @@ def group_sizes(sizes: Mapping[int, int], title: str) -> Drawing:
         return draw()
 
 
-def _beside(axes: Axes, text: str, place: float, gap: int, **look: Any) -> None:
+def _label_right(axes: Axes, text: str, place: float, gap: int, **look: Any) -> None:
     """A text right of the axes, at a height of the data."""
     where: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
     axes.annotate(text, (1.0, place), xytext=(gap, 0), va="center", fontsize=9, **where, **look)

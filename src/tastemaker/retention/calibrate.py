@@ -265,13 +265,13 @@ def calibration_table(
     parts: list[tuple[str, Bools]] = [(ALL, w > 0)]
     parts += [(str(name), (cohort == name) & (w > 0)) for name in np.unique(cohort)] if by is not None else []
     return [
-        _one(name, predicted[rows], truth[rows], w[rows], who[rows], (key, name))
+        _cohort(name, predicted[rows], truth[rows], w[rows], who[rows], (key, name))
         for name, rows in parts
         if rows.any()
     ]
 
 
-def _one(name: str, p: Floats, y: Floats, w: Floats, who: Ints, key: tuple[int | str, ...]) -> Calibration:
+def _cohort(name: str, p: Floats, y: Floats, w: Floats, who: Ints, key: tuple[int | str, ...]) -> Calibration:
     inside = np.clip(p, 1e-12, 1 - 1e-12)
     rate = float(np.average(y, weights=w))
     loss = -float(np.average(y * np.log(inside) + (1 - y) * np.log1p(-inside), weights=w))

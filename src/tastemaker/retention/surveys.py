@@ -152,7 +152,7 @@ def _logged(table: pa.Table, impressions: pa.Table, name: str) -> None:
 
 QUESTION = "return"
 WORDS = {"text": "Would you come back for more like this?", "low": "surely not", "high": "surely"}
-HEARD = 0.3  # of a play; a glance is nothing to ask about
+HEARD_SHARE = 0.3  # of a play; a glance is nothing to ask about
 
 
 def never_salt(seed: int) -> str:

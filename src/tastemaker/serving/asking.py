@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from tastemaker.experiment.assign import position
-from tastemaker.retention.surveys import HEARD, QUESTION, WORDS, never_salt
+from tastemaker.retention.surveys import HEARD_SHARE, QUESTION, WORDS, never_salt
 from tastemaker.stats.random import generator
 from tastemaker.store import Database, Event, Question, Surveys, Workspace
 
@@ -35,7 +35,7 @@ class Asker:
         if self.settings.ask_share <= 0:
             return None
         for event in events:
-            if self.rules.reward(event.kind, event.value) >= HEARD:
+            if self.rules.reward(event.kind, event.value) >= HEARD_SHARE:
                 question = self._about(event, now)
                 if question is not None:
                     return {"question_id": question.question_id, "item_id": question.item_id, **WORDS}

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from tastemaker.explore.ledger.ledger import Entry
 from tastemaker.explore.slate import (
-    KEPT,
+    NEW_MARK,
     Deployed,
     Draw,
     Pool,
@@ -151,7 +151,7 @@ class DrawStep:
         key = (self.drawer.key, slate.request_id, NEW)
         tail = draw_pool(pool, k - end, key, self.drawer.prefixes[pool.candidates])
         tail = replace(tail, order=pool.candidates[tail.order])
-        name = f"{draw.policy_id}{KEPT}{len(tail.order)}" if len(tail.order) else draw.policy_id
+        name = f"{draw.policy_id}{NEW_MARK}{len(tail.order)}" if len(tail.order) else draw.policy_id
         return replace(with_tail(draw, end, tail), policy_id=name), len(tail.order)
 
     def _turn(self, policy: InForce, logger: str) -> bool:

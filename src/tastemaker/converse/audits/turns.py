@@ -29,7 +29,7 @@ from tastemaker.converse.constraints import (
 from tastemaker.converse.language.lexicon import Lexicon, plain
 from tastemaker.converse.language.readers import Mention, Readers, Utterance
 from tastemaker.converse.reading.names import Names
-from tastemaker.converse.record import MOVES, SAID, STAYS, Check, Conversation, Profile, Turn, set_hash
+from tastemaker.converse.record import FACTS, MOVES, STAYS, Check, Conversation, Profile, Turn, set_hash
 
 FAULTS = {
     "violation": "an item was played that does not satisfy the request",
@@ -319,7 +319,7 @@ def _stranger(conversation: Conversation, known: Known) -> bool:
     if any("forbidden" in text_faults(text, None) for text in texts if text):
         return True
     data = known.profiles.get(conversation.user_id)
-    return data is not None and any(getattr(profile, name) != getattr(data, name) for name in SAID)
+    return data is not None and any(getattr(profile, name) != getattr(data, name) for name in FACTS)
 
 
 def _label_faults(conversation: Conversation) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tastemaker.converse.exports import pseudonym
-from tastemaker.converse.record import SAID, Conversation
+from tastemaker.converse.record import FACTS, Conversation
 
 ROLES = ("user", "music", "assistant")
 
@@ -26,7 +26,7 @@ def to_row(conversation: Conversation, key: str) -> dict[str, Any]:
             {"role": role, "content": content, "thought": thought, "turn_number": turn.turn}
             for role, content, thought in zip(ROLES, contents, thoughts, strict=True)
         ]
-    profile = {name: getattr(conversation.profile, name) for name in SAID}
+    profile = {name: getattr(conversation.profile, name) for name in FACTS}
     return {
         "session_id": pseudonym("session", conversation.conversation_id, key),
         "user_id": user,

@@ -133,11 +133,11 @@ def phrase(
         return _measure(clause, words, rng)
     options = words.must_not if constraint.kind == "must_not" else words.must
     values = clause.value if isinstance(clause.value, tuple) else (clause.value,)
-    joined = (" or " if clause.cmp == "in" else " and ").join(_said(str(value), rng) for value in values)
+    joined = (" or " if clause.cmp == "in" else " and ").join(_synonym(str(value), rng) for value in values)
     return _article(_pick(options, rng).replace("{value}", joined).replace("{noun}", words.nouns[0]))
 
 
-def _said(value: str, rng: np.random.Generator) -> str:
+def _synonym(value: str, rng: np.random.Generator) -> str:
     """A value by its name, or by an everyday word that readers take for it."""
     name, *others = called(value)
     return _pick((name, name, *others), rng)

@@ -146,14 +146,14 @@ def evident(change: Change, utterance: Utterance, lexicon: Lexicon, everyday: bo
     text = plain(utterance.text)
     clause, words = change.clause, lexicon.fields.get(change.clause.field)
     nouns = words.nouns if words is not None else (clause.field,)
-    names_field = any(_said(noun, text) for noun in nouns)
+    names_field = any(_holds(noun, text) for noun in nouns)
     if change.op == "drop":
         return bool(_LETS_GO.search(text)) and (names_field or words is None)
     if change.attached:
         return bool(_SHOWS.search(text))
     if clause.cmp in ("same_group", "similar_to"):
         media = {"audio": "sound", "image": "cover"}.get(clause.field)
-        about = names_field or media is None or _said(media, text)
+        about = names_field or media is None or _holds(media, text)
         named = any(name in text for item in utterance.played for name in item.names)
         return about and (named or bool(_POINTS.search(text)))
     if clause.cmp in ("le", "ge", "between"):
@@ -179,7 +179,7 @@ def _stem(word: str) -> str:
     return folded
 
 
-def _said(phrase: str, text: str) -> bool:
+def _holds(phrase: str, text: str) -> bool:
     wanted = [_stem(word) for word in _WORD.findall(phrase)]
     words = [_stem(word) for word in _WORD.findall(text)]
     return bool(wanted) and any(
@@ -190,5 +190,5 @@ def _said(phrase: str, text: str) -> bool:
 def _signed(phrase: str, text: str, refused: bool) -> bool:
     """Whether a part of the text says the phrase, and with a negation exactly when it is refused."""
     return any(
-        _said(phrase, part) and bool(_NEGATES.search(part)) == refused for part in _PART.split(text) if part
+        _holds(phrase, part) and bool(_NEGATES.search(part)) == refused for part in _PART.split(text) if part
     )

@@ -68,7 +68,7 @@ _ANYTHING_BUT = re.compile(
 _AWAY = re.compile(
     r"[^.,;:!?]*?\b(?:away|out|at bay|off)(?! of (?:the|africa|\d))\b(?! (?:west|east|there))", re.I
 )
-_KEPT = re.compile(
+_KEEPS = re.compile(
     r"\b(?:keep|leave|take|hold|rule)(?: (?:the|any|all|my|those|these|that))*\s*$", re.IGNORECASE
 )
 _BUT_ME = re.compile(
@@ -216,7 +216,7 @@ def _refused_behind(text: str, at: int) -> bool:
 def negated(text: str, at: int) -> bool:
     """Whether the words around a place refuse what stands there."""
     before = _HEADED.sub(r"\1  ", TWICE.sub("", text[max(0, at - REACH) : at]))
-    if _refused_behind(text, at) or (_KEPT.search(before) and _AWAY.match(text, at)):
+    if _refused_behind(text, at) or (_KEEPS.search(before) and _AWAY.match(text, at)):
         return True
     if _BUT_ME.match(text, at):
         return False

@@ -23,7 +23,7 @@ _MILDLY = (
 _FINE = re.compile(
     r"(?: is|'s| would be) (?:also )?(?:fine|ok(?:ay)?|alright|all right|no problem)\b", re.IGNORECASE
 )
-SOME = (
+DEGREE = (
     r"(?:^\W*|\b(?:an?|some|something|anything|really|very|quite|fairly|pretty|nice and|and|rather|few|\d+"
     rf"|{'|'.join(DIGITS[1:])})\s+)"
 )
@@ -156,7 +156,7 @@ def adjectives(text: Text, vocabulary: Vocabulary) -> None:
     opposite: dict[str, str] = english()["too"]
     words = "|".join(word for word in opposite if word not in ("new", "dear", "popular"))
     for hit in text.each(
-        rf"(?:{SOME}|,\s?(?=\w+\W*$))({words})\b(?! (?:as|ago|time|enough|run|way|for|at|on)\b)"
+        rf"(?:{DEGREE}|,\s?(?=\w+\W*$))({words})\b(?! (?:as|ago|time|enough|run|way|for|at|on)\b)"
     ):
         _mild(text, hit, vocabulary, opposite[hit[1].lower()], "prefer")
 

@@ -114,7 +114,7 @@ class WordJudge(_Judge):
         facts = " ".join(str(value) for _, value in view.item or ())
         grades = {"listener_message": 1 if names_new_item(view) else 4}
         for aspect, text in (("item_fits", view.message), ("statements_true", view.reply)):
-            if (grade := self._found(text, facts)) is not None:
+            if (grade := self._word_grade(text, facts)) is not None:
                 grades[aspect] = grade
         if view.label is not None and (fits := grades.get("item_fits")) is not None:
             grades["label_right"] = 3 if (view.label == MOVES) == (fits >= 3) else 2
@@ -122,9 +122,9 @@ class WordJudge(_Judge):
 
     def suits(self, view: PairView, item: Facts) -> float:
         """The grade by which the last message's words are found in the facts."""
-        return self._found(view.message, " ".join(str(value) for _, value in item)) or 3
+        return self._word_grade(view.message, " ".join(str(value) for _, value in item)) or 3
 
-    def _found(self, text: str, facts: str) -> int | None:
+    def _word_grade(self, text: str, facts: str) -> int | None:
         """1 to 4 by the share of values named in the text that the facts hold; None for no name."""
         named = [value.casefold() for value in self.lexicon.values.findall(plain(text))]
         folded = facts.replace("_", " ").casefold()

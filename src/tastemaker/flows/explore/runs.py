@@ -16,7 +16,7 @@ from tastemaker.arrays import Floats
 from tastemaker.errors import ArtifactError, InputError
 from tastemaker.explore.estimate.weighting import OwnPolicy
 from tastemaker.explore.policy.base import Policy
-from tastemaker.explore.slate import BESIDE
+from tastemaker.explore.slate import MIX_MARK
 from tastemaker.explore.table import Split, distinct, split
 from tastemaker.flows.explore.tables import Loaded, Source
 from tastemaker.store import (
@@ -68,7 +68,7 @@ def save_run(
         "shares": shares,
         "pooled": loaded.log.pool is not None,
         "parts": PARTS,
-        "loggers": sorted({name.rpartition(BESIDE)[2] for name in names}),
+        "loggers": sorted({name.rpartition(MIX_MARK)[2] for name in names}),
         "times": [
             None if time is None else time.isoformat() for time in (loaded.source.since, loaded.source.until)
         ],

@@ -81,7 +81,7 @@ def read_asked(
 
 def _logged(workspace: Path, tolerated: float, least: int, days: int) -> tuple[pa.Table, AskingSettings, str]:
     """The people of a workspace, the settings of the read-out, and its horizon in words."""
-    from tastemaker.retention.surveys import HEARD, never_salt
+    from tastemaker.retention.surveys import HEARD_SHARE, never_salt
     from tastemaker.schema import ANONYMOUS
 
     opened = Workspace.open(workspace)
@@ -95,7 +95,7 @@ def _logged(workspace: Path, tolerated: float, least: int, days: int) -> tuple[p
     with Database(opened.database) as database:
         logs = database.events_table(), database.slates_table(), Surveys(database).rows()
     with in_file(workspace):
-        after = AskedAfter(HEARD, ANONYMOUS, opened.event_rules())
+        after = AskedAfter(HEARD_SHARE, ANONYMOUS, opened.event_rules())
         people = people_table(*logs, never_salt(settings.seed), design, after, days)
     return people, design, f"day 1 after the first occasion; counts over {days} days"
 

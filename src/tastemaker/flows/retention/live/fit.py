@@ -44,7 +44,7 @@ from tastemaker.retention.proxy.model import (
     to_parts,
 )
 from tastemaker.retention.report import ClaimReport
-from tastemaker.retention.surveys import HEARD, QUESTION, never_salt
+from tastemaker.retention.surveys import HEARD_SHARE, QUESTION, never_salt
 from tastemaker.retention.weights.claim import FEWEST, SMALLEST
 from tastemaker.retention.weights.weigh import asked_of_shown, response_weights
 from tastemaker.schema import ANONYMOUS
@@ -88,7 +88,7 @@ def shown_rows(workspace: Workspace, database: Database) -> pa.Table:
         for request, item, kind, value in zip(
             *(events[name].to_pylist() for name in ("request_id", "item_id", "kind", "value")), strict=True
         )
-        if request is not None and rules.reward(kind, value) >= HEARD
+        if request is not None and rules.reward(kind, value) >= HEARD_SHARE
     }
     places = zip(asked["request_id"].to_pylist(), asked["item_id"].to_pylist(), strict=True)
     answers = dict(zip(places, asked["answer"].to_pylist(), strict=True))
