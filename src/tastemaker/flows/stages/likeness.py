@@ -30,19 +30,20 @@ def new_item_ranks(pipeline: Pipeline, parts: Parts, targets: Targets) -> Ints:
     """(W + 1, T) ranks among the new items, for each weight of `GRID` and for likeness alone, of those
     targets that are treated as if training had not known them: a fifth of the distinct ones.
 
-    parts: what scores items, with the memory and its weight. (W + 1, 0) where a pretrained base searches.
+    parts: what scores items, with the memory and its weight. (W + 1, 0) where a pretrained base searches, and
+    where nothing tells what items are like.
     """
     data, folder = pipeline.data, pipeline.path("vectors")
     events = np.bincount(data.split.train.items, minlength=len(data.item_ids))
     known = np.unique(targets.target[events[targets.target] > 0])
     shuffled = generator(pipeline.workspace.settings.seed, "new items").permutation(known)
     rows = np.sort(shuffled[: round(SHARE * len(known))])
-    if parts.score is None or not len(rows):
-        return np.empty((len(GRID) + 1, 0), np.int64)
     words = word_rows(item_texts(data.items), [row or [] for row in data.items["attributes"].to_pylist()])
     told_by_words = words is not None and (folder / "text_encoder.json").exists()
     hidden = {"behaviour"} | ({"text"} if told_by_words else set())
     views = [unit_rows(view) for name, view in load_views(folder).items() if name not in hidden]
+    if parts.score is None or not len(rows) or (words is None and not views):
+        return np.empty((len(GRID) + 1, 0), np.int64)
     parts = with_model(replace(parts, score=None), pipeline.path("sft") / "model")  # which is changed here
     scorer = cast("ItemScorer | Averaged", parts.score)
     new = np.isin(np.arange(len(events)), rows)
