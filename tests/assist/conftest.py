@@ -63,7 +63,7 @@ def tunes() -> Shelf:
     encoder, vectors = fit_tfidf(texts)
     creators = tuple(("Ann Dow", "Bo Reed")[r % 2] for r in range(N))
     catalogue = Catalogue(ids, titles, ((),) * N, creators, ids, columns, np.zeros(N, np.int64))
-    return Shelf.of(catalogue, texts, lambda said: np.nan_to_num(encoder.transform(said)), vectors)
+    return Shelf.of(catalogue, texts, lambda batch: np.nan_to_num(encoder.transform(batch)), vectors)
 
 
 class Talk:

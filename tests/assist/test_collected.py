@@ -64,8 +64,8 @@ def test_likes_and_plays_of_a_conversation_are_learnt(talked: tuple[Path, dict[s
 
 def test_conversations_of_people_are_read_as_generated_ones(talked: tuple[Path, dict[str, Any]]) -> None:
     folder, lists = talked
-    told = command("converse", "collect", "-w", str(folder), "-q")
-    assert (told["conversations"], told["people"]) == (1, 1)
+    report = command("converse", "collect", "-w", str(folder), "-q")
+    assert (report["conversations"], report["people"]) == (1, 1)
     (conversation,) = open_dataset(folder, "people")
     reels, jigs = conversation.turns[0], conversation.turns[-1]
     assert reels.message == "a reel" and "what key" in conversation.turns[1].message

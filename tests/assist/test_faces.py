@@ -52,8 +52,8 @@ def url(assistant: Assistant) -> Iterator[str]:
 
 @pytest.fixture
 def client(url: str) -> Iterator[OpenAI]:
-    with OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as made:
-        yield made
+    with OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as api:
+        yield api
 
 
 def parts(url: str, **body: Any) -> list[dict[str, Any]]:
@@ -90,13 +90,15 @@ def test_the_official_client_streams_and_a_forgotten_conversation_is_read_anew(c
             model="tastemaker", messages=asked, stream=True, stream_options={"include_usage": True}
         )
     )  # type: ignore[call-overload]
-    said = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+    answer = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
     kinds = [
         chunk.model_extra["tastemaker"]["kind"]
         for chunk in chunks
         if "tastemaker" in (chunk.model_extra or {})
     ]
-    assert "Left out from now on: “Tune number 9 the jig”" in said and "item" in kinds and kinds[-1] == "done"
+    assert (
+        "Left out from now on: “Tune number 9 the jig”" in answer and "item" in kinds and kinds[-1] == "done"
+    )
     assert chunks[-1].usage.total_tokens > 0 and chunks[-2].choices[0].finish_reason == "stop"
 
 
@@ -122,8 +124,8 @@ def test_after_a_restart_a_place_means_the_list_that_the_client_saw(tiny_workspa
         items = says(first, asked, "a reel in A")[1]
         branch, edited = [*asked], [*asked]
         says(served(), asked, "I like the second")
-        kept = first.get(f"/users/{user}/conversations").json()
-        assert liked(first) == [items[1]] and len({turn["conversation_id"] for turn in kept}) == 1
+        turns = first.get(f"/users/{user}/conversations").json()
+        assert liked(first) == [items[1]] and len({turn["conversation_id"] for turn in turns}) == 1
         more = says(first, branch, "more")[1]  # from where the other server went on otherwise
         assert more and not set(more) & set(items)
         edited[1] = {"role": "assistant", "content": "1. Tune number 7 the polka\n2. Tune number 5 the jig"}
@@ -206,8 +208,8 @@ def test_a_wrong_turn_is_refused(url: str, body: Any) -> None:
 def test_long_messages_and_unknown_items_say_so(url: str) -> None:
     answer = httpx.post(f"{url}/assist", json={"message": "x" * 10_001})
     assert answer.status_code == 400 and "10,000" in answer.json()["remedy"]
-    told = parts(url, feedback={"no-such": "like"})
-    assert any(part["kind"] == "notice" and "not in the catalogue" in part["text"] for part in told)
+    notices = parts(url, feedback={"no-such": "like"})
+    assert any(part["kind"] == "notice" and "not in the catalogue" in part["text"] for part in notices)
 
 
 def test_eight_talk_at_once(assistant: Assistant) -> None:
@@ -266,13 +268,13 @@ async def _tools(target: Any) -> str:
             "get_profile",
         } <= names
         asked = {"wishes": [{"field": "type", "value": "reel"}], "conversation": "a"}
-        found = (await client.call_tool("search_items", asked)).structured_content
-        assert found and found["fits"] == 16 and all(item["type"] == "reel" for item in found["items"])
-        handle = found["items"][0]["handle"]
+        hits = (await client.call_tool("search_items", asked)).structured_content
+        assert hits and hits["fits"] == 16 and all(item["type"] == "reel" for item in hits["items"])
+        handle = hits["items"][0]["handle"]
         about = (
             await client.call_tool("get_item", {"handle": handle, "conversation": "a"})
         ).structured_content
-        assert about and about["title"] == found["items"][0]["title"]
+        assert about and about["title"] == hits["items"][0]["title"]
         wrong = (
             await client.call_tool("search_items", {"wishes": [{"field": "typo", "value": "reel"}]})
         ).structured_content

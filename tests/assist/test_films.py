@@ -40,7 +40,7 @@ def films() -> Shelf:
     encoder, vectors = fit_tfidf(texts)
     ids = tuple(f"f{row}" for row in range(n))
     catalogue = Catalogue(ids, titles, ((),) * n, (None,) * n, ids, columns, np.zeros(n, np.int64))
-    return Shelf.of(catalogue, texts, lambda said: np.nan_to_num(encoder.transform(said)), vectors)
+    return Shelf.of(catalogue, texts, lambda batch: np.nan_to_num(encoder.transform(batch)), vectors)
 
 
 def chips(talk: Talk, *messages: str) -> set[str]:
@@ -208,7 +208,7 @@ def test_all_that_bear_a_title_and_a_place_in_the_list_are_left_out(films: Shelf
     encoder, vectors = fit_tfidf(texts)
     ids = tuple(f"f{row}" for row in range(n))
     catalogue = Catalogue(ids, titles, ((),) * n, (None,) * n, ids, {}, np.zeros(n, np.int64))
-    several = Talk(Shelf.of(catalogue, texts, lambda said: np.nan_to_num(encoder.transform(said)), vectors))
+    several = Talk(Shelf.of(catalogue, texts, lambda batch: np.nan_to_num(encoder.transform(batch)), vectors))
     assert "Left out from now on: “Star Waves”." in several.words("nothing like Star Waves")
     assert set(several.state.disliked) == set(range(5))
 
@@ -263,15 +263,15 @@ def test_another_subject_takes_the_place_of_one_that_nothing_shares(films: Shelf
 def test_a_comparison_that_no_field_tells_is_said_to_be_unread(films: Shelf, message: str) -> None:
     talk = Talk(films)
     talk.say("a comedy")
-    said = talk.words(message)
-    assert "Nothing is known here by which something is ‘" in said and "There is no" not in said
+    answer = talk.words(message)
+    assert "Nothing is known here by which something is ‘" in answer and "There is no" not in answer
 
 
 def test_instead_lets_go_of_what_stands_against_it_alone(shelf: Shelf) -> None:
     talk = Talk(shelf)
     talk.say("a reel at 60 bpm, slow")
-    said = talk.words("a jig instead, fast")
-    assert "no longer count" in said and "tempo" in said
+    answer = talk.words("a jig instead, fast")
+    assert "no longer count" in answer and "tempo" in answer
     assert chips(talk, "and in D") == {"type jig", "speed fast", "key D"}
 
 

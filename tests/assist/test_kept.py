@@ -119,12 +119,12 @@ def test_a_like_that_was_imported_is_left_out(assistant: Assistant) -> None:
     user = next(user for user in people.ids if people.profile(user).history)
     item = people.profile(user).history[-1]
     title = str(assistant.service.parts.explainer.items[item]["title"])
-    said = " ".join(
+    answer = " ".join(
         part.text
         for part in turn(assistant, f"forget that I liked “{title}”", None, user)
         if part.kind == "text"
     )
-    assert "imported" in said and item not in people.profile(user).history
+    assert "imported" in answer and item not in people.profile(user).history
 
 
 def test_a_name_that_stands_for_nobody_is_refused(assistant: Assistant) -> None:
@@ -170,9 +170,9 @@ def test_conversations_of_people_outlive_the_server_and_are_forgotten(
         assert not set(again.state(name).shown) & {
             again.library().shelf.catalogue.row[item.item_id] for item in shown
         }
-        said = again.service.talks("kept-dee")
-        assert [(row["turn"], row["message"]) for row in said] == [(0, "a slow reel"), (1, "more")]
-        assert said[0]["shown"] == [item.item_id for item in shown]
+        turns = again.service.talks("kept-dee")
+        assert [(row["turn"], row["message"]) for row in turns] == [(0, "a slow reel"), (1, "more")]
+        assert turns[0]["shown"] == [item.item_id for item in shown]
         with pytest.raises(InputError, match="another person"):
             turn(again, "more", name, "kept-eve")
         assert not query(again, "SELECT 1 FROM talks WHERE conversation_id = ?", nobody)
@@ -187,8 +187,8 @@ def test_conversations_of_people_outlive_the_server_and_are_forgotten(
 
 def test_lists_over_mcp_are_logged_as_slates(assistant: Assistant) -> None:
     rooms = Rooms(assistant, "kept-moe")
-    found = rooms.call("search_items", "c", {"words": "reel", "k": 2})
-    rooms.call("log_feedback", "c", {"handle": found["items"][1]["handle"], "kind": "like"})
+    results = rooms.call("search_items", "c", {"words": "reel", "k": 2})
+    rooms.call("log_feedback", "c", {"handle": results["items"][1]["handle"], "kind": "like"})
     ((request, item),) = query(assistant, "SELECT request_id, item_id FROM events WHERE user_id = 'kept-moe'")
     logged = query(assistant, SLATE, request)
     assert len(logged) == 2 and logged[1][0] == item and logged[1][1:] == (1.0, "talk-model")

@@ -109,8 +109,13 @@ def test_native_tool_calls_and_streamed_words(shelf: Shelf, endpoint: Callable[[
     rows = rows_of(shelf, parts)
     columns = shelf.catalogue.columns
     assert len(rows) == 2 and all(columns["tune_type"][r] == "jig" and columns["key"][r] == "D" for r in rows)
-    said = " ".join(part.text for part in parts if isinstance(part, Text))
-    assert "is a jig in D." in said and "Enjoy it." in said and "evil" not in said and "key of G" not in said
+    answer = " ".join(part.text for part in parts if isinstance(part, Text))
+    assert (
+        "is a jig in D." in answer
+        and "Enjoy it." in answer
+        and "evil" not in answer
+        and "key of G" not in answer
+    )
     names = {tool["function"]["name"] for tool in asked[0]["tools"]}
     assert asked[0]["stream"] is True and {"search_items", "show", "relax", "log_feedback"} <= names
 

@@ -102,7 +102,7 @@ TEMPI = {
 @pytest.mark.parametrize("message", TEMPI)
 def test_numbers_that_were_said_together_stay_together(talk: Talks, shelf: Shelf, message: str) -> None:
     talking, facts = talk(), shelf.catalogue.columns
-    said = talking.words(message)
+    answer = talking.words(message)
     fits = np.flatnonzero(shelf.adherence(talking.state.active).holds)
     wanted = [
         row
@@ -113,7 +113,7 @@ def test_numbers_that_were_said_together_stay_together(talk: Talks, shelf: Shelf
         )
         and (" in D" not in message or facts["tune_type"][row] == "reel" or facts["key"][row] == "D")
     ]
-    assert fits.tolist() == wanted and f"{len(wanted)} fit" in said
+    assert fits.tolist() == wanted and f"{len(wanted)} fit" in answer
     later = np.array(talking.rows("only the jigs"))
     assert (
         len(later)
@@ -135,8 +135,8 @@ def test_numbers_that_were_said_together_stay_together(talk: Talks, shelf: Shelf
     ],
 )
 def test_what_may_be_for_the_last_alone_is_said(talk: Talks, message: str, says: str) -> None:
-    said = talk().words(message)
-    assert says in said and ("I took" in said) == bool(says)
+    answer = talk().words(message)
+    assert says in answer and ("I took" in answer) == bool(says)
 
 
 def test_what_was_said_for_the_last_alone_can_be_said_so(talk: Talks, shelf: Shelf) -> None:
@@ -199,18 +199,20 @@ def test_what_was_said_together_is_narrowed_and_widened(
 ) -> None:
     talking, facts = talk(), shelf.catalogue.columns
     for message in messages:
-        said = talking.words(message)
+        answer = talking.words(message)
     fits = np.flatnonzero(shelf.adherence(talking.state.active).holds)
     assert {(facts["tune_type"][row], facts["key"][row]) for row in fits} == LATER[messages]
-    assert f"{len(fits)} fit" in said
+    assert f"{len(fits)} fit" in answer
 
 
 def test_what_was_said_together_is_told_with_its_refusals_and_taken_back_whole(talk: Talks) -> None:
     talking = talk()
     talking.say("no waltzes, nothing in A")
-    said = talking.words(BOTH)
-    assert "jig with key D or reel with key G" in said and "not type waltz" in said and "not key A" in said
-    assert "type jig or reel" not in said
+    answer = talking.words(BOTH)
+    assert (
+        "jig with key D or reel with key G" in answer and "not type waltz" in answer and "not key A" in answer
+    )
+    assert "type jig or reel" not in answer
     chips = [chip for part in talking.say("more") if isinstance(part, Understood) for chip in part.chips]
     (both,) = [chip for chip in chips if chip["label"] == "jig with key D or reel with key G"]
     active = without(talking.state.active, [c for c in talking.state.active if chip_name(c) == both["name"]])
@@ -292,8 +294,8 @@ def test_a_like_is_taken_back_by_words(talk: Talks, words: str) -> None:
     row = spoken.rows("a reel")[1]
     spoken.say("I love the second")
     assert spoken.state.liked == (row,)
-    said = " ".join(getattr(part, "text", "") for part in spoken.say(words))
-    assert spoken.state.liked == () and "you like" not in said and spoken.shelf.title(row) in said
+    answer = " ".join(getattr(part, "text", "") for part in spoken.say(words))
+    assert spoken.state.liked == () and "you like" not in answer and spoken.shelf.title(row) in answer
     assert spoken.crowd.feedback == [] and row not in spoken.state.disliked
 
 
@@ -306,13 +308,13 @@ def test_nothing_fits_is_counted_and_the_closest_say_what_they_miss(talk: Talks)
 
 
 @pytest.mark.parametrize(
-    ("message", "said"),
+    ("message", "sentence"),
     [("hi there", "Hello"), ("thank you!", "welcome"), ("how are you?", "mood"), ("who are you?", "program")],
 )
-def test_small_talk_is_one_sentence_and_no_item(talk: Talks, message: str, said: str) -> None:
+def test_small_talk_is_one_sentence_and_no_item(talk: Talks, message: str, sentence: str) -> None:
     spoken = talk()
     parts = spoken.say(message)
-    assert len(parts) == 1 and said in parts[0].public()["text"]
+    assert len(parts) == 1 and sentence in parts[0].public()["text"]
 
 
 @pytest.mark.parametrize("message", ["", "🎻🎻", "...", "qwxz vbnm", "?" * 300])
@@ -353,8 +355,8 @@ def test_a_catalogue_of_titles_and_texts_alone() -> None:
         word: place for place, word in enumerate(sorted({w for text in texts for w in text.lower().split()}))
     }
 
-    def embed(said: object) -> np.ndarray:  # type: ignore[type-arg]
-        rows = [[text.lower().split().count(word) for word in table] for text in said]  # type: ignore[attr-defined]
+    def embed(batch: object) -> np.ndarray:  # type: ignore[type-arg]
+        rows = [[text.lower().split().count(word) for word in table] for text in batch]  # type: ignore[attr-defined]
         vectors = np.array(rows, np.float32)
         return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1)
 
@@ -381,9 +383,9 @@ def test_what_few_people_chose_is_no_reason() -> None:
         talk = Talk(shelf)
         talk.crowd.chosen = lambda row, people=people: people  # type: ignore[method-assign, misc]
         talk.words("hello")
-        said = [reason.text for reason in talk.desk.explain(0)]
-        told = f"among the most chosen here: {people} people wanted it"
-        assert said == ([told] if people >= 5 else [])
+        texts = [reason.text for reason in talk.desk.explain(0)]
+        line = f"among the most chosen here: {people} people wanted it"
+        assert texts == ([line] if people >= 5 else [])
 
 
 @pytest.mark.parametrize(
@@ -426,8 +428,8 @@ def test_what_is_not_here_is_said(talk: Talks, message: str, missing: list[str],
     parts = talk().say(message)
     chips = next((part.chips for part in parts if isinstance(part, Understood)), ())
     assert {chip["label"] for chip in chips} == labels
-    said = [part.text for part in parts if isinstance(part, Text) and "here that I know of" in part.text]
-    assert len(said) == bool(missing) and all(f"no ‘{words}’" in said[0] for words in missing)
+    notices = [part.text for part in parts if isinstance(part, Text) and "here that I know of" in part.text]
+    assert len(notices) == bool(missing) and all(f"no ‘{words}’" in notices[0] for words in missing)
 
 
 @pytest.mark.parametrize(
@@ -548,32 +550,32 @@ def _labels(parts: Sequence[Part]) -> set[str]:
 
 def test_a_likeness_stands_until_it_is_taken_back(talk: Talks) -> None:
     def begun() -> tuple[Talk, str]:
-        one = talk()
-        one.say("something like The Boys of Cork")
-        assert one.state.near == (0,)
-        return one, "like “The Boys of Cork”"
+        spoken = talk()
+        spoken.say("something like The Boys of Cork")
+        assert spoken.state.near == (0,)
+        return spoken, "like “The Boys of Cork”"
 
-    one, like = begun()
-    assert like in _labels(one.say("faster"))
-    parts = one.say("in D")
-    assert {like, "key D"} <= _labels(parts) and rows_of(one.shelf, parts)
-    assert {like, "key D", "not type waltz"} <= _labels(one.say("no waltzes"))
-    parts = one.say("forget that")
+    spoken, like = begun()
+    assert like in _labels(spoken.say("faster"))
+    parts = spoken.say("in D")
+    assert {like, "key D"} <= _labels(parts) and rows_of(spoken.shelf, parts)
+    assert {like, "key D", "not type waltz"} <= _labels(spoken.say("no waltzes"))
+    parts = spoken.say("forget that")
     assert _labels(parts) >= {like, "key D"} and "not type waltz" not in _labels(parts)
-    parts = one.say("not like The Boys of Cork any more")
-    assert like not in _labels(parts) and "key D" in _labels(parts) and rows_of(one.shelf, parts)
+    parts = spoken.say("not like The Boys of Cork any more")
+    assert like not in _labels(parts) and "key D" in _labels(parts) and rows_of(spoken.shelf, parts)
     for words in (
         "start over",
         "forget that",
         "it needn't be like that any more",
         "the waltz The Maids of Clare",
     ):
-        one, like = begun()
-        assert like not in _labels(one.say(words)), words
-    one, _ = begun()
-    one.say("the slowest you have")
-    assert one.state.extreme == "slower" and "slower first" in _labels(one.say("a reel"))
-    assert "slower first" not in _labels(one.say("faster"))
+        spoken, like = begun()
+        assert like not in _labels(spoken.say(words)), words
+    spoken, _ = begun()
+    spoken.say("the slowest you have")
+    assert spoken.state.extreme == "slower" and "slower first" in _labels(spoken.say("a reel"))
+    assert "slower first" not in _labels(spoken.say("faster"))
 
 
 @pytest.mark.parametrize(
@@ -590,10 +592,10 @@ def test_a_likeness_stands_until_it_is_taken_back(talk: Talks) -> None:
 def test_a_like_and_a_refusal_in_one_message_both_count(talk: Talks, message: str) -> None:
     spoken = talk(user="ann")
     first, second, _ = spoken.rows("a reel")
-    said = spoken.words(message)
-    assert (spoken.state.liked, spoken.state.disliked) == ((first,), (second,)), said
-    assert f"you like “{spoken.shelf.title(first)}”" in said
-    assert f"Left out from now on: “{spoken.shelf.title(second)}”" in said
+    answer = spoken.words(message)
+    assert (spoken.state.liked, spoken.state.disliked) == ((first,), (second,)), answer
+    assert f"you like “{spoken.shelf.title(first)}”" in answer
+    assert f"Left out from now on: “{spoken.shelf.title(second)}”" in answer
 
 
 @pytest.mark.parametrize(
@@ -613,8 +615,8 @@ def test_what_was_read_and_small_words_are_never_called_absent(
 ) -> None:
     spoken = talk()
     spoken.say(before)
-    said = spoken.words(message)
-    assert "There is no" not in said, said
+    answer = spoken.words(message)
+    assert "There is no" not in answer, answer
     assert not any(c.clause.field == "creator" for c in spoken.state.active)
 
 
@@ -628,8 +630,8 @@ def test_what_is_absent_is_still_said(talk: Talks) -> None:
 def test_a_title_that_misses_what_stands_is_not_passed_over(talk: Talks) -> None:
     spoken = talk()
     spoken.say("a waltz")
-    said = spoken.words("the fiddler of clare")
-    assert "“The Fiddler of Clare” is here, but misses: type waltz." in said
+    answer = spoken.words("the fiddler of clare")
+    assert "“The Fiddler of Clare” is here, but misses: type waltz." in answer
     spoken.say("start over")
     assert "misses" not in spoken.words("the fiddler of clare")
 
@@ -693,10 +695,10 @@ FREE_NUMBERS: dict[str, Callable[[float], bool]] = {
 @pytest.mark.parametrize("message", FREE_NUMBERS)
 def test_numbers_are_read_as_they_are_said(talk: Talks, shelf: Shelf, message: str) -> None:
     talking, tempi = talk(), shelf.catalogue.columns["tempo_bpm"]
-    said = talking.words(message)
+    answer = talking.words(message)
     fits = np.flatnonzero(shelf.adherence(talking.state.active).holds)
     assert fits.tolist() == [row for row in range(len(shelf)) if FREE_NUMBERS[message](tempi[row])]  # type: ignore[arg-type]
-    assert "did not read" not in said and f"{len(fits)} fit" in said
+    assert "did not read" not in answer and f"{len(fits)} fit" in answer
     talking.say("tempo 70 to 80")
     assert {(c.clause.cmp, c.clause.value) for c in talking.state.active if c.kind == "must"} >= {
         ("between", (70.0, 80.0))
@@ -730,8 +732,8 @@ def test_what_follows_a_refused_number_is_not_refused(talk: Talks) -> None:
 )
 def test_numbers_that_cannot_be_read_are_said_and_ask_for_nothing(talk: Talks, words: str) -> None:
     talking = talk()
-    said = talking.words(f"a reel {words}")
-    assert f"I did not read ‘{words}’" in said
+    answer = talking.words(f"a reel {words}")
+    assert f"I did not read ‘{words}’" in answer
     assert {c.clause.field for c in talking.state.active} == {"tune_type"}
 
 
@@ -757,5 +759,5 @@ def test_numbers_of_other_catalogues(message: str, right: list[object]) -> None:
     fields = {name: Field(name, "number", (), 1.0, *ends) for name, ends in kinds.items()}
     fields["decade"] = Field("decade", "word", ("1970s", "1980s", "1990s", "2000s"), 1.0)
     del fields["year" if "decade" in str(right) else "decade"]
-    heard = Wishes(Vocabulary(fields), lambda row, name: None).read(message)
-    assert [(c.kind, c.clause.field, c.clause.cmp, c.clause.value) for c in heard.changes] == right
+    reading = Wishes(Vocabulary(fields), lambda row, name: None).read(message)
+    assert [(c.kind, c.clause.field, c.clause.cmp, c.clause.value) for c in reading.changes] == right

@@ -84,9 +84,9 @@ def test_a_list_of_which_an_item_is_gone_is_asked_about(assistant: Assistant, fo
 
 def test_handles_over_mcp_mean_the_same_item(assistant: Assistant, folder: Path) -> None:
     rooms = Rooms(assistant, USER)
-    found = rooms.call("search_items", "c", {"words": "waltz", "k": 3})["items"]
-    gone = next(row["item_id"] for row in tiny_items().to_pylist() if row["title"] == found[0]["title"])
+    rows = rooms.call("search_items", "c", {"words": "waltz", "k": 3})["items"]
+    gone = next(row["item_id"] for row in tiny_items().to_pylist() if row["title"] == rows[0]["title"])
     take_down(assistant, folder, {gone, "t000", "t001"})
-    about = rooms.call("get_item", "c", {"handle": found[2]["handle"]})
-    assert about["title"] == found[2]["title"]
-    assert "unknown" in rooms.call("get_item", "c", {"handle": found[0]["handle"]})["error"]
+    about = rooms.call("get_item", "c", {"handle": rows[2]["handle"]})
+    assert about["title"] == rows[2]["title"]
+    assert "unknown" in rooms.call("get_item", "c", {"handle": rows[0]["handle"]})["error"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tests.assist.conftest import Talk, rows_of
-from tests.assist.test_unread import N, recipes, said, shelf_of
+from tests.assist.test_unread import N, last_answer, recipes, shelf_of
 
 from tastemaker.assist.shelf import Shelf
 
@@ -143,7 +143,7 @@ READ = {
 
 @pytest.mark.parametrize(("line", "labels"), READ.items())
 def test_what_people_say_is_read(shelves: dict[str, Shelf], line: str, labels: set[str]) -> None:
-    assert said(shelves, line)[0] == labels
+    assert last_answer(shelves, line)[0] == labels
 
 
 TOLD = {

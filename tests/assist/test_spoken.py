@@ -24,7 +24,7 @@ def shelf_of(titles: list[str], columns: dict[str, tuple[Any, ...]]) -> Shelf:
     ids, texts = tuple(f"i{row}" for row in range(N)), [f"{title}." for title in titles]
     encoder, vectors = fit_tfidf(texts)
     catalogue = Catalogue(ids, tuple(titles), ((),) * N, (None,) * N, ids, columns, np.zeros(N, np.int64))
-    return Shelf.of(catalogue, texts, lambda said: np.nan_to_num(encoder.transform(said)), vectors)
+    return Shelf.of(catalogue, texts, lambda batch: np.nan_to_num(encoder.transform(batch)), vectors)
 
 
 def shop() -> Shelf:
@@ -91,7 +91,7 @@ def shelves(films: Shelf) -> dict[str, Shelf]:  # noqa: F811
     }
 
 
-def said(shelves: dict[str, Shelf], line: str) -> tuple[Talk, str]:
+def last_answer(shelves: dict[str, Shelf], line: str) -> tuple[Talk, str]:
     """The talk after "films: one message >> another", and the words of the last answer."""
     name, _, messages = line.partition(": ")
     talk = Talk(shelves[name])
@@ -158,9 +158,9 @@ def test_wishes_and_refusals_are_let_go(shelves: dict[str, Shelf], line: str) ->
 
 
 def test_what_is_let_go_is_said(shelves: dict[str, Shelf]) -> None:
-    assert "No longer counted: color red." in said(shelves, "shop: a red dress >> any colour")[1]
-    assert "No longer counted: color red." in said(shelves, "shop: red or blue >> forget the red")[1]
-    assert "No longer left out: material silk." in said(shelves, "shop: no silk >> silk is ok")[1]
+    assert "No longer counted: color red." in last_answer(shelves, "shop: a red dress >> any colour")[1]
+    assert "No longer counted: color red." in last_answer(shelves, "shop: red or blue >> forget the red")[1]
+    assert "No longer left out: material silk." in last_answer(shelves, "shop: no silk >> silk is ok")[1]
 
 
 YEARS = {
@@ -206,10 +206,10 @@ def test_less_than_a_number_is_a_bound(shelves: dict[str, Shelf], line: str) -> 
 
 
 def test_a_comparison_keeps_the_bound_that_was_given(shelves: dict[str, Shelf]) -> None:
-    talk, _ = said(shelves, "shop: a dress under $100 >> a bit more expensive")
+    talk, _ = last_answer(shelves, "shop: a dress under $100 >> a bit more expensive")
     assert {c.clause.cmp for c in talk.state.active if c.clause.field == "price"} == {"le", "ge"}
     assert all(talk.shelf.fact(row, "price") <= 100 for row in talk.state.shown)  # type: ignore[operator]
-    _, words = said(shelves, "tunes: a reel between 148 and 149 bpm >> more lively")
+    _, words = last_answer(shelves, "tunes: a reel between 148 and 149 bpm >> more lively")
     assert "no longer counts" in words
 
 
@@ -225,7 +225,7 @@ def test_a_comparison_keeps_the_bound_that_was_given(shelves: dict[str, Shelf]) 
     ],
 )
 def test_what_no_field_tells_is_said_to_be_unknown(shelves: dict[str, Shelf], line: str) -> None:
-    _, words = said(shelves, line)
+    _, words = last_answer(shelves, line)
     assert "Nothing is known here" in words and "did not catch" not in words and "There is no" not in words
 
 
@@ -259,7 +259,7 @@ LISTS = {
 
 @pytest.mark.parametrize("line", LISTS)
 def test_questions_about_the_catalogue_are_answered(shelves: dict[str, Shelf], line: str) -> None:
-    assert LISTS[line] in said(shelves, line)[1]
+    assert LISTS[line] in last_answer(shelves, line)[1]
 
 
 REFUSED = {
@@ -372,7 +372,7 @@ def test_what_is_refused_and_what_only_sounds_so(shelves: dict[str, Shelf], line
     ],
 )
 def test_small_turns_of_a_talk(shelves: dict[str, Shelf], line: str, says: str, unsaid: str) -> None:
-    _, words = said(shelves, line)
+    _, words = last_answer(shelves, line)
     assert says in words and unsaid not in words
 
 
@@ -388,24 +388,24 @@ def test_small_turns_of_a_talk(shelves: dict[str, Shelf], line: str, says: str, 
     ],
 )
 def test_as_many_are_shown_as_are_asked_for(shelves: dict[str, Shelf], line: str, many: int) -> None:
-    talk, words = said(shelves, line)
+    talk, words = last_answer(shelves, line)
     assert len(talk.state.shown) == many and ("I show 10 at once at most" in words) == (many == 10)
 
 
 def test_a_comparison_goes_on_and_a_likeness_is_let_go(shelves: dict[str, Shelf]) -> None:
     bounds = []
     for line in ("recipes: fewer calories", "recipes: fewer calories >> even fewer"):
-        (stands,) = said(shelves, line)[0].state.active
+        (stands,) = last_answer(shelves, line)[0].state.active
         bounds.append(float(str(stands.clause.value)))
     assert bounds[1] < bounds[0]
-    talk, _ = said(shelves, "films: a comedy >> more like that >> less like that")
+    talk, _ = last_answer(shelves, "films: a comedy >> more like that >> less like that")
     assert not talk.state.near
-    talk, _ = said(shelves, "films: I've seen Killer Waves and I loved it >> something similar")
+    talk, _ = last_answer(shelves, "films: I've seen Killer Waves and I loved it >> something similar")
     assert talk.state.near == talk.state.liked and not set(talk.state.liked) & set(talk.state.shown)
-    talk, _ = said(shelves, "shop: the cheapest dress >> next cheapest")
+    talk, _ = last_answer(shelves, "shop: the cheapest dress >> next cheapest")
     assert not talk.state.disliked and talk.state.extreme == "cheaper"
 
 
 def test_what_was_just_said_is_not_let_go_for_an_older_wish(shelves: dict[str, Shelf]) -> None:
-    talk, words = said(shelves, "shop: jackets under 12 >> dresses not over 12")
+    talk, words = last_answer(shelves, "shop: jackets under 12 >> dresses not over 12")
     assert any(c.clause.cmp == "le" for c in talk.state.active) and "at most 12” no longer" not in words

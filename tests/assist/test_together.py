@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.assist import test_films, test_spoken
 from tests.assist.conftest import Talk
-from tests.assist.test_spoken import labels, said
+from tests.assist.test_spoken import labels, last_answer
 
 import tastemaker.assist.absent as absent
 from tastemaker.assist.desk import Desk
@@ -160,19 +160,19 @@ SAYS = {
 
 @pytest.mark.parametrize("line", SAYS)
 def test_what_is_said(shelves: dict[str, Shelf], line: str) -> None:
-    _, words = said(shelves, line)
+    _, words = last_answer(shelves, line)
     assert SAYS[line] in words
     if line.endswith(("?", "undo", "second", "that")):
         assert "fit" not in words and "Some more" not in words
 
 
 def test_a_first_choice_comes_before_what_the_words_are_nearer_to(shelves: dict[str, Shelf]) -> None:
-    talk, _ = said(shelves, "tunes: a jig in A, or if there is none in D then, jigs, D jigs, jig in D")
+    talk, _ = last_answer(shelves, "tunes: a jig in A, or if there is none in D then, jigs, D jigs, jig in D")
     assert {talk.shelf.fact(row, "key") for row in talk.state.shown} == {"A"}
 
 
 def test_what_was_seen_is_not_shown(shelves: dict[str, Shelf]) -> None:
-    talk, words = said(shelves, "films: we've already seen Toy Parade, a comedy from the nineties")
+    talk, words = last_answer(shelves, "films: we've already seen Toy Parade, a comedy from the nineties")
     assert [talk.shelf.title(row) for row in talk.state.shown] == [
         "Toy Parade Returns"
     ] and not talk.state.disliked
@@ -180,15 +180,15 @@ def test_what_was_seen_is_not_shown(shelves: dict[str, Shelf]) -> None:
 
 
 def test_the_first_choice_comes_first(shelves: dict[str, Shelf]) -> None:
-    talk, _ = said(shelves, "shop: a red silk dress, failing that a blue one")
+    talk, _ = last_answer(shelves, "shop: a red silk dress, failing that a blue one")
     colours = [talk.shelf.fact(row, "color") for row in talk.state.shown]
     assert colours == ["red", "blue", "blue"]
 
 
 def test_small_words_are_no_things_that_are_missing(shelves: dict[str, Shelf]) -> None:
     for how in ("which is goes", "that goes", "which sounds", "that is going", "that comes", "that works"):
-        assert "There is no" not in said(shelves, f"tunes: a jig {how} in D")[1]
-        assert "There is no" not in said(shelves, f"tunes: find me something {how} well in D")[1]
+        assert "There is no" not in last_answer(shelves, f"tunes: a jig {how} in D")[1]
+        assert "There is no" not in last_answer(shelves, f"tunes: find me something {how} well in D")[1]
 
 
 def test_a_word_that_ends_in_two_letters_s_is_no_plural() -> None:
@@ -197,7 +197,7 @@ def test_a_word_that_ends_in_two_letters_s_is_no_plural() -> None:
 
 
 def test_words_of_a_conversation_outlive_the_process(shelves: dict[str, Shelf]) -> None:
-    talk, _ = said(shelves, "films: a film about zombies >> nothing with trains")
+    talk, _ = last_answer(shelves, "films: a film about zombies >> nothing with trains")
     ids = talk.shelf.catalogue.item_ids
     assert load(dump(talk.state, ids), "c", None, talk.shelf.catalogue).words == talk.state.words
     older = dump(talk.state, ids).replace(
@@ -207,7 +207,7 @@ def test_words_of_a_conversation_outlive_the_process(shelves: dict[str, Shelf]) 
 
 
 def test_a_wish_that_speaks_of_a_field_that_is_gone_is_left_out(shelves: dict[str, Shelf]) -> None:
-    talk, _ = said(shelves, "shop: a red dress or anything in silk >> under 60")
+    talk, _ = last_answer(shelves, "shop: a red dress or anything in silk >> under 60")
     catalogue = talk.shelf.catalogue
     left = {name: column for name, column in catalogue.columns.items() if name != "material"}
     without = replace(catalogue, columns=left)
@@ -236,9 +236,9 @@ def test_a_model_shows_as_many_as_were_asked_for(shelf: Shelf, talk: Callable[..
     def shown(many: int, handles: int) -> int:
         desk = Desk(shelf, talk().ranker, talk().crowd, state := State(), Gate(shelf, state))
         box = Toolbox(desk, [], many=many)
-        found: list[Any] = box.call("search_items", {"words": "jig"})["items"]
+        hits: list[Any] = box.call("search_items", {"words": "jig"})["items"]
         if handles:
-            box.call("show", {"handles": [item["handle"] for item in found[:handles]]})
+            box.call("show", {"handles": [item["handle"] for item in hits[:handles]]})
         box.finish(wants=True)
         return len(desk.state.shown)
 

@@ -24,7 +24,7 @@ def shelf_of(columns: dict[str, list[Any]], first: tuple[str, ...], second: tupl
     ids = tuple(f"i{row}" for row in range(N))
     cells = {name: tuple(column) for name, column in columns.items()}
     catalogue = Catalogue(ids, titles, ((),) * N, (None,) * N, ids, cells, np.zeros(N, np.int64))
-    return Shelf.of(catalogue, titles, lambda said: np.nan_to_num(encoder.transform(said)), vectors)
+    return Shelf.of(catalogue, titles, lambda batch: np.nan_to_num(encoder.transform(batch)), vectors)
 
 
 def shoes() -> Shelf:
@@ -78,7 +78,7 @@ def shelves() -> dict[str, Shelf]:
     return {"shoes": shoes(), "recipes": recipes(), "films": films(), "long films": films("more")}
 
 
-def said(shelves: dict[str, Shelf], line: str) -> tuple[set[str], str]:
+def last_answer(shelves: dict[str, Shelf], line: str) -> tuple[set[str], str]:
     """The labels that stand after "shoes: one message >> another", and the words of the last answer."""
     name, _, messages = line.partition(": ")
     talk = Talk(shelves[name])
@@ -146,8 +146,8 @@ READ = {
 
 @pytest.mark.parametrize(("line", "labels"), READ.items())
 def test_numbers_are_read_as_they_are_said(shelves: dict[str, Shelf], line: str, labels: set[str]) -> None:
-    found, words = said(shelves, line)
-    assert found == labels
+    standing, words = last_answer(shelves, line)
+    assert standing == labels
     assert "did not read" not in words and "There is no" not in words
 
 
@@ -172,10 +172,10 @@ UNREAD = {
 }
 
 
-@pytest.mark.parametrize(("line", "told"), UNREAD.items())
-def test_what_is_not_read_is_said(shelves: dict[str, Shelf], line: str, told: str) -> None:
-    _, words = said(shelves, line)
-    assert told in words and ("did not read" in words or "here" in words)
+@pytest.mark.parametrize(("line", "expected"), UNREAD.items())
+def test_what_is_not_read_is_said(shelves: dict[str, Shelf], line: str, expected: str) -> None:
+    _, words = last_answer(shelves, line)
+    assert expected in words and ("did not read" in words or "here" in words)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ def test_an_answer_is_parsed_into_its_model():
 
 
 @pytest.mark.parametrize(
-    ("reply", "kind", "told"),
+    ("reply", "kind", "message"),
     [
         (Reply('{"item": 3'), "not_json", "not JSON"),
         (Reply("Sure! {}"), "not_json", "not JSON"),
@@ -27,8 +27,8 @@ def test_an_answer_is_parsed_into_its_model():
         (Reply('{"item": 9}'), "domain", "T9 is not a candidate"),
     ],
 )
-def test_each_stage_names_its_failure(reply, kind, told):
-    with pytest.raises(CallError, match=told) as caught:
+def test_each_stage_names_its_failure(reply, kind, message):
+    with pytest.raises(CallError, match=message) as caught:
         read_answer(reply, ask(), lambda pick: "T9 is not a candidate" if pick.item == 9 else None)
     assert caught.value.kind == kind
 

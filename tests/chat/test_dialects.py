@@ -22,14 +22,14 @@ OK = '{"item": 1, "why": "it fits"}'
 USED = {"prompt_tokens": 10, "completion_tokens": 5}
 
 
-def said(content: Any = OK, usage: Any = USED, finish: str = "stop", **message: Any) -> dict[str, Any]:
+def completion(content: Any = OK, usage: Any = USED, finish: str = "stop", **message: Any) -> dict[str, Any]:
     """The body of a chat completion."""
     choice = {"message": {"role": "assistant", "content": content, **message}, "finish_reason": finish}
     return {"choices": [choice], "usage": usage}
 
 
 def calling(arguments: Any) -> dict[str, Any]:
-    return said(None, tool_calls=[{"function": {"name": "search", "arguments": arguments}}])
+    return completion(None, tool_calls=[{"function": {"name": "search", "arguments": arguments}}])
 
 
 def answering(body: Any) -> Endpoint:
@@ -57,7 +57,7 @@ def answering(body: Any) -> Endpoint:
 def test_the_answer_is_found_beside_thoughts_parts_and_prose(
     make: Callable[..., Engine], content: Any
 ) -> None:
-    engine = make(answering(said(content)))
+    engine = make(answering(completion(content)))
     assert engine.call(ask()) == Pick(item=1, why="it fits")
     assert engine.journal is not None
     assert engine.journal.attempts == {"valid": 1}
@@ -77,7 +77,7 @@ def test_the_answer_is_found_beside_thoughts_parts_and_prose(
 def test_usage_that_is_no_count_is_booked_at_its_maximum(make: Callable[..., Engine], usage: Any) -> None:
     """Half of a count broke the answer off as "no whole chat completion"; zeros let a limit never be met."""
     request = ask()
-    engine = make(answering(said(usage=usage)), limits=Limits(tokens=maximum(request).total))
+    engine = make(answering(completion(usage=usage)), limits=Limits(tokens=maximum(request).total))
     assert engine.call(request).item == 1
     assert engine.budget.usage == maximum(request)
     with pytest.raises(BudgetReached):
@@ -110,7 +110,7 @@ def test_a_body_that_is_no_completion_is_shown(make: Callable[..., Engine]) -> N
 
 @pytest.mark.parametrize("finish", ["length", "max_tokens", "MAX_TOKENS"])
 def test_an_answer_at_its_most_tokens_is_cut_off(finish: str) -> None:
-    reply = answering(said('{"item": 1, "why": "it f', finish=finish)).complete(ask())
+    reply = answering(completion('{"item": 1, "why": "it f', finish=finish)).complete(ask())
     assert reply.cut_off
     with pytest.raises(CallError, match="fewer words"):
         read_answer(reply, ask())
@@ -128,12 +128,13 @@ def test_broken_arguments_of_a_tool_are_an_answer_to_ask_again_for(make: Callabl
 
 def test_half_a_surrogate_pair_breaks_no_run(make: Callable[..., Engine]) -> None:
     """An emoji cut in two ended the whole run with a UnicodeEncodeError."""
-    assert make(answering(said('{"item": 1, "why": "\ud83d fits"}'))).call(ask()).why == "\ufffd fits"
+    assert make(answering(completion('{"item": 1, "why": "\ud83d fits"}'))).call(ask()).why == "\ufffd fits"
     assert (
-        make(answering(said('{"item": 1, "why": "\U0001f600 fits"}'))).call(ask("?")).why == "\U0001f600 fits"
+        make(answering(completion('{"item": 1, "why": "\U0001f600 fits"}'))).call(ask("?")).why
+        == "\U0001f600 fits"
     )
 
 
 def test_why_nothing_was_said_is_kept() -> None:
-    reply = answering(said(None, refusal="I cannot help with that")).complete(ask())
+    reply = answering(completion(None, refusal="I cannot help with that")).complete(ask())
     assert reply == Reply("I cannot help with that", Usage(10, 5))

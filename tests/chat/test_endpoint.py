@@ -69,9 +69,9 @@ def test_every_fault_is_survived_and_nothing_invalid_kept(make, clock, tmp_path,
             "503": "unavailable",
         }
         assert engine.journal.attempts == {"valid": 2, kind.get(fault, "rate_limited"): 1}
-    kept = [path for path in (tmp_path / "cache").rglob("*.json") if ".tries" not in path.name]
-    assert len(kept) == 2 and all(
-        Pick.model_validate_json(json.loads(path.read_bytes())["text"]) for path in kept
+    files = [path for path in (tmp_path / "cache").rglob("*.json") if ".tries" not in path.name]
+    assert len(files) == 2 and all(
+        Pick.model_validate_json(json.loads(path.read_bytes())["text"]) for path in files
     )
 
 
@@ -83,8 +83,8 @@ def test_a_storm_of_faults_loses_and_repeats_nothing(make, tmp_path, connect):
         engine = make(connect(server, deadline=1.0), cool_down=0.0)
         units = [Unit(f"c{i}", "s", "x" * (i + 1)) for i in range(60)]
         out = list(map_units(engine, lambda unit: engine.call(ask(unit.value, unit=unit.id)).item, units))
-    failed = {one.id for one in out if one.failure}
-    assert [one.value for one in out if not one.failure] == [
+    failed = {result.id for result in out if result.failure}
+    assert [result.value for result in out if not result.failure] == [
         i + 1 for i in range(60) if f"c{i}" not in failed
     ]
     assert server.faults.total() >= 6 and len(failed) <= 2
@@ -146,8 +146,8 @@ def test_the_api_key_is_in_no_file_and_no_message(make, tmp_path, monkeypatch, c
             StoppedEarly, match=r"401.*\[key\].*in the environment variable TEST_KEY"
         ) as caught:
             engine.call(ask("a"))
-    said = "".join(capfd.readouterr()) + str(caught.value) + repr(chat) + repr(chat.settings) + repr(engine)
-    assert CANARY not in said
+    output = "".join(capfd.readouterr()) + str(caught.value) + repr(chat) + repr(chat.settings) + repr(engine)
+    assert CANARY not in output
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert len(files) >= 2 and not any(CANARY.encode() in path.read_bytes() for path in files)
 

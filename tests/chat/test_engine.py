@@ -171,10 +171,12 @@ def numbered(request):
 def test_units_come_in_order_once_and_are_read_back(make):
     engine = make(Scripted(numbered))
     first = list(map_units(engine, talk(engine), units(30)))
-    assert [one.id for one in first] == [f"c{i}" for i in range(30)] and engine.journal.paid_calls == 90
+    assert [result.id for result in first] == [f"c{i}" for i in range(30)] and engine.journal.paid_calls == 90
     engine = make(Scripted(lambda request: pytest.fail("asked again")))
     again = list(map_units(engine, talk(engine), units(30)))
-    assert [one.value for one in again] == [one.value for one in first] and all(one.replayed for one in again)
+    assert [result.value for result in again] == [result.value for result in first] and all(
+        result.replayed for result in again
+    )
 
 
 def test_failures_keep_apart_and_only_they_are_retried(make):
@@ -187,17 +189,17 @@ def test_failures_keep_apart_and_only_they_are_retried(make):
 
     engine = make(Scripted(say))
     first = list(map_units(engine, talk(engine), units(6)))
-    assert [one.failure for one in first] == [None, "not_json", None, None, "schema", None]
+    assert [result.failure for result in first] == [None, "not_json", None, None, "schema", None]
     assert engine.journal.failures() == {"not_json": 1, "schema": 1}
     asked.clear()
     engine = make(Scripted(say))
-    assert [one.failure for one in map_units(engine, talk(engine), units(6))] == [
-        one.failure for one in first
+    assert [result.failure for result in map_units(engine, talk(engine), units(6))] == [
+        result.failure for result in first
     ] and not asked
     broken.clear()
     engine = make(Scripted(say))
-    some = list(map_units(engine, talk(engine), units(6), retry={"schema"}))
-    assert set(asked) == {"c4"} and [one.failure for one in some] == [
+    retried = list(map_units(engine, talk(engine), units(6), retry={"schema"}))
+    assert set(asked) == {"c4"} and [result.failure for result in retried] == [
         None,
         "not_json",
         None,
@@ -206,7 +208,9 @@ def test_failures_keep_apart_and_only_they_are_retried(make):
         None,
     ]
     engine = make(Scripted(say))
-    assert all(one.failure is None for one in map_units(engine, talk(engine), units(6), retry={"not_json"}))
+    assert all(
+        result.failure is None for result in map_units(engine, talk(engine), units(6), retry={"not_json"})
+    )
     assert set(asked) == {"c4", "c1"}
 
 
@@ -264,7 +268,7 @@ def test_heartbeat_and_two_units_of_one_id(make):
     engine = make(Scripted(numbered))
     beats = []
     list(map_units(engine, talk(engine), units(5), report=beats.append))
-    assert [one.finished for one in beats][-1] == 5 and beats[-1].total == 5 and beats[-1].usage.output > 0
+    assert [beat.finished for beat in beats][-1] == 5 and beats[-1].total == 5 and beats[-1].usage.output > 0
     with pytest.raises(InputError, match="two units have the id 'c0'"):
         list(map_units(engine, talk(engine), units(1) * 2))
 

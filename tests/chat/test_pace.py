@@ -131,12 +131,12 @@ def test_never_more_under_way_than_allowed(clock):
     pace = Pace(PaceSettings(most=3), clock)
     seen, release = [], threading.Event()
 
-    def one():
+    def worker():
         with pace.slot():
             seen.append(pace.under_way)
             release.wait(60)
 
-    threads = [threading.Thread(target=one) for _ in range(9)]
+    threads = [threading.Thread(target=worker) for _ in range(9)]
     for thread in threads:
         thread.start()
     while pace.under_way < 3:

@@ -430,12 +430,12 @@ def test_serve_listens_where_the_workspace_says_unless_told(
     shutil.copytree(untouched_workspace, copy)
     toml = copy / "tastemaker.toml"
     toml.write_text(toml.read_text().replace("port = 8765", "port = 9123"))
-    heard: list[tuple[str, int]] = []
+    addresses: list[tuple[str, int]] = []
     monkeypatch.setattr(
-        "tastemaker.server.serve", lambda service, host, port, settings, **_: heard.append((host, port))
+        "tastemaker.server.serve", lambda service, host, port, settings, **_: addresses.append((host, port))
     )
     assert command("serve", "-w", copy)[0] == command("serve", "-w", copy, "--port", 9200)[0] == 0
-    assert heard == [("127.0.0.1", 9123), ("127.0.0.1", 9200)]
+    assert addresses == [("127.0.0.1", 9123), ("127.0.0.1", 9200)]
 
 
 def test_what_tools_and_several_processes_cannot_begin_with_is_one_line(  # type: ignore[no-untyped-def]
@@ -496,12 +496,14 @@ def test_deployments_are_listed_activated_and_rolled_back(  # type: ignore[no-un
     assert code == 0 and json.loads(out)["deployment"]["name"] == new
     assert_refused(command("admin", "deployments", "activate", "d-zzz", "-w", folder), "d-zzz", old)
     log = json.loads(command("admin", "keys", "log", "-w", folder, "--json")[1])["log"]
-    assert [(one["action"], one["detail"].partition(":")[0]) for one in log[-3:]] == [
+    assert [(entry["action"], entry["detail"].partition(":")[0]) for entry in log[-3:]] == [
         ("deployment made", new),
         ("deployment rolled back", old),
         ("deployment activated", new),
     ]
-    assert all(one["actor"].startswith("command line") for one in log[-3:]) and "1 gone" in log[-3]["detail"]
+    assert (
+        all(entry["actor"].startswith("command line") for entry in log[-3:]) and "1 gone" in log[-3]["detail"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -525,8 +527,8 @@ def test_an_interrupted_training_saves_says_so_and_goes_on(
     while len(list(partial.glob("*.partial/**/curve.jsonl"))) < models and process.poll() is None:
         time.sleep(0.02)
     process.send_signal(signal_sent)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 130 and said.count("\n") == 1 and "interrupted" in said
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130 and errors.count("\n") == 1 and "interrupted" in errors
     steps = [int(path.name.removeprefix("step-")) for path in partial.glob("*.partial/state/**/step-*")]
     assert len(steps) == models and min(steps) > 0
 
@@ -619,7 +621,7 @@ def test_a_later_log_takes_the_place_of_an_earlier_one_aloud(tmp_path: Path, com
         rows = "".join(f"u{n},a,2023-05-0{day}T10:00:0{n}Z\n" for n in range(5))
         (tmp_path / f"{day}.csv").write_text(f"user_id,item_id,time\n{rows}")
     given = ("ingest", "-w", tmp_path / "w", "--items", tmp_path / "items.csv", "--interactions")
-    told = "the 5 interactions from 2023-05-01 to 2023-05-01 were replaced by these later ones"
-    assert told not in command(*given, tmp_path / "1.csv")[1]
-    assert told in command(*given, tmp_path / "2.csv")[1]
+    notice = "the 5 interactions from 2023-05-01 to 2023-05-01 were replaced by these later ones"
+    assert notice not in command(*given, tmp_path / "1.csv")[1]
+    assert notice in command(*given, tmp_path / "2.csv")[1]
     assert "were replaced" not in command(*given, tmp_path / "1.csv")[1]

@@ -23,7 +23,7 @@ def test_look_act_again_and_nobody(
     assert (
         code == 0
         and not document["dry_run"]
-        and [one["what"] for one in document["removed"]] == ["interactions"]
+        and [removal["what"] for removal in document["removed"]] == ["interactions"]
     )
     code, out, _ = command("admin", "forget", "-w", shop, "--user", "u005")
     assert code == 0 and "forgotten before" in out

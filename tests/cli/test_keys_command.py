@@ -17,8 +17,8 @@ def test_a_key_is_told_once_listed_revoked_and_logged(
     shop = tmp_path / "shop"
     assert run("init", shop)[0] == 0
     assert "no keys" in run("admin", "keys", "list", "-w", shop)[1]
-    code, told, _ = run("admin", "keys", "add", "-w", shop, "--role", "app", "--name", "backend", "--json")
-    key = json.loads(told)["key"]
+    code, output, _ = run("admin", "keys", "add", "-w", shop, "--role", "app", "--name", "backend", "--json")
+    key = json.loads(output)["key"]
     assert code == 0 and key.startswith("tm-") and len(key.split("-")[2]) == 64
     listed = run("admin", "keys", "list", "-w", shop)[1]
     assert "backend" in listed and "app" in listed and key.split("-")[2] not in listed

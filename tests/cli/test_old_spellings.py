@@ -13,10 +13,12 @@ retain paths | encode | tokenize | corpus | forget | doctor | keys list | deploy
 """
 
 
-@pytest.mark.parametrize("command", [one.strip() for one in OLD.replace("\n", "|").split("|") if one.strip()])
+@pytest.mark.parametrize(
+    "command", [spelling.strip() for spelling in OLD.replace("\n", "|").split("|") if spelling.strip()]
+)
 def test_a_command_of_0_1_is_there(command: str) -> None:
-    said = CliRunner().invoke(app, [*command.split(), "--help"])
-    assert said.exit_code == 0 and command.split()[0] in said.output
+    result = CliRunner().invoke(app, [*command.split(), "--help"])
+    assert result.exit_code == 0 and command.split()[0] in result.output
 
 
 def test_none_of_them_is_listed() -> None:

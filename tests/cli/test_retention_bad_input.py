@@ -37,7 +37,7 @@ def surveys(**changes: Any) -> pl.DataFrame:
         "item_id": [f"i{n % 20}" for n in range(N)],
     }
     columns |= {"question": ["return"] * N, "asked_probability": [0.5] * N, "timestamp": [NOON] * N}
-    columns |= {"answer": [int(one) if n % 4 else None for n, one in enumerate(rng.integers(1, 6, N))]}
+    columns |= {"answer": [int(answer) if n % 4 else None for n, answer in enumerate(rng.integers(1, 6, N))]}
     return pl.DataFrame(columns | {"age": rng.normal(40, 10, N).round(1)} | changes)
 
 
@@ -114,7 +114,7 @@ CASES: dict[str, tuple[tuple[str, ...], pl.DataFrame, int, str]] = {
     "nobody answered": (WEIGH, surveys(answer=[None] * N), 2, "nobody answered"),
     "a covariate that separates": (
         WEIGH,
-        surveys(answer=[3 if one > 40 else None for one in AGES]),
+        surveys(answer=[3 if age > 40 else None for age in AGES]),
         2,
         "'age' separates",
     ),
@@ -312,7 +312,7 @@ CASES: dict[str, tuple[tuple[str, ...], pl.DataFrame, int, str]] = {
 def test_bad_input_is_told_in_words_with_the_exit_code(
     case: tuple[tuple[str, ...], pl.DataFrame, int, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words, table, code, said = case
+    words, table, code, message = case
     monkeypatch.chdir(tmp_path)
     table.write_csv("table.csv")
     surveys()[:300].select("user_id", "item_id").write_csv("impressions.csv")
@@ -328,9 +328,9 @@ def test_bad_input_is_told_in_words_with_the_exit_code(
     result = CliRunner().invoke(app, line)
     if code == 2:
         assert isinstance(result.exception, InputError) and result.exception.exit_code == 2
-        assert said in str(result.exception) and "\n" not in str(result.exception)
+        assert message in str(result.exception) and "\n" not in str(result.exception)
     else:
-        assert result.exit_code == 1 and said in result.stdout and "cannot tell" in result.stdout
+        assert result.exit_code == 1 and message in result.stdout and "cannot tell" in result.stdout
         assert Path("out/report.html").exists()
 
 
@@ -419,7 +419,7 @@ def test_days_are_looked_at_in_their_order(
 
 
 @pytest.mark.parametrize(
-    ("days", "said"),
+    ("days", "message"),
     [
         (["Monday", "Tuesday"], "row 1, column 'day' is 'Monday', and other days are written otherwise"),
         (["1900-01-01", "2026-02-02"], "row 1, column 'day' is 1900-01-01 00:00, which lies before 1970"),
@@ -428,13 +428,13 @@ def test_days_are_looked_at_in_their_order(
     ],
 )
 def test_days_without_an_order_are_refused(
-    days: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    days: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     by_day(days).write_csv("days.csv")
     Path("plan.toml").write_text(f"planned = 200\nn_min = 20\n{PLAN}")
     result = CliRunner().invoke(app, ["experiment", "watch", "days.csv", "--plan", "plan.toml", "-q"])
-    assert isinstance(result.exception, InputError) and said in str(result.exception)
+    assert isinstance(result.exception, InputError) and message in str(result.exception)
 
 
 def test_a_cohort_without_people_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,20 +21,20 @@ def run(*words: object) -> tuple[int, dict[str, object]]:
     result = CliRunner().invoke(app, [*map(str, words), "--json", "--quiet"])
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
-    found = json.loads(result.stdout)
-    if "verdict" in found:  # every report has tables and (where there is a number) a figure
-        assert found["tables"] and (found["figures"] or found["verdict"] == "cannot tell"), words
-        assert Path(found["page"]).exists() and Path(found["page"]).with_suffix(".md").exists()
-    return result.exit_code, found
+    report = json.loads(result.stdout)
+    if "verdict" in report:  # every report has tables and (where there is a number) a figure
+        assert report["tables"] and (report["figures"] or report["verdict"] == "cannot tell"), words
+        assert Path(report["page"]).exists() and Path(report["page"]).with_suffix(".md").exists()
+    return result.exit_code, report
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("world")
-    code, found = run(
+    code, report = run(
         "retention", "simulate", "listeners", "--listeners", 3_000, "--items", 100, "--out", out
     )
-    assert code == 0 and found["rows"]["rows"] == 6_000
+    assert code == 0 and report["rows"]["rows"] == 6_000
     return out
 
 
@@ -46,12 +46,12 @@ def test_the_truth_is_kept_apart(world: Path) -> None:
     assert not [name for name in names if name.startswith("true_")]
     assert "true_latent" in pq.read_schema(world / "truth.parquet").names
     assert {"users.parquet", "surveys.parquet", "slates.parquet", "world.json"} <= {
-        one.name for one in world.iterdir()
+        file.name for file in world.iterdir()
     }
 
 
 def test_retain_increment_writes_a_report(world: Path, tmp_path: Path) -> None:
-    code, found = run(
+    code, report = run(
         "retention",
         "increment",
         world / "rows.parquet",
@@ -62,8 +62,8 @@ def test_retain_increment_writes_a_report(world: Path, tmp_path: Path) -> None:
         "--out",
         tmp_path / "i",
     )
-    assert code == 0 and found["verdict"] == "supported"
-    assert {"report.md", "report.html", "report.json"} <= {one.name for one in (tmp_path / "i").iterdir()}
+    assert code == 0 and report["verdict"] == "supported"
+    assert {"report.md", "report.html", "report.json"} <= {file.name for file in (tmp_path / "i").iterdir()}
 
 
 def test_retain_paths_reaches_its_verdict_and_refuses_without_repeats(world: Path, tmp_path: Path) -> None:
@@ -76,20 +76,20 @@ def test_retain_paths_reaches_its_verdict_and_refuses_without_repeats(world: Pat
         "--out",
         tmp_path / "p",
     ]
-    code, found = run(*words, "--slates", world / "slates.parquet")
-    assert code == 0 and found["path"] == "item"
+    code, report = run(*words, "--slates", world / "slates.parquet")
+    assert code == 0 and report["path"] == "item"
     rows = pq.read_table(world / "rows.parquet")
     pq.write_table(rows.filter(pa.compute.equal(rows["day"], 0)), tmp_path / "once.parquet")
-    code, found = run("retention", "mediation", tmp_path / "once.parquet", "--out", tmp_path / "q")
-    assert code == 1 and found["path"] == "unknown" and "ask the same users again" in str(found["because"])
+    code, report = run("retention", "mediation", tmp_path / "once.parquet", "--out", tmp_path / "q")
+    assert code == 1 and report["path"] == "unknown" and "ask the same users again" in str(report["because"])
 
 
 def test_the_proxy_from_fit_to_score(world: Path, tmp_path: Path) -> None:
     rows = world / "rows.parquet"
-    code, found = run(
+    code, report = run(
         "retention", "proxy", "fit", rows, *FEATURES, "--cohort", "low_signal", "--out", tmp_path / "fit"
     )
-    assert code in (0, 1) and (tmp_path / "fit" / "proxy" / "manifest.json").exists() and found["tables"]
+    assert code in (0, 1) and (tmp_path / "fit" / "proxy" / "manifest.json").exists() and report["tables"]
     code, _ = run(
         "retention",
         "proxy",
@@ -118,14 +118,16 @@ def test_the_proxy_from_fit_to_score(world: Path, tmp_path: Path) -> None:
     assert code == 0
     proxy = load_proxy(tmp_path / "ready")
     assert proxy.thresholds["pos"].tau is not None and proxy.calibrators["neg"].method == "beta"
-    code, found = run("retention", "proxy", "drift", tmp_path / "ready", rows, "--out", tmp_path / "drift")
-    assert code == 0 and [len(table["rows"]) for table in found["tables"]] == [3, 2]  # type: ignore[attr-defined]
+    code, report = run("retention", "proxy", "drift", tmp_path / "ready", rows, "--out", tmp_path / "drift")
+    assert code == 0 and [len(table["rows"]) for table in report["tables"]] == [3, 2]  # type: ignore[attr-defined]
     table = pq.read_table(rows)
-    worse = pa.array([None if one is None else max(1, one - 2) for one in table["return"].to_pylist()])
+    worse = pa.array(
+        [None if answer is None else max(1, answer - 2) for answer in table["return"].to_pylist()]
+    )
     pq.write_table(
         table.set_column(table.column_names.index("return"), "return", worse), tmp_path / "worse.parquet"
     )
-    code, found = run(
+    code, report = run(
         "retention",
         "proxy",
         "drift",
@@ -136,8 +138,8 @@ def test_the_proxy_from_fit_to_score(world: Path, tmp_path: Path) -> None:
     )
     assert (
         code == 1
-        and "choose the threshold again" in str(found["because"])
-        and "positive" in str(found["because"])
+        and "choose the threshold again" in str(report["because"])
+        and "positive" in str(report["because"])
     )
     code, _ = run(
         "retention",
@@ -151,7 +153,7 @@ def test_the_proxy_from_fit_to_score(world: Path, tmp_path: Path) -> None:
         tmp_path / "none",
     )
     assert code == 1
-    code, found = run(
+    code, report = run(
         "retention", "proxy", "score", tmp_path / "ready", rows, "--out", tmp_path / "scored.parquet"
     )
     scored = pq.read_table(tmp_path / "scored.parquet")

@@ -32,18 +32,18 @@ def make_catalogue(n: int = N) -> Catalogue:
     items, facts = tune_catalogue(n, books=("procedural",))
     columns: dict[str, dict[int, Any]] = defaultdict(dict)
     for row, attributes in enumerate(items["attributes"].to_pylist()):
-        for one in attributes:
-            name, _, value = one.partition("=")
+        for attribute in attributes:
+            name, _, value = attribute.partition("=")
             columns[name][row] = float(value) if name == "tempo_bpm" else value
     full = {
-        name: tuple(found.get(row) for row in range(n))
-        for name, found in columns.items()
-        if len(set(found.values())) > 1
+        name: tuple(values.get(row) for row in range(n))
+        for name, values in columns.items()
+        if len(set(values.values())) > 1
     }
     ids, families = tuple(items["item_id"].to_pylist()), tuple(facts["family_id"].to_pylist())
     full[FAMILY] = families
     titles = tuple(items["title"].to_pylist())
-    aliases = tuple(tuple(one) for one in facts["aliases"].to_pylist())
+    aliases = tuple(tuple(names) for names in facts["aliases"].to_pylist())
     return Catalogue(ids, titles, aliases, (None,) * n, families, full, np.arange(n, dtype=np.int64) % 17)
 
 
@@ -111,9 +111,9 @@ class Small:
 
         return converse(plan, self.world, ask)  # type: ignore[arg-type]
 
-    def faults(self, one: Conversation) -> set[str]:
+    def faults(self, talk: Conversation) -> set[str]:
         """Names of the checks that fail."""
-        return {line.name for line in check(one, self.known) if not line.ok}
+        return {line.name for line in check(talk, self.known) if not line.ok}
 
 
 @pytest.fixture(scope="session")

@@ -22,12 +22,12 @@ def ranked(rank: int | None) -> list[int]:
 
 
 def test_golden_macro_of_two_turns() -> None:
-    some = [ask(0, 1), ask(1, 1), ask(2, 1), ask(0, 2), ask(1, 2)]
-    found = score(some, [ranked(r) for r in (1, 2, 12, 3, None)])
-    values = [summary(some, found, 0)[f"nDCG@{k}"].value for k in (1, 10, 20)]
+    asks = [ask(0, 1), ask(1, 1), ask(2, 1), ask(0, 2), ask(1, 2)]
+    scores = score(asks, [ranked(r) for r in (1, 2, 12, 3, None)])
+    values = [summary(asks, scores, 0)[f"nDCG@{k}"].value for k in (1, 10, 20)]
     assert values == pytest.approx([0.1667, 0.3968, 0.4419], abs=5e-5)
-    assert by_turn(some, found["Hit@1"]) == pytest.approx({1: 1 / 3, 2: 0.0})
-    assert found["MRR@20"].tolist() == pytest.approx([1, 1 / 2, 1 / 12, 1 / 3, 0])
+    assert by_turn(asks, scores["Hit@1"]) == pytest.approx({1: 1 / 3, 2: 0.0})
+    assert scores["MRR@20"].tolist() == pytest.approx([1, 1 / 2, 1 / 12, 1 / 3, 0])
 
 
 @pytest.mark.parametrize(
@@ -40,11 +40,11 @@ def test_golden_ceilings(n: int, value: float) -> None:
 def test_the_perfect_ranker_of_what_fits_meets_the_ceiling_and_random_its_closed_form() -> None:
     rng = np.random.default_rng(0)
     n, fits = 2000, 7
-    some = [ask(c, 1, int(rng.integers(fits)), fits) for c in range(n)]
-    found = score(some, [rng.permutation(fits).tolist() for _ in range(n)])
-    error = 4 * found["nDCG@20"].std() / np.sqrt(n)
-    assert found["nDCG@20"].mean() == pytest.approx(found["ceiling@20"].mean(), abs=error)
-    assert (found["fit-nDCG@20"] == pytest.approx(1.0)) and found["Hit@20"].all()
+    asks = [ask(c, 1, int(rng.integers(fits)), fits) for c in range(n)]
+    scores = score(asks, [rng.permutation(fits).tolist() for _ in range(n)])
+    error = 4 * scores["nDCG@20"].std() / np.sqrt(n)
+    assert scores["nDCG@20"].mean() == pytest.approx(scores["ceiling@20"].mean(), abs=error)
+    assert (scores["fit-nDCG@20"] == pytest.approx(1.0)) and scores["Hit@20"].all()
     lists = [rng.permutation(50)[:20].tolist() for _ in range(n)]
     loose = score([ask(c, 1, int(rng.integers(50)), 50) for c in range(n)], lists)
     assert loose["nDCG@20"].mean() == pytest.approx(
@@ -54,19 +54,19 @@ def test_the_perfect_ranker_of_what_fits_meets_the_ceiling_and_random_its_closed
 
 def test_pairing_narrows_and_equal_rankers_differ_by_nothing() -> None:
     rng = np.random.default_rng(1)
-    some = [ask(c, t) for c in range(60) for t in (1, 2, 3)]
-    hard = rng.random(len(some))
-    one = {"nDCG@20": hard, "ceiling@20": hard}
-    other = {"nDCG@20": hard - 0.05 + 0.01 * rng.standard_normal(len(some)), "ceiling@20": hard}
-    found = compare(some, one, other, 0)
-    assert list(found) == ["nDCG@20"] and found["nDCG@20"].low > 0
-    assert compare(some, one, one, 0)["nDCG@20"].high == 0
-    assert macro(some, hard, 0).high - macro(some, hard, 0).low > found["nDCG@20"].high - found["nDCG@20"].low
+    asks = [ask(c, t) for c in range(60) for t in (1, 2, 3)]
+    hard = rng.random(len(asks))
+    base = {"nDCG@20": hard, "ceiling@20": hard}
+    other = {"nDCG@20": hard - 0.05 + 0.01 * rng.standard_normal(len(asks)), "ceiling@20": hard}
+    gaps = compare(asks, base, other, 0)
+    assert list(gaps) == ["nDCG@20"] and gaps["nDCG@20"].low > 0
+    assert compare(asks, base, base, 0)["nDCG@20"].high == 0
+    assert macro(asks, hard, 0).high - macro(asks, hard, 0).low > gaps["nDCG@20"].high - gaps["nDCG@20"].low
 
 
 def test_nothing_fits_counts() -> None:
-    found = nothing_fits([True, True, False, False], [True, False, True, False])
-    assert (found["precision"], found["recall"]) == (0.5, 0.5)
+    shares = nothing_fits([True, True, False, False], [True, False, True, False])
+    assert (shares["precision"], shares["recall"]) == (0.5, 0.5)
     assert nothing_fits([False], [False])["recall"] is None
 
 
@@ -78,9 +78,9 @@ def test_a_list_that_repeats_or_replays_is_refused() -> None:
 
 
 def test_questions_agree_with_what_the_conversation_recorded(small, played) -> None:  # type: ignore[no-untyped-def]
-    for number, one in enumerate(played[:6]):
-        found = turn_queries(number, one, small.catalogue, small.match)
-        assert [len(ask.fits) for ask in found] == [turn.n_fit for turn in one.turns]
-        for ask, turn in zip(found, one.turns, strict=True):
+    for number, talk in enumerate(played[:6]):
+        asks = turn_queries(number, talk, small.catalogue, small.match)
+        assert [len(ask.fits) for ask in asks] == [turn.n_fit for turn in talk.turns]
+        for ask, turn in zip(asks, talk.turns, strict=True):
             assert (ask.target is None) == turn.nothing_fits
             assert ask.target is None or ask.target not in ask.excluded

@@ -22,7 +22,7 @@ def claims() -> Claims:
     )
 
 
-def told(row: int) -> str:
+def description(row: int) -> str:
     facts = dict(CATALOGUE.facts(row))
     return (
         f"How about “{CATALOGUE.titles[row]}”? It is in {facts['key']} {facts['mode']}, {facts['metre']}"
@@ -35,7 +35,11 @@ def kinds(claims: Claims, text: str, spoken: Spoken) -> set[str]:
 
 
 def test_true_texts_pass(claims: Claims) -> None:
-    wrong = [row for row in range(len(CATALOGUE)) if claims.scan(told(row), Spoken((row,), frozenset({row})))]
+    wrong = [
+        row
+        for row in range(len(CATALOGUE))
+        if claims.scan(description(row), Spoken((row,), frozenset({row})))
+    ]
     assert wrong == []
 
 
@@ -43,7 +47,7 @@ def test_facts_of_another_item_are_false(claims: Claims) -> None:
     missed = 0
     for row in range(0, 200, 2):
         other = row + 1
-        mixed = told(row).replace(CATALOGUE.titles[row], CATALOGUE.titles[other])
+        mixed = description(row).replace(CATALOGUE.titles[row], CATALOGUE.titles[other])
         same = dict(CATALOGUE.facts(row)) == dict(CATALOGUE.facts(other))
         missed += not same and not claims.scan(mixed, Spoken((other,), frozenset({other})))
     assert missed <= 2
@@ -86,10 +90,10 @@ def test_wished_values_may_be_said_back(claims: Claims, small: Small) -> None:
 
 
 def test_only_sentences_that_hold_are_kept(claims: Claims) -> None:
-    kept, found = claims.sentences(
-        told(0) + " Also https://x.example.com is good.", Spoken((0,), frozenset({0}))
+    sentences, faults = claims.sentences(
+        description(0) + " Also https://x.example.com is good.", Spoken((0,), frozenset({0}))
     )
-    assert " ".join(kept) == told(0) and {claim.kind for claim in found} == {"link"}
+    assert " ".join(sentences) == description(0) and {claim.kind for claim in faults} == {"link"}
 
 
 def test_safe_text_has_nothing_to_click() -> None:

@@ -134,9 +134,9 @@ def slow(clause: Clause, row: int) -> int:
 @settings(max_examples=80, deadline=None)
 @given(st.lists(CLAUSES, max_size=4))
 def test_matching_is_kleenes_and(clauses: list[Clause]) -> None:
-    for row, found in enumerate(MATCH(clauses)):
+    for row, truth in enumerate(MATCH(clauses)):
         values = [slow(clause, row) for clause in clauses]
-        assert found == (0 if 0 in values else -1 if -1 in values else 1)
+        assert truth == (0 if 0 in values else -1 if -1 in values else 1)
 
 
 def test_wrong_fields_and_values_are_named() -> None:

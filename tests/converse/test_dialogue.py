@@ -27,22 +27,22 @@ if TYPE_CHECKING:
 
 
 def test_conversations_have_no_fault(small: Small, played: list[Conversation]) -> None:
-    found = audit(played, small.known)
-    assert found.ok, {name: count for name, count in found.faults.items() if count[1]}
-    assert found.wording == 1.0
-    assert found.precision == found.recall == 1.0
-    assert found.nothing[2] > 1
-    assert min(found.labels[MOVES], found.labels[STAYS]) > 10
-    assert found.varied and found.openings > 0.9
-    assert found.turns == 8 * len(played)
+    report = audit(played, small.known)
+    assert report.ok, {name: count for name, count in report.faults.items() if count[1]}
+    assert report.wording == 1.0
+    assert report.precision == report.recall == 1.0
+    assert report.nothing[2] > 1
+    assert min(report.labels[MOVES], report.labels[STAYS]) > 10
+    assert report.varied and report.openings > 0.9
+    assert report.turns == 8 * len(played)
 
 
 def test_lengths_vary_and_conversations_end_early() -> None:
     world = Small(turns=(3, 12))
-    made = [world.play(index) for index in range(10)]
-    assert all(3 <= len(one.turns) <= 12 for one in made)
-    assert len({len(one.turns) for one in made}) > 4
-    assert audit(made, world.known).ok
+    talks = [world.play(index) for index in range(10)]
+    assert all(3 <= len(talk.turns) <= 12 for talk in talks)
+    assert len({len(talk.turns) for talk in talks}) > 4
+    assert audit(talks, world.known).ok
 
 
 def test_the_table_holds_all_of_it(played: list[Conversation]) -> None:
@@ -61,8 +61,8 @@ def test_two_processes_make_the_same_bytes() -> None:
 
 
 def test_handles_mean_one_item_and_are_never_reused(played: list[Conversation]) -> None:
-    for one in played:
-        pairs = {(shown.handle, shown.item_id) for turn in one.turns for shown in turn.candidates}
+    for talk in played:
+        pairs = {(shown.handle, shown.item_id) for turn in talk.turns for shown in turn.candidates}
         assert len({handle for handle, _ in pairs}) == len({item for _, item in pairs}) == len(pairs)
 
 
@@ -71,12 +71,12 @@ def test_near_misses_violate_exactly_one_demand(small: Small, played: list[Conve
 
     seen = 0
     for facts in replay(played[0], small.known):
-        found = adhere(facts.constraints, small.match, len(small.catalogue))
+        adherence = adhere(facts.constraints, small.match, len(small.catalogue))
         for shown in facts.turn.candidates:
             if shown.violates is not None:
                 row = small.catalogue.row[shown.item_id]
-                assert found.failures[row] == 1
-                assert not found.unknown[row]
+                assert adherence.failures[row] == 1
+                assert not adherence.unknown[row]
                 seen += 1
     assert seen > 5
 
@@ -133,10 +133,11 @@ def test_no_prompt_holds_what_its_role_may_not_see() -> None:
         world.listeners,
         user_ids=tuple(f"CANARYuser{u}x" for u in range(40)),
         profiles=tuple(
-            replace(one, country_name=f"CANARYcountry{u}x") for u, one in enumerate(world.listeners.profiles)
+            replace(profile, country_name=f"CANARYcountry{u}x")
+            for u, profile in enumerate(world.listeners.profiles)
         ),
     )
-    made = [world.play(index, _Marking(world.chat)) for index in range(4)]
+    talks = [world.play(index, _Marking(world.chat)) for index in range(4)]
     assert {role for role, _, _ in world.asked} == set(ALLOWED)
     for role, view, messages in world.asked:
         text = "\n".join(message.text for message in messages)
@@ -144,11 +145,11 @@ def test_no_prompt_holds_what_its_role_may_not_see() -> None:
             assert kind in ALLOWED[role], (role, kind, type(view).__name__)
         if role == "listener":  # of items not played before, a listener knows its own tracks alone
             titles = set(re.findall(r"CANARYtitle\d+x tune", text))
-            known = {one.title for one in view.tracks} | {
-                one.played.title for one in view.dialogue if one.played
+            known = {track.title for track in view.tracks} | {
+                exchange.played.title for exchange in view.dialogue if exchange.played
             }
             assert titles <= known
-    assert all(one.turns for one in made)
+    assert all(talk.turns for talk in talks)
 
 
 def test_goals_profiles_and_tracks_stay_apart() -> None:
@@ -169,44 +170,48 @@ def test_goals_profiles_and_tracks_stay_apart() -> None:
 # --------------------------------------------------------------------------------------------------------
 
 
-def _turn(one: Conversation, number: int, **changed: Any) -> Conversation:
-    turns = list(one.turns)
+def _turn(talk: Conversation, number: int, **changed: Any) -> Conversation:
+    turns = list(talk.turns)
     turns[number - 1] = replace(turns[number - 1], **changed)
-    return replace(one, turns=tuple(turns))
+    return replace(talk, turns=tuple(turns))
 
 
-def _title(one: Conversation, small: Small) -> Conversation:
-    title = small.catalogue.titles[small.catalogue.row[str(one.turns[1].item_id)]]
-    return _turn(one, 2, message=f"{one.turns[1].message} Something like “{title}”.")
+def _title(talk: Conversation, small: Small) -> Conversation:
+    title = small.catalogue.titles[small.catalogue.row[str(talk.turns[1].item_id)]]
+    return _turn(talk, 2, message=f"{talk.turns[1].message} Something like “{title}”.")
 
 
-def _forbidden(one: Conversation, small: Small) -> Conversation:
+def _forbidden(talk: Conversation, small: Small) -> Conversation:
     from tastemaker.converse.audits.turns import replay
 
-    constraints = next(replay(one, small.known)).constraints
+    constraints = next(replay(talk, small.known)).constraints
     wrong = int(np.flatnonzero(~adhere(constraints, small.match, len(small.catalogue)).holds)[0])
-    return _turn(one, 1, item_id=small.catalogue.item_ids[wrong])
+    return _turn(talk, 1, item_id=small.catalogue.item_ids[wrong])
 
 
-def _bracket(one: Conversation, small: Small) -> Conversation:
-    first = one.turns[0]
+def _bracket(talk: Conversation, small: Small) -> Conversation:
+    first = talk.turns[0]
     change = replace(first.delta[0], clause=Clause(FAMILY, "same_group", str(first.item_id)), medium="image")
-    return _turn(one, 1, message="[image uploaded] Which one is this?", delta=(change,), media=())
+    return _turn(talk, 1, message="[image uploaded] Which one is this?", delta=(change,), media=())
 
 
-def _shifted(one: Conversation, small: Small) -> Conversation:
-    return replace(one, progress=tuple(replace(line, item_turn=line.item_turn + 1) for line in one.progress))
+def _shifted(talk: Conversation, small: Small) -> Conversation:
+    return replace(
+        talk, progress=tuple(replace(line, item_turn=line.item_turn + 1) for line in talk.progress)
+    )
 
 
-def _copied(one: Conversation, small: Small) -> Conversation:
-    goal = replace(one.goal, text="You want to wander step by step through tunes that nobody knows by heart.")
-    return _turn(replace(one, goal=goal), 1, message=f"{one.turns[0].message} {goal.text}")
+def _copied(talk: Conversation, small: Small) -> Conversation:
+    goal = replace(
+        talk.goal, text="You want to wander step by step through tunes that nobody knows by heart."
+    )
+    return _turn(replace(talk, goal=goal), 1, message=f"{talk.turns[0].message} {goal.text}")
 
 
-def _agreeable(one: Conversation, small: Small) -> Conversation:
-    made = _forbidden(one, small)
-    progress = tuple(replace(line, label=MOVES) if line.item_turn == 1 else line for line in made.progress)
-    return replace(made, progress=progress)
+def _agreeable(talk: Conversation, small: Small) -> Conversation:
+    mutant = _forbidden(talk, small)
+    progress = tuple(replace(line, label=MOVES) if line.item_turn == 1 else line for line in mutant.progress)
+    return replace(mutant, progress=progress)
 
 
 MUTANTS: list[tuple[Callable[[Conversation, Small], Conversation], str]] = [
@@ -217,15 +222,18 @@ MUTANTS: list[tuple[Callable[[Conversation, Small], Conversation], str]] = [
     (_bracket, "media"),
     (_shifted, "label"),
     (_copied, "goal"),
-    (lambda one, small: _turn(one, 2, message=one.turns[1].message + " Not T4."), "handle"),
-    (lambda one, small: _turn(one, 2, message=f"{one.turns[1].message} ({one.turns[1].item_id})"), "id"),
-    (lambda one, small: _turn(one, 2, message=one.turns[1].message + " See clip.wav."), "file"),
-    (lambda one, small: _turn(one, 1, message="Play me anything."), "wording"),
-    (lambda one, small: _turn(one, 1, n_fit=one.turns[0].n_fit + 1), "count"),
-    (lambda one, small: _turn(one, 2, nothing_fits=True, item_id=None, handle=None), "false_nothing"),
-    (lambda one, small: _turn(one, 2, item_id=one.turns[0].item_id, handle=one.turns[0].handle), "repeat"),
-    (lambda one, small: replace(one, turns=(*one.turns, one.turns[-1])), "echo"),
-    (lambda one, small: _turn(one, 2, candidates_hash="0" * 32), "candidates"),
+    (lambda talk, small: _turn(talk, 2, message=talk.turns[1].message + " Not T4."), "handle"),
+    (lambda talk, small: _turn(talk, 2, message=f"{talk.turns[1].message} ({talk.turns[1].item_id})"), "id"),
+    (lambda talk, small: _turn(talk, 2, message=talk.turns[1].message + " See clip.wav."), "file"),
+    (lambda talk, small: _turn(talk, 1, message="Play me anything."), "wording"),
+    (lambda talk, small: _turn(talk, 1, n_fit=talk.turns[0].n_fit + 1), "count"),
+    (lambda talk, small: _turn(talk, 2, nothing_fits=True, item_id=None, handle=None), "false_nothing"),
+    (
+        lambda talk, small: _turn(talk, 2, item_id=talk.turns[0].item_id, handle=talk.turns[0].handle),
+        "repeat",
+    ),
+    (lambda talk, small: replace(talk, turns=(*talk.turns, talk.turns[-1])), "echo"),
+    (lambda talk, small: _turn(talk, 2, candidates_hash="0" * 32), "candidates"),
 ]
 
 
@@ -235,13 +243,13 @@ MUTANTS: list[tuple[Callable[[Conversation, Small], Conversation], str]] = [
 def test_every_mutant_is_caught_by_its_check(
     small: Small, played: list[Conversation], mutate: Callable[[Conversation, Small], Conversation], name: str
 ) -> None:
-    one = next(
-        one
-        for one in played
-        if all(turn.item_id is not None for turn in one.turns[:3]) and not one.turns[0].media
+    talk = next(
+        talk
+        for talk in played
+        if all(turn.item_id is not None for turn in talk.turns[:3]) and not talk.turns[0].media
     )
-    assert small.faults(one) == set()
-    assert name in small.faults(mutate(one, small))
+    assert small.faults(talk) == set()
+    assert name in small.faults(mutate(talk, small))
 
 
 def test_a_picture_is_attached_late_and_counts_as_said(small: Small) -> None:
@@ -266,14 +274,16 @@ def test_a_picture_is_attached_late_and_counts_as_said(small: Small) -> None:
 
 def _pool(world: Small, count: int) -> Any:
     users = {user: row for row, user in enumerate(world.listeners.user_ids)}
-    made = [world.play(index) for index in range(count)]
-    rows = [tuple(world.catalogue.row[t.item_id] for t in one.turns if t.item_id is not None) for one in made]
-    found = [Played(one, users[conversation.user_id]) for one, conversation in zip(rows, made, strict=True)]
+    talks = [world.play(index) for index in range(count)]
+    rows = [
+        tuple(world.catalogue.row[t.item_id] for t in talk.turns if t.item_id is not None) for talk in talks
+    ]
+    plays = [Played(row, users[conversation.user_id]) for row, conversation in zip(rows, talks, strict=True)]
     had = np.zeros((40, len(world.catalogue)))
     for user, history in enumerate(world.listeners.histories):
         had[user, history] = 1
     together = lambda before: had.T @ had[:, list(before)].sum(axis=1)  # noqa: E731
-    return pool_audit(found, world.listeners.histories, len(world.catalogue), together, had.sum(axis=0))
+    return pool_audit(plays, world.listeners.histories, len(world.catalogue), together, had.sum(axis=0))
 
 
 def test_the_pool_audit_passes_the_catalogue_and_flags_sessions(small: Small) -> None:

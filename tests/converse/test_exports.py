@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module")
 def whole(played: list[Conversation]) -> Conversation:
     """A conversation that played something at every turn."""
-    return next(one for one in played if all(turn.item_id is not None for turn in one.turns))
+    return next(talk for talk in played if all(turn.item_id is not None for turn in talk.turns))
 
 
 def test_a_talkplay_row_has_24_lines_in_order(whole: Conversation) -> None:
@@ -50,10 +50,10 @@ def test_labels_are_stored_one_turn_later(whole: Conversation) -> None:
 
 
 def test_conversations_with_an_itemless_turn_do_not_fit(played: list[Conversation]) -> None:
-    itemless = [any(turn.item_id is None for turn in one.turns) for one in played]
+    itemless = [any(turn.item_id is None for turn in talk.turns) for talk in played]
     assert any(itemless)
-    assert [talkplay.fits(one) for one in played] == [not found for found in itemless]
-    rows = [talkplay.to_row(one, "key") for one in played]  # with --extended they stay, their item empty
+    assert [talkplay.fits(talk) for talk in played] == [not missing for missing in itemless]
+    rows = [talkplay.to_row(talk, "key") for talk in played]  # with --extended they stay, their item empty
     assert sum(line["content"] == "" for row in rows for line in row["conversations"]) >= sum(itemless)
 
 
@@ -64,8 +64,8 @@ def _targets(items: dict[tuple[str, int], str]) -> list[crs.Target]:
 def test_means_go_over_sessions_then_turns() -> None:
     ranks = [(1, 1), (1, 2), (1, 12), (2, 3), (2, 0)]
     turns = [turn for turn, _ in ranks]
-    found = [round(crs.by_turn(turns, ndcg_at([rank for _, rank in ranks], k)), 4) for k in (1, 10, 20)]
-    assert found == [0.1667, 0.3968, 0.4419]
+    means = [round(crs.by_turn(turns, ndcg_at([rank for _, rank in ranks], k)), 4) for k in (1, 10, 20)]
+    assert means == [0.1667, 0.3968, 0.4419]
 
 
 def test_the_other_official_numbers() -> None:
@@ -87,15 +87,15 @@ def test_the_evaluator_equals_its_definition_written_out() -> None:
     for session in range(25):
         for turn in range(1, int(rng.integers(2, 9))):
             wanted.append(crs.Target(f"s{session}", "u", turn, items[int(rng.integers(60))]))
-            some = [items[int(place)] for place in rng.permutation(60)[: int(rng.integers(0, 21))]]
+            chosen = [items[int(place)] for place in rng.permutation(60)[: int(rng.integers(0, 21))]]
             reply = " ".join(["Try", "this", items[int(rng.integers(9))], "now"][: int(rng.integers(0, 5))])
-            rows.append(asdict(crs.Prediction(f"s{session}", "u", turn, tuple(some), reply)))
+            rows.append(asdict(crs.Prediction(f"s{session}", "u", turn, tuple(chosen), reply)))
     order = rng.permutation(len(rows))
     predictions = crs.read_predictions([rows[int(at)] for at in order], "p.json", wanted, frozenset(items))
-    found = crs.evaluate(wanted, predictions, 60)
+    scores = crs.evaluate(wanted, predictions, 60)
     for k in (1, 10, 20):
         means = []
-        for turn in sorted({one.turn_number for one in wanted}):
+        for turn in sorted({goal.turn_number for goal in wanted}):
             gains = []
             for target, row in zip(wanted, rows, strict=True):
                 if target.turn_number == turn:
@@ -104,12 +104,12 @@ def test_the_evaluator_equals_its_definition_written_out() -> None:
                         sum(1 / math.log2(2 + at) for at, item in enumerate(top) if item == target.item_id)
                     )
             means.append(sum(gains) / len(gains))
-        assert found[f"ndcg@{k}"] == pytest.approx(sum(means) / len(means), abs=1e-12)
+        assert scores[f"ndcg@{k}"] == pytest.approx(sum(means) / len(means), abs=1e-12)
     words = [row["predicted_response"].lower().split() for row in rows]
-    pairs = [pair for one in words for pair in pairwise(one)]
-    assert found["lexical_diversity"] == pytest.approx(len(set(pairs)) / len(pairs), abs=1e-12)
+    pairs = [pair for sentence in words for pair in pairwise(sentence)]
+    assert scores["lexical_diversity"] == pytest.approx(len(set(pairs)) / len(pairs), abs=1e-12)
     assert (
-        found["catalogue_diversity"]
+        scores["catalogue_diversity"]
         == len({item for row in rows for item in row["predicted_track_ids"]}) / 60
     )
 
@@ -119,7 +119,7 @@ def test_bad_predictions_are_named() -> None:
     good = [asdict(crs.Prediction("s1", "u", turn, ("a", "b"), "Here.")) for turn in (1, 2)]
     everything = frozenset("ab") | {f"i{row}" for row in range(30)}
     assert len(crs.read_predictions(good, "p.json", wanted, everything, blind=True)) == 2
-    for rows, said in [
+    for rows, message in [
         (
             [good[0], {**good[1], "predicted_track_ids": ["a", "a"]}],
             r"record 2: item 'a' is predicted twice; name each item once",
@@ -138,7 +138,7 @@ def test_bad_predictions_are_named() -> None:
         ([*good, {**good[0], "session_id": "s9"}], r"record 3: session s9 turn 1 was not asked for"),
         ([{k: v for k, v in good[0].items() if k != "user_id"}], r"record 1: field 'user_id' is missing"),
     ]:
-        with pytest.raises(InputError, match=rf"p.json.*{said}"):
+        with pytest.raises(InputError, match=rf"p.json.*{message}"):
             crs.read_predictions(rows, "p.json", wanted, everything, blind=True)
 
 

@@ -15,23 +15,26 @@ if TYPE_CHECKING:
 
 
 def test_there_are_44_templates_with_variants_and_no_word_of_another() -> None:
-    found = templates()
-    assert len(found) == 44
-    assert {one.name for one in found} == {
+    kinds = templates()
+    assert len(kinds) == 44
+    assert {template.name for template in kinds} == {
         f"{category}-{letters}" for category in CATEGORIES for letters in SPECIFICITIES
     }
-    assert all(len(set(one.variants)) >= 2 for one in found)
-    assert {one.name: one.media for one in found if one.media} == {"A-HH": "audio", "C-HH": "image"}
-    assert not any("upload" in text for one in found for text in one.variants)
+    assert all(len(set(template.variants)) >= 2 for template in kinds)
+    assert {template.name: template.media for template in kinds if template.media} == {
+        "A-HH": "audio",
+        "C-HH": "image",
+    }
+    assert not any("upload" in text for template in kinds for text in template.variants)
 
 
 def test_a_thousand_draws_cover_every_feasible_template_and_keep_its_letters(small: Small) -> None:
     drawn = sample(small.sampler, 1000)
-    assert {one.template.name for one in drawn} == {one.name for one in small.sampler.feasible}
-    assert all(feasible(one.template.specificity, one.n_first) for one in drawn)
-    assert len({one.seed for one in drawn}) > 400
-    assert not any("{" in one.text for one in drawn)
-    assert [one.text for one in sample(small.sampler, 20)] == [one.text for one in drawn[:20]]
+    assert {goal.template.name for goal in drawn} == {template.name for template in small.sampler.feasible}
+    assert all(feasible(goal.template.specificity, goal.n_first) for goal in drawn)
+    assert len({goal.seed for goal in drawn}) > 400
+    assert not any("{" in goal.text for goal in drawn)
+    assert [goal.text for goal in sample(small.sampler, 20)] == [goal.text for goal in drawn[:20]]
 
 
 def test_what_the_catalogue_cannot_fill_is_skipped_with_its_reason(small: Small) -> None:

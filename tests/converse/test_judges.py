@@ -51,19 +51,19 @@ def test_kappa_is_that_of_the_specification_and_of_scikit_learn() -> None:
 
 def test_a_constant_judge_has_no_kappa_and_says_why() -> None:
     assert weighted_kappa([3, 3, 3], [3, 3, 3]) is None
-    found = agreement(_rated("a", [3] * 8) + _rated("b", [3] * 8), "a", "b", "goal")
-    assert np.isnan(found.value)
-    assert "one grade throughout" in found.reason
+    interval = agreement(_rated("a", [3] * 8) + _rated("b", [3] * 8), "a", "b", "goal")
+    assert np.isnan(interval.value)
+    assert "one grade throughout" in interval.reason
     assert "no answer of both" in agreement([], "a", "b", "goal").reason
 
 
 def test_agreement_has_an_interval_over_conversations() -> None:
     rng = np.random.default_rng(1)
     a = rng.integers(1, 5, size=80).tolist()
-    b = [min(4, max(1, one + int(rng.integers(-1, 2)))) for one in a]
-    found = agreement(_rated("a", a) + _rated("b", b), "a", "b", "goal")
-    assert found.value == pytest.approx(weighted_kappa(a, b) or 0)
-    assert 0 < found.low < found.value < found.high <= 1
+    b = [min(4, max(1, grade + int(rng.integers(-1, 2)))) for grade in a]
+    interval = agreement(_rated("a", a) + _rated("b", b), "a", "b", "goal")
+    assert interval.value == pytest.approx(weighted_kappa(a, b) or 0)
+    assert 0 < interval.low < interval.value < interval.high <= 1
 
 
 def test_too_many_unusable_answers_leave_no_mean() -> None:
@@ -74,8 +74,8 @@ def test_too_many_unusable_answers_leave_no_mean() -> None:
     assert enough.mean == pytest.approx((93 * 4 + 2 * 2) / 95)
 
 
-def _grade(judge: FactJudge, small: Small, one: Conversation, turn: int) -> dict[str, int]:
-    view = for_judge(one, turn, small.known)
+def _grade(judge: FactJudge, small: Small, talk: Conversation, turn: int) -> dict[str, int]:
+    view = for_judge(talk, turn, small.known)
     reply = judge.complete(Request(render(view), JudgeAnswer, view=view))
     answer = JudgeAnswer.model_validate_json(reply.text).model_dump()
     return {aspect: answer[aspect]["score"] for aspect in ASPECTS}
@@ -87,17 +87,17 @@ def test_the_fact_judge_notices_planted_defects(
 ) -> None:
     judge, aspect = FactJudge(small.known), ASPECT_OF[defect]
     clean, spoiled = [], []
-    for one in played:
-        made = plant(one, 2, defect, small.known)
-        if made is not None:
-            item, name = f"{one.conversation_id}/2", one.conversation_id
-            clean.append(Rated("facts", name, item, aspect, _grade(judge, small, one, 2)[aspect]))
-            spoiled.append(Rated("facts", name, item, aspect, _grade(judge, small, made, 2)[aspect]))
-    found = detection(clean, spoiled, "facts", defect)
-    assert found.n > 8
-    assert found.false_alarm <= 0.1
-    assert found.hit >= 0.7
-    assert found.reported
+    for talk in played:
+        mutant = plant(talk, 2, defect, small.known)
+        if mutant is not None:
+            item, name = f"{talk.conversation_id}/2", talk.conversation_id
+            clean.append(Rated("facts", name, item, aspect, _grade(judge, small, talk, 2)[aspect]))
+            spoiled.append(Rated("facts", name, item, aspect, _grade(judge, small, mutant, 2)[aspect]))
+    result = detection(clean, spoiled, "facts", defect)
+    assert result.n > 8
+    assert result.false_alarm <= 0.1
+    assert result.hit >= 0.7
+    assert result.reported
 
 
 def test_rules_grade_nothing_that_they_cannot_tell(small: Small, played: list[Conversation]) -> None:
@@ -118,13 +118,13 @@ def _choices(
     small: Small, played: list[Conversation], choose: Callable[[Request[PairAnswer]], str]
 ) -> list[Chosen]:
     """One pair of every conversation, asked in both orders."""
-    found = []
-    for one in played:
-        for pair in pairs_of(one)[:1]:
+    choices = []
+    for talk in played:
+        for pair in pairs_of(talk)[:1]:
             views = [for_pair(pair, small.known, swapped) for swapped in (False, True)]
-            said = [choose(Request(render_pair(view), PairAnswer, view=view)) for view in views]
-            found.append(Chosen("judge", one.conversation_id, pair.name, *said))
-    return found
+            answers = [choose(Request(render_pair(view), PairAnswer, view=view)) for view in views]
+            choices.append(Chosen("judge", talk.conversation_id, pair.name, *answers))
+    return choices
 
 
 def _by(judge: FactJudge | WordJudge) -> Callable[[Request[PairAnswer]], str]:
@@ -132,42 +132,42 @@ def _by(judge: FactJudge | WordJudge) -> Callable[[Request[PairAnswer]], str]:
 
 
 def test_a_judge_that_prefers_the_first_is_exposed(small: Small, played: list[Conversation]) -> None:
-    found = consistency(_choices(small, played, lambda request: "first"), "judge")
+    result = consistency(_choices(small, played, lambda request: "first"), "judge")
     assert (
-        found.valid > 8
-        and found.consistent == 0
-        and found.first == 1
-        and found.right is None
-        and not found.reported
+        result.valid > 8
+        and result.consistent == 0
+        and result.first == 1
+        and result.right is None
+        and not result.reported
     )
 
 
 def test_a_judge_that_tosses_a_coin_is_not_reported(small: Small, played: list[Conversation]) -> None:
     rng = np.random.default_rng(0)
-    found = consistency(
+    result = consistency(
         _choices(small, played, lambda request: str(rng.choice(["first", "second"]))), "judge"
     )
-    assert not found.reported and 0 < found.consistent < 1
+    assert not result.reported and 0 < result.consistent < 1
 
 
 def test_the_fact_judge_chooses_the_item_and_not_the_place(small: Small, played: list[Conversation]) -> None:
-    found = consistency(_choices(small, played, _by(FactJudge(small.known))), "judge")
-    assert found.consistent == 1 and found.reported and found.first == 0.5
-    assert found.right is not None and found.right >= 0.9
+    result = consistency(_choices(small, played, _by(FactJudge(small.known))), "judge")
+    assert result.consistent == 1 and result.reported and result.first == 0.5
+    assert result.right is not None and result.right >= 0.9
     assert consistency(_choices(small, played, _by(WordJudge(small.known))), "judge").consistent == 1
 
 
 def test_unusable_choices_are_asked_and_not_valid() -> None:
     rows = [Chosen("a", "c1", "p1", "first", None), Chosen("a", "c2", "p2", "first", "second")]
-    found = consistency(rows, "a")
-    assert (found.asked, found.valid, found.consistent, found.right) == (2, 1, 1.0, 1.0)
+    result = consistency(rows, "a")
+    assert (result.asked, result.valid, result.consistent, result.right) == (2, 1, 1.0, 1.0)
     assert np.isnan(consistency(rows[:1], "a").consistent) and not consistency(rows[:1], "a").reported
 
 
 def test_a_pair_shows_no_id_label_or_thought(small: Small, played: list[Conversation]) -> None:
-    for one in played[:4]:
-        for pair in pairs_of(one)[:2]:
+    for talk in played[:4]:
+        for pair in pairs_of(talk)[:2]:
             for swapped in (False, True):
                 text = " ".join(message.text for message in render_pair(for_pair(pair, small.known, swapped)))
                 assert pair.better not in text and pair.worse not in text and "MOVES" not in text
-                assert one.turns[pair.turn - 1].recommender_thought not in text
+                assert talk.turns[pair.turn - 1].recommender_thought not in text

@@ -38,14 +38,14 @@ def test_every_phrase_is_evident_and_its_opposite_is_not(small: Small) -> None:
         clause = clause_about(small.catalogue, name, 3, rng)
         if clause is None:
             continue
-        said = Utterance(
+        utterance = Utterance(
             f"I would like something {phrase(Constraint('must', clause), small.lexicon, rng, {})}."
         )
-        assert evident(Change("add", "must", clause), said, small.lexicon), said
+        assert evident(Change("add", "must", clause), utterance, small.lexicon), utterance
         if clause.cmp == "eq":
-            assert not evident(Change("add", "must_not", clause), said, small.lexicon), said
+            assert not evident(Change("add", "must_not", clause), utterance, small.lexicon), utterance
             other = next(v for v in small.catalogue.fields[name].values if v != clause.value)
-            assert not evident(Change("add", "must", Clause(name, "eq", other)), said, small.lexicon)
+            assert not evident(Change("add", "must", Clause(name, "eq", other)), utterance, small.lexicon)
 
 
 def _wish(field: str, value: object, cmp: str = "eq", kind: str = "must", op: str = "add") -> Change:
@@ -85,14 +85,14 @@ def test_what_was_not_meant_is_noticed(
     small: Small, text: str, meant: list[Change], missing: int, extra: int
 ) -> None:
     before = (Constraint("must", Clause("key", "eq", "A")),) if not meant else ()
-    found = Readers(small.lexicon).misread(Utterance(text), meant, before)
-    assert (len(found[0]), len(found[1])) == (missing, extra), found
+    misread = Readers(small.lexicon).misread(Utterance(text), meant, before)
+    assert (len(misread[0]), len(misread[1])) == (missing, extra), misread
 
 
 def test_a_played_title_is_no_wish(small: Small) -> None:
     played = (Mention("T3", "item-3", ("The Slow Reel of Amber",)),)
-    said = Utterance("“The Slow Reel of Amber” was fine. In the key of D, please.", played)
-    assert Readers(small.lexicon).misread(said, [_wish("key", "D")], ()) == ([], [])
+    utterance = Utterance("“The Slow Reel of Amber” was fine. In the key of D, please.", played)
+    assert Readers(small.lexicon).misread(utterance, [_wish("key", "D")], ()) == ([], [])
 
 
 def test_goals_are_pursued(small: Small, played: list[Conversation]) -> None:

@@ -153,8 +153,8 @@ def test_other_catalogues() -> None:
         must("genre", "Horror", "contains"),
         must("decade", ("1970s", "1980s"), "in"),
     }
-    for said in ("a film noir", "some film-noir please", "filmnoir"):
-        assert read(FILMS, said) == {must("genre", "Film-Noir", "contains")}
+    for text in ("a film noir", "some film-noir please", "filmnoir"):
+        assert read(FILMS, text) == {must("genre", "Film-Noir", "contains")}
     assert read(FILMS, "something newer", focus=(0,)) == {must("decade", ("1990s", "2000s"), "in")}
     assert read(SHOP, "a red one under $50") == {must("colour", "red"), must("price", 50.0, "le")}
     assert read(SHOP, "cheaper, not blue", focus=(0,)) == {
@@ -167,14 +167,14 @@ def test_names_are_found_as_people_write_them() -> None:
     titles = ["The Blackbird", "Drowsy Maggie", "Rolling in the Deep", "Yesterday"]
     names = Names(titles, ["Trad.", None, "Adele", "The Beatles"])
 
-    def found(text: str) -> set[tuple[str, str]]:
+    def names_in(text: str) -> set[tuple[str, str]]:
         return {(named.role, named.name) for named in names.find(text)}
 
-    assert ("title", "The Blackbird") in found("Do you know The Blackbird?")
-    assert ("title", "Drowsy Maggie") in found("have you got drowsey magie")
-    assert ("creator", "Adele") in found("some addele please")
-    assert ("creator", "The Beatles") in found("anything by the beatles")
-    assert found("can you add more songs like that please") == set()
+    assert ("title", "The Blackbird") in names_in("Do you know The Blackbird?")
+    assert ("title", "Drowsy Maggie") in names_in("have you got drowsey magie")
+    assert ("creator", "Adele") in names_in("some addele please")
+    assert ("creator", "The Beatles") in names_in("anything by the beatles")
+    assert names_in("can you add more songs like that please") == set()
 
 
 def test_numbers_in_words() -> None:

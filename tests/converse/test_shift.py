@@ -28,16 +28,16 @@ def test_equals_the_exact_test_where_every_group_has_one_label() -> None:
     rng, draws = np.random.default_rng(0), 4000
     for _ in range(5):
         accepted, test = rng.random(400) < 0.6, rng.random(400) < 0.3
-        found = label_shift(np.stack([accepted, ~accepted], axis=1), test, LABELS, draws=draws)
+        shift = label_shift(np.stack([accepted, ~accepted], axis=1), test, LABELS, draws=draws)
         asked, total, n = int(accepted[test].sum()), int(accepted.sum()), int(test.sum())
         usual = chi2_contingency(
             [[total - asked, 400 - n - total + asked], [asked, n - asked]], correction=False
         )
-        assert found.statistic == pytest.approx(usual.statistic)
+        assert shift.statistic == pytest.approx(usual.statistic)
         places = np.arange(max(0, n + total - 400), min(n, total) + 1)
         as_far = np.abs(places - n * total / 400) >= abs(asked - n * total / 400) - 1e-9
         exact = hypergeom(400, total, n).pmf(places)[as_far].sum()
-        assert found.p == pytest.approx(exact, abs=4 * np.sqrt(exact * (1 - exact) / draws) + 1 / draws)
+        assert shift.p == pytest.approx(exact, abs=4 * np.sqrt(exact * (1 - exact) / draws) + 1 / draws)
 
 
 def test_keeps_its_level_where_users_differ_and_the_usual_test_does_not() -> None:
@@ -60,9 +60,9 @@ def test_the_published_shift_is_caught() -> None:
     counts = np.array(
         [rng.multinomial(8, (0.77, 0.10, 0.13) if asked else (0.44, 0.43, 0.13)) for asked in test]
     )
-    found = label_shift(counts, test, ("helpful", "not", "null"))
-    assert not found.ok and found.p == pytest.approx(1 / 2000)
-    assert found.test[0] > found.train[0] + 0.2
+    shift = label_shift(counts, test, ("helpful", "not", "null"))
+    assert not shift.ok and shift.p == pytest.approx(1 / 2000)
+    assert shift.test[0] > shift.train[0] + 0.2
 
 
 def test_never_used_labels_and_empty_parts() -> None:

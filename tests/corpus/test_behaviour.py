@@ -102,13 +102,13 @@ def test_behaviour_holds_no_text() -> None:
 def test_thinned_copies_leave_out_a_share_and_differ() -> None:
     rows = [list(range(20)) for _ in range(300)] + [[1, 2, 3], [4, 5]]
     whole = Histories.of_lists(rows)
-    one, again, other = (thinned(whole, 0.4, 0, copy) for copy in (1, 1, 2))
-    np.testing.assert_array_equal(one.items, again.items)
-    assert not np.array_equal(one.items, other.items)
+    first, again, other = (thinned(whole, 0.4, 0, copy) for copy in (1, 1, 2))
+    np.testing.assert_array_equal(first.items, again.items)
+    assert not np.array_equal(first.items, other.items)
     # Rates are uniform in [0, .4]: a fifth is left out, give or take four standard errors of 300 users.
-    assert abs(1 - one.lengths[:300].sum() / 6000 - 0.2) < 4 * 0.15 / np.sqrt(300)
-    assert one.of(300).tolist() == [1, 2, 3] and one.of(301).tolist() == [4, 5]
-    assert all(np.all(np.diff(one.of(row)) > 0) for row in range(300))
+    assert abs(1 - first.lengths[:300].sum() / 6000 - 0.2) < 4 * 0.15 / np.sqrt(300)
+    assert first.of(300).tolist() == [1, 2, 3] and first.of(301).tolist() == [4, 5]
+    assert all(np.all(np.diff(first.of(row)) > 0) for row in range(300))
     np.testing.assert_array_equal(thinned(whole, 0.0, 0, 0).items, whole.items)
 
 
@@ -117,12 +117,12 @@ def test_thinned_copies_leave_out_a_share_and_differ() -> None:
 def test_only_targets_have_loss_and_their_context_stays(rows: list[list[int]], most: int, seed: int) -> None:
     train = packed(rows)
     targets = np.random.default_rng(seed).random(len(train.items)) < 0.5
-    every, some = (behaviour_examples(train, CODES, V, most, one) for one in (None, targets))
+    every, few = (behaviour_examples(train, CODES, V, most, chosen) for chosen in (None, targets))
     per_event = len(V.sizes)
-    assert sum(map(sum, some["loss_mask"].to_pylist())) == per_event * int(targets.sum())
-    assert all(map(any, some["loss_mask"].to_pylist()))  # a window without a target is left out
+    assert sum(map(sum, few["loss_mask"].to_pylist())) == per_event * int(targets.sum())
+    assert all(map(any, few["loss_mask"].to_pylist()))  # a window without a target is left out
     whole = every["tokens"].to_pylist()
-    assert all(tokens in whole for tokens in some["tokens"].to_pylist())
+    assert all(tokens in whole for tokens in few["tokens"].to_pylist())
     assert behaviour_examples(train, CODES, V, most, targets=np.ones(len(train.items), bool)).equals(every)
 
 
@@ -131,13 +131,13 @@ def test_titles_and_a_line_stand_beside_semantic_ids_and_are_never_learnt() -> N
     words = Words.of("Then:", titles, 2, lambda text: list(text.encode()))
     assert words is not None and Words.of("", titles, 0, encode_bytes) is None
     row = [0, 1, 2, 0]
-    (told,) = behaviour_examples(packed([row]), CODES, V, words=words).to_pylist()
+    (example,) = behaviour_examples(packed([row]), CODES, V, words=words).to_pylist()
     codes = V.sid_tokens(CODES).tolist()
-    line, said = [V.special("bos"), *b"Then:"], {0: list(b" a"), 1: [], 2: list(b" c")}
-    assert told["tokens"] == line + [token for item in row for token in codes[item] + said[item]]
-    learnt = [token for token, loss in zip(told["tokens"], told["loss_mask"], strict=True) if loss]
+    line, names = [V.special("bos"), *b"Then:"], {0: list(b" a"), 1: [], 2: list(b" c")}
+    assert example["tokens"] == line + [token for item in row for token in codes[item] + names[item]]
+    learnt = [token for token, loss in zip(example["tokens"], example["loss_mask"], strict=True) if loss]
     assert learnt == [token for item in row for token in codes[item]]
     tokens, lengths = context_tokens(packed([row, []]), CODES, V, words=words)
-    assert tokens[0].tolist() == told["tokens"] and lengths.tolist() == [len(told["tokens"]), len(line)]
+    assert tokens[0].tolist() == example["tokens"] and lengths.tolist() == [len(example["tokens"]), len(line)]
     few, _ = context_tokens(packed([row]), CODES, V, 2, words)
-    assert few[0].tolist() == line + codes[2] + said[2] + codes[0] + said[0]
+    assert few[0].tolist() == line + codes[2] + names[2] + codes[0] + names[0]

@@ -85,20 +85,20 @@ def test_words_that_spell_tokens_stay_words() -> None:
 def test_windows_learn_every_answer_once_and_prompts_fit(longest: int, turns: int) -> None:
     dials = DialogueSettings(longest=longest, max_text=20)
     talk = replace(TALK, exchanges=(TALK.exchanges * 3)[:turns])
-    found = dialogue_examples([talk], CODES, VOCABULARY, ENCODE, dials).to_pylist()
-    assert all(len(row["tokens"]) <= longest for row in found)
+    windows = dialogue_examples([talk], CODES, VOCABULARY, ENCODE, dials).to_pylist()
+    assert all(len(row["tokens"]) <= longest for row in windows)
     whole = dialogue_examples([talk], CODES, VOCABULARY, ENCODE).to_pylist()
-    learnt = [t for row in found for t, w in zip(row["tokens"], row["loss_mask"], strict=True) if w]
+    learnt = [t for row in windows for t, w in zip(row["tokens"], row["loss_mask"], strict=True) if w]
     assert learnt == [t for row in whole for t, w in zip(row["tokens"], row["loss_mask"], strict=True) if w]
     asked = prompts(talk, CODES, VOCABULARY, ENCODE, dials)
-    assert len(asked) == turns and all(len(one) + CODES.shape[1] + 1 <= longest for one in asked)
+    assert len(asked) == turns and all(len(prompt) + CODES.shape[1] + 1 <= longest for prompt in asked)
 
 
 def test_a_prompt_is_what_training_has_before_the_answer() -> None:
     (row,) = dialogue_examples([TALK], CODES, VOCABULARY, ENCODE).to_pylist()
-    for one in prompts(TALK, CODES, VOCABULARY, ENCODE):
-        assert row["tokens"][: len(one)] == one
-        assert row["tokens"][len(one)] in (VOCABULARY.special("item"), VOCABULARY.special("none"))
+    for prompt in prompts(TALK, CODES, VOCABULARY, ENCODE):
+        assert row["tokens"][: len(prompt)] == prompt
+        assert row["tokens"][len(prompt)] in (VOCABULARY.special("item"), VOCABULARY.special("none"))
 
 
 def test_a_vocabulary_without_the_tokens_is_named() -> None:
@@ -118,16 +118,16 @@ def test_the_split_shares_no_user_goal_or_cold_family() -> None:
         for _ in range(300)
     ]
     families = np.arange(40) // 2
-    found = split_dialogues(talks, families, 0.25, 0.2, 0)
-    asked = [talks[place] for place in found.test]
-    assert not {one.user for one in asked} & {one.user for one in found.train}
-    assert not {one.seed for one in asked} & {one.seed for one in found.train}
-    spoken = {exchange.item for one in found.train for exchange in one.exchanges}
-    assert found.cold.any() and not any(found.cold[row] for row in spoken)
-    assert (found.cold[0::2] == found.cold[1::2]).all()
-    assert found.dropped and found.cut
+    split = split_dialogues(talks, families, 0.25, 0.2, 0)
+    asked = [talks[place] for place in split.test]
+    assert not {dialogue.user for dialogue in asked} & {dialogue.user for dialogue in split.train}
+    assert not {dialogue.seed for dialogue in asked} & {dialogue.seed for dialogue in split.train}
+    spoken = {exchange.item for dialogue in split.train for exchange in dialogue.exchanges}
+    assert split.cold.any() and not any(split.cold[row] for row in spoken)
+    assert (split.cold[0::2] == split.cold[1::2]).all()
+    assert split.dropped and split.cut
     again = split_dialogues(talks, families, 0.25, 0.2, 0)
-    assert again.test == found.test and again.train == found.train
+    assert again.test == split.test and again.train == split.train
 
 
 def test_a_split_with_an_empty_side_says_so() -> None:
@@ -141,20 +141,20 @@ def test_a_split_with_an_empty_side_says_so() -> None:
 
 def test_a_reply_leads_back_to_its_item_without_its_title() -> None:
     first, second, third = TALK.exchanges
-    said = (
+    exchanges = (
         replace(first, reply="Try “Red Hat”, a jig; Red Hat is fast."),
         replace(second, reply="Blue"),  # the title alone says nothing that anybody could ask for
         third,
         replace(second, reply="Or this march."),
     )
-    found = reversed_examples(
-        [replace(TALK, exchanges=said)], ["Red Hat", "Blue", None], CODES, VOCABULARY, ENCODE
+    examples = reversed_examples(
+        [replace(TALK, exchanges=exchanges)], ["Red Hat", "Blue", None], CODES, VOCABULARY, ENCODE
     ).to_pylist()
-    assert [names(row["tokens"]) for row in found] == [
+    assert [names(row["tokens"]) for row in examples] == [
         "<|bos|><|user|>Try it, a jig; it is fast.<|item|><sid_0_0><sid_1_0>",
         "<|bos|><|user|>Or this march.<|item|><sid_0_1><sid_1_0>",
     ]
-    for row in found:
+    for row in examples:
         learnt = [t for t, w in zip(row["tokens"], row["loss_mask"], strict=True) if w]
         assert names(learnt) in names(row["tokens"])[-len("<sid_0_0><sid_1_0>") :] and len(learnt) == 2
         assert row["source"] == "reversed" and row["weight"] == 1

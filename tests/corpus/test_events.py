@@ -32,10 +32,10 @@ def test_packing_equals_sorting_each_user(events: list[tuple[str, str, int]]) ->
     h = histories(table(events), IDS)
     assert h.users.tolist() == sorted({e[0] for e in events})
     for row, user in enumerate(h.users):
-        mine = sorted(
+        expected = sorted(
             (e for e in events if e[0] == user), key=lambda e: e[2]
         )  # stable: ties keep the order of rows
-        assert [IDS[i] for i in h.of(row)] == [e[1] for e in mine]
+        assert [IDS[i] for i in h.of(row)] == [e[1] for e in expected]
     assert h.times is None
     assert h.counts(4).sum() == len(events)
 
@@ -56,12 +56,12 @@ def test_keeping_events_and_users_equals_the_slow_version(
 ) -> None:
     h = histories(table(events), IDS)
     keep = np.array(marks[: len(h.items)], dtype=bool)
-    kept = h.keep_events(keep)
+    remaining = h.keep_events(keep)
     flat = [
         [int(i) for i, k in zip(h.of(u), keep[h.offsets[u] : h.offsets[u + 1]], strict=True) if k]
         for u in range(len(h))
     ]
-    assert [kept.of(u).tolist() for u in range(len(h))] == flat
+    assert [remaining.of(u).tolist() for u in range(len(h))] == flat
     users = np.array(marks[: len(h)], dtype=bool)
     assert [r.tolist() for r in map(h.keep_users(users).of, range(int(users.sum())))] == [
         h.of(u).tolist() for u in range(len(h)) if users[u]

@@ -50,11 +50,11 @@ def test_long_fields_are_cut_and_braces_in_texts_mean_nothing() -> None:
 def test_every_example_speaks_of_one_item(templates: tuple[str, ...]) -> None:
     table = metadata_examples(ITEMS, CODES, V, encode_bytes, templates)
     wanted = {tuple(V.sid_tokens(CODES[i]).tolist()) for i in range(3)}
-    found = [
+    mentions = [
         tuple(t for t in tokens if V.base_size <= t < V.sid_starts[-1])
         for tokens in table["tokens"].to_pylist()
     ]
-    assert set(found) == wanted
+    assert set(mentions) == wanted
 
 
 def test_items_without_any_field_give_no_example() -> None:

@@ -29,10 +29,10 @@ def test_shares_are_met_in_tokens_and_repeats_wait_their_turn(
     )
     lengths = token_counts(mixed)
     for name, part, own, start in (("a", share, a, 0), ("b", 1 - share, b, 100)):
-        mine = np.array([s == name for s in mixed["source"].to_pylist()], dtype=bool)
-        assert lengths[mine].sum() == achieved[name]
+        mask = np.array([s == name for s in mixed["source"].to_pylist()], dtype=bool)
+        assert lengths[mask].sum() == achieved[name]
         assert abs(achieved[name] - part * tokens) <= max(own) / 2 + 1e-6
-        drawn = [t[0] - start for t, m in zip(mixed["tokens"].to_pylist(), mine, strict=True) if m]
+        drawn = [t[0] - start for t, m in zip(mixed["tokens"].to_pylist(), mask, strict=True) if m]
         for at in range(0, len(drawn) - len(own) + 1, len(own)):
             assert sorted(drawn[at : at + len(own)]) == list(
                 range(len(own))
@@ -51,13 +51,13 @@ def test_sources_alternate_and_the_seed_decides() -> None:
 def test_targets_stay_in_proportion_to_their_reward_and_every_user_keeps_one() -> None:
     rewards, users = np.array([0.2, 0.8, 0.4, 0.1, 0.05, 0.1]), np.array([0, 0, 0, 1, 2, 2])
     copies = 3_000
-    kept = np.stack([targets_by_reward(rewards, users, 0, copy) for copy in range(copies)])
-    share = kept.mean(axis=0)
+    targets = np.stack([targets_by_reward(rewards, users, 0, copy) for copy in range(copies)])
+    share = targets.mean(axis=0)
     assert share[1] == share[3] == share[5] == 1.0  # the largest reward of all, and the best of each user
     for event in (0, 2, 4):
         expected = rewards[event] / 0.8
         assert abs(share[event] - expected) < 4 * np.sqrt(expected * (1 - expected) / copies)
-    assert np.array_equal(kept[7], targets_by_reward(rewards, users, 0, 7))
+    assert np.array_equal(targets[7], targets_by_reward(rewards, users, 0, 7))
     for wrong in (-1.0, np.nan, np.inf):
         with pytest.raises(InputError, match=f"row 2: the reward is {wrong:g}"):
             targets_by_reward([1.0, wrong], [0, 0], 0)

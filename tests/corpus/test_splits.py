@@ -59,13 +59,15 @@ def test_time_split_equals_the_slow_version(
         assert "leaves" in str(error)
         return
     start, end = split.cuts
-    assert unpacked(split.train) == [r for r in ([i for t, i in one if t < start] for one in events) if r]
+    assert unpacked(split.train) == [
+        r for r in ([i for t, i in history if t < start] for history in events) if r
+    ]
     for part, low, high in ((split.validation, start, end), (split.test, end, np.inf)):
         expected = []
-        for one in events:
-            inside = [n for n, (t, _) in enumerate(one) if low <= t < high]
+        for history in events:
+            inside = [n for n, (t, _) in enumerate(history) if low <= t < high]
             if inside and (place := inside[-1]) >= 1:
-                expected.append(([i for _, i in one[:place]], one[place][1]))
+                expected.append(([i for _, i in history[:place]], history[place][1]))
         assert list(zip(unpacked(part.context), part.target.tolist(), strict=True)) == expected
 
 

@@ -26,11 +26,11 @@ def notes(body: str, key: str = "C", repeats: bool = True) -> np.ndarray:
 
 
 def pitches(body: str, key: str = "C", repeats: bool = True) -> list[int]:
-    return [int(one) for one in notes(body, key, repeats)[:, 2]]
+    return [int(pitch) for pitch in notes(body, key, repeats)[:, 2]]
 
 
 def durations(body: str, key: str = "C") -> list[float]:
-    return [round(float(one), 9) for one in notes(body, key)[:, 1]]
+    return [round(float(length), 9) for length in notes(body, key)[:, 1]]
 
 
 @pytest.mark.parametrize(
@@ -61,9 +61,9 @@ def test_every_major_key_is_a_major_scale_on_its_tonic() -> None:
     for tonic in ("C", "G", "D", "A", "E", "B", "F#", "F", "Bb", "Eb", "Ab", "Db"):
         key = read_key(tonic)
         letters = ("CDEFGAB" * 2)["CDEFGAB".index(tonic[0]) :][:7]
-        scale = [(steps[one] + key.alterations[one]) % 12 for one in letters]
+        scale = [(steps[letter] + key.alterations[letter]) % 12 for letter in letters]
         root = (steps[tonic[0]] + (tonic[1:] == "#") - (tonic[1:] == "b")) % 12
-        assert [(one - root) % 12 for one in scale] == [0, 2, 4, 5, 7, 9, 11]
+        assert [(step - root) % 12 for step in scale] == [0, 2, 4, 5, 7, 9, 11]
 
 
 def test_octaves_lengths_and_accidentals() -> None:
@@ -141,9 +141,9 @@ def test_chords_sound_together_and_grace_notes_symbols_and_ornaments_do_not_soun
 )
 def test_repeats_and_endings_are_played_out(body: str, expected: str) -> None:
     table = dict(zip((60, 62, 64, 65, 67, 69), "CDEFGA", strict=True))
-    assert "".join(table[one] for one in pitches(body)) == expected
-    written = "".join(one for one in body if one in "CDEFGA")
-    assert "".join(table[one] for one in pitches(body, repeats=False)) == written
+    assert "".join(table[pitch] for pitch in pitches(body)) == expected
+    written = "".join(letter for letter in body if letter in "CDEFGA")
+    assert "".join(table[pitch] for pitch in pitches(body, repeats=False)) == written
 
 
 def test_fields_inside_the_body_and_only_the_first_voice() -> None:
@@ -193,9 +193,9 @@ def test_repeats_that_explode_are_refused() -> None:
 @given(st.text(alphabet="ABcdefg|:[]()<>123/-=^_'\"{}zZ ,~!\n", max_size=80))
 def test_any_body_gives_notes_or_a_named_error(body: str) -> None:
     with contextlib.suppress(InputError):
-        found = notes(body)
-        assert np.isfinite(found).all()
-        assert (found[:, 1] >= 0).all()
+        sounds = notes(body)
+        assert np.isfinite(sounds).all()
+        assert (sounds[:, 1] >= 0).all()
 
 
 @settings(max_examples=60, deadline=None)
@@ -258,17 +258,19 @@ def collection(book: str) -> list[str]:
     if folder is None:
         pytest.skip("music21, whose collections this reads, is not installed")
     return [
-        one for path in sorted((folder / book).glob("*.abc")) for one in split_tunes(path.read_text("utf-8"))
+        tune
+        for path in sorted((folder / book).glob("*.abc"))
+        for tune in split_tunes(path.read_text("utf-8"))
     ]
 
 
 def test_every_tune_of_the_collections_is_read() -> None:
-    counts = {book: len([read_abc(one) for one in collection(book)]) for book in BOOKS}
+    counts = {book: len([read_abc(tune) for tune in collection(book)]) for book in BOOKS}
     assert counts == {"ryansMammoth": 1059, "oneills1850": 2009, "airdsAirs": 1180}
 
 
 def test_acacia_reel_as_counted_by_hand() -> None:
-    text = next(one for one in collection("ryansMammoth") if "T:Acacia" in one.replace("T: ", "T:"))
+    text = next(entry for entry in collection("ryansMammoth") if "T:Acacia" in entry.replace("T: ", "T:"))
     tune = read_abc(text, repeats=False).at_tempo(60)
     assert len(tune.notes) == 124
     assert tune.notes[-1, 0] + tune.notes[-1, 1] == pytest.approx(32.0)
@@ -291,6 +293,6 @@ def test_music21_reads_the_same_notes() -> None:
         texts = collection("ryansMammoth")[::90]
         for text in texts:
             score = converter.parse("%abc-2.1\n" + text, format="abc").stripTies().flatten()
-            played = [p.midi for one in score.notes if not one.duration.isGrace for p in one.pitches]
-            agree += played == [int(one) for one in read_abc(text, repeats=False).notes[:, 2]]
+            played = [p.midi for note in score.notes if not note.duration.isGrace for p in note.pitches]
+            agree += played == [int(pitch) for pitch in read_abc(text, repeats=False).notes[:, 2]]
     assert agree >= 0.75 * len(texts)

@@ -102,10 +102,10 @@ def test_flat_areas_of_every_cover_lie_within_delta_e_five_of_the_stated_palette
 
 def test_the_same_spec_gives_the_same_bytes_and_the_seed_matters() -> None:
     for shape in SHAPES:
-        one = png_bytes(draw(CoverSpec("lagoon", shape, 4, 3, seed=1), 64))
-        assert one == png_bytes(draw(CoverSpec("lagoon", shape, 4, 3, seed=1), 64))
-        assert one != png_bytes(draw(CoverSpec("lagoon", shape, 4, 3, seed=2), 64))
-    assert Image.open(io.BytesIO(one)).size == (64, 64)
+        picture = png_bytes(draw(CoverSpec("lagoon", shape, 4, 3, seed=1), 64))
+        assert picture == png_bytes(draw(CoverSpec("lagoon", shape, 4, 3, seed=1), 64))
+        assert picture != png_bytes(draw(CoverSpec("lagoon", shape, 4, 3, seed=2), 64))
+    assert Image.open(io.BytesIO(picture)).size == (64, 64)
 
 
 @pytest.mark.parametrize("shape", ["arcs", "facets", "hills", "bars"])

@@ -27,11 +27,11 @@ def simulation(facts: pa.Table) -> Simulation:
 
 def arrays(simulation: Simulation, facts: pa.Table) -> tuple[np.ndarray, np.ndarray]:
     """User and item index of every play."""
-    place = {one: index for index, one in enumerate(facts["item_id"].to_pylist())}
-    people = {one: index for index, one in enumerate(simulation.profiles["user_id"].to_pylist())}
+    place = {item: index for index, item in enumerate(facts["item_id"].to_pylist())}
+    people = {person: index for index, person in enumerate(simulation.profiles["user_id"].to_pylist())}
     table = simulation.interactions
-    users = np.array([people[one] for one in table["user_id"].to_pylist()])
-    return users, np.array([place[one] for one in table["item_id"].to_pylist()])
+    users = np.array([people[person] for person in table["user_id"].to_pylist()])
+    return users, np.array([place[item] for item in table["item_id"].to_pylist()])
 
 
 def test_the_table_is_well_formed(simulation: Simulation) -> None:
@@ -57,14 +57,14 @@ def test_the_table_is_well_formed(simulation: Simulation) -> None:
     assert min(counts.values()) >= 20
     assert max(counts.values()) <= 60
     assert simulation.profiles["plays"].to_pylist() == [
-        counts[one] for one in simulation.profiles["user_id"].to_pylist()
+        counts[person] for person in simulation.profiles["user_id"].to_pylist()
     ]
 
 
 def test_nobody_can_take_them_for_people(simulation: Simulation) -> None:
     profiles = simulation.profiles
     assert all("(simulated)" in name for name in profiles["name"].to_pylist())
-    assert all(one.startswith("simulated-") for one in profiles["user_id"].to_pylist())
+    assert all(person.startswith("simulated-") for person in profiles["user_id"].to_pylist())
     assert all(text.startswith("Simulated") for text in profiles["text"].to_pylist())
     assert set(profiles["simulated"].to_pylist()) == {True}
 
@@ -128,8 +128,8 @@ def test_plays_are_drawn_with_the_stated_logit_chances() -> None:
     for kind, share in enumerate((0.3, 0.7)):
         weights = np.exp(1.8 * utility[0] + world.exposure + 2.2 * (kinds == kind))
         expected += share * weights / weights.sum()
-    found = np.bincount(log.item[0], minlength=n) / users
-    assert np.abs(found - expected).max() < 4 * 0.5 / np.sqrt(users)
+    shares = np.bincount(log.item[0], minlength=n) / users
+    assert np.abs(shares - expected).max() < 4 * 0.5 / np.sqrt(users)
 
 
 def hit_rate(scores: np.ndarray, target: np.ndarray, k: int = 10) -> float:

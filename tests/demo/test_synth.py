@@ -35,8 +35,8 @@ def test_a_scale_is_heard_at_its_frequencies_within_ten_cents(timbre: str) -> No
     sound = render(notes, timbre)
     for place, midi in enumerate(scale):
         part = sound[int((0.5 * place + 0.08) * RATE) : int((0.5 * place + 0.45) * RATE)]
-        heard = pitch(part, frequency(midi))
-        assert abs(1200 * np.log2(heard / frequency(midi))) < 10
+        hertz = pitch(part, frequency(midi))
+        assert abs(1200 * np.log2(hertz / frequency(midi))) < 10
 
 
 @pytest.mark.parametrize("timbre", TIMBRES)
@@ -77,9 +77,9 @@ def test_timbres_sound_different() -> None:
         levels = spectrum(render(notes, timbre).astype(np.float64))[1]
         shapes[timbre] = levels / np.linalg.norm(levels)
     names = list(shapes)
-    for place, one in enumerate(names):
+    for place, name in enumerate(names):
         for other in names[place + 1 :]:
-            assert shapes[one] @ shapes[other] < 0.99
+            assert shapes[name] @ shapes[other] < 0.99
 
 
 def test_samples_and_bytes_are_stable_and_a_clip_is_at_most_its_seconds() -> None:

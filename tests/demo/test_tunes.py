@@ -38,7 +38,7 @@ def test_items_and_facts_are_complete_and_in_step(invented: tuple[pa.Table, pa.T
     assert items["item_id"].to_pylist() == facts["item_id"].to_pylist()
     assert len(set(items["item_id"].to_pylist())) == 120
     for item, fact in zip(items.to_pylist(), facts.to_pylist(), strict=True):
-        attributes = dict(one.split("=", 1) for one in item["attributes"])
+        attributes = dict(pair.split("=", 1) for pair in item["attributes"])
         assert attributes["mode"] == fact["mode"]
         assert attributes["tune_type"] == fact["tune_type"]
         assert item["audio"] == f"media/{fact['item_id']}.wav"
@@ -83,7 +83,7 @@ def test_notes_play_at_the_stated_tempo(invented: tuple[pa.Table, pa.Table]) -> 
     "kind", ["reel", "hornpipe", "jig", "slip jig", "polka", "waltz", "march", "strathspey", "air"]
 )
 def test_invented_tunes_fill_their_bars_and_end_on_the_tonic(kind: str) -> None:
-    texts = [one for one in procedural_tunes(150, seed=1) if f"\nR:{kind}\n" in one]
+    texts = [body for body in procedural_tunes(150, seed=1) if f"\nR:{kind}\n" in body]
     assert texts
     for text in texts:
         tune = read_abc(text, repeats=False).at_tempo(60)
@@ -107,7 +107,7 @@ def entry(name: str, title: str, body: str) -> tunes.Entry:
 
 
 def test_versions_of_a_tune_share_a_family() -> None:
-    found = tunes.families(
+    groups = tunes.families(
         [
             entry("a", "Fisher's -- Hornpipe", "GABc"),
             entry("b", "FISHER'S HORNPIPE", "GABd"),  # the same title
@@ -118,7 +118,7 @@ def test_versions_of_a_tune_share_a_family() -> None:
             entry("g", "Yet Another", "GABd"),
         ]
     )
-    assert found == ["a", "a", "a", "d", "e", "a", "a"]
+    assert groups == ["a", "a", "a", "d", "e", "a", "a"]
 
 
 def test_the_whole_collection(collected: tuple[pa.Table, pa.Table]) -> None:

@@ -96,7 +96,9 @@ def _ask_as_the_page_does() -> None:
     from tastemaker.serving.service import WorkspaceService
     from tastemaker.store import Workspace
 
-    (line,) = [one for block in blocks("api.md", "sh") for one in block.splitlines() if "curl" in one]
+    (line,) = [
+        command for block in blocks("api.md", "sh") for command in block.splitlines() if "curl" in command
+    ]
     words = shlex.split(line)
     body = json.loads(words[words.index("-d") + 1])
     with TestClient(

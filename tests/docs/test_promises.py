@@ -30,6 +30,8 @@ def test_what_shows_a_promise_is_there(promise: Promise) -> None:
         file, _, function = name.partition("::")
         tree = ast.parse((TESTS / file).read_text())
         functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
-        assert function in functions if function else any(one.startswith("test_") for one in functions), name
+        assert function in functions if function else any(test.startswith("test_") for test in functions), (
+            name
+        )
     for command in promise.commands:
         assert importlib.util.find_spec(command.split()[0]), command

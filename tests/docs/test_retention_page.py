@@ -44,13 +44,13 @@ def test_the_page_runs_as_written(
             for line in filter(None, text.splitlines()):
                 run_count += run(line, monkeypatch)
     assert run_count == 13
-    said = capsys.readouterr().out
-    assert said.count("deployed: it ranks from the next request on") == 2
+    output = capsys.readouterr().out
+    assert output.count("deployed: it ranks from the next request on") == 2
     assert (
-        "withdrawn: lists keep the model's own order" in said
-        and "learnt from" in said.partition("withdrawn")[2]
+        "withdrawn: lists keep the model's own order" in output
+        and "learnt from" in output.partition("withdrawn")[2]
     )
-    assert "Asking moves 'returned' by" in said
+    assert "Asking moves 'returned' by" in output
     assert set(read_table(Path("surveys.parquet"))["question"].to_pylist()) == {"return"}
     results = read_table(Path("results.parquet")).to_pylist()
     assert {row["arm"] for row in results} == {"control", "treatment"} and {

@@ -13,8 +13,8 @@ RATE = 16_000
 
 def _block(x: np.ndarray, name: str) -> np.ndarray:
     start = 0
-    for one, width in BLOCKS:
-        if one == name:
+    for block, width in BLOCKS:
+        if block == name:
             return x[..., start : start + width]
         start += width
     raise KeyError(name)

@@ -68,8 +68,8 @@ def test_weights_count_repeats() -> None:
 
 
 def test_same_seed_same_bytes() -> None:
-    one, two = (behaviour_vectors(_communities(), None, 40, 8, 3) for _ in range(2))
-    assert one.tobytes() == two.tobytes()
+    first, two = (behaviour_vectors(_communities(), None, 40, 8, 3) for _ in range(2))
+    assert first.tobytes() == two.tobytes()
 
 
 def test_a_log_without_pairs_is_refused() -> None:

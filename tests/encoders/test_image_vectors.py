@@ -11,8 +11,8 @@ from tastemaker.encoders.image import BLOCKS, DIMENSIONS, lab, shrink
 
 def _block(x: np.ndarray, name: str) -> np.ndarray:
     start = 0
-    for one, width in BLOCKS:
-        if one == name:
+    for block, width in BLOCKS:
+        if block == name:
             return x[..., start : start + width]
         start += width
     raise KeyError(name)

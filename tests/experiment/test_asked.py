@@ -57,16 +57,18 @@ def test_the_interval_holds_the_true_effect_of_asking(effect: float) -> None:
     whole = 0.5 * (when - never).mean() / never.mean()
     each = (when - never).mean()
     read = [read_asking(one_test(effect, run), SETTINGS) for run in range(runs)]
-    misses = sum(not one.effects[0].low <= whole <= one.effects[0].high for one in read)
-    missed = sum(one.each is None or not one.each.low <= each <= one.each.high for one in read)
+    misses = sum(not reading.effects[0].low <= whole <= reading.effects[0].high for reading in read)
+    missed = sum(
+        reading.each is None or not reading.each.low <= each <= reading.each.high for reading in read
+    )
     limit = binom.ppf(0.999, runs, 0.05)
     assert misses <= limit and missed <= limit
-    harmless = sum(one.verdict == "supported" for one in read)
+    harmless = sum(reading.verdict == "supported" for reading in read)
     if effect:
         assert harmless <= binom.ppf(0.999, runs, 0.05)  # far more than two percent are lost
-        assert sum(one.verdict == "not supported" for one in read) > 0.5 * runs
+        assert sum(reading.verdict == "not supported" for reading in read) > 0.5 * runs
     else:
-        assert sum(one.verdict == "not supported" for one in read) <= binom.ppf(0.999, runs, 0.025)
+        assert sum(reading.verdict == "not supported" for reading in read) <= binom.ppf(0.999, runs, 0.025)
 
 
 def test_whoever_plays_more_is_asked_more_so_only_the_group_chosen_by_chance_tells() -> None:

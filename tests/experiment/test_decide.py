@@ -41,9 +41,9 @@ def _read(*effects: Effect, ratio: object = FINE, plan: Plan = PLAN) -> Decision
 
 
 def test_a_win_with_safe_guardrails_ships() -> None:
-    found = _read(WIN, EVEN, SAFE)
-    assert found.verdict == "ship" and found.exit_code == 0
-    assert [line.role for line in found.lines] == ["primary", "primary", "guardrail"]
+    decision = _read(WIN, EVEN, SAFE)
+    assert decision.verdict == "ship" and decision.exit_code == 0
+    assert [line.role for line in decision.lines] == ["primary", "primary", "guardrail"]
 
 
 @pytest.mark.parametrize(
@@ -76,9 +76,9 @@ def test_a_win_with_safe_guardrails_ships() -> None:
 def test_an_unsound_test_decides_nothing(
     effects: tuple[Effect, ...], ratio: object, plan: Plan, reason: str
 ) -> None:
-    found = _read(*effects, ratio=ratio, plan=plan)
-    assert found.verdict == "cannot tell" and found.exit_code == 1
-    assert any(reason in one for one in found.reasons), found.reasons
+    decision = _read(*effects, ratio=ratio, plan=plan)
+    assert decision.verdict == "cannot tell" and decision.exit_code == 1
+    assert any(reason in line for line in decision.reasons), decision.reasons
 
 
 def test_no_win_a_loss_and_a_harmed_guardrail_do_not_ship() -> None:
@@ -98,8 +98,8 @@ def test_cohorts_are_declared_first() -> None:
     low = Effect(
         "returns", 0.05, 0.04, 0.06, 100, "relative", 1e-9, se=0.005, smallest=50, cohort="low-signal"
     )
-    found = _read(WIN, EVEN, SAFE, low)
-    assert found.verdict == "ship" and found.lines[-1].role == "exploratory"
+    decision = _read(WIN, EVEN, SAFE, low)
+    assert decision.verdict == "ship" and decision.lines[-1].role == "exploratory"
     other = Effect(
         "returns", 0.05, 0.04, 0.06, 100, "relative", 1e-9, se=0.005, smallest=50, cohort="night owls"
     )
@@ -185,10 +185,10 @@ def test_the_surrogate_interval_covers_the_long_effect() -> None:
     for run in range(200):
         short, long = _history(rng, 300)
         index = fit_index(short, long, ("plays", "likes"), run, resamples=100)
-        found = index_effect(index, _history(rng, 300, 0.5)[0], _history(rng, 300)[0])
-        covered += found.low <= 0.2 <= found.high
+        estimate = index_effect(index, _history(rng, 300, 0.5)[0], _history(rng, 300)[0])
+        covered += estimate.low <= 0.2 <= estimate.high
     assert covered >= 200 * (0.95 - 4 * math.sqrt(0.05 * 0.95 / 200))
-    assert any("surrogacy" in one for one in found.assumptions)
+    assert any("surrogacy" in assumption for assumption in estimate.assumptions)
 
 
 def test_bad_history_is_refused() -> None:

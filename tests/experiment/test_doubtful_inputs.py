@@ -41,8 +41,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
             table.write_parquet(given)
         (tmp_path / "plan.toml").write_text(plan)
         words = [command, given, "--plan", tmp_path / "plan.toml", "--out", tmp_path / "out", "-q"]
-        code, shown, said = run_command(capsys, monkeypatch, "experiment", *words)
-        return code, shown + said
+        code, shown, errors = run_command(capsys, monkeypatch, "experiment", *words)
+        return code, shown + errors
 
     return ran
 
@@ -65,12 +65,12 @@ def test_the_median_of_counts_between_two_of_them_has_no_number(mean: float) -> 
     differ in 43 % of tests without an effect.
     """
     rng = np.random.default_rng(1)
-    found = [
+    results = [
         quantile_effect(*(Values(rng.poisson(mean, 1000) * 1.0) for _ in "tc"), Metric("m", quantile=0.5))
         for _ in range(200)
     ]
-    assert all(item.reason for item in found)
-    assert any("nothing between" in item.reason for item in found)
+    assert all(item.reason for item in results)
+    assert any("nothing between" in item.reason for item in results)
 
 
 def test_a_median_is_read_where_values_are_close_enough() -> None:
@@ -82,12 +82,12 @@ def test_a_median_is_read_where_values_are_close_enough() -> None:
         (lambda: np.exp(2 * rng.standard_normal(100)), 0.02),
     ]
     for draw, without in draws:
-        found = [
+        results = [
             quantile_effect(Values(draw()), Values(draw()), Metric("m", quantile=0.5), "absolute")
             for _ in range(300)
         ]
-        assert np.mean([bool(item.reason) for item in found]) <= without
-        assert np.mean([item.p < 0.05 for item in found]) <= 0.09
+        assert np.mean([bool(item.reason) for item in results]) <= without
+        assert np.mean([item.p < 0.05 for item in results]) <= 0.09
 
 
 def test_a_watch_tells_of_lost_units(run: Run) -> None:
@@ -193,10 +193,10 @@ def test_units_are_counted_for_the_plan(
     words = ("--table", tmp_path / "past.csv", "--plan", tmp_path / "plan.toml", "--lift", 0.05, "--json")
     done = CliRunner().invoke(app, ["experiment", "power", *map(str, words)])
     (row,) = json.loads(done.stdout)["rows"]
-    one = 2 * row["cv"] ** 2 * (stats.norm.isf(alpha / 2) + stats.norm.ppf(0.8)) ** 2 / 0.05**2
+    needed = 2 * row["cv"] ** 2 * (stats.norm.isf(alpha / 2) + stats.norm.ppf(0.8)) ** 2 / 0.05**2
     assert row["alpha"] == alpha
-    assert row["units_per_arm"] == pytest.approx(smaller * one, abs=1)
-    assert row["units"] == pytest.approx(all_units * one, abs=10)
+    assert row["units_per_arm"] == pytest.approx(smaller * needed, abs=1)
+    assert row["units"] == pytest.approx(all_units * needed, abs=10)
 
 
 def test_the_index_of_few_units_is_not_that_of_many() -> None:
@@ -204,9 +204,9 @@ def test_the_index_of_few_units_is_not_that_of_many() -> None:
     rng = np.random.default_rng(0)
     past = rng.poisson(3, (1000, 1)) * 1.0
     index = fit_index(past, 2 * past[:, 0] + rng.standard_normal(1000), ["s"], 0)
-    found = [index_effect(index, rng.poisson(3, (4, 1)), rng.poisson(3, (4, 1))) for _ in range(600)]
-    assert np.mean([item.p < 0.05 for item in found]) <= 0.075
-    assert all((item.p < 0.05) == (item.low > 0 or item.high < 0) for item in found)
+    results = [index_effect(index, rng.poisson(3, (4, 1)), rng.poisson(3, (4, 1))) for _ in range(600)]
+    assert np.mean([item.p < 0.05 for item in results]) <= 0.075
+    assert all((item.p < 0.05) == (item.low > 0 or item.high < 0) for item in results)
     assert "too few units" in index_effect(index, rng.poisson(3, (3, 1)), rng.poisson(3, (9, 1))).reason
 
 
@@ -228,15 +228,15 @@ def test_an_index_is_not_read_in_another_unit() -> None:
 def test_a_metric_that_never_varies_has_no_effect(run: Run, price: float, kind: str) -> None:
     """The rounding of its mean was a variance, and "better: +0.0 %, Holm p = 0" shipped it."""
     table = people().with_columns(pl.lit(price).alias("m"))
-    code, said = run("read", table, f'kind = "{kind}"\n{PLAN}')
-    assert code == 1 and "'m' is the same for every unit of each arm" in said
+    code, output = run("read", table, f'kind = "{kind}"\n{PLAN}')
+    assert code == 1 and "'m' is the same for every unit of each arm" in output
 
 
 def test_a_ratio_of_proportional_columns_has_no_effect() -> None:
     """y = .1 x in one arm and .3 x in the other: nothing varies, whatever is left of rounding."""
     x = np.random.default_rng(0).poisson(3, 1000).astype(float)
     for rate, words in ((0.1, "the same for every unit"), (0.3, "is 0.3 for every unit of the treatment")):
-        arms = [np.column_stack([one * x, x]) for one in (rate, 0.1)]
+        arms = [np.column_stack([level * x, x]) for level in (rate, 0.1)]
         assert words in effect_of_rows(*arms, Metric("y", denominator="x")).reason
 
 
@@ -251,17 +251,19 @@ def test_a_ratio_over_one_order_an_arm_is_refused() -> None:
     arms = [np.zeros((500, 2)) for _ in "tc"]
     for arm, spent in zip(arms, (0.86, 2.42), strict=True):
         arm[7] = spent, 1
-    found = effect_of_rows(*arms, Metric("v", denominator="o"))
-    assert found.reason.startswith("too few units: the 500 of the treatment arm count as 1.0")
+    result = effect_of_rows(*arms, Metric("v", denominator="o"))
+    assert result.reason.startswith("too few units: the 500 of the treatment arm count as 1.0")
 
 
 def test_a_ratio_over_few_orders_keeps_its_error_rate() -> None:
     """Few people of 1,000 order: the true lift was missed in 18 % (at .5 %) of tests, 5 % are due."""
     rng, metric = np.random.default_rng(3), Metric("v", denominator="o")
-    found = [effect_of_rows(orders(rng, 1000, s), orders(rng, 1000, s), metric) for s in (0.005, 0.008) * 300]
-    missed = [not item.low <= 0 <= item.high for item in found if not item.reason]
+    results = [
+        effect_of_rows(orders(rng, 1000, s), orders(rng, 1000, s), metric) for s in (0.005, 0.008) * 300
+    ]
+    missed = [not item.low <= 0 <= item.high for item in results if not item.reason]
     assert len(missed) > 200
-    assert sum(missed) / len(found) <= stats.binom.isf(1e-3, len(found), 0.05) / len(found)
+    assert sum(missed) / len(results) <= stats.binom.isf(1e-3, len(results), 0.05) / len(results)
 
 
 @pytest.mark.parametrize("treatment", [1, 9])
@@ -280,8 +282,8 @@ def test_looks_at_rare_events_never_contradict_their_p(treatment: int) -> None:
 def test_cents_in_one_arm_decide_nothing(run: Run) -> None:
     """An export in cents beside one in euros: "+10197 %" shipped."""
     cents = pl.when(pl.col("arm") == "treatment").then(pl.col("m") * 100).otherwise(pl.col("m"))
-    code, said = run("read", people().with_columns(cents))
-    assert code == 1 and "'m' is 10" in said and "another unit there (cents, milliseconds)?" in said
+    code, output = run("read", people().with_columns(cents))
+    assert code == 1 and "'m' is 10" in output and "another unit there (cents, milliseconds)?" in output
     # Ten times as many people who act is an effect.
     rare = (pl.col("arm") == "treatment") & (pl.col("m") > 0) | (pl.int_range(pl.len()) % 90 == 0)
     assert "another unit" not in run("read", people().with_columns(rare.cast(pl.Int64).alias("m")))[1]
@@ -292,9 +294,9 @@ def test_cents_in_a_few_rows_of_one_arm_decide_nothing(run: Run, every: int) -> 
     """One row in ten in cents shipped with "+1061 %", one in fifty with "+198 %"."""
     given = people().with_columns((pl.col("m") * 1.0).alias("m"))
     for arm in ("treatment", "control"):
-        some = (pl.col("arm") == arm) & (pl.int_range(pl.len()) % every == 0)
-        code, said = run("read", given.with_columns(pl.when(some).then(pl.col("m") * 100).otherwise("m")))
-        assert code == 1 and "This test cannot decide." in said and "another unit" in said, said
+        chosen = (pl.col("arm") == arm) & (pl.int_range(pl.len()) % every == 0)
+        code, output = run("read", given.with_columns(pl.when(chosen).then(pl.col("m") * 100).otherwise("m")))
+        assert code == 1 and "This test cannot decide." in output and "another unit" in output, output
     # Heavy tails put their largest values into either arm.
     heavy = pl.Series("m", np.random.default_rng(0).pareto(0.8, N) + 1)
     assert "another unit" not in run("read", given.with_columns(heavy))[1]
@@ -303,26 +305,26 @@ def test_cents_in_a_few_rows_of_one_arm_decide_nothing(run: Run, every: int) -> 
 @pytest.mark.parametrize(("metric", "value"), [("yes", 9), ("yes", 100), ("count", 99), ("count", 999)])
 def test_a_value_far_above_all_others_is_named(run: Run, metric: str, value: int) -> None:
     """999 for "not known" among counts, 100 for yes among ones."""
-    kept = pl.col("m") if metric == "count" else (pl.col("m") > 2).cast(pl.Int64)
-    given = people().with_columns(kept.alias("m"))
-    some = pl.when(pl.int_range(pl.len()) % 40 == 0).then(pl.lit(value)).otherwise("m").alias("m")
-    assert f"'m' is {value} in 50 of {N:,} units and at most" in run("read", given.with_columns(some))[1]
+    base = pl.col("m") if metric == "count" else (pl.col("m") > 2).cast(pl.Int64)
+    given = people().with_columns(base.alias("m"))
+    spiked = pl.when(pl.int_range(pl.len()) % 40 == 0).then(pl.lit(value)).otherwise("m").alias("m")
+    assert f"'m' is {value} in 50 of {N:,} units and at most" in run("read", given.with_columns(spiked))[1]
     assert "WARNING" not in run("read", given)[1]
 
 
 def test_a_metric_that_names_the_arm_is_no_constant(run: Run) -> None:
     """It was "the same for every unit ...: there is nothing to compare", beside means of 1 and 0."""
     arm = (pl.col("arm") == "treatment").cast(pl.Int64).alias("m")
-    code, said = run("read", people().with_columns(arm))
-    assert code == 1 and "is 1 for every unit of the treatment and 0 for every other" in said
-    assert "nothing to compare" not in said and "?." not in said
+    code, output = run("read", people().with_columns(arm))
+    assert code == 1 and "is 1 for every unit of the treatment and 0 for every other" in output
+    assert "nothing to compare" not in output and "?." not in output
 
 
 def test_winsorising_a_rare_metric_to_nothing_is_refused(run: Run) -> None:
     """Its .99 quantile is 0, and "is 0 for every unit" was no true word of the column."""
     rare = people().with_columns((pl.int_range(pl.len()) % 300 == 0).cast(pl.Int64).alias("m"))
-    code, said = run("read", rare, f"{PLAN}[metrics.m]\nwinsorise = 0.99\n")
-    assert code == 2 and "column 'm' is 0 up to its 0.99 quantile" in said
+    code, output = run("read", rare, f"{PLAN}[metrics.m]\nwinsorise = 0.99\n")
+    assert code == 2 and "column 'm' is 0 up to its 0.99 quantile" in output
 
 
 def test_an_index_without_refits_is_refused() -> None:
@@ -336,8 +338,8 @@ def test_an_index_of_a_constant_outcome_compares_nothing() -> None:
     """The rounding of equal scores was their variance."""
     past = np.random.default_rng(0).random((500, 1))
     index = fit_index(past, past[:, 0] + np.arange(500) % 3 / 10, ["s"], 0)
-    found = index_effect(index, np.full((997, 1), 0.1), np.full((1003, 1), 0.1))
-    assert found.reason.startswith("the index is the same for every unit")
+    result = index_effect(index, np.full((997, 1), 0.1), np.full((1003, 1), 0.1))
+    assert result.reason.startswith("the index is the same for every unit")
 
 
 def test_a_tiny_lift_is_written_with_its_digits() -> None:
@@ -354,8 +356,8 @@ def test_one_is_no_plural(count: int, words: str) -> None:
 
 def test_one_cluster_an_arm_is_one_unit(run: Run) -> None:
     """It was "1 units"."""
-    code, said = run("read", people().with_columns(house=pl.col("arm")), f'cluster = "house"\n{PLAN}')
-    assert code == 1 and "the treatment arm has 1 unit; at least 2 are needed" in said
+    code, output = run("read", people().with_columns(house=pl.col("arm")), f'cluster = "house"\n{PLAN}')
+    assert code == 1 and "the treatment arm has 1 unit; at least 2 are needed" in output
 
 
 def test_the_error_of_an_index_from_little_history_is_in_its_intervals() -> None:
@@ -366,6 +368,6 @@ def test_the_error_of_an_index_from_little_history_is_in_its_intervals() -> None
         past, now, then = (rng.exponential(1, (n, 2)) for n in (100, 4000, 4000))
         now[:, 0] += 0.5
         index = fit_index(past, past.sum(axis=1) + rng.standard_t(3, 100) * past[:, 0], ["a", "b"], run)
-        found = index_effect(index, now, then)
-        missed.append(not found.low <= 0.5 <= found.high)
+        result = index_effect(index, now, then)
+        missed.append(not result.low <= 0.5 <= result.high)
     assert np.mean(missed) <= 0.075

@@ -77,25 +77,25 @@ def test_addition_is_exact_wherever_one_cuts(values: list[float], cut: int) -> N
 def test_a_reader_an_iterator_and_a_table_read_the_same() -> None:
     table = pa.table(users(np.random.default_rng(1), 500))
     reader = pa.RecordBatchReader.from_batches(table.schema, table.to_batches(max_chunksize=64))
-    one, two, three = (
+    first, two, three = (
         moments(table, MEAN),
         moments(reader, MEAN),
         moments(iter(table.to_batches(max_chunksize=50)), MEAN),
     )
     for other in (two, three):
-        assert other["control"].mean == pytest.approx(one["control"].mean)
-        assert other["treatment"].scatter == pytest.approx(one["treatment"].scatter)
+        assert other["control"].mean == pytest.approx(first["control"].mean)
+        assert other["treatment"].scatter == pytest.approx(first["treatment"].scatter)
     assert len(list(batches_of(table))) == 1
 
 
 def test_a_plain_difference_is_the_welch_test() -> None:
     data = users(np.random.default_rng(2), 400, lift=0.1)
     read = moments(pa.table(data), MEAN)
-    found = effect(read["treatment"], read["control"], MEAN, "absolute", covariate=False)
+    result = effect(read["treatment"], read["control"], MEAN, "absolute", covariate=False)
     t, c = (data["plays"][data["arm"] == arm] for arm in ("treatment", "control"))
     oracle = stats.ttest_ind(t, c, equal_var=False)
     interval = oracle.confidence_interval()
-    assert found.p == pytest.approx(oracle.pvalue) and (found.low, found.high) == pytest.approx(
+    assert result.p == pytest.approx(oracle.pvalue) and (result.low, result.high) == pytest.approx(
         (interval.low, interval.high)
     )
 
@@ -103,15 +103,15 @@ def test_a_plain_difference_is_the_welch_test() -> None:
 def test_cuped_is_the_regression_on_the_covariate() -> None:
     data = users(np.random.default_rng(3), 4000, lift=0.05)
     read = moments(pa.table(data), MEAN)
-    found = effect(read["treatment"], read["control"], MEAN, "absolute")
+    result = effect(read["treatment"], read["control"], MEAN, "absolute")
     arm = data["arm"] == "treatment"
     design = np.column_stack([np.ones(4000), arm, data["plays_before"]])
     slope = np.linalg.lstsq(design, data["plays"], rcond=None)[0]
-    assert found.value == pytest.approx(slope[1], abs=1e-10)
+    assert result.value == pytest.approx(slope[1], abs=1e-10)
     residual = data["plays"] - design @ slope
     se = math.sqrt(residual[arm].var(ddof=1) / arm.sum() + residual[~arm].var(ddof=1) / (~arm).sum())
-    assert found.se == pytest.approx(se, rel=1e-3)
-    assert found.variance_kept < 0.8
+    assert result.se == pytest.approx(se, rel=1e-3)
+    assert result.variance_kept < 0.8
 
 
 def test_the_interval_of_a_lift_and_the_p_of_the_difference_agree() -> None:
@@ -124,14 +124,14 @@ def test_the_interval_of_a_lift_and_the_p_of_the_difference_agree() -> None:
             Moments.of(("y", "x"), np.column_stack([part + rng.normal(2 * (run % 3), 9, len(part)), part]))
             for part in x
         ]
-        found = effect(*arms, Metric("y", covariate="x"))
-        if found.reason:
-            assert "no bounds" in found.reason or "below 0" in found.reason
+        result = effect(*arms, Metric("y", covariate="x"))
+        if result.reason:
+            assert "no bounds" in result.reason or "below 0" in result.reason
             continue
-        assert (found.p < 0.05) == (found.low > 0 or found.high < 0)
+        assert (result.p < 0.05) == (result.low > 0 or result.high < 0)
         absolute = effect(*arms, Metric("y", covariate="x"), "absolute")
-        assert found.p == absolute.p
-        assert non_inferior(found, 0.1).passed == (non_inferior(found, 0.1).p < 0.05)
+        assert result.p == absolute.p
+        assert non_inferior(result, 0.1).passed == (non_inferior(result, 0.1).p < 0.05)
 
 
 def test_a_treatment_without_a_single_event_has_no_relative_lift() -> None:
@@ -139,15 +139,15 @@ def test_a_treatment_without_a_single_event_has_no_relative_lift() -> None:
     arms = [
         Moments.of(("skips",), rate * np.ones((500, 1)) * (rng.random((500, 1)) < 0.02)) for rate in (0, 1)
     ]
-    found = effect(*arms, Metric("skips"))
-    assert math.isnan(found.value) and "ask for absolute" in found.reason
+    result = effect(*arms, Metric("skips"))
+    assert math.isnan(result.value) and "ask for absolute" in result.reason
     assert effect(*arms, Metric("skips"), "absolute").p < 0.05
 
 
 def test_a_ratio_has_the_printed_variance() -> None:
     data = users(np.random.default_rng(4), 2000)
     read = moments(pa.table(data), RATIO)
-    found = effect(read["treatment"], read["control"], RATIO, "absolute", covariate=False)
+    result = effect(read["treatment"], read["control"], RATIO, "absolute", covariate=False)
     total, value = 0.0, {}
     for arm in ("treatment", "control"):
         y, x = (data[name][data["arm"] == arm] for name in ("likes", "plays"))
@@ -155,8 +155,8 @@ def test_a_ratio_has_the_printed_variance() -> None:
         cov = np.cov(y, x)
         total += (cov[0, 0] - 2 * ratio * cov[0, 1] + ratio**2 * cov[1, 1]) / (len(x) * x.mean() ** 2)
         value[arm] = ratio
-    assert found.value == pytest.approx(value["treatment"] - value["control"])
-    assert found.se == pytest.approx(math.sqrt(total))
+    assert result.value == pytest.approx(value["treatment"] - value["control"])
+    assert result.se == pytest.approx(math.sqrt(total))
     lift = effect(read["treatment"], read["control"], RATIO, covariate=False)
     assert lift.value == pytest.approx(value["treatment"] / value["control"] - 1)
 
@@ -170,10 +170,10 @@ def test_clusters_read_as_ratios_of_totals() -> None:
     metric = Metric("plays")
     totals = cluster_totals(iter(table.to_batches(max_chunksize=17)), "home", metric)
     read = moments(totals, clustered(metric))
-    found = effect(read["treatment"], read["control"], clustered(metric), "absolute")
+    result = effect(read["treatment"], read["control"], clustered(metric), "absolute")
     naive = moments(table, metric)
-    assert found.value == pytest.approx(naive["treatment"].mean[0] - naive["control"].mean[0])
-    assert found.n == 60 and found.se > effect(naive["treatment"], naive["control"], metric, "absolute").se
+    assert result.value == pytest.approx(naive["treatment"].mean[0] - naive["control"].mean[0])
+    assert result.n == 60 and result.se > effect(naive["treatment"], naive["control"], metric, "absolute").se
     with pytest.raises(InputError, match="cluster '3' is in two arms"):
         cluster_totals(pa.table({"home": [3, 3], "arm": ["a", "b"], "plays": [1.0, 2.0]}), "home", metric)
 
@@ -201,7 +201,7 @@ def test_errors_and_coverage_over_many_trials(lift: float, runs: int) -> None:
             (effect(t, c, RATIO, "absolute"), 0.0),
             (effect(ct, cc, Metric("y", "y", "units"), "absolute"), truth),
         )
-        missed += [not one.low <= true <= one.high for one, true in read]
+        missed += [not result.low <= true <= result.high for result, true in read]
     limit = 0.05 + 3 * math.sqrt(0.05 * 0.95 / runs)
     assert np.all(missed / runs <= limit), missed / runs
     assert np.all(missed / runs >= 0.05 - 4 * math.sqrt(0.05 * 0.95 / runs)), missed / runs
@@ -304,14 +304,14 @@ def test_unequal_arms_of_rare_events_have_even_tails(covariate: bool) -> None:
         y = (rng.random(2000) < 0.1) * 1.0
         rows, few = np.column_stack([y, y + rng.normal(0, 2, 2000)]), rng.random(2000) < 0.1
         arms = [Moments.of(("y", "x"), rows[part]) for part in (~few, few)]
-        found = effect(*arms, metric)
-        if found.reason:
+        result = effect(*arms, metric)
+        if result.reason:
             continue
-        assert (found.p < 0.05) == (found.low > 0 or found.high < 0) and found.contrast.skew < -0.05
+        assert (result.p < 0.05) == (result.low > 0 or result.high < 0) and result.contrast.skew < -0.05
         absolute = effect(*arms, metric, "absolute")
-        assert (absolute.p < 0.05) == (absolute.low > 0 or absolute.high < 0) and absolute.p == found.p
-        test = non_inferior(found, 0.3)
+        assert (absolute.p < 0.05) == (absolute.low > 0 or absolute.high < 0) and absolute.p == result.p
+        test = non_inferior(result, 0.3)
         assert test.passed == (test.p < 0.05)
-        tails[0 if found.value > 0 else 1] += found.p < 0.05
+        tails[0 if result.value > 0 else 1] += result.p < 0.05
     low, high = stats.binom.ppf([0.0005, 0.9995], runs, 0.025)
     assert all(low <= tail <= high for tail in tails), tails

@@ -31,8 +31,8 @@ PUBLISHED = {
 }
 
 
-def _digits(found: float, printed: float, digits: int = 3) -> None:
-    assert float(f"{found:.{digits - 1}e}") == pytest.approx(printed, rel=1e-9)
+def _digits(value: float, printed: float, digits: int = 3) -> None:
+    assert float(f"{value:.{digits - 1}e}") == pytest.approx(printed, rel=1e-9)
 
 
 def test_the_published_table_follows_from_effect_and_interval() -> None:
@@ -41,7 +41,7 @@ def test_the_published_table_follows_from_effect_and_interval() -> None:
         z = abs(read[name].value) / read[name].se
         assert float(f"{z:.3g}") == row[2], name
         _digits(read[name].p, row[3], 1 if row[3] < 1e-100 else 3)
-    ps = [one.p for one in read.values()]
+    ps = [result.p for result in read.values()]
     for row, by_holm, by_bh in zip(PUBLISHED.values(), holm(ps), bh(ps), strict=True):
         if row[4] is not None and row[5] is not None:
             _digits(by_holm, row[4])

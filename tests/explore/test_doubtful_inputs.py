@@ -31,10 +31,10 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
     def ran(command: str, table: pa.Table, *words: object) -> tuple[int, str]:
         write_table(tmp_path / "log.parquet", table)
-        code, shown, said = run_command(
+        code, shown, errors = run_command(
             capsys, monkeypatch, "explore", command, tmp_path / "log.parquet", *words
         )
-        return code, shown + said
+        return code, shown + errors
 
     return ran
 
@@ -42,34 +42,34 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 @pytest.mark.parametrize("policy", [["--policy", "uniform"], []])
 def test_a_candidate_needs_a_run(run: Run, policy: list[str]) -> None:
     """It was ignored."""
-    code, said = run("support", log(), *policy, "--candidate", 7)
-    assert code == 2 and "--candidate 7 is of a run" in said
+    code, output = run("support", log(), *policy, "--candidate", 7)
+    assert code == 2 and "--candidate 7 is of a run" in output
 
 
 def test_a_role_has_one_column(run: Run) -> None:
     """The last one given was taken."""
-    code, said = run("estimate", log(), "--column", "reward=reward", "--column", "reward=propensity")
-    assert code == 2 and "--column reward=... is given twice" in said
+    code, output = run("estimate", log(), "--column", "reward=reward", "--column", "reward=propensity")
+    assert code == 2 and "--column reward=... is given twice" in output
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["--column", "reward=propensity"], "'propensity' cannot be both reward and propensity"),
         (["--context", "reward"], "'reward' cannot be both reward and context"),
     ],
 )
-def test_a_column_has_one_part(run: Run, words: list[str], said: str) -> None:
+def test_a_column_has_one_part(run: Run, words: list[str], message: str) -> None:
     """The reward was a context that foretells the reward."""
     code, printed = run("estimate", log(), *words)
-    assert code == 2 and said in printed
+    assert code == 2 and message in printed
 
 
 def test_an_action_is_once_in_a_pool(run: Run) -> None:
     """It counted twice in what a request could show, and the propensities were blamed."""
     pools = [IDS, *[[*IDS, "a3"]] * 599]
-    code, said = run("estimate", log(pool=pools))
-    assert code == 2 and "row 2, column 'pool' holds an action twice" in said
+    code, output = run("estimate", log(pool=pools))
+    assert code == 2 and "row 2, column 'pool' holds an action twice" in output
 
 
 def test_an_action_is_once_in_the_catalogue() -> None:

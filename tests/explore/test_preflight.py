@@ -412,10 +412,10 @@ def test_one_check_is_accepted_by_its_name_alone() -> None:
     with pytest.raises(InputError, match="--accept nosuch: there is no such check"):
         explore.estimate_policy(own, explore.OwnPolicy(), accept="nosuch")
     played, policies = np.array([True]), [explore.OwnPolicy()]
-    one, listed = (
+    by_name, listed = (
         preflight(own, played, None, policies, accept=accept) for accept in ("weights", ["weights"])
     )
-    assert one == listed and one.accepted == ("weights",)
+    assert by_name == listed and by_name.accepted == ("weights",)
 
 
 def test_ones_own_policy_is_certified_from_the_command_line(tmp_path: Path) -> None:

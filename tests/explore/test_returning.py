@@ -109,8 +109,8 @@ def test_a_few_persons_are_no_basis_however_many_rows() -> None:
 
 
 def test_a_person_of_many_rows_counts_as_most_rows() -> None:
-    one, many = a_log(60, 10), a_log(60, 30)
-    (certificate,) = certify([uniform_policy(4)], Split(one, one, many, "mixed"))
+    few, many = a_log(60, 10), a_log(60, 30)
+    (certificate,) = certify([uniform_policy(4)], Split(few, few, many, "mixed"))
     assert certificate.most_rows == 10  # what S1 and S2 know
     sums = many.units().sums(many.reward, 10)
     assert sums.size.max() == 10 and sums.mean == pytest.approx(many.reward.mean())
@@ -182,15 +182,15 @@ def test_learn_says_how_many_rows_of_a_person_let_evidence_grow(tmp_path: Path) 
         assert result.exit_code in (0, 1), (result.output, result.exception)
         return str(result.stdout)
 
-    said = re.search(
+    advice = re.search(
         r"certify --most-rows (\d)`: persons have up to 60 rows",
         command("learn", log, "--out", run, "--steps", 60),
     )
-    assert said is not None
+    assert advice is not None
     gate = ("certify", log, "--run", run, "--ledger", tmp_path / "book.sqlite", "--json")
     refused = json.loads(command(*gate, "--out", tmp_path / "whole"))
     assert not refused["passed"] and refused["certificates"][0]["most_rows"] == 60
     for book in (tmp_path / "book.sqlite", tmp_path / ".tastemaker-spent.sqlite"):
         book.unlink()
-    passed = json.loads(command(*gate, "--out", tmp_path / "fewer", "--most-rows", said.group(1)))
-    assert passed["passed"] and passed["certificates"][0]["most_rows"] == int(said.group(1))
+    passed = json.loads(command(*gate, "--out", tmp_path / "fewer", "--most-rows", advice.group(1)))
+    assert passed["passed"] and passed["certificates"][0]["most_rows"] == int(advice.group(1))
