@@ -36,7 +36,7 @@ def test_earlier_trainings_go_and_what_deployments_need_stays(
     root = tmp_path / "w"
     shutil.copytree(untouched_workspace, root)
     monkeypatch.setattr(train, "TRAININGS", 1)
-    monkeypatch.setattr(deploy, "DEPLOYMENTS", 1)
+    monkeypatch.setattr(deploy, "LIMIT", 1)
     file, removed = root / "tastemaker.toml", list[str]()
     for seed in (1, 2):
         text = file.read_text()

@@ -45,7 +45,7 @@ from tastemaker.store.remote import receive_folder, send_folders, sent_folders
 SERVING, PROXY = "serving", "proxy"  # kinds of rows of the table `deployments`
 BACK, AGAIN = "rolled back", "activated"  # notes of those that were served before
 SILENT: Report = lambda *_: None  # noqa: E731
-DEPLOYMENTS = 10  # deployments kept besides the active one
+LIMIT = 10  # deployments kept besides the active one
 
 
 def deployments(workspace: Workspace) -> list[Deployment]:
@@ -388,9 +388,7 @@ def _activate(workspace: Workspace, deployment: Deployment, note: str = "") -> D
             keys.note(keys.account(), f"deployment {act}", detail)
         if proxy != deployment.proxy:
             database.deploy(PROXY, deployment.proxy, at, f"with deployment {deployment.name}")
-    for old in [old for old in deployments(workspace) if old.fingerprint != deployment.fingerprint][
-        DEPLOYMENTS:
-    ]:
+    for old in [old for old in deployments(workspace) if old.fingerprint != deployment.fingerprint][LIMIT:]:
         remove_folder(workspace.artifacts.path(KIND, old.fingerprint))
     return deployment
 

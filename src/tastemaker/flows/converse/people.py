@@ -35,7 +35,7 @@ from tastemaker.flows.converse.settings import PEOPLE, RunFolder, RunSettings
 from tastemaker.flows.pipeline import Report
 from tastemaker.store import Workspace, write_json
 from tastemaker.store.database import Database, Talks
-from tastemaker.store.database.talks import StoredTurn
+from tastemaker.store.database.talks import KeptTurn
 
 TURNED_DOWN = "turned down"  # what an item violates that the person skipped
 
@@ -118,7 +118,7 @@ class _Reader:
     env: ConversationEnv
     opinions: dict[tuple[str, str, str | None], int]
 
-    def conversation(self, lines: Sequence[StoredTurn]) -> Conversation | None:
+    def conversation(self, lines: Sequence[KeptTurn]) -> Conversation | None:
         """One conversation, None where nothing was shown in it."""
         turns, labels = list[Turn](), list[Progress]()
         before: tuple[Constraint, ...] = ()
@@ -150,12 +150,7 @@ class _Reader:
                 yield Constraint(kind, clause)
 
     def _turn(
-        self,
-        number: int,
-        message: str,
-        line: StoredTurn,
-        shown: Sequence[str],
-        active: tuple[Constraint, ...],
+        self, number: int, message: str, line: KeptTurn, shown: Sequence[str], active: tuple[Constraint, ...]
     ) -> tuple[str | None, Turn]:
         """The label of the turn's item, and the turn without its changes."""
         catalogue, match = self.env.world.catalogue, self.env.world.tools.match

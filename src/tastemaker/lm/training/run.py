@@ -88,9 +88,7 @@ class Run:
             parameter.requires_grad_(any(parameter is other for other in chosen))
         self.average = moving_average(model, settings.average)
         self.shards = parallel.Shards(model) if settings.shard and parallel.size() > 1 else None
-        self.trainable = {
-            name: weights for name, weights in model.named_parameters() if weights.requires_grad
-        }
+        self.trainable = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
         self.optimiser = _optimiser(self.trainable, settings)
         if self.shards:
             self.shards.gather()
@@ -194,9 +192,7 @@ class Run:
 
     def weights(self, model: Any) -> checkpoint.Tensors:
         """What is trained, as it stands in `model`."""
-        return {
-            name: weights.detach() for name, weights in model.named_parameters() if name in self.trainable
-        }
+        return {name: weight.detach() for name, weight in model.named_parameters() if name in self.trainable}
 
     @property
     def validation_due(self) -> bool:

@@ -26,7 +26,7 @@ class TalkTurn:
 
 
 @dataclass(frozen=True)
-class StoredTurn(TalkTurn):
+class KeptTurn(TalkTurn):
     """The same, with whose it is and the state after it as JSON (with `reply`: the answer in words)."""
 
     user_id: str
@@ -70,11 +70,11 @@ class Talks:
         rows = self._database.select("talks", TURN, where, user_id)
         return [TalkTurn(*_read(row)) for row in rows]
 
-    def everything(self) -> list[StoredTurn]:
+    def everything(self) -> list[KeptTurn]:
         """Every turn of everybody, conversation by conversation."""
         order = "ORDER BY user_id, conversation_id, turn"
         rows = self._database.select("talks", (*TURN, "user_id", "state"), order)
-        return [StoredTurn(*_read(row[:5]), *row[5:]) for row in rows]
+        return [KeptTurn(*_read(row[:5]), *row[5:]) for row in rows]
 
 
 def _read(row: tuple[Any, ...]) -> tuple[Any, ...]:
