@@ -16,16 +16,18 @@ from tests.conftest import USERS, quiet
 
 import tastemaker.flows.search as search
 from tastemaker.errors import InputError
-from tastemaker.flows.data import last_snapshot, passing, rows_by_field
+from tastemaker.flows.data import last_snapshot, load_data, passing, rows_by_field
 from tastemaker.flows.deploy import in_service
 from tastemaker.flows.evaluation.evaluate import _control, evaluate_workspace, ours
 from tastemaker.flows.evaluation.sections import HABIT, LATE
+from tastemaker.flows.ingest import ingest_files
 from tastemaker.flows.pipeline import Pipeline
 from tastemaker.flows.search import Searcher
 from tastemaker.flows.stages.trained import trained_parts
 from tastemaker.retrieve.candidates import nothing
 from tastemaker.retrieve.evaluation import Sequences
 from tastemaker.retrieve.memory import fit_memory
+from tastemaker.serving.explain import Explainer
 from tastemaker.serving.history import People
 from tastemaker.serving.once import recommend_once
 from tastemaker.serving.pages import Pages
@@ -416,3 +418,19 @@ def test_what_few_people_did_is_no_reason(service: WorkspaceService) -> None:
                     found += 1
                 assert "times" not in reason.text
     assert found > 0
+
+
+def test_a_number_in_a_reason_says_of_what_it_is(tmp_path: Path) -> None:
+    items, log = tmp_path / "items.csv", tmp_path / "log.csv"
+    items.write_text(
+        "item_id,title,colour,pages\n"
+        + "".join(f"i{n},Book {n},{('red', 'blue')[n % 2]},{300 + n % 2}\n" for n in range(9))
+    )
+    log.write_text("user_id,item_id,timestamp\nu,i0,1\nu,i1,2\nv,i2,1\n")
+    workspace = Workspace.create(tmp_path / "shop")
+    ingest_files(workspace.root, items, log)
+    ((reason,),) = Explainer(load_data(Workspace.open(workspace.root))).evidence(["i4"], ["i0"])
+    assert reason.text.startswith("like “Book 0”: ") and {*reason.text[15:].split(", ")} == {
+        "red",
+        "pages 300",
+    }

@@ -731,3 +731,20 @@ def test_two_digits_of_a_year_behind_a_month_in_words(shop: Path, form: str) -> 
     for table, column in (("items", "created_at"), ("interactions", "timestamp")):
         rows = Workspace.open(shop).table(table).to_pylist()
         assert {row["item_id"]: row[column] for row in rows} == {"i0": days[0], "i1": days[1]}
+
+
+def test_events_with_items_that_are_gone_are_no_refused_rows(
+    shop: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    items, log = shop.parent / "items.csv", shop.parent / "log.csv"
+    items.write_text("item_id,title\n" + "".join(f"a{n},Ann {n}\n" for n in range(9)))
+    log.write_text("user_id,item_id,timestamp\n" + "".join(f"u{n},a{n},{n + 1}\n" for n in range(9)))
+    assert run("ingest", "-w", shop, "--items", items, "--interactions", log) == 0
+    items.write_text("item_id,title\n" + "".join(f"a{n},Ann {n}\n" for n in range(6, 15)))
+    capsys.readouterr()
+    assert run("ingest", "-w", shop, "--items", items) == 0  # a market where most was sold
+    told = capsys.readouterr()
+    assert "3 of the 9 in use were kept; the other 6 were with items that are gone" in told.out
+    assert "were refused" not in told.out + told.err
+    assert run("ingest", "-w", shop, "--items", items, "--interactions", log) == 1
+    assert "most rows of interactions were refused: 6 of 9" in capsys.readouterr().err

@@ -87,12 +87,17 @@ class Explainer:
         title = self.title(reason.because_of)
         if reason.kind == "co_played":
             return f"{reason.count} people had it within a few steps of “{title}”"
-        shared = ", ".join(value.partition("=")[2] or value for value in reason.attributes)
-        return f"like “{title}”: {shared}"
+        return f"like “{title}”: {', '.join(map(_spoken, reason.attributes))}"
 
     def title(self, item_id: str) -> str:
         """The item's title, else its text, else its id."""
         return str(self.items[item_id]["title"] or self.texts[item_id] or item_id)
+
+
+def _spoken(attribute: str) -> str:
+    """An attribute in a reason: "reel" of type=reel, but "pages 320", as a number alone says nothing."""
+    name, _, value = attribute.partition("=")
+    return f"{name.replace('_', ' ')} {value}" if value[:1].isdigit() else value or attribute
 
 
 def _attributes(row: dict[str, Any]) -> frozenset[str]:

@@ -48,7 +48,8 @@ class Ingested:
     """The outcome of `ingest_files`: the folder of tables now in use, and a `Report.summary` for each
     table. reused: these tables were made before; changed: others were in use until now. listed: the folder
     with the rows that were refused and the cells that were left empty. replaced: what to say where the
-    interactions are all later than those in use until now.
+    interactions are all later than those in use until now. log_stays: whether the interactions are those in
+    use until now, whose events with items that are gone went with these.
     """
 
     folder: Path
@@ -57,11 +58,15 @@ class Ingested:
     reports: Mapping[str, dict[str, Any]]
     listed: Path
     replaced: str = ""
+    log_stays: bool = False
 
     @property
     def mostly_refused(self) -> list[str]:
-        """The tables of which more than half of the rows were refused."""
-        return [name for name, report in self.reports.items() if 2 * report["refused"] > report["rows"]]
+        """The tables that were given and of which more than half of the rows were refused."""
+        given = {
+            name: report for name, report in self.reports.items() if name == "items" or not self.log_stays
+        }
+        return [name for name, report in given.items() if 2 * report["refused"] > report["rows"]]
 
     def lines(self) -> list[str]:
         """What to print: counts, what was understood, reasons, the first refused rows, where all are."""
@@ -72,6 +77,12 @@ class Ingested:
                 empty = f"{source} holds no rows, only a header"
                 message = "no interactions yet" if source == NONE_GIVEN else empty
                 lines.append(f"{message}: add them with --interactions FILE")
+                continue
+            if name == "interactions" and self.log_stays:
+                gone = f"; the other {report['refused']:,} were with items that are gone: give the log again"
+                gone += " if these come back"
+                line = f"{name}: {report['accepted']:,} of the {report['rows']:,} in use were kept"
+                lines.append(line + gone * bool(report["refused"]))
                 continue
             lines.append(
                 f"{name}: {report['accepted']:,} of {report['rows']:,} rows accepted from {report['source']}"
@@ -110,7 +121,8 @@ def ingest_files(
         "items": None if _derived(workspace, items) else _given(workspace, "items", items),
         "interactions": _given(workspace, "interactions", interactions),
     }
-    rules = workspace.event_rules() if _own(workspace, paths["interactions"]) else None
+    own = _own(workspace, paths["interactions"])
+    rules = workspace.event_rules() if own else None
     if rules is not None and not settings.positive and settings.scale is None:
         settings = replace(settings, scale=rules.scale, positive=tuple(sorted(rules.wanted or ())))
     before = workspace.tables_folder() if workspace.has_tables() else None
@@ -127,7 +139,7 @@ def ingest_files(
     record_media(workspace)
     fresh = before is not None and before != folder and interactions is not None
     replaced = _replaced(before, reports) if before is not None and fresh else ""
-    return Ingested(folder, reused, before != folder, reports, listed, replaced)
+    return Ingested(folder, reused, before != folder, reports, listed, replaced, own)
 
 
 def _replaced(before: Path, reports: Mapping[str, Any]) -> str:
