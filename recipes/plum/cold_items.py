@@ -42,7 +42,6 @@ TIMES = (5, 10, 20)  # how much better than by chance a new item fits where a pl
 ALONE = {
     "control: likeness to the history alone (content neighbours)": Fusion(0, 1),
     "the vector that its words would have, alone": Fusion(1, 0),
-    f"both, likeness at the {Fusion.content:g} of a shop with too few people to choose it by": Fusion(),
 }
 Flags = npt.NDArray[np.bool_]
 

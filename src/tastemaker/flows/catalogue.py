@@ -18,8 +18,8 @@ from tastemaker.flows.deployment import Base, Deployment
 from tastemaker.flows.pipeline import Report
 from tastemaker.flows.search import item_scorer
 from tastemaker.flows.stages.tokens import codes_in, load_codebook
-from tastemaker.flows.stages.vectors import encode_new, load_views, unit_rows
-from tastemaker.retrieve.new_items import NewItems
+from tastemaker.flows.stages.vectors import encode_new, load_views
+from tastemaker.retrieve.new_items import NewItems, composed, likeness
 from tastemaker.semantic_ids.collisions import encode_beside
 from tastemaker.stats.random import hashed_order
 from tastemaker.store import Workspace, read_manifest
@@ -123,8 +123,9 @@ def _shown(
     for name in sorted(set(views) & set(stored)):
         if name == "text" and words:
             continue
-        both = unit_rows(np.concatenate([stored[name], views[name]]))
-        vectors.append(dict(zip((*trained, *since), both, strict=True)))
+        both = np.nan_to_num(np.concatenate([stored[name], views[name]]))
+        unit = both / np.maximum(np.linalg.norm(both, axis=1, keepdims=True), 1e-9)
+        vectors.append(dict(zip((*trained, *since), unit.astype(np.float32), strict=True)))
     return vectors
 
 
@@ -142,12 +143,17 @@ def _new_items(
     new = np.array([item not in trained for item in ids])
     if not new.any():
         return {}
-    rows = [np.stack([view[item] for item in ids]) for view in views]
+    rows: list[Any] = [np.stack([view[item] for item in ids]) for view in views]
     words = word_rows(item_texts(table), [values or [] for values in table["attributes"].to_pylist()])
+    vectors = np.zeros((int(new.sum()), 0), np.float32)
     learnt = None if words is None else _learnt(workspace, base, served)
-    counts = dict(zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True))
-    events = np.array([counts.get(item, 0) for item in ids])
-    return NewItems.fitted(new, words, rows, learnt, events).arrays()
+    if learnt is not None:
+        events = dict(
+            zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True)
+        )
+        vectors = composed(words, learnt, np.array([events.get(item, 0) for item in ids]), new)
+    like = likeness(rows if words is None else [words, *rows], new)
+    return NewItems(np.flatnonzero(new), vectors, like).arrays()
 
 
 def _learnt(workspace: Workspace, base: Base, served: Catalogue) -> npt.NDArray[np.float32] | None:

@@ -33,7 +33,6 @@ from tastemaker.flows.deployment import (
 from tastemaker.flows.explore.ledger_store import ledger_in
 from tastemaker.flows.pipeline import WORDS, Report
 from tastemaker.retrieve.memory import fit_memory, weighing_in
-from tastemaker.retrieve.new_items import LIKENESS, Fusion
 from tastemaker.retrieve.trie import build_trie
 from tastemaker.store import Database, Finding, Workspace, fingerprint
 from tastemaker.store.database import Keys
@@ -302,7 +301,6 @@ def base_of(workspace: Workspace, memory: str, sft: str) -> Base:
     artifacts = workspace.artifacts
     about = json.loads((artifacts.get("memory", memory) / "summary.json").read_text())
     weighing = weighing_in(about, workspace.settings.remove_seen)
-    content = float(about.get(LIKENESS, Fusion.content))
     inputs, settings, mark = dict[str, str](), dict[str, Any](), sft
     kind = "sft"
     while kind != "tokens":
@@ -318,7 +316,7 @@ def base_of(workspace: Workspace, memory: str, sft: str) -> Base:
     kind, model = ("refit", refits[-1]) if refits else ("sft", sft)
     served = {name: settings[name] for name in ("max_items", *WORDS) if name in settings}
     weight, likeness, habit = weighing
-    return Base(kind, model, mark, weight, served, likeness=likeness, habit=habit, content=content)
+    return Base(kind, model, mark, weight, served, likeness=likeness, habit=habit)
 
 
 def _make(

@@ -21,7 +21,7 @@ from tastemaker.flows.stages.vectors import matrix_of
 from tastemaker.retrieve.baselines import content_knn, popularity
 from tastemaker.retrieve.evaluation import Floats, Score, Sequences
 from tastemaker.retrieve.memory import Memory
-from tastemaker.retrieve.new_items import Fusion, NewItems
+from tastemaker.retrieve.new_items import NewItems
 from tastemaker.store import (
     Workspace,
     read_arrays,
@@ -47,8 +47,7 @@ class Base:
     kind, model: kind and fingerprint of the artifact with the language model; both "" where content
     neighbours and popularity serve, and `why` says why. tokens: fingerprint of codebook and Semantic IDs.
     weight, likeness, habit: of the memory, and of likeness by text and a person's own events beside its
-    counts. settings: those that the model depends on when it serves. content: weight of likeness in the score
-    of items newer than the training.
+    counts. settings: those that the model depends on when it serves.
     """
 
     kind: str = ""
@@ -59,7 +58,6 @@ class Base:
     why: str = ""
     likeness: float = 0.0
     habit: float = 0.0
-    content: float = Fusion.content
 
 
 @dataclass(frozen=True)
@@ -166,7 +164,7 @@ class Deployment:
                 memory = memory.with_texts(self.text_vectors(), self.base.likeness)
         sizes = tuple(int(size) for size in arrays["sizes"])
         parts = Parts(data, settings, np.asarray(arrays["codes"], np.int32), sizes)
-        new = NewItems.load(arrays, len(data.item_ids), Fusion(content=self.base.content))
+        new = NewItems.load(arrays, len(data.item_ids))
         parts = replace(parts, memory=memory, weight=self.base.weight, new=new, versions=versions)
         if not self.base.kind:
             return replace(parts, score=neighbours_then_popularity(data, arrays.get("vectors")))

@@ -58,7 +58,7 @@ FIRST = (
     ),
 )
 LAST = (
-    Stage("memory", ("sft",), ("seed", "memory"), version=5),
+    Stage("memory", ("sft",), ("seed", "memory"), version=4),
     Stage("sasrec", (), ("seed", "split", "sasrec_epochs"), resume=True),
 )
 

@@ -2,8 +2,8 @@
 
 Training gave them no vector, and a Semantic ID alone says little about one item. So a new item gets the
 vector that its words would have, by a linear map fitted on the items that training knew, and what of the
-history is like it by content counts beside it, as much as the held-out part says (docs/plum/cold_items.md).
-Source: content beside codes for cold items as in LIGER, arXiv
+history is like it by content counts beside it. Both numbers were chosen on targets of Beauty's validation
+part treated as new (docs/plum/cold_items.md). Source: content beside codes for cold items as in LIGER, arXiv
 2411.18814; the linear map is that of attribute-to-feature mappings (Gantner et al., ICDM 2010).
 """
 
@@ -28,16 +28,13 @@ Floats = npt.NDArray[np.float32]
 NEIGHBOURS = 100  # known items that are kept of those like a new one
 CHUNK = 20_000_000  # likenesses held at once
 RIDGE, MANY, LARGEST = 15.0, 20, 50_000  # of the map; events that count of an item; items it is fitted on
-LIKENESS = "likeness of new items"  # what a summary of training calls the weight that it fitted
 DECAY = 0.8  # what an event of the history counts, for each later one
 ARRAYS = ("new_rows", "new_vectors", "like_starts", "like_items", "like_values")
 
 
 @dataclass(frozen=True)
 class Fusion:
-    """Weights in a new item's score: of its log-probability, and of how like the history it is. The second is
-    what was best on targets of Beauty's validation part; training fits it where it has people enough.
-    """
+    """Weights in a new item's score: of its log-probability, and of how like the history it is."""
 
     model: float = 1.0
     content: float = 6.5
@@ -85,34 +82,12 @@ class NewItems:
         return dict(zip(ARRAYS, (np.ascontiguousarray(part) for part in parts), strict=True))
 
     @classmethod
-    def fitted(
-        cls,
-        new: npt.NDArray[np.bool_],
-        words: Any,
-        views: Sequence[Floats],
-        learnt: Floats | None,
-        events: npt.NDArray[np.int64],
-    ) -> NewItems:
-        """The items marked in `new` (N,), by the `words` (N, T) sparse (None: no item has one) and the unit
-        rows (N, d) of other `views` of all items; learnt (N, d): what a model learnt them to be, if it did;
-        events (N,): of each item.
-        """
-        vectors = np.zeros((int(new.sum()), 0), np.float32)
-        if words is not None and learnt is not None:
-            vectors = composed(words, learnt, events, new)
-        like = likeness(views if words is None else [words, *views], new)
-        return cls(np.flatnonzero(new), vectors, like)
-
-    @classmethod
-    def load(
-        cls, arrays: Mapping[str, npt.NDArray[Any]], n_items: int, fusion: Fusion = Fusion()
-    ) -> NewItems | None:
+    def load(cls, arrays: Mapping[str, npt.NDArray[Any]], n_items: int) -> NewItems | None:
         """What `arrays` kept; None where no item is new."""
         if ARRAYS[0] not in arrays:
             return None
         rows, vectors, starts, items, values = (arrays[name] for name in ARRAYS)
-        like = sparse.csr_array((values, items, starts), shape=(len(rows), n_items))
-        return cls(rows, vectors, like, fusion)
+        return cls(rows, vectors, sparse.csr_array((values, items, starts), shape=(len(rows), n_items)))
 
 
 def likeness(views: Sequence[Any], new: npt.NDArray[np.bool_]) -> Any:

@@ -11,13 +11,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from tastemaker.corpus.splits import Targets, had_before
+from tastemaker.corpus.splits import had_before
 from tastemaker.flows.pipeline import Pipeline
 from tastemaker.flows.search import Parts, Searcher, with_model
-from tastemaker.flows.stages.likeness import GRID as LIKENESSES
-from tastemaker.flows.stages.likeness import PEOPLE, new_item_ranks
 from tastemaker.flows.stages.passes import searching
 from tastemaker.flows.stages.tokens import load_codes
 from tastemaker.flows.stages.vectors import load_views
@@ -32,7 +28,6 @@ from tastemaker.retrieve.memory import (
     habits_for,
     weighing_in,
 )
-from tastemaker.retrieve.new_items import LIKENESS
 from tastemaker.store import read_arrays, write_arrays, write_json
 
 USERS = 4000
@@ -97,22 +92,5 @@ def build_memory(pipeline: Pipeline, folder: Path) -> None:
             if removed == settings.remove_seen:
                 says += f", weight {best} (validation N@10 {scores[grid[0]]:.4f} without,"
                 says += f" {scores[best]:.4f} with)"
-        says += _weigh_likeness(pipeline, parts, targets, about)
     write_arrays(folder / "memory.safetensors", memory.arrays())
     write_json(folder / "summary.json", {"says": says} | about)
-
-
-def _weigh_likeness(pipeline: Pipeline, parts: Parts, targets: Targets, about: dict[str, Any]) -> str:
-    """Add the weight of likeness in a new item's score, where there are people to choose it by; in words."""
-    chosen = weighing_in(about, pipeline.workspace.settings.remove_seen)
-    assert parts.memory is not None
-    memory = replace(parts.memory, ratio=chosen.likeness)
-    *ranks, _ = new_item_ranks(pipeline, replace(parts, memory=memory, weight=chosen.weight), targets)
-    if len(ranks[0]) < PEOPLE:
-        return ""
-    best, scores = choose_weight(np.stack(ranks), LIKENESSES)
-    about[LIKENESS] = best
-    about[f"validation N@10 of new items by {LIKENESS}"] = {
-        f"{each:g}": gain for each, gain in scores.items()
-    }
-    return f"; likeness of new items {best:g}"

@@ -200,10 +200,3 @@ def _vector_table(item_ids: list[str], modality: str, vectors: Floats) -> pa.Tab
 def load_views(folder: Path) -> dict[str, Floats]:
     """Every view of a `vectors` artifact: name -> (N, d) float32, NaN rows where an item has none."""
     return {path.stem: matrix_of(read_table(path)["vector"]) for path in sorted(folder.glob("*.parquet"))}
-
-
-def unit_rows(vectors: Floats) -> Floats:
-    """(N, d) the same of length 1; zeros where an item has none."""
-    known = np.nan_to_num(np.asarray(vectors, np.float32))
-    lengths = np.linalg.norm(known, axis=1, keepdims=True)
-    return np.asarray(known / np.maximum(lengths, 1e-9), np.float32)
