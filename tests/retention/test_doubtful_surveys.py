@@ -234,6 +234,84 @@ def surveyed(n: int = 900) -> pl.DataFrame:
     )
 
 
+def shown(seed: int = 0, n: int = 400) -> pl.DataFrame:
+    """Two answers each of people, on two days, that go with returning; `known` is a feature."""
+    rng = np.random.default_rng(seed)
+    trait = np.repeat(rng.normal(size=n // 2), 2)
+    answer = np.clip(np.round(3 + trait + 0.7 * rng.normal(size=n)), 1, 5)
+    returned = (rng.random(n) < 1 / (1 + np.exp(-0.9 * (answer - 3)))).astype(int)
+    named = {"user_id": [f"u{row // 2}" for row in range(n)], "item_id": "i", "day": np.arange(n) % 2}
+    named |= {"request_id": [f"r{row}" for row in range(n)], "known": rng.normal(size=n)}
+    return pl.DataFrame(named | {"return": answer.astype(int), "returned": returned})
+
+
+def retain(command: str, table: pl.DataFrame, folder: Path, *words: str) -> dict[str, Any]:
+    """What `retention increment` or `mediation` returns as JSON."""
+    table.write_csv(folder / "rows.csv")
+    out = ("--out", str(folder / "out"), "--json", "-q")
+    names = [*command.split(), str(folder / "rows.csv"), *words, *out]
+    result = CliRunner().invoke(app, ["retention", *names])
+    if isinstance(result.exception, InputError):
+        raise result.exception
+    return dict(json.loads(result.stdout))
+
+
+def test_answers_of_which_1_is_the_best_are_no_missing_link(tmp_path: Path) -> None:
+    """The interval lay below 0, and the words beside it were "no link was found"."""
+    turned = shown().with_columns((6 - pl.col("return")).alias("return"))
+    because = retain("mediation", turned, tmp_path)["because"]
+    assert "better answers go with fewer returns; where 1 is the best answer" in because
+    assert "no link" not in because
+
+
+def test_a_baseline_that_tells_the_outcome_leaves_nothing_to_tell(tmp_path: Path) -> None:
+    """It read "not supported: +0.000 [+0.000, +0.000]"; the answer or the outcome itself is no feature."""
+    told = shown().with_columns((2 * pl.col("returned") + 1).alias("known"))
+    found = retain("increment", told, tmp_path, "--baseline", "known")
+    assert found["verdict"] == "cannot tell" and "one of them is the outcome" in found["because"]
+    for column in ("return", "returned"):
+        with pytest.raises(InputError, match=f"baseline column '{column}' is the"):
+            retain("increment", shown(), tmp_path, "--baseline", column)
+
+
+def test_one_weight_that_outweighs_all_others_supports_nothing(tmp_path: Path) -> None:
+    heavy = shown().with_columns(pl.when(pl.int_range(pl.len()) == 5).then(1e6).otherwise(1.0).alias("w"))
+    found = retain("increment", heavy, tmp_path, "--baseline", "known", "--weight", "w")
+    assert found["verdict"] == "cannot tell", found["because"]
+    assert "1 person in all" in found["because"] and "count by their weights" in found["because"]
+
+
+def test_one_weight_supports_no_validity_and_the_answer_is_no_feature(tmp_path: Path) -> None:
+    """It was supported with "information with like = -720 of its entropy"."""
+    rng = np.random.default_rng(1)
+    given = shown().with_columns(
+        (pl.col("return") + pl.Series(rng.integers(-2, 3, 400))).clip(1, 5).alias("worth"),
+        pl.when(pl.int_range(pl.len()) == 5).then(1e6).otherwise(1.0).alias("w"),
+    )
+    questions = ("--question", "return", "--question", "worth")
+    assert run("validate", given, tmp_path, *questions)["verdict"] == "supported"
+    found = run("validate", given, tmp_path, *questions, "--weight", "w")
+    assert found["verdict"] == "cannot tell" and "1 person by weight, 30 are needed" in found["because"]
+    with pytest.raises(InputError, match="feature 'return' is the answer itself"):
+        retain("proxy fit", given, tmp_path, "--feature", "known", "--feature", "return")
+
+
+@pytest.mark.parametrize(
+    ("cell", "words"),
+    [
+        ("999", "200 rows of 400 off that scale; is it a code for no answer?"),
+        ("50", "200 rows of 400 off that scale; is it a code"),
+        (None, "off that scale, from 25 to 125; put answers of another scale on it"),
+    ],
+)
+def test_answers_off_the_scale_are_counted(tmp_path: Path, cell: str | None, words: str) -> None:
+    other = 25 * pl.col("return") if cell is None else pl.lit(int(cell))
+    some = pl.when(pl.col("day") == 0).then(other).otherwise("return").alias("return")
+    with pytest.raises(InputError, match="answers are whole numbers from 1 to 5") as refused:
+        retain("mediation", shown().with_columns(some), tmp_path)
+    assert words in str(refused.value)
+
+
 @pytest.mark.parametrize("text", ["{},5", "{} years", "{} %"])
 def test_amounts_that_were_not_read_as_numbers_are_refused(tmp_path: Path, text: str) -> None:
     """Ages with a decimal comma were balanced as words, most of them pooled as "other": "supported"."""

@@ -57,13 +57,19 @@ def check_surveys(
 
 def check_answers(table: pa.Table, *, answer: str = "answer", name: str = "surveys") -> None:
     """Raise InputError with the first row whose answer is no whole number of `SCALE`; null is no answer."""
+    span = f"whole numbers from {SCALE[0]} to {SCALE[1]}"
     values = numbers(table, answer, name, nulls=True)
     wrong = ~np.isnan(values) & ~np.isin(values, range(SCALE[0], SCALE[1] + 1))
     if wrong.any():
-        row = int(np.argmax(wrong))
+        row, others = int(np.argmax(wrong)), np.unique(values[wrong])
+        extent = "" if len(others) == 1 else f", from {others[0]:g} to {others[-1]:g}"
+        remedy = (
+            "; is it a code for no answer?" if len(others) == 1 else "; put answers of another scale on it"
+        )
         raise InputError(
-            f"{name}: row {row + 1}, column '{answer}' is {values[row]:g}; answers are whole numbers from"
-            f" {SCALE[0]} to {SCALE[1]}, empty where the question was shown and not answered"
+            f"{name}: row {row + 1}, column '{answer}' is {values[row]:g}; answers are {span}, empty where"
+            f" the question was shown and not answered ({many(int(wrong.sum()), 'row')} of {len(values):,}"
+            f" off that scale{extent}{remedy})"
         )
 
 

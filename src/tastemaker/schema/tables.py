@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from tastemaker.errors import InputError
 from tastemaker.schema.columns import complete, present
+from tastemaker.schema.values import plainly
 
 
 def _field(name: str, kind: pa.DataType) -> pa.Field:
@@ -221,8 +222,9 @@ def check(table: pa.Table, schema: pa.Schema, name: str) -> pa.Table:
             column = present(table, field.name, name).cast(field.type)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
             row = _first_unread(table[field.name], field.type)
+            why = str(error) + plainly(table[field.name][row]) * pa.types.is_floating(field.type)
             raise InputError(
-                f"{name}: row {row + 1}, column '{field.name}' cannot be read as {field.type}: {error}"
+                f"{name}: row {row + 1}, column '{field.name}' cannot be read as {field.type}: {why}"
             ) from None
         if not field.nullable:
             complete(column, field.name, name)

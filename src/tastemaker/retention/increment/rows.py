@@ -55,6 +55,10 @@ class IncrementSettings:
                 f"active_quantile is {self.active_quantile}; give a quantile of the active users' counts, in"
                 " [0, 1)"
             )
+        for column in self.baseline:
+            if column == self.outcome or column in self.surveys:
+                part = "the outcome" if column == self.outcome else "the answer itself"
+                raise InputError(f"baseline column '{column}' is {part}; leave it out of the baseline")
 
 
 @dataclass(frozen=True)

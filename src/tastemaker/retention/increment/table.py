@@ -268,7 +268,7 @@ def _scores(data: Rows, at: Predicted, settings: IncrementSettings, key: int | s
         for model, p in at.p.items():
             prepared = prepare(p[rows], y)
             point, drawn = scores(prepared, w), resampled_scores(prepared, w, who, draws)
-            n = len(np.unique(who))
+            n = effective(np.bincount(who, w).astype(np.float64))
             estimates = _estimates(point, drawn, n, settings.level, "bootstrap of users")
             if base is None:
                 base = (point, drawn)
@@ -278,6 +278,12 @@ def _scores(data: Rows, at: Predicted, settings: IncrementSettings, key: int | s
             gain = _estimates(*gains, n, settings.level, "paired bootstrap of users")
             out.append(Score(cohort, model, estimates, gain))
     return out
+
+
+def effective(weight: Floats) -> int:
+    """How many people of equal weight those of weights (n,) count as (Kish): all where these agree."""
+    weight = weight[weight > 0]
+    return round(float(weight.sum() ** 2 / (weight**2).sum()))
 
 
 def _estimates(point: Floats, drawn: Floats, n: int, level: float, kind: str) -> dict[str, Interval]:
@@ -314,7 +320,14 @@ def claim(increment: Increment, survey: str = "return", horizon: str = "day 1") 
     )
     if few:
         verdict = "cannot tell"
-        because = f"{too_few(few)} {because}"
+        because = f"{too_few(few)}{' They count by their weights.' if settings.weight else ''} {because}"
+    known = [score.cohort for score in increment.scores if score.metrics["auc"].value > 1 - _EDGE]
+    if known:
+        verdict = "cannot tell"
+        because = (
+            "The features tell the outcome without error: one of them is the outcome, or follows it."
+            f" {because}"
+        )
     others = [score for score in increment.scores if score.model != BASELINE]
     rows = {f"{score.model}, {score.cohort}": score.gain["auc"] for score in others}
     return ClaimReport(

@@ -111,10 +111,16 @@ def _verdict(
     if within.low > 0 and exposure is not None:
         if np.isnan(exposure.value):
             return "unknown", f"{inside}; {exposure.reason}"
+        if exposure.high < 0:
+            words = f"{inside}, yet users dealt better-answered items at random returned less"
+            return "unknown", f"{words}: the two contradict each other"
         words = f"{inside}, yet items dealt at random moved nothing: the day explains it, or a match no item"
         return "state", f"{words} mean shows"
     if between.low > 0:
         return "user", f"{outside}: people who answer high return, whatever they see"
+    if within.high < 0 or between.high < 0:
+        words = f"{outside}: better answers go with fewer returns; where 1 is the best answer, turn it"
+        return "unknown", f"{words} (6 less the answer)"
     return "unknown", f"{outside} [{between.low:+.3f}, {between.high:+.3f}]: no link was found"
 
 

@@ -147,6 +147,8 @@ class ProxySettings:
     def __post_init__(self) -> None:
         if not self.features or len(set(self.features)) < len(self.features):
             raise InputError("a proxy needs at least one feature column, each named once")
+        if self.answer in self.features:
+            raise InputError(f"feature '{self.answer}' is the answer itself; leave it out of the features")
         if self.l2 < 0 or self.value_lambda < 0:
             raise InputError(f"l2 is {self.l2} and value_lambda {self.value_lambda}; both are at least 0")
 

@@ -154,16 +154,17 @@ def validity_claim(
 
 def _verdict(associations: Associations, first: str) -> tuple[Verdict, str]:
     overall = [row for row in associations.pairs if row["group"] == "all" and row["a"] == first]
-    users = max((row["users"] for row in overall), default=0)
+    counts = [min(row["users"], round(row["ess"])) for row in overall]  # a few weights are few people
+    users = max(counts, default=0)
     judged: list[tuple[bool, bool, str]] = []  # holds, is refuted, in words
-    for row in overall:
+    for row, count in zip(overall, counts, strict=True):
         r, label = row["polychoric"], f"r({row['a']}, {row['b']})"
         if r.reason:
             judged.append((False, False, f"{label}: {r.reason}"))
             continue
         text = f"{label} = {r.value:.2f} [{r.low:.2f}, {r.high:.2f}]"
-        if row["users"] < LEAST_PEOPLE:
-            people = many(row["users"], "person", "people")
+        if count < LEAST_PEOPLE:
+            people = many(count, "person", "people") + (" by weight" if count < row["users"] else "")
             few = f"{text}, too few units: {people}, {LEAST_PEOPLE} are needed"
             judged.append((False, False, few))
             continue
