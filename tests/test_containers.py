@@ -60,7 +60,7 @@ def test_what_the_image_is_made_of_is_there() -> None:
     needed = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert {needed["readme"], *needed["license-files"]} <= set(copied)
     extras = set(re.findall(r'"\.\[([\w,]+)\]"', " ".join(rest for name, rest in steps if name == "RUN")))
-    assert extras and {extra for one in extras for extra in one.split(",")} <= set(
+    assert extras and {extra for group in extras for extra in group.split(",")} <= set(
         needed["optional-dependencies"]
     )
     pinned = re.search(r"torch==([\d.]+)", " ".join(rest for _, rest in steps))
@@ -88,8 +88,8 @@ def test_the_services_fit_together() -> None:
     assert (FOLDER / built["context"] / built["dockerfile"]).resolve() == FOLDER / "Dockerfile"
     assert only("VOLUME") in services["server"]["volumes"][0]
     assert services["server"]["ports"][0].endswith(f":{only('EXPOSE')}")
-    told = (FOLDER / "compose.yaml").read_text()
-    assert set(re.findall(r"\$\{[^}]*\}", told)) == {"${POSTGRES_PASSWORD:?choose a password}"}
+    text = (FOLDER / "compose.yaml").read_text()
+    assert set(re.findall(r"\$\{[^}]*\}", text)) == {"${POSTGRES_PASSWORD:?choose a password}"}
 
 
 @pytest.mark.parametrize("whose", ["image", "composition"])

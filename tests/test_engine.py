@@ -41,13 +41,13 @@ def left(workspace):
 
 
 def test_results_come_in_order_and_nothing_stays_behind(workspace):
-    told = []
-    assert work(workspace, doubled, [[1, 2], [], [3]], report=lambda *row: told.append(row)) == [
+    reports = []
+    assert work(workspace, doubled, [[1, 2], [], [3]], report=lambda *row: reports.append(row)) == [
         [2, 4],
         [],
         [6],
     ]
-    assert [row[1:3] for row in told] == [(0, 3), (1, 3), (2, 3), (3, 3)] and not left(workspace)
+    assert [row[1:3] for row in reports] == [(0, 3), (1, 3), (2, 3), (3, 3)] and not left(workspace)
 
 
 def test_finished_parts_are_kept_and_what_depends_on_other_things_is_not_used(workspace):

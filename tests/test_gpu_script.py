@@ -12,10 +12,10 @@ ROOT = Path(__file__).parents[1]
 
 
 def test_every_arm_leaves_a_line_and_the_smoke_test_comes_first(tmp_path: Path) -> None:
-    told = os.environ | {"SIZE": "tiny", "PYTHON": sys.executable, "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"SIZE": "tiny", "PYTHON": sys.executable, "OMP_NUM_THREADS": "1"}
     run = subprocess.run(
         [str(ROOT / "benchmarks" / "gpu.sh"), str(tmp_path)],
-        env=told,
+        env=environment,
         capture_output=True,
         text=True,
         check=False,

@@ -76,7 +76,7 @@ def test_every_pin_is_locked_with_its_hashes() -> None:
     assert len(wanted()) > 100 and not faults(lock)
     name, (version, _) = next(iter(locked(lock).items()))
     assert faults(lock.replace("--hash=", "--hush=")) == [
-        f"{one}=={v} has no hash" for one, v in wanted().items()
+        f"{package}=={v} has no hash" for package, v in wanted().items()
     ]
     assert faults(lock.replace(f"{name}=={version}", f"{name}==0.0.0")) == [
         f"{name}==0.0.0 is pinned at {version}"

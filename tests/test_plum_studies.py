@@ -19,9 +19,9 @@ def test_the_exponent_of_a_power_law_is_found_on_the_runs_that_nothing_beats() -
     operations = np.array([1e9, 4e9, 4e9, 1.6e10])
     people = np.random.default_rng(0).uniform(0.9, 1.1, size=400)
     losses = np.array([8.0, 4.0, 9.0, 2.0])[:, None] * people  # the third is worse than the second
-    kept = scaling.frontier(operations, losses.mean(axis=1))
-    assert kept == [0, 1, 3]
-    value, low, high = scaling.exponent(operations, losses, kept)
+    runs = scaling.frontier(operations, losses.mean(axis=1))
+    assert runs == [0, 1, 3]
+    value, low, high = scaling.exponent(operations, losses, runs)
     assert low <= value <= high and abs(value + 0.5) < 1e-6
 
 
@@ -80,6 +80,6 @@ def test_arguments_that_cannot_be_are_one_line_and_leave_no_journal(
     monkeypatch.setattr("sys.argv", ["recipe", "--out", str(tmp_path), *words])
     with pytest.raises(SystemExit) as end:
         command(main)
-    told = capsys.readouterr().err
-    assert end.value.code == 2 and told.count("\n") == 1 and message in told
+    errors = capsys.readouterr().err
+    assert end.value.code == 2 and errors.count("\n") == 1 and message in errors
     assert not list(tmp_path.rglob("runs.jsonl"))

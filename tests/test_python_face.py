@@ -75,9 +75,9 @@ def two_groups(covariance: Any, means: Any) -> dict[str, Any]:
     ],
 )
 def test_surveys(call: Callable[[], object], words: str) -> None:
-    with pytest.raises(tm.InputError, match=words) as found:
+    with pytest.raises(tm.InputError, match=words) as failure:
         call()
-    assert "\n" not in str(found.value)
+    assert "\n" not in str(failure.value)
 
 
 def test_validity_with_no_resample() -> None:

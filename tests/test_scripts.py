@@ -65,9 +65,9 @@ def refused(
     monkeypatch.setattr(sys, "argv", ["script", *arguments])
     with pytest.raises(SystemExit) as ended:
         command(main)
-    said = capsys.readouterr()
-    assert ended.value.code == 2 and not said.out and len(said.err.splitlines()) == 1, said
-    return said.err
+    output = capsys.readouterr()
+    assert ended.value.code == 2 and not output.out and len(output.err.splitlines()) == 1, output
+    return output.err
 
 
 @pytest.mark.parametrize(

@@ -32,15 +32,15 @@ def test_a_saved_model_comes_back(saved, vocabulary):
 
 def test_small_follows_its_seed_and_leaves_the_global_generator_alone(vocabulary, tiny):
     state = torch.get_rng_state()
-    one, two, other = (small(vocabulary, tiny, seed=seed) for seed in (1, 1, 2))
+    first, two, other = (small(vocabulary, tiny, seed=seed) for seed in (1, 1, 2))
     assert torch.equal(torch.get_rng_state(), state)
-    assert weights_hash(one) == weights_hash(two) != weights_hash(other)
-    assert one.get_input_embeddings().weight.shape == (vocabulary.size, 32)
+    assert weights_hash(first) == weights_hash(two) != weights_hash(other)
+    assert first.get_input_embeddings().weight.shape == (vocabulary.size, 32)
 
 
 def test_default_sizes_are_small(vocabulary):
     model = small(vocabulary, Shape())
-    assert 1e6 < sum(one.numel() for one in model.parameters()) < 15e6
+    assert 1e6 < sum(parameter.numel() for parameter in model.parameters()) < 15e6
 
 
 @pytest.mark.parametrize("change", [{"width": 30}, {"layers": 0}, {"heads": 5}])

@@ -48,9 +48,9 @@ def _family(name):
         model = hf.GPT2LMHeadModel(config)
     # Larger weights than at initialisation, so that attention is far from uniform and a wrong mask shows.
     with torch.no_grad():
-        for one in model.parameters():
-            if one.ndim > 1:
-                one.mul_(4)
+        for parameter in model.parameters():
+            if parameter.ndim > 1:
+                parameter.mul_(4)
     return model.float().eval()
 
 

@@ -65,8 +65,8 @@ def test_teaching_twice_is_refused(spoken: tuple) -> None:
 
 def test_a_reply_is_text_up_to_its_end(spoken: tuple) -> None:
     _, _, fresh, new, _ = spoken
-    said = reply(fresh, new, [new.special("bos"), new.special("text")], longest=12)
-    assert len(said) <= 12 and all(token < new.base_size for token in said)
+    tokens = reply(fresh, new, [new.special("bos"), new.special("text")], longest=12)
+    assert len(tokens) <= 12 and all(token < new.base_size for token in tokens)
 
 
 def table(masks: list[list[int]]) -> pa.Table:
@@ -77,8 +77,8 @@ def table(masks: list[list[int]]) -> pa.Table:
 def test_weights_of_tokens_reach_the_gradient(spoken: tuple) -> None:
     """One step on weights 3 and 1 equals the step on the same loss written as repeated examples."""
     *_, fresh, new, _ = spoken
-    one = read_examples(table([[0, 3, 0, 1]]), new, False, 64)
-    assert one.emphasis is not None and one.mean_target_weight == pytest.approx(4.0)
+    examples = read_examples(table([[0, 3, 0, 1]]), new, False, 64)
+    assert examples.emphasis is not None and examples.mean_target_weight == pytest.approx(4.0)
     assert read_examples(table([[0, 1, 0, 1]]), new, False, 64).emphasis is None
     results = []
     for masks in ([[0, 3, 0, 1]], [[0, 1, 0, 1], [0, 1, 0, 0], [0, 1, 0, 0]]):

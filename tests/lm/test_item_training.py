@@ -43,7 +43,7 @@ def trained(settings: Settings = QUICK, state: Path | None = None, stop: int = 0
     for metrics in train_task(model, lesson(), settings, state):
         if metrics.step == stop:
             break
-    return torch.cat([one.detach().flatten() for one in model.parameters()])
+    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
 
 
 @pytest.mark.parametrize("stop", [2, 13])
@@ -66,10 +66,10 @@ def test_it_learns_the_ring_and_reports_each_level_and_the_dense_loss() -> None:
     assert len(first.level_losses) == 2 and last.loss < 0.6 * first.loss
     with torch.no_grad():
         state = model.states(model.vectors(lesson().catalogue, torch.tensor([[3, 4, 5]])))[:, -1]
-        found = lesson().catalogue
+        catalogue = lesson().catalogue
         for scores in (
-            model.log_codes(state, found, model.node_vectors(found)),
-            model.log_dense(state, model.item_vectors(found)),
+            model.log_codes(state, catalogue, model.node_vectors(catalogue)),
+            model.log_dense(state, model.item_vectors(catalogue)),
         ):
             assert int(scores.argmax()) == 6
 

@@ -90,10 +90,12 @@ def test_two_processes_go_on_where_one_stopped_with_its_losses(
     shutil.copytree(stopped[1], shop)
     before = len(curve(shop))
     go_on(shop)
-    one, two = curve(whole), curve(shop)
-    assert [line["step"] for line in one] == [line["step"] for line in two] and 0 < before < len(two)
+    straight, two = curve(whole), curve(shop)
+    assert [line["step"] for line in straight] == [line["step"] for line in two] and 0 < before < len(two)
     for name in ("loss", "gradient_norm", "validation"):
-        pairs = np.array([[mine[name], theirs[name]] for mine, theirs in zip(two, one, strict=True)], float)
+        pairs = np.array(
+            [[ours[name], theirs[name]] for ours, theirs in zip(two, straight, strict=True)], float
+        )
         np.testing.assert_allclose(*pairs.T, rtol=1e-5)
 
 

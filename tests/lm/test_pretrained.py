@@ -164,7 +164,7 @@ def test_a_base_begins_at_the_loss_of_a_guess_over_codes(tied, table):
     first = next(train(model, vocabulary, table(rows), settings))
     assert (np.array(first.level_losses) <= np.log([64, 16]) + 0.3).all(), first.level_losses
     given = model.get_input_embeddings().weight[vocabulary.sid_slice(0)].detach().numpy()
-    distances = [np.linalg.norm(one[:, None] - one, axis=2).ravel() for one in (given, words[0])]
+    distances = [np.linalg.norm(vectors[:, None] - vectors, axis=2).ravel() for vectors in (given, words[0])]
     assert np.corrcoef(distances)[0, 1] > 0.9  # the geometry of the codewords is kept
 
 
@@ -255,7 +255,7 @@ def test_trimming_keeps_logits_and_segmentation_of_kept_text(kind, tied, tmp_pat
     rows = len(trimmed)
     assert len(old_tokenizer) - 45 < rows < len(old_tokenizer) - 20
     assert model.get_input_embeddings().weight.shape[0] == model.config.vocab_size == rows
-    kept = torch.tensor(
+    kept_ids = torch.tensor(
         [
             old_tokenizer.convert_tokens_to_ids(name)
             for name, _ in sorted(trimmed.get_vocab().items(), key=lambda p: p[1])
@@ -263,11 +263,11 @@ def test_trimming_keeps_logits_and_segmentation_of_kept_text(kind, tied, tmp_pat
     )
     for text in TEXT[:4]:
         old, new = old_tokenizer(text)["input_ids"], trimmed(text)["input_ids"]
-        assert kept[new].tolist() == old
+        assert kept_ids[new].tolist() == old
         with torch.inference_mode():
             torch.testing.assert_close(
                 model(torch.tensor([new])).logits,
-                original(torch.tensor([old])).logits[..., kept],
+                original(torch.tensor([old])).logits[..., kept_ids],
                 atol=1e-5,
                 rtol=0,
             )
@@ -287,9 +287,9 @@ def test_trimmed_tokens_are_closed_under_their_parts():
     model, tokenizer = _pretrained()
     _, trimmed = trim(model, tokenizer, count_tokens(tokenizer, TEXT), 300)
     data = json.loads(trimmed.backend_tokenizer.to_str())["model"]
-    made = {"".join(merge) for merge in data["merges"]}
+    merged = {"".join(merge) for merge in data["merges"]}
     assert 280 < len(data["vocab"]) <= 310
-    assert all(len(name) == 1 or name in made or name in SPECIALS for name in data["vocab"])
+    assert all(len(name) == 1 or name in merged or name in SPECIALS for name in data["vocab"])
 
 
 TRIMMED = {kind: trim(*_pretrained(kind), count_tokens(_pretrained(kind)[1], TEXT), 300)[1] for kind in KINDS}

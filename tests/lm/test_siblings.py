@@ -54,13 +54,13 @@ def test_the_loss_is_the_softmax_over_existing_codes(size: int) -> None:
     )
     torch.manual_seed(0)
     hidden, head = torch.randn(5, 4, requires_grad=True), torch.randn(size, 4, requires_grad=True)
-    found = tree.losses(hidden, head, 1, torch.from_numpy(CODES[:, 1]), torch.from_numpy(parents[:, 1]))
+    tree_losses = tree.losses(hidden, head, 1, torch.from_numpy(CODES[:, 1]), torch.from_numpy(parents[:, 1]))
     logits = hidden @ head.T
     for item, codes in enumerate(CODES):
         alive = sorted({int(other[1]) for other in CODES if other[0] == codes[0]})
         expected = torch.logsumexp(logits[item, alive], 0) - logits[item, codes[1]]
-        assert found[item].item() == pytest.approx(expected.item(), abs=1e-5)
-    found.sum().backward()
+        assert tree_losses[item].item() == pytest.approx(expected.item(), abs=1e-5)
+    tree_losses.sum().backward()
     assert hidden.grad is not None and hidden.grad.isfinite().all()
 
 

@@ -46,7 +46,7 @@ def run(vocabulary, histories, tiny):
 
 
 def _flat(model):
-    return torch.cat([one.detach().flatten() for one in model.parameters()])
+    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
 
 
 # ---- losses
@@ -80,8 +80,8 @@ def test_loss_and_gradient_equal_a_slow_oracle(stage, chunk, vocabulary, histori
     assert float(total.detach()) == pytest.approx(float(expected.detach()), rel=1e-5)
     slow = torch.autograd.grad(expected, list(model.parameters()))
     fast = torch.autograd.grad(total, list(model.parameters()))
-    for one, other in zip(slow, fast, strict=True):
-        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
+    for slow_value, other in zip(slow, fast, strict=True):
+        torch.testing.assert_close(slow_value, other, atol=1e-5, rtol=1e-4)
     whole = next(micro_batches(data, np.arange(7), 10_000))
     sums = losses.batch_loss(model, vocabulary, whole, Settings(stage=stage))
     assert sums.levels[:-1].tolist() == pytest.approx(level_sums.tolist(), rel=1e-5)
@@ -107,7 +107,7 @@ def test_the_mean_step_gradient_is_the_gradient_of_the_mean_loss(vocabulary, his
             losses.batch_loss(model, vocabulary, batch, Settings(stage="sft")).loss * scale
             for batch in micro_batches(data, rows, 64)
         )
-        return torch.cat([one.flatten() for one in torch.autograd.grad(loss, list(model.parameters()))])
+        return torch.cat([part.flatten() for part in torch.autograd.grad(loss, list(model.parameters()))])
 
     batches = Batches(data.count, 10, seed=0)
     steps = torch.stack([gradient(batches.at(step)) for step in range(6)]).mean(0)
@@ -159,7 +159,7 @@ def test_micro_batches_hold_every_target_once(lengths, limit, seed):
         False,
         64,
     )
-    found = []
+    positions = []
     for batch in micro_batches(data, np.arange(len(rows)), limit):
         width = batch.inputs.shape[1]
         assert batch.inputs.numel() <= limit or len(batch.inputs) == 1
@@ -169,9 +169,9 @@ def test_micro_batches_hold_every_target_once(lengths, limit, seed):
             row = int(weight) - 1
             line, column = divmod(place, width)
             assert batch.inputs[line, : column + 1].tolist() == rows[row][: column + 1]
-            found.append((row, column + 1, target))
+            positions.append((row, column + 1, target))
     expected = [(i, t, row[t]) for i, row in enumerate(rows) for t in range(1, len(row)) if masks[i][t]]
-    assert sorted(found) == expected
+    assert sorted(positions) == expected
 
 
 @pytest.mark.parametrize(
@@ -248,12 +248,12 @@ def test_learning_rate_schedule():
 def test_freezing_keeps_the_old_rows_bit_for_bit(run, vocabulary, tiny):
     model, _ = run(replace(QUICK, freeze="old", weight_decay=0.5, average=0.9))
     start = small(vocabulary, tiny, seed=1)
-    for (name, one), (_, other) in zip(model.named_parameters(), start.named_parameters(), strict=True):
+    for (name, weight), (_, other) in zip(model.named_parameters(), start.named_parameters(), strict=True):
         if "embed" in name:
-            assert torch.equal(one[:256], other[:256]) and not torch.equal(one[256:], other[256:])
+            assert torch.equal(weight[:256], other[:256]) and not torch.equal(weight[256:], other[256:])
         else:
-            assert torch.equal(one, other)
-        assert one.requires_grad
+            assert torch.equal(weight, other)
+        assert weight.requires_grad
 
 
 def test_the_average_is_the_recursion(vocabulary, tiny):
@@ -263,8 +263,8 @@ def test_the_average_is_the_recursion(vocabulary, tiny):
     expected = _flat(model)
     for step in range(1, 6):
         with torch.no_grad():
-            for one in model.parameters():
-                one.add_(torch.randn(one.shape, generator=torch.Generator().manual_seed(step)))
+            for parameter in model.parameters():
+                parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(step)))
         average.update_parameters(model)
         decay = min(0.3, (1 + step) / (10 + step))
         expected = decay * expected + (1 - decay) * _flat(model)
@@ -282,8 +282,8 @@ def test_dropout_has_its_rate_and_ends_with_training(vocabulary, tiny):
     dropout.seed(1)
     embedded = model.get_input_embeddings()(torch.arange(200).view(1, 200))
     assert float((embedded == 0).float().mean()) == pytest.approx(0.25, abs=0.02)
-    kept = model.get_input_embeddings().weight[:200].unsqueeze(0)[embedded != 0]
-    torch.testing.assert_close(embedded[embedded != 0], kept / 0.75)
+    weights = model.get_input_embeddings().weight[:200].unsqueeze(0)[embedded != 0]
+    torch.testing.assert_close(embedded[embedded != 0], weights / 0.75)
     model.eval()
     assert torch.equal(model(tokens).logits, before)
     model.train()
@@ -320,7 +320,7 @@ def test_the_latest_of_equally_good_passes_is_kept_and_a_run_can_end_before_its_
 
     settings = replace(QUICK, steps=16, passes=8, tolerance=0.01)
     model, metrics = run(settings, validate=validate)
-    assert [one.step for one in metrics if one.validation] == [10, 12, 14, 16]  # the second half
+    assert [metric.step for metric in metrics if metric.validation] == [10, 12, 14, 16]  # the second half
     assert weights_hash(model) == seen[2] and metrics[-1].best == 0.5001
     ended, steps = run(replace(settings, stop=7))
     assert steps[-1].step == 14 and steps[-1].total == 16 and weights_hash(ended) == seen[2]
@@ -354,7 +354,7 @@ def test_a_killed_run_ends_bit_for_bit_like_an_unkilled_one(run, histories, voca
     reports, in the middle of a window, too.
     """
     settings = replace(QUICK, steps=8, dropout=0.1, average=0.9, stage="sft", log_every=3)
-    straight, told = run(settings)
+    straight, lines = run(settings)
     pq.write_table(histories, tmp_path / "examples.parquet")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
@@ -364,9 +364,9 @@ def test_a_killed_run_ends_bit_for_bit_like_an_unkilled_one(run, histories, voca
     left = sorted(entry.name[:15] for entry in (tmp_path / "run").iterdir())
     assert left == [".step-000000005", "step-000000004"]
     resumed, metrics = run(settings, state=tmp_path / "run")
-    assert [one.step for one in metrics] == [6, 8]
-    assert [(one.loss, one.level_losses) for one in metrics] == [
-        (one.loss, one.level_losses) for one in told[1:]
+    assert [metric.step for metric in metrics] == [6, 8]
+    assert [(metric.loss, metric.level_losses) for metric in metrics] == [
+        (metric.loss, metric.level_losses) for metric in lines[1:]
     ]
     assert torch.equal(_flat(resumed), _flat(straight))
     assert [entry.name for entry in (tmp_path / "run").iterdir()] == ["step-000000008"]

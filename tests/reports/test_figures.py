@@ -26,11 +26,11 @@ DRAW = {
 
 @pytest.mark.parametrize("kind", DRAW)
 def test_a_figure_is_an_svg_and_a_png_the_same_each_time(kind: str) -> None:
-    one, other = drawn(kind), DRAW[kind]()
-    assert one == other
-    assert ElementTree.fromstring(one.svg).tag.endswith("svg")
-    assert one.png.startswith(b"\x89PNG") and len(one.png) > 4_000
-    assert "".join(ElementTree.fromstring(one.svg).itertext()).strip()  # text stays text
+    figure, other = drawn(kind), DRAW[kind]()
+    assert figure == other
+    assert ElementTree.fromstring(figure.svg).tag.endswith("svg")
+    assert figure.png.startswith(b"\x89PNG") and len(figure.png) > 4_000
+    assert "".join(ElementTree.fromstring(figure.svg).itertext()).strip()  # text stays text
 
 
 def test_names_are_shown_as_they_are() -> None:

@@ -46,25 +46,25 @@ class Balance(HTMLParser):
 
 
 def parsed(page: str) -> Balance:
-    found = Balance()
-    found.feed(page)
-    assert found.open == []
-    return found
+    document = Balance()
+    document.feed(page)
+    assert document.open == []
+    return document
 
 
 def test_the_page_stands_alone_and_is_well_formed(page: str) -> None:
-    found = parsed(page)
-    assert len(set(found.ids)) == len(found.ids)
-    assert all(link.startswith("#") for link in found.links)
-    assert {link[1:] for link in found.links} <= set(found.ids)
-    assert not {"script", "link", "img", "iframe"} & set(found.tags)
+    document = parsed(page)
+    assert len(set(document.ids)) == len(document.ids)
+    assert all(link.startswith("#") for link in document.links)
+    assert {link[1:] for link in document.links} <= set(document.ids)
+    assert not {"script", "link", "img", "iframe"} & set(document.tags)
     assert not re.search(r"url\((?!#)|@import", page)
     assert set(re.findall(r"https?://[^\s\"')]+", page)) <= {
         "http://www.w3.org/2000/svg",
         "http://www.w3.org/1999/xlink",
     }
     references = set(re.findall(r"url\(#([^)]+)\)", page))
-    assert references and references <= set(found.ids)
+    assert references and references <= set(document.ids)
 
 
 def test_figures_follow_light_and_dark(page: str) -> None:
@@ -104,7 +104,7 @@ def test_every_section_and_number_is_there(page: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "said"),
+    ("low", "high", "verdict"),
     [
         (0.1, 0.3, "better than"),
         (-0.3, -0.1, "worse than"),
@@ -112,7 +112,7 @@ def test_every_section_and_number_is_there(page: str) -> None:
         (-0.3, 0.1, "not told apart"),
     ],
 )
-def test_the_verdict_follows_the_paired_interval(low: float, high: float, said: str) -> None:
+def test_the_verdict_follows_the_paired_interval(low: float, high: float, verdict: str) -> None:
     middle = {"value": (low + high) / 2, "low": low, "high": high}
     method = {
         "name": "ours",
@@ -120,13 +120,13 @@ def test_the_verdict_follows_the_paired_interval(low: float, high: float, said: 
         "values": {"R@10": {"value": 0.5, "low": 0.4, "high": 0.6}},
         "differences": {"R@10": middle},
     }
-    assert said in render(
+    assert verdict in render(
         {"title": "t", "metrics": {"names": ["R@10"], "baseline": "b", "methods": [method]}}
     )
 
 
 def test_all_text_is_escaped() -> None:
-    one = {"value": 0.5, "low": 0.4, "high": 0.6}
+    interval = {"value": 0.5, "low": 0.4, "high": 0.6}
     report: dict[str, Any] = {
         "title": EVIL,
         "subtitle": EVIL,
@@ -135,11 +135,11 @@ def test_all_text_is_escaped() -> None:
             "names": [EVIL],
             "primary": EVIL,
             "baseline": EVIL,
-            "methods": [{"name": EVIL, "highlight": True, "values": {EVIL: one}}],
+            "methods": [{"name": EVIL, "highlight": True, "values": {EVIL: interval}}],
         },
         "alarms": [{"name": EVIL, "ok": True, "text": EVIL}],
         "slices": [
-            {"name": EVIL, "metric": EVIL, "groups": [{"label": EVIL, "n": 3, "values": {EVIL: one}}]}
+            {"name": EVIL, "metric": EVIL, "groups": [{"label": EVIL, "n": 3, "values": {EVIL: interval}}]}
         ],
         "coverage": {"methods": [{"name": EVIL, "effective": 3, "distinct": 4, "curve": [0.5, 1.0]}]},
         "sids": {"facts": {EVIL: EVIL}, "levels": [[1, 0]], "group_sizes": {"1": 2}},

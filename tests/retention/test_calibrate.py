@@ -41,30 +41,30 @@ def test_smooth_error_agrees_with_relplot() -> None:
 
 def test_beta_agrees_with_betacal() -> None:
     p, y, _ = sample()
-    found = fit_calibrator(p, y, None, "beta")
+    calibrator = fit_calibrator(p, y, None, "beta")
     # betacal 1.1.0, BetaCalibration("abm"), which has a faint penalty.
-    assert found.slopes == pytest.approx((0.711189, 0.620365), abs=1e-3)
-    assert found([0.1, 0.5, 0.9]) == pytest.approx([0.155092, 0.453646, 0.773909], abs=2e-4)
+    assert calibrator.slopes == pytest.approx((0.711189, 0.620365), abs=1e-3)
+    assert calibrator([0.1, 0.5, 0.9]) == pytest.approx([0.155092, 0.453646, 0.773909], abs=2e-4)
 
 
 def test_platt_recovers_a_logit_map() -> None:
     p, y, truth = sample(200_000)
-    found = fit_calibrator(p, y, None, "platt")
-    assert found.slopes[0] == pytest.approx(1 / 1.6, abs=0.01) and found.intercept == pytest.approx(
+    calibrator = fit_calibrator(p, y, None, "platt")
+    assert calibrator.slopes[0] == pytest.approx(1 / 1.6, abs=0.01) and calibrator.intercept == pytest.approx(
         -0.3 / 1.6, abs=0.015
     )
-    assert np.abs(found(p) - truth).max() < 0.01
+    assert np.abs(calibrator(p) - truth).max() < 0.01
     assert fit_calibrator(p, y, None, "temperature").intercept == 0
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_calibrated_means_agree_and_the_map_survives_json(method: str) -> None:
     p, y, _ = sample()
-    found = fit_calibrator(p, y, np.linspace(0.5, 1.5, len(y)), method)
+    calibrator = fit_calibrator(p, y, np.linspace(0.5, 1.5, len(y)), method)
     if method in ("platt", "beta", "isotonic"):  # those with an intercept, or free of form
         w = np.linspace(0.5, 1.5, len(y))
-        assert np.average(found(p), weights=w) == pytest.approx(np.average(y, weights=w), abs=1e-5)
-    assert np.array_equal(Calibrator.of(found.as_mapping())(p), found(p))
+        assert np.average(calibrator(p), weights=w) == pytest.approx(np.average(y, weights=w), abs=1e-5)
+    assert np.array_equal(Calibrator.of(calibrator.as_mapping())(p), calibrator(p))
 
 
 @settings(max_examples=25, deadline=None)
@@ -119,12 +119,12 @@ def test_the_table_finds_the_cohort_that_is_off() -> None:
     _, y, truth = sample(20_000)
     cohort = np.where(np.arange(20_000) % 2 == 0, "a", "b")
     shown = np.where(cohort == "a", truth, np.clip(1.3 * truth, 0, 1))
-    found = {one.cohort: one for one in calibration_table(shown, y, by=cohort, unit=np.arange(20_000) // 4)}
-    assert found["a"].expected_observed.low < 1 < found["a"].expected_observed.high
-    assert found["b"].expected_observed.low > 1.15
-    assert found["all"].n == 20_000 and found["all"].expected_observed.n == 5_000
-    assert found["a"].brier == pytest.approx(
-        found["a"].reliability - found["a"].resolution + found["a"].uncertainty, abs=2e-3
+    rows = {row.cohort: row for row in calibration_table(shown, y, by=cohort, unit=np.arange(20_000) // 4)}
+    assert rows["a"].expected_observed.low < 1 < rows["a"].expected_observed.high
+    assert rows["b"].expected_observed.low > 1.15
+    assert rows["all"].n == 20_000 and rows["all"].expected_observed.n == 5_000
+    assert rows["a"].brier == pytest.approx(
+        rows["a"].reliability - rows["a"].resolution + rows["a"].uncertainty, abs=2e-3
     )
 
 
@@ -138,8 +138,8 @@ def test_expected_over_observed_covers_one() -> None:
 
 
 def test_a_cohort_without_positives_has_a_reason() -> None:
-    one = calibration_table([0.2, 0.3], [0, 0])[0]
-    assert np.isnan(one.expected_observed.value) and "no positive outcome" in one.expected_observed.reason
+    row = calibration_table([0.2, 0.3], [0, 0])[0]
+    assert np.isnan(row.expected_observed.value) and "no positive outcome" in row.expected_observed.reason
 
 
 def test_bad_input_is_refused() -> None:

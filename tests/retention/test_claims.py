@@ -37,7 +37,9 @@ def claim(**changes: object) -> ClaimReport:
 
 
 def test_a_command_fails_unless_its_claim_is_supported() -> None:
-    assert [claim(verdict=one).exit_code for one in ("supported", "not supported", "cannot tell")] == [
+    assert [
+        claim(verdict=verdict).exit_code for verdict in ("supported", "not supported", "cannot tell")
+    ] == [
         0,
         1,
         1,
@@ -60,7 +62,7 @@ def test_a_claim_becomes_three_files_that_need_nothing_else(tmp_path: Path) -> N
     for outside in ("http://", "https://", "src=", "<script", "@import"):
         assert outside not in page.replace("http://www.w3.org", "")
     assert "a \\| b" in text and "0.6312 [0.6219, 0.6403]" in text and "Horizon: day 1." in text
-    assert all((tmp_path / one).exists() for one in ("figures/figure-1.svg", "figures/figure-3.png"))
+    assert all((tmp_path / name).exists() for name in ("figures/figure-1.svg", "figures/figure-3.png"))
     assert json.loads((tmp_path / "report.json").read_text())["tables"][0]["rows"][0][1]["value"] == 0.6312
     assert result["text"].startswith("# Water is <wet>")
 
@@ -106,18 +108,18 @@ def survey(n: int = 3_000, *, curved: bool = False) -> pa.Table:
 def test_squares_show_what_balanced_means_hide() -> None:
     """People at both ends answer more: means balance exactly, squares stay far off."""
     data = survey(curved=True)
-    found, report = weights_claim(data, ["x0", "x1"])
-    assert found.worst() < 1e-6 and report.verdict == "not supported"
+    weighting, report = weights_claim(data, ["x0", "x1"])
+    assert weighting.worst() < 1e-6 and report.verdict == "not supported"
     assert report.tables and report.figures
     fixed = data.append_column("x0²", pa.array(data["x0"].to_numpy() ** 2))
     assert weights_claim(fixed, ["x0", "x1", "x0²"])[0].worst("square") < 0.5
 
 
 def test_weights_report_names_cost_and_tipping_point() -> None:
-    found, report = weights_claim(survey(), ["x0", "x1"], threshold=2.5)
+    weighting, report = weights_claim(survey(), ["x0", "x1"], threshold=2.5)
     assert report.verdict == "supported"
     assert [table.title for table in report.tables][-1] == "Tipping point"
-    assert dict(report.tables[3].rows)["effective sample size"] == found.ess
+    assert dict(report.tables[3].rows)["effective sample size"] == weighting.ess
     mixed = survey(4).set_column(5, "question", pa.array(["return", "return", "worth", "worth"]))
     with pytest.raises(InputError, match="holds return, worth: choose one"):
         weights_claim(mixed, ["x0"])
@@ -129,16 +131,18 @@ def test_a_verdict_remembers_the_weights_under_it() -> None:
     answers = [a if row < 541 else None for row, a in enumerate(few["answer"].to_pylist())]
     answers[540] = 4.0
     few = few.set_column(few.column_names.index("answer"), "answer", pa.array(answers, pa.float64()))
-    found, report = weights_claim(few, ["cell"])
+    weighting, report = weights_claim(few, ["cell"])
     assert report.verdict == "cannot tell" and "'cell=c' (1 person answered of 60 asked" in report.because
     heavy = survey(600)
     asked = np.where(np.arange(600) == heavy["answer"].is_valid().index(True).as_py(), 1e-6, 1.0)
     heavy = heavy.set_column(
         heavy.column_names.index("asked_probability"), "asked_probability", pa.array(asked)
     )
-    found, report = weights_claim(heavy.append_column("x", pa.array(rng.normal(size=600))), ["x"])
+    weighting, report = weights_claim(heavy.append_column("x", pa.array(rng.normal(size=600))), ["x"])
     assert (
-        found.ess < 2 and report.verdict != "supported" and "effective sample size is 1.0" in report.because
+        weighting.ess < 2
+        and report.verdict != "supported"
+        and "effective sample size is 1.0" in report.because
     )
     only = survey(600)
     _, report = weights_claim(only.filter(only["answer"].is_valid()), ["x0"])
@@ -148,7 +152,7 @@ def test_a_verdict_remembers_the_weights_under_it() -> None:
 def test_weights_of_equal_answers_have_a_report_without_means(tmp_path: Path) -> None:
     same = survey()
     place = same.column_names.index("answer")
-    equal = pa.array([None if one is None else 4.0 for one in same["answer"].to_pylist()])
+    equal = pa.array([None if answer is None else 4.0 for answer in same["answer"].to_pylist()])
     _, report = weights_claim(same.set_column(place, "answer", equal), ["x0", "x1"], threshold=3.0)
     assert report.verdict == "supported" and len(report.figures) == 1
     assert "same answer (4)" in write_claim(report, tmp_path)["text"]
@@ -175,7 +179,7 @@ def answers(n: int = 2_500, repeat: bool = False) -> pa.Table:
     }
     if repeat:
         latent["worth"] = latent["return"] + 0.2 * rng.normal(size=n)
-    columns = {name: 1 + np.digitize(one, cut) for name, one in latent.items()}
+    columns = {name: 1 + np.digitize(values, cut) for name, values in latent.items()}
     like = rng.random(n) < 1 / (1 + np.exp(3 - value))
     return pa.table(
         columns | {"like": like, "content": rng.choice(["a", "b"], n), "user_id": np.arange(n) // 2}
@@ -183,10 +187,10 @@ def answers(n: int = 2_500, repeat: bool = False) -> pa.Table:
 
 
 def test_validity_is_supported_refused_or_open() -> None:
-    found, report = validity_claim(answers(), replace(QUICK, events=("like",), by="content"))
+    result, report = validity_claim(answers(), replace(QUICK, events=("like",), by="content"))
     assert report.verdict == "supported" and report.tables and len(report.figures) == 2
-    assert len(found.pairs) == 9 and len(found.contrasts) == 4 and len(found.events) == 1
-    assert {row["reading"] for row in found.contrasts} == {"other question", "other content"}
+    assert len(result.pairs) == 9 and len(result.contrasts) == 4 and len(result.events) == 1
+    assert {row["reading"] for row in result.contrasts} == {"other question", "other content"}
     assert validity_claim(answers(repeat=True), QUICK)[1].verdict == "not supported"
     same = answers(200).set_column(1, "worth", pa.array([3] * 200))
     unsure = validity_claim(same, QUICK)[1]

@@ -48,15 +48,15 @@ def answers() -> pl.DataFrame:
     )
 
 
-def some(name: str, value: int) -> pl.Expr:
+def one_in_twenty(name: str, value: int) -> pl.Expr:
     """One answer in twenty to an item is `value`."""
     return pl.when(pl.int_range(pl.len()) % 20 == 0).then(value).otherwise(name).alias(name)
 
 
 def test_a_battery_without_codes_is_supported_on_any_scale(tmp_path: Path) -> None:
     for shift in (0, -1, 5):
-        found = run("validate", answers() + shift, tmp_path, *BLOCKS)
-        assert found["verdict"] == "supported", found["because"]
+        report = run("validate", answers() + shift, tmp_path, *BLOCKS)
+        assert report["verdict"] == "supported", report["because"]
 
 
 @pytest.mark.parametrize("code", [9, 99, 999, -9, -1, 0])
@@ -66,22 +66,24 @@ def test_a_code_for_no_answer_is_named(tmp_path: Path, code: int, turned: tuple[
     table = answers()
     if turned:
         table = table.with_columns(v2=6 - pl.col("v2"))
-    table = table.with_columns(some("v2", code))
-    found = run("validate", table, tmp_path, *BLOCKS, *turned)
-    assert found["verdict"] == "cannot tell"
-    assert f"{code} may be a code for no answer, in 'v2' (20 of 400)" in found["because"]
+    table = table.with_columns(one_in_twenty("v2", code))
+    report = run("validate", table, tmp_path, *BLOCKS, *turned)
+    assert report["verdict"] == "cannot tell"
+    assert f"{code} may be a code for no answer, in 'v2' (20 of 400)" in report["because"]
 
 
 def test_a_code_in_every_item_is_named(tmp_path: Path) -> None:
     table = answers()
-    found = run("validate", table.with_columns(some(name, 9) for name in table.columns), tmp_path, *BLOCKS)
-    assert "'v1' (20 of 400), 'v2' (20 of 400)" in found["because"]
+    report = run(
+        "validate", table.with_columns(one_in_twenty(name, 9) for name in table.columns), tmp_path, *BLOCKS
+    )
+    assert "'v1' (20 of 400), 'v2' (20 of 400)" in report["because"]
 
 
 def test_people_left_out_are_counted_on_the_page(tmp_path: Path) -> None:
     fifth = pl.when(pl.int_range(pl.len()) % 5 == 0).then(None).otherwise("v1").alias("v1")
-    found = run("validate", answers().with_columns(fifth), tmp_path, *BLOCKS)
-    assert any("80 people with an empty item are left out" in limit for limit in found["limits"])
+    report = run("validate", answers().with_columns(fifth), tmp_path, *BLOCKS)
+    assert any("80 people with an empty item are left out" in limit for limit in report["limits"])
 
 
 def test_items_and_groups_are_called_by_their_names(tmp_path: Path) -> None:
@@ -116,9 +118,9 @@ def test_one_question_that_stands_for_all_is_named(tmp_path: Path) -> None:
     """The mean was that of its group, in an interval that did not hold the truth, "supported"."""
     words = ("--covariate", "group")
     assert run("weigh", asked(0.5), tmp_path, *words)["verdict"] == "supported"
-    found = run("weigh", asked(1e-6), tmp_path, *words)
-    assert found["verdict"] == "cannot tell"
-    assert "400 questions asked count as 1.0" in found["because"]
+    report = run("weigh", asked(1e-6), tmp_path, *words)
+    assert report["verdict"] == "cannot tell"
+    assert "400 questions asked count as 1.0" in report["because"]
 
 
 @pytest.mark.parametrize(
@@ -207,12 +209,12 @@ def test_what_cannot_be_told_of_questions_is_not_supported(tmp_path: Path) -> No
     same = run("validate", questions().with_columns(like=1), tmp_path, *ASKED)
     assert same["verdict"] == "cannot tell"
     assert "like is the same on every row" in same["because"]
-    coded = run("validate", questions().with_columns(some("worth", 99)), tmp_path, *ASKED)
+    coded = run("validate", questions().with_columns(one_in_twenty("worth", 99)), tmp_path, *ASKED)
     assert coded["verdict"] == "cannot tell"
     assert "99 may be a code for no answer, in 'worth' (15 of 300)" in coded["because"]
-    one = run("validate", questions().with_columns(user_id=pl.lit("u")), tmp_path, *ASKED)
-    assert one["verdict"] == "cannot tell"
-    assert "too few units: 1 person" in one["because"]
+    report = run("validate", questions().with_columns(user_id=pl.lit("u")), tmp_path, *ASKED)
+    assert report["verdict"] == "cannot tell"
+    assert "too few units: 1 person" in report["because"]
 
 
 def surveyed(n: int = 900) -> pl.DataFrame:
@@ -335,17 +337,17 @@ def test_a_person_alone_stands_for_no_tenth_of_the_population(tmp_path: Path) ->
     """Its answer was fitted by its margin exactly, so that no interval held how it might have been."""
     alone = pl.int_range(pl.len()) == pl.col("answer").is_not_null().arg_max()
     table = surveyed().with_columns(country=pl.when(alone).then(pl.lit("mt")).otherwise("country"))
-    found = rake(table, tmp_path, de=0.3, fr=0.3, it=0.3, mt=0.1)
-    assert found["verdict"] == "cannot tell"
-    assert "1 answered for country=mt, 10% of the population; at least 10 people" in found["because"]
+    report = rake(table, tmp_path, de=0.3, fr=0.3, it=0.3, mt=0.1)
+    assert report["verdict"] == "cannot tell"
+    assert "1 answered for country=mt, 10% of the population; at least 10 people" in report["because"]
     assert rake(surveyed(), tmp_path, de=0.5, fr=0.3, it=0.2)["verdict"] == "supported"
 
 
 def test_one_answer_of_everybody_has_no_raked_interval(tmp_path: Path) -> None:
     """It was "4 [4, 4]" beside means that could not be told."""
     same = surveyed().with_columns(answer=pl.when(pl.col("answer").is_not_null()).then(4))
-    found = rake(same, tmp_path, de=0.5, fr=0.3, it=0.2)
-    means = next(table for table in found["tables"] if table["title"] == "Mean answer")
+    report = rake(same, tmp_path, de=0.5, fr=0.3, it=0.2)
+    means = next(table for table in report["tables"] if table["title"] == "Mean answer")
     assert str(means).count("everyone gave the same answer") == 4
 
 
@@ -356,6 +358,6 @@ def test_how_to_write_a_number_is_said(tmp_path: Path) -> None:
 
 def test_few_answers_are_called_few(tmp_path: Path) -> None:
     """Not "20.8 of 21: a few weights decide (the largest is 1 times the mean)"."""
-    found = run("weigh", surveyed(40), tmp_path, "--covariate", "age")
-    assert found["verdict"] == "cannot tell" and "answers, fewer than 30" in found["because"]
-    assert "a few weights decide" not in found["because"]
+    report = run("weigh", surveyed(40), tmp_path, "--covariate", "age")
+    assert report["verdict"] == "cannot tell" and "answers, fewer than 30" in report["because"]
+    assert "a few weights decide" not in report["because"]

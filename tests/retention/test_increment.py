@@ -43,14 +43,14 @@ def test_metrics_agree_with_scikit_learn(seed: int, n: int) -> None:
     weight = rng.random(n) + 0.1
     if y.min() == y.max():
         return
-    found = dict(zip(METRICS, scores(prepare(p, y), weight), strict=True))
-    assert found["auc"] == pytest.approx(roc_auc_score(y, p, sample_weight=weight))
-    assert found["pr_auc"] == pytest.approx(average_precision_score(y, p, sample_weight=weight))
-    assert found["log_loss"] == pytest.approx(log_loss(y, p, sample_weight=weight))
-    assert found["brier"] == pytest.approx(brier_score_loss(y, p, sample_weight=weight))
+    metrics = dict(zip(METRICS, scores(prepare(p, y), weight), strict=True))
+    assert metrics["auc"] == pytest.approx(roc_auc_score(y, p, sample_weight=weight))
+    assert metrics["pr_auc"] == pytest.approx(average_precision_score(y, p, sample_weight=weight))
+    assert metrics["log_loss"] == pytest.approx(log_loss(y, p, sample_weight=weight))
+    assert metrics["brier"] == pytest.approx(brier_score_loss(y, p, sample_weight=weight))
     rate = np.average(y, weights=weight)
-    assert found["ne"] == pytest.approx(
-        found["log_loss"] / log_loss(y, np.full(n, rate), sample_weight=weight)
+    assert metrics["ne"] == pytest.approx(
+        metrics["log_loss"] / log_loss(y, np.full(n, rate), sample_weight=weight)
     )
 
 
@@ -85,30 +85,32 @@ def test_no_user_and_no_future_leaks(seed: int, count: int, people: int) -> None
 
 
 def test_the_return_answer_adds_and_the_worth_answer_does_not() -> None:
-    found = increment_table(rows(), QUICK, 1)
+    increment = increment_table(rows(), QUICK, 1)
     for cohort in ("all", "low-signal"):
-        assert found.score(cohort, "return").gain["auc"].low > 0
-        assert found.score(cohort, "return").gain["log_loss"].high < 0
-        assert abs(found.score(cohort, "worth").gain["auc"].value) < 0.01
-    assert found.n == 5_000 and found.users == 2_500 and found.dropped == 0
-    made = claim(found)
-    assert made.verdict == "supported" and made.tables and made.figures
-    assert claim(found, "worth").verdict == "not supported"
+        assert increment.score(cohort, "return").gain["auc"].low > 0
+        assert increment.score(cohort, "return").gain["log_loss"].high < 0
+        assert abs(increment.score(cohort, "worth").gain["auc"].value) < 0.01
+    assert increment.n == 5_000 and increment.users == 2_500 and increment.dropped == 0
+    report = claim(increment)
+    assert report.verdict == "supported" and report.tables and report.figures
+    assert claim(increment, "worth").verdict == "not supported"
 
 
 def test_effects_rise_with_the_answer() -> None:
     chosen = replace(QUICK, surveys=("return",))
-    moved = {one.level: one for one in increment_table(rows(), chosen, 1).changes if one.cohort == "all"}
+    moved = {
+        shift.level: shift for shift in increment_table(rows(), chosen, 1).changes if shift.cohort == "all"
+    }
     points = [moved[level].points.value for level in (1, 2, 4, 5)]
     assert points == sorted(points) and points[0] < -5 and points[-1] > 5
     assert moved[1].log_odds < 0 < moved[5].log_odds
-    assert all(one.points.low < one.points.value < one.points.high for one in moved.values())
+    assert all(shift.points.low < shift.points.value < shift.points.high for shift in moved.values())
 
 
 def test_effects_are_the_obvious_change_of_prediction() -> None:
     table = rows(600).drop_columns(["low_signal", "events_28d"])
     chosen = replace(QUICK, surveys=("return",), folds=2)
-    moved = {one.level: one.points.value for one in increment_table(table, chosen, 1).changes}
+    moved = {shift.level: shift.points.value for shift in increment_table(table, chosen, 1).changes}
     data = read_rows(table, chosen)
     total = np.zeros(len(data.outcome))
     for train, test in user_folds(data, chosen, 1):
@@ -145,10 +147,10 @@ def test_the_threshold_of_a_count_comes_from_the_training_rows() -> None:
     counts = np.array([0, 1, 2, 3, 4, 100, 200, 300.0])
     train = np.array([True] * 5 + [False] * 3)
     assert labels(counts, train, 0.5).tolist() == [0, 0, 0, 1, 1, 1, 1, 1]
-    found = increment_table(
+    increment = increment_table(
         rows(), replace(QUICK, outcome="next_day_views", active_quantile=0.05, surveys=("return",)), 1
     )
-    assert found.score("all", "return").gain["auc"].low > 0
+    assert increment.score("all", "return").gain["auc"].low > 0
 
 
 def test_time_modes_weights_and_derived_cohorts() -> None:
@@ -156,8 +158,8 @@ def test_time_modes_weights_and_derived_cohorts() -> None:
     early = increment_table(table, replace(QUICK, time="day", surveys=("return",)), 1)
     assert early.score("all", "return").metrics["auc"].n == 1_500
     weighted = table.drop_columns(["low_signal"]).append_column("w", pa.array([1.0, 0.0] * 1_500))
-    found = increment_table(weighted, replace(QUICK, weight="w", surveys=("return",)), 1)
-    assert found.n == 1_500 and found.dropped == 1_500
+    increment = increment_table(weighted, replace(QUICK, weight="w", surveys=("return",)), 1)
+    assert increment.n == 1_500 and increment.dropped == 1_500
     low = read_rows(weighted, replace(QUICK, weight="w")).low
     assert 0.25 < low.mean() < 0.36
     assert (

@@ -49,12 +49,12 @@ def test_the_clustered_logit_agrees_with_statsmodels() -> None:
     x, y, users = repeated()
     design = np.column_stack([x, np.ones(len(y))])
     b, cov = clustered_logit(design, y, users)
-    found = sm.Logit(y, design).fit(
+    fit = sm.Logit(y, design).fit(
         disp=0, cov_type="cluster", cov_kwds={"groups": users, "use_correction": False}
     )
     groups = users.max() + 1
-    assert b == pytest.approx(found.params, abs=1e-8)
-    assert cov == pytest.approx(found.cov_params() * groups / (groups - 1), rel=1e-6)
+    assert b == pytest.approx(fit.params, abs=1e-8)
+    assert cov == pytest.approx(fit.cov_params() * groups / (groups - 1), rel=1e-6)
 
 
 def test_the_clustered_slope_is_least_squares() -> None:
@@ -62,12 +62,12 @@ def test_the_clustered_slope_is_least_squares() -> None:
 
     x, y, users = repeated()
     slope, error = clustered_slope(x[:, 0], y, users)
-    found = sm.OLS(y, sm.add_constant(x[:, 0])).fit(
+    fit = sm.OLS(y, sm.add_constant(x[:, 0])).fit(
         cov_type="cluster", cov_kwds={"groups": users, "use_correction": False}
     )
     groups = users.max() + 1
-    assert slope == pytest.approx(found.params[1]) and error == pytest.approx(
-        found.bse[1] * np.sqrt(groups / (groups - 1))
+    assert slope == pytest.approx(fit.params[1]) and error == pytest.approx(
+        fit.bse[1] * np.sqrt(groups / (groups - 1))
     )
     assert np.isnan(clustered_slope(np.ones(len(y)), y, users)[0])
 
@@ -75,9 +75,9 @@ def test_the_clustered_slope_is_least_squares() -> None:
 @pytest.mark.parametrize("path", PATHS)
 def test_each_world_gets_its_verdict(path: str) -> None:
     table = rows(path, 8_000)
-    found = mediation_tests(table, draw_slates(table, 300), settings=CONTROLS)
-    assert found.verdict == path
-    assert claim(found).verdict == ("supported" if path == "item" else "not supported")
+    tests = mediation_tests(table, draw_slates(table, 300), settings=CONTROLS)
+    assert tests.verdict == path
+    assert claim(tests).verdict == ("supported" if path == "item" else "not supported")
     alone = mediation_tests(table, settings=CONTROLS)
     assert alone.verdict == ("user" if path == "user" else "unknown")
     once = mediation_tests(table.filter(np.asarray(table["day"]) == 0))
@@ -89,22 +89,22 @@ def test_the_within_user_interval_covers_zero_in_the_user_world() -> None:
     # this fails.
     runs, wrong = 60, 0
     for key in range(runs):
-        one = mediation_tests(rows("user", 1_500, f"w{key}"), settings=CONTROLS).within
-        assert one is not None
-        wrong += not one.low <= 0 <= one.high
+        interval = mediation_tests(rows("user", 1_500, f"w{key}"), settings=CONTROLS).within
+        assert interval is not None
+        wrong += not interval.low <= 0 <= interval.high
     assert binom.ppf(0.005, runs, 0.05) <= wrong <= binom.ppf(0.995, runs, 0.05)
 
 
 def test_exposure_finds_the_item_and_errs_at_its_level_in_state() -> None:
     rates = {}
     for path, runs in (("state", 60), ("item", 10)):
-        found = 0
+        detections = 0
         for key in range(runs):
             table = rows(path, 1_500, f"e{key}")
-            one = mediation_tests(table, draw_slates(table, 300), key=key).exposure
-            assert one is not None
-            found += one.low > 0 or one.high < 0
-        rates[path] = found / runs
+            exposure = mediation_tests(table, draw_slates(table, 300), key=key).exposure
+            assert exposure is not None
+            detections += exposure.low > 0 or exposure.high < 0
+        rates[path] = detections / runs
     assert rates["state"] <= binom.ppf(0.995, 60, 0.05) / 60 and rates["item"] == 1
 
 
@@ -194,7 +194,7 @@ def test_who_gets_longer_slates_is_no_effect_of_the_items(given: bool) -> None:
     )
     known = candidates if given else None
     none = [mediation_tests(*of_unequal_lengths(seed, 0.0), candidates=known) for seed in range(8)]
-    assert sum(one.verdict == "item" for one in none) <= 1, [one.reason for one in none]
+    assert sum(result.verdict == "item" for result in none) <= 1, [result.reason for result in none]
     assert mediation_tests(*of_unequal_lengths(0, 0.6), candidates=known).verdict == "item"
     empty = candidates.set_column(2, "probability", pa.array([0.0] * 40))
     with pytest.raises(InputError, match="'uniform' has no probability above 0"):

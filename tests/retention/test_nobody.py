@@ -138,14 +138,14 @@ def test_a_handful_of_people_decides_nothing(tmp_path: Path, users: int) -> None
         assert code == 1 and "cannot tell" in text and f"oo few units: {users} people" in text
 
 
-@pytest.mark.parametrize(("value", "told"), [(7, True), (-3, True), (1, False)])
-def test_a_yes_or_no_of_seven_is_named(tmp_path: Path, value: int, told: bool) -> None:
+@pytest.mark.parametrize(("value", "warned"), [(7, True), (-3, True), (1, False)])
+def test_a_yes_or_no_of_seven_is_named(tmp_path: Path, value: int, warned: bool) -> None:
     table, plan = people(), tmp_path / "plan.toml"
     table["returned"][11] = value
     plan.write_text('primary = ["returned"]\nguardrails = { skips = 0.2 }\n')
     results = write(tmp_path / "results.csv", table)
     text = run("experiment", "read", results, "--plan", plan, "--out", tmp_path / "o", "-q")[1]
-    assert ("WARNING: 'returned'" in text) == told and "WARNING: 'skips'" not in text
+    assert ("WARNING: 'returned'" in text) == warned and "WARNING: 'skips'" not in text
 
 
 def test_a_log_of_decades_and_an_item_twice_are_named(tmp_path: Path) -> None:

@@ -133,8 +133,8 @@ def test_scores_are_probabilities() -> None:
 def test_slopes_are_of_raw_features_so_scale_does_not_matter() -> None:
     rows = table()
     scaled = rows.set_column(0, "f0", pa.array(1000 * rows["f0"].to_numpy() + 7))
-    one, other = (predict(fit_proxy(part, ProxySettings(FEATURES)), part)[0] for part in (rows, scaled))
-    assert one == pytest.approx(other, abs=1e-5)
+    plain, other = (predict(fit_proxy(part, ProxySettings(FEATURES)), part)[0] for part in (rows, scaled))
+    assert plain == pytest.approx(other, abs=1e-5)
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -144,10 +144,10 @@ def test_expected_over_observed_in_the_world(path: str) -> None:
     fitted = fit_proxy(rows_of(rows, "fit", 5), ProxySettings(RANKER_FEATURES))
     proxy = calibrate_proxy(fitted, rows_of(rows, "calibrate", 5), "beta")
     for side, cohorts in calibration(proxy, rows_of(rows, "test", 5), "low_signal", 5).items():
-        for one in cohorts:
-            ratio = one.expected_observed
+        for cohort in cohorts:
+            ratio = cohort.expected_observed
             # .97 to 1.03 as far as 10,000 test rows can tell: the interval must reach into it.
-            assert ratio.low <= 1.03 and ratio.high >= 0.97, (side, one.cohort, ratio)
+            assert ratio.low <= 1.03 and ratio.high >= 0.97, (side, cohort.cohort, ratio)
             assert abs(ratio.value - 1) < 0.03 + 3 * (ratio.high - ratio.low) / 4
 
 
@@ -157,7 +157,7 @@ def test_users_are_kept_apart_and_the_cut_is_stable() -> None:
     assert np.bincount(part) / 4_000 == pytest.approx([0.5, 0.25, 0.25], abs=0.04)
     assert np.array_equal(user_parts(users[::-1], 1)[::-1], part)
     assert not np.array_equal(user_parts(users, 2), part)
-    parts = [set(rows_of(table(), one, 0)["user_id"].to_pylist()) for one in ("fit", "calibrate", "test")]
+    parts = [set(rows_of(table(), split, 0)["user_id"].to_pylist()) for split in ("fit", "calibrate", "test")]
     assert not parts[0] & parts[1] and not parts[0] & parts[2] and not parts[1] & parts[2]
 
 
@@ -227,9 +227,9 @@ def test_bad_rows_are_named(change: dict[str, list[float]], words: str) -> None:
 
 def test_a_feature_that_tells_the_answer_and_a_missing_one_are_refused() -> None:
     rows = table(200)
-    told = rows.set_column(0, "f0", rows["return"])
+    leaky = rows.set_column(0, "f0", rows["return"])
     with pytest.raises(InputError, match="does not settle"):
-        fit_proxy(told, ProxySettings(FEATURES, l2=0.0))
+        fit_proxy(leaky, ProxySettings(FEATURES, l2=0.0))
     with pytest.raises(InputError, match="column 'f9' is missing"):
         fit_proxy(rows, ProxySettings(("f9",)))
     with pytest.raises(InputError, match="which is not a number from 0"):

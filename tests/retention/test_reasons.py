@@ -13,10 +13,10 @@ RARITY = {"type=reel": 1.0, "mode=dorian": 3.0, "book=ryan": 0.5, "type=waltz": 
 
 def test_the_rarest_shared_attribute_and_the_most_co_played_item_are_named() -> None:
     counts = {("new", "old_reel"): 6, ("new", "stranger"): 9}
-    found = reasons(
+    explanations = reasons(
         "new", ["stranger", "old_reel", "old_dorian"], ATTRIBUTES, lambda a, b: counts.get((a, b), 0), RARITY
     )
-    assert found == [
+    assert explanations == [
         Reason("co_played", "stranger", count=9),
         Reason("shared_attributes", "old_dorian", ("mode=dorian",)),
     ]
@@ -38,6 +38,6 @@ def test_equal_evidence_names_the_more_recent_item() -> None:
 
 
 def test_rarity_is_the_inverse_document_frequency() -> None:
-    found = rarity_of([["a", "a", "b"], ["a"], ["a", "c"], ["a"]])
-    assert found["a"] == 0
-    assert found["b"] == found["c"] == math.log(4)
+    rarity = rarity_of([["a", "a", "b"], ["a"], ["a", "c"], ["a"]])
+    assert rarity["a"] == 0
+    assert rarity["b"] == rarity["c"] == math.log(4)

@@ -56,33 +56,33 @@ def slowly(items: list[int], scores: list[float], history: list[int]) -> dict[st
 def test_features_equal_the_loop(order: list[int], n: int, history: list[int]) -> None:
     items, scores = order[:n], sorted(np.linspace(-4, -1, n).tolist(), reverse=True)
     facts = known()
-    found = features(facts, Person(tuple(history), 2, 1, 10), items, scores)
-    assert tuple(found) == facts.names and all(len(column) == n for column in found.values())
+    columns = features(facts, Person(tuple(history), 2, 1, 10), items, scores)
+    assert tuple(columns) == facts.names and all(len(column) == n for column in columns.values())
     for name, expected in slowly(items, scores, history).items():
-        np.testing.assert_allclose(found[name], expected, atol=1e-12)
+        np.testing.assert_allclose(columns[name], expected, atol=1e-12)
     common = (2 + 10 * 0.1) / (6 + 10)
-    assert found["user_likes"][0] == pytest.approx((2 + 10 * common) / 20)
-    red = found.get("is c=red")
+    assert columns["user_likes"][0] == pytest.approx((2 + 10 * common) / 20)
+    red = columns.get("is c=red")
     assert red is None or red.tolist() == ["c=red" in ATTRIBUTES[item] for item in items]
 
 
 def test_a_history_is_seen_from_before_each_event() -> None:
     facts, history = known(), [0, 1, 5, 2]
-    found = history_features(facts, Person(tuple(history), 1, 0, 4))
+    columns = history_features(facts, Person(tuple(history), 1, 0, 4))
     for place, item in enumerate(history):
         alone = features(facts, Person(tuple(history[:place]), 1, 0, 4), [item], [0.0])
-        assert {name: column[place] for name, column in found.items()} == {
-            name: alone[name][0] for name in found
+        assert {name: column[place] for name, column in columns.items()} == {
+            name: alone[name][0] for name in columns
         }
-    assert "score" not in found and not history_features(facts, Person())["popularity"].size
+    assert "score" not in columns and not history_features(facts, Person())["popularity"].size
 
 
 def test_a_matrix_follows_the_proxys_order_and_refuses_what_it_does_not_know() -> None:
-    found = features(known(), Person((0,)), [1, 2], [-1.0, -2.0])
-    x = matrix(found, ("place", "is gone=1", "score"), 2)
+    columns = features(known(), Person((0,)), [1, 2], [-1.0, -2.0])
+    x = matrix(columns, ("place", "is gone=1", "score"), 2)
     assert x[:, 2].tolist() == [-1.0, -2.0] and x[:, 1].tolist() == [0.0, 0.0]
     with pytest.raises(InputError, match="feature 'weather' is not known here"):
-        matrix(found, ("weather",), 2)
+        matrix(columns, ("weather",), 2)
 
 
 @given(st.integers(2, 9), st.integers(0, 10_000), st.integers(0, 4))
@@ -150,15 +150,15 @@ def test_results_of_a_test_from_its_logs() -> None:
         at(0, user_id="b", request_id="r2"),
         at(30, user_id="b", request_id="r3"),
     ]
-    found = {
+    by_user = {
         row["user_id"]: row
         for row in unit_table(
             exposures, log(acts, "kind"), log(shown, "request_id"), "e1", shares
         ).to_pylist()
     }
     counts = {
-        name: [found[user][name] for user in ("a", "b")]
-        for name in found["a"]
+        name: [by_user[user][name] for user in ("a", "b")]
+        for name in by_user["a"]
         if name not in ("user_id", "arm", "exposed_at")
     }
     assert counts == {
@@ -171,8 +171,10 @@ def test_results_of_a_test_from_its_logs() -> None:
         "before": [1, 0],
     }
     late = exposures.set_column(3, "timestamp", pa.array([start, start + timedelta(days=19)], times))
-    kept = unit_table(late, log(acts, "kind"), log(shown, "request_id"), "e1", shares)
-    assert kept["user_id"].to_pylist() == ["a"] and cut_of(kept) == 1  # the log holds one day of b's fourteen
+    late_units = unit_table(late, log(acts, "kind"), log(shown, "request_id"), "e1", shares)
+    assert (
+        late_units["user_id"].to_pylist() == ["a"] and cut_of(late_units) == 1
+    )  # the log holds one day of b's fourteen
     short = [
         table.filter(pc.less(table["timestamp"], start + timedelta(hours=40)))
         for table in (log(acts, "kind"), log(shown, "request_id"))

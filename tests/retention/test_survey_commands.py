@@ -66,8 +66,8 @@ def test_weigh_writes_weights_and_a_report(surveys: Path) -> None:
         "country",
     )
     code, text = run(*given, "--out", out, "--threshold", "3", "--json", "--quiet")
-    found = json.loads(text)
-    assert code == 0 and found["verdict"] == "supported" and found["exit_code"] == 0
+    report = json.loads(text)
+    assert code == 0 and report["verdict"] == "supported" and report["exit_code"] == 0
     weights = pq.read_table(out / "weights.parquet")
     assert weights["user_id"][0].as_py() == "000"  # ids keep their zeros
     assert weights["weight"].to_numpy().sum() == pytest.approx(900 / 0.25)
@@ -167,9 +167,9 @@ def test_validate_takes_a_survey_log_with_repeats(tmp_path: Path) -> None:
     asked = ("--question", "return", "--question", "worth", "--event", "like")
     given = ("validate", file, *asked, "--out", tmp_path / "v", "--quiet")
     code, text = run(*given, "--json")
-    found = json.loads(text)
-    assert code == 0 and found["verdict"] == "supported"
-    titles = [table["title"] for table in found["tables"]]
+    report = json.loads(text)
+    assert code == 0 and report["verdict"] == "supported"
+    titles = [table["title"] for table in report["tables"]]
     assert "Test-retest" in titles and "Correlation without measurement error" in titles
     assert (tmp_path / "v" / "pairs.parquet").exists() and (tmp_path / "v" / "report.html").exists()
 

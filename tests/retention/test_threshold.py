@@ -71,13 +71,13 @@ def test_the_walk_is_the_obvious_one(seed: int, target: float, n: int, rows: int
         if not on.any() or w[on].sum() ** 2 / (w[on] ** 2).sum() < 20 or len(people) < 30:
             continue
         share = float(np.average(y[on], weights=w[on]))
-        off = [(w * (y - share))[on & (unit == one)].sum() / w[on].sum() for one in people]
+        off = [(w * (y - share))[on & (unit == person)].sum() / w[on].sum() for person in people]
         variance = np.square(off).sum() * len(people) / (len(people) - 1)
         size = w[on].sum() ** 2 / (w[on] ** 2).sum()
         if variance > 1e-14:
             size = min(size, share * (1 - share) / variance)
         else:
-            size = w[on].sum() ** 2 / np.square([w[on & (unit == one)].sum() for one in people]).sum()
+            size = w[on].sum() ** 2 / np.square([w[on & (unit == person)].sum() for person in people]).sum()
         size *= min(1.0, (t.ppf(0.05, size - 1) / t.ppf(0.05, len(people) - 1)) ** 2)
         bound = beta.ppf(0.05, share * size, size - share * size + 1) if share > 0 else 0.0
         if bound < target:

@@ -37,7 +37,7 @@ class Toy:
 
     def log_probabilities(self, row: int, codes: np.ndarray, vocab: bool = False) -> np.ndarray:
         """(S,) the slow way: every Semantic ID scored alone, in float64."""
-        found = []
+        totals = []
         for sid in codes:
             state, total = self.hidden[row].double(), 0.0
             for level, code in enumerate(sid):
@@ -45,8 +45,8 @@ class Toy:
                 mass = torch.cat([head.double() @ state for head in self.heads]) if vocab else logits
                 total += float(logits[code] - mass.logsumexp(0))
                 state = torch.tanh(state @ self.mix.double() + self.embeddings[level][code].double())
-            found.append(total)
-        return np.array(found)
+            totals.append(total)
+        return np.array(totals)
 
 
 @pytest.fixture(scope="session")

@@ -22,19 +22,19 @@ items = st.lists(st.integers(0, 29), max_size=40)
 @settings(max_examples=80, deadline=None)
 def test_equals_sets(base: list[bool] | None, exclude: list[int], include: list[int] | None) -> None:
     shared = None if base is None else mask(TRIE, np.array(base))
-    one = allow(TRIE, shared, exclude, include)
+    allowed = allow(TRIE, shared, exclude, include)
     truth = {
         i
         for i in range(30)
         if (base is None or base[i]) and i not in exclude and (include is None or i in include)
     }
-    assert one.items == len(truth)
-    assert one.leaves == len({tuple(CODES[i]) for i in truth})
-    assert (one.reason is None) == bool(truth)
-    assert {int(i) for i in np.flatnonzero(one.allows(np.arange(30)))} == truth
+    assert allowed.items == len(truth)
+    assert allowed.leaves == len({tuple(CODES[i]) for i in truth})
+    assert (allowed.reason is None) == bool(truth)
+    assert {int(i) for i in np.flatnonzero(allowed.allows(np.arange(30)))} == truth
     for bounds in TRIE.bounds:
         owned = [{int(i) for i in TRIE.items[a:b]} for a, b in pairwise(bounds)]
-        assert list(one.count(bounds[:-1], bounds[1:])) == [len(own & truth) for own in owned]
+        assert list(allowed.count(bounds[:-1], bounds[1:])) == [len(own & truth) for own in owned]
 
 
 def test_reasons_name_what_is_left() -> None:
@@ -50,9 +50,9 @@ def test_reasons_name_what_is_left() -> None:
 
 def test_changing_the_callers_array_changes_nothing() -> None:
     stock, seen = np.ones(30, bool), np.array([4, 5])
-    one = allow(TRIE, mask(TRIE, stock), seen)
+    allowed = allow(TRIE, mask(TRIE, stock), seen)
     stock[:], seen[:] = False, 9
-    assert one.items == 28 and not one.allows(np.array([4]))[0] and one.allows(np.array([9]))[0]
+    assert allowed.items == 28 and not allowed.allows(np.array([4]))[0] and allowed.allows(np.array([9]))[0]
 
 
 def test_refuses_unknown_items_and_foreign_masks() -> None:

@@ -62,18 +62,18 @@ def test_word_search_ranks_by_bm25() -> None:
         "",
         "夜の歌",
     ]
-    found = Lexical(texts)
-    scores = found.search(["slow", "reel the", "nothing", "歌"])
+    lexical = Lexical(texts)
+    scores = lexical.search(["slow", "reel the", "nothing", "歌"])
     assert scores.shape == (4, 5)
     assert scores[0].argsort()[::-1][:2].tolist() == [0, 2] and (scores[2] == 0).all()
     assert scores[1].argmax() == 1 and scores[3].argmax() == 4
     # By hand: "reel" is in one text of five, once; that text has 3 words, the mean is 4.8.
     mean = (4 + 3 + 12 + 0 + 3) / 5
     rarity = np.log1p((5 - 1 + 0.5) / 1.5)
-    assert found.search(["reel"])[0, 1] == pytest.approx(
+    assert lexical.search(["reel"])[0, 1] == pytest.approx(
         rarity * 2.2 / (1 + 1.2 * (0.25 + 0.75 * 3 / mean)), rel=1e-5
     )
-    neighbours = found.score(Histories.of_lists([[1, 0], []]))
+    neighbours = lexical.score(Histories.of_lists([[1, 0], []]))
     assert neighbours[0].argsort()[::-1][:2].tolist() == [0, 2] and (neighbours[1] == 0).all()
 
 

@@ -28,18 +28,18 @@ def filters(trie: Trie, rows: int, seed: int) -> list[Allowed]:
     rng = np.random.default_rng(seed)
     n = len(trie.items)
     masks = [None, mask(trie, rng.random(n) < 0.5), mask(trie, rng.random(n) < 0.1)]
-    found = []
+    drawn = []
     for _ in range(rows):
         base = masks[rng.integers(3)]
         exclude = rng.integers(n, size=rng.integers(n))
         include = rng.integers(n, size=rng.integers(n)) if rng.random() < 0.4 else None
-        found.append(allow(trie, base, exclude, include))
-    return found
+        drawn.append(allow(trie, base, exclude, include))
+    return drawn
 
 
-def leaves_allowed(trie: Trie, one: Allowed) -> np.ndarray:
+def leaves_allowed(trie: Trie, subset: Allowed) -> np.ndarray:
     """(S,) by the definition: some item of the leaf may be shown."""
-    shown = one.allows(trie.items.astype(np.int64))
+    shown = subset.allows(trie.items.astype(np.int64))
     return np.array([shown[a:b].any() for a, b in zip(trie.item_starts, trie.item_starts[1:], strict=False)])
 
 
@@ -55,9 +55,9 @@ def test_wide_beam_equals_exhaustive_scoring(toy: Any, seed: int, filtered: bool
     trie, model = catalogue(seed), toy(SIZES, 3, seed)
     allowed = filters(trie, 3, seed) if filtered else [allow(trie)] * 3
     beams = beam_search(model.hidden, model.search(), model.heads, trie, allowed, trie.leaves)
-    for row, one in enumerate(allowed):
+    for row, subset in enumerate(allowed):
         truth = model.log_probabilities(row, trie.leaf_codes())
-        may = leaves_allowed(trie, one)
+        may = leaves_allowed(trie, subset)
         leaves, scores = found_of(beams, row)
         assert leaves == [leaf for leaf in np.argsort(-truth, kind="stable") if may[leaf]]
         np.testing.assert_allclose(scores, truth[leaves], atol=1e-4)
@@ -73,20 +73,20 @@ def test_alone_or_in_a_batch_and_under_a_filter_scores_stay(
     over = torch.cat(model.heads) if normalise == "vocab" else normalise
     allowed = filters(trie, 4, seed)
     together = beam_search(model.hidden, model.search(), model.heads, trie, allowed, beam, over)
-    for row, one in enumerate(allowed):
-        alone = beam_search(model.hidden[[row]], model.search([row]), model.heads, trie, [one], beam, over)
+    for row, subset in enumerate(allowed):
+        alone = beam_search(model.hidden[[row]], model.search([row]), model.heads, trie, [subset], beam, over)
         (leaves, scores), (again, same) = found_of(alone, 0), found_of(together, row)
         assert leaves == again
         np.testing.assert_allclose(scores, same, atol=1e-4)
         truth = model.log_probabilities(row, trie.leaf_codes(), normalise == "vocab")
         np.testing.assert_allclose(scores, truth[leaves], atol=1e-4)
-        assert leaves_allowed(trie, one)[leaves].all()
-        assert len(leaves) >= min(beam, one.leaves) and bool(leaves) == (one.items > 0)
+        assert leaves_allowed(trie, subset)[leaves].all()
+        assert len(leaves) >= min(beam, subset.leaves) and bool(leaves) == (subset.items > 0)
 
 
-def oracle_beam(model: Any, row: int, trie: Trie, one: Allowed, beam: int) -> list[tuple[int, ...]]:
+def oracle_beam(model: Any, row: int, trie: Trie, subset: Allowed, beam: int) -> list[tuple[int, ...]]:
     """The step as written: live children of all beams, best `beam` by score, then by prefix."""
-    codes = [tuple(map(int, sid)) for sid in trie.leaf_codes()[leaves_allowed(trie, one)]]
+    codes = [tuple(map(int, sid)) for sid in trie.leaf_codes()[leaves_allowed(trie, subset)]]
     width = len(codes) if len(codes) <= 4 * beam else beam
     beams: list[tuple[int, ...]] = [()]
     for level in range(trie.levels):
@@ -102,10 +102,10 @@ def test_narrow_beam_equals_the_step_as_written(toy: Any, seed: int, beam: int) 
     trie, model = catalogue(seed, 60), toy(SIZES, 2, seed)
     allowed = filters(trie, 2, seed)
     beams = beam_search(model.hidden, model.search(), model.heads, trie, allowed, beam)
-    for row, one in enumerate(allowed):
+    for row, subset in enumerate(allowed):
         leaves, _ = found_of(beams, row)
         assert [tuple(map(int, trie.leaf_codes()[leaf])) for leaf in leaves] == oracle_beam(
-            model, row, trie, one, beam
+            model, row, trie, subset, beam
         )
 
 
@@ -141,8 +141,8 @@ def test_impossible_codes_are_still_items() -> None:
 
 def test_empty_sets_get_no_beam_beside_others(toy: Any) -> None:
     trie, model = catalogue(5), toy(SIZES, 2, 5)
-    none, some = allow(trie, include=[]), allow(trie)
-    beams = beam_search(model.hidden, model.search(), model.heads, trie, [none, some], 4)
+    none, everything = allow(trie, include=[]), allow(trie)
+    beams = beam_search(model.hidden, model.search(), model.heads, trie, [none, everything], 4)
     assert beams.counts.tolist() == [0, 4]
     beams = beam_search(model.hidden, model.search(), model.heads, trie, [none, none], 4)
     assert beams.counts.tolist() == [0, 0] and beams.leaf.shape == (2, 0)

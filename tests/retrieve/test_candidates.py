@@ -31,9 +31,9 @@ def test_probabilities_are_the_ids_shared_out_and_filters_never_reorder(toy: Any
     trie = build_trie(codes, SIZES)
     shown = rng.random(30) < 0.5
     shown[rng.integers(30)] = True
-    everything, some = allow(trie), allow(trie, mask(trie, shown))
-    beams = search(toy, seed, [everything, some], trie, trie.leaves)
-    whole, part = expand(beams, trie, [everything, some], 30)
+    everything, subset = allow(trie), allow(trie, mask(trie, shown))
+    beams = search(toy, seed, [everything, subset], trie, trie.leaves)
+    whole, part = expand(beams, trie, [everything, subset], 30)
     # The items of an ID share exactly its mass.
     model_scores = dict(zip(beams.leaf[0].tolist(), beams.score[0].tolist(), strict=True))
     for leaf, score in model_scores.items():
@@ -42,9 +42,9 @@ def test_probabilities_are_the_ids_shared_out_and_filters_never_reorder(toy: Any
         for item in group:
             assert of[int(item)] == pytest.approx(score - np.log(len(group)), abs=1e-5)
     assert sorted(whole.items) == list(range(30)) and (np.diff(whole.scores) <= 0).all()
-    kept = [int(i) for i in whole.items if shown[i]]
-    assert part.items.tolist() == kept
-    assert expand(beams, trie, [everything, some], k)[1].items.tolist() == kept[:k]
+    expected = [int(i) for i in whole.items if shown[i]]
+    assert part.items.tolist() == expected
+    assert expand(beams, trie, [everything, subset], k)[1].items.tolist() == expected[:k]
 
 
 def test_fewer_items_come_with_a_reason(toy: Any) -> None:

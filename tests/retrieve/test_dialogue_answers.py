@@ -26,10 +26,10 @@ def test_items_and_none_share_one_probability(monkeypatch: pytest.MonkeyPatch) -
     trie = build_trie(CODES, (4, 5))
     prompts = [[1, 2, 3], [4, 5, 6, 7, 8], [9]]
     free = answer(model, vocabulary, trie, prompts, [allow(trie)] * 3, (10, 20))
-    for one in free:
-        assert np.exp(one.items.scores).sum() + np.exp(one.none) == pytest.approx(1, abs=1e-4)
+    for reply in free:
+        assert np.exp(reply.items.scores).sum() + np.exp(reply.none) == pytest.approx(1, abs=1e-4)
     # The oracle: every item's log-probability by plain forward passes.
-    for prompt, one in zip(prompts, free, strict=True):
+    for prompt, reply in zip(prompts, free, strict=True):
         item, none = vocabulary.special("item"), vocabulary.special("none")
         first = model(torch.tensor([prompt])).logits[0, -1]
         either = first[[item, none]].log_softmax(-1)
@@ -42,13 +42,13 @@ def test_items_and_none_share_one_probability(monkeypatch: pytest.MonkeyPatch) -
                 for level in (0, 1)
             ]
             scores.append(float((either[0] + sum(parts)).detach()))
-        found = dict(zip(one.items.items.tolist(), one.items.scores.tolist(), strict=True))
-        np.testing.assert_allclose([found[row] for row in range(20)], scores, atol=2e-3)
-        assert one.none == pytest.approx(float(either[1].detach()), abs=1e-4)
+        by_row = dict(zip(reply.items.items.tolist(), reply.items.scores.tolist(), strict=True))
+        np.testing.assert_allclose([by_row[row] for row in range(20)], scores, atol=2e-3)
+        assert reply.none == pytest.approx(float(either[1].detach()), abs=1e-4)
     fewer = answer(model, vocabulary, trie, prompts, [allow(trie, exclude=[0, 7])] * 3, (10, 20))
-    for whole, some in zip(free, fewer, strict=True):
-        kept = [row for row in whole.items.items.tolist() if row not in (0, 7)]
-        assert some.items.items.tolist() == kept
+    for whole, part in zip(free, fewer, strict=True):
+        expected = [row for row in whole.items.items.tolist() if row not in (0, 7)]
+        assert part.items.items.tolist() == expected
 
 
 def test_fused_ranks_by_hand() -> None:

@@ -63,8 +63,8 @@ def test_scores_are_left_as_they_were_and_nan_is_refused() -> None:
 def test_ragged_arrays_are_lists_of_lists(rows: list[list[int]], length: int) -> None:
     packed = Histories.of_lists(rows)
 
-    def unpack(one: Lists) -> list[list[int]]:
-        return [one.items[a:b].tolist() for a, b in zip(one.offsets, one.offsets[1:], strict=False)]
+    def unpack(lists: Lists) -> list[list[int]]:
+        return [lists.items[a:b].tolist() for a, b in zip(lists.offsets, lists.offsets[1:], strict=False)]
 
     assert unpack(last_events(packed, length)) == [row[-length:] for row in rows]
     order = np.arange(len(rows))[::-1]

@@ -46,19 +46,19 @@ def scorer(n: int = 30, known: int = 20, seed: int = 0) -> ItemScorer:
         ItemShape(SIZES, known, width=32, heads=2, max_items=6), [f"i{k}" for k in range(known)], [], seed
     )
     with torch.no_grad():
-        for one in model.parameters():
-            one.add_(0.2 * torch.randn(one.shape, generator=torch.Generator().manual_seed(seed)))
+        for parameter in model.parameters():
+            parameter.add_(0.2 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(seed)))
     return ItemScorer(model, [f"i{k}" for k in range(n)], catalogue(n, seed), SIZES)
 
 
-def by_hand(found: ItemScorer, history: list[int]) -> tuple[np.ndarray, np.ndarray]:
+def by_hand(item_scorer: ItemScorer, history: list[int]) -> tuple[np.ndarray, np.ndarray]:
     """(N,) log-probabilities of both read-outs by loops over plain formulas."""
-    model, codes = found.model, found.catalogue.codes.numpy()
-    rows = [one.detach() for one in model.rows]
+    model, codes = item_scorer.model, item_scorer.catalogue.codes.numpy()
+    rows = [table.detach() for table in model.rows]
 
     def vector(item: int) -> torch.Tensor:
         total = sum(rows[level][codes[item, level]] for level in range(3))
-        row = int(found.catalogue.rows[item])
+        row = int(item_scorer.catalogue.rows[item])
         return total + model.residual.detach()[row] if row >= 0 else total
 
     with torch.no_grad():
@@ -71,15 +71,15 @@ def by_hand(found: ItemScorer, history: list[int]) -> tuple[np.ndarray, np.ndarr
         for item in range(len(codes)):
             total = 0.0
             for level in range(3):
-                beside = sorted(
+                siblings = sorted(
                     {c[level] for c in codes.tolist() if c[:level] == codes[item, :level].tolist()}
                 )
                 query = model.query(state, level)
                 if level:
                     prefix = sum(rows[above][codes[item, above]] for above in range(level))
                     query = query * model.gate(prefix, level)
-                logits = torch.stack([query @ rows[level][code] for code in beside])
-                total += float(logits.log_softmax(0)[beside.index(codes[item, level])])
+                logits = torch.stack([query @ rows[level][code] for code in siblings])
+                total += float(logits.log_softmax(0)[siblings.index(codes[item, level])])
             alone = sum(c == codes[item].tolist() for c in codes.tolist())
             values.append(total - np.log(alone))
     return np.array(values), dense.numpy()
@@ -91,8 +91,8 @@ def by_hand(found: ItemScorer, history: list[int]) -> tuple[np.ndarray, np.ndarr
 def test_what_reads_alone_equals_the_model_that_learns(lengths: list[int], layers: int) -> None:
     torch.manual_seed(0)
     model = ItemModel(ItemShape(SIZES, 1, layers, width=32, heads=2, max_items=6, marks=4)).eval()
-    for one in model.parameters():
-        one.add_(0.2 * torch.randn(one.shape))
+    for parameter in model.parameters():
+        parameter.add_(0.2 * torch.randn(parameter.shape))
     vectors, marks = torch.randn(sum(lengths), 32), torch.randint(4, (sum(lengths),))
     states = Reader(model)(vectors, marks, Layout(np.array(lengths), model.device))
     parts = zip(vectors.split(lengths), marks.split(lengths), strict=True)
@@ -101,9 +101,9 @@ def test_what_reads_alone_equals_the_model_that_learns(lengths: list[int], layer
 
 @pytest.mark.parametrize("history", [[], [3], [1, 25, 7, 7, 2, 9, 11, 4]])
 def test_both_read_outs_equal_a_plain_forward_pass_and_sum_to_one(history: list[int]) -> None:
-    found = scorer()
-    own = [part[0].numpy() for part in found.read_outs(Histories.of_lists([history]))]
-    for value, expected in zip(own, by_hand(found, history), strict=True):
+    item_scorer = scorer()
+    own = [part[0].numpy() for part in item_scorer.read_outs(Histories.of_lists([history]))]
+    for value, expected in zip(own, by_hand(item_scorer, history), strict=True):
         np.testing.assert_allclose(value, expected, atol=1e-4)
         assert np.exp(value).sum() == pytest.approx(1, abs=1e-5)
     for share in (0.0, 0.3, 1.0):
@@ -112,27 +112,29 @@ def test_both_read_outs_equal_a_plain_forward_pass_and_sum_to_one(history: list[
 
 
 def test_the_loss_of_training_is_minus_the_log_probabilities_that_serve() -> None:
-    found, history = scorer(), [4, 9, 2, 27, 14]
+    item_scorer, history = scorer(), [4, 9, 2, 27, 14]
     lesson = ItemLesson(
-        np.array(history), np.ones(5, bool), np.array([0, 5]), found.catalogue, seed=0, dense=0.7
+        np.array(history), np.ones(5, bool), np.array([0, 5]), item_scorer.catalogue, seed=0, dense=0.7
     )
-    ((sums, events),) = lesson.sums(found.model, np.array([0]), 0, np.array([0]))
-    before = [found.read_outs(Histories.of_lists([history[:k]])) for k in range(5)]
+    ((sums, events),) = lesson.sums(item_scorer.model, np.array([0]), 0, np.array([0]))
+    before = [item_scorer.read_outs(Histories.of_lists([history[:k]])) for k in range(5)]
     codes, dense = (
         sum(float(parts[k][0, item]) for parts, item in zip(before, history, strict=True)) for k in (0, 1)
     )
-    shared = sum(float(found.catalogue.alone[item]) for item in history)  # which item of an ID is no code
+    shared = sum(
+        float(item_scorer.catalogue.alone[item]) for item in history
+    )  # which item of an ID is no code
     assert events == 5 and sums.loss.item() == pytest.approx(-(codes + shared) - 0.7 * dense, rel=1e-4)
     assert float(sums.levels[-1]) == pytest.approx(-dense, rel=1e-4)
 
 
 def test_a_residual_is_zero_for_what_training_never_saw_and_never_learns() -> None:
-    found = scorer(n=30, known=20)
-    model, cold = found.model, torch.tensor([20, 29])
-    codes = sum(model.rows[k][found.catalogue.codes[cold, k]] for k in range(3))
-    torch.testing.assert_close(model.vectors(found.catalogue, cold), codes)
+    item_scorer = scorer(n=30, known=20)
+    model, cold = item_scorer.model, torch.tensor([20, 29])
+    codes = sum(model.rows[k][item_scorer.catalogue.codes[cold, k]] for k in range(3))
+    torch.testing.assert_close(model.vectors(item_scorer.catalogue, cold), codes)
     assert residual_rows(model, ["new", "i3"]).tolist() == [-1, 3]
-    lesson = ItemLesson(np.array([1, 2, 25]), np.ones(3, bool), np.array([0, 3]), found.catalogue, 0)
+    lesson = ItemLesson(np.array([1, 2, 25]), np.ones(3, bool), np.array([0, 3]), item_scorer.catalogue, 0)
     ((sums, _),) = lesson.sums(model, np.array([0]), 0, np.array([0]))
     sums.loss.backward()
     touched = model.residual.grad.abs().sum(1) > 0
@@ -142,10 +144,10 @@ def test_a_residual_is_zero_for_what_training_never_saw_and_never_learns() -> No
 @given(st.lists(st.lists(st.integers(0, 29), max_size=9), min_size=1, max_size=5))
 @settings(max_examples=25, deadline=None)
 def test_a_history_scores_the_same_alone_and_among_others(histories: list[list[int]]) -> None:
-    found = scorer()
-    together = found(Histories.of_lists(histories))
+    item_scorer = scorer()
+    together = item_scorer(Histories.of_lists(histories))
     for row, history in enumerate(histories):
-        np.testing.assert_allclose(found(Histories.of_lists([history]))[0], together[row], atol=1e-4)
+        np.testing.assert_allclose(item_scorer(Histories.of_lists([history]))[0], together[row], atol=1e-4)
 
 
 @given(
@@ -155,13 +157,13 @@ def test_a_history_scores_the_same_alone_and_among_others(histories: list[list[i
     st.integers(1, 12),
 )
 @settings(max_examples=60, deadline=None)
-def test_a_filter_takes_away_and_reorders_nothing(seed: int, gone: set[int], kept: set[int], k: int) -> None:
-    found = scorer()
+def test_a_filter_takes_away_and_reorders_nothing(seed: int, gone: set[int], stock: set[int], k: int) -> None:
+    item_scorer = scorer()
     trie = build_trie(catalogue(30), SIZES)
-    scores = np.round(found(Histories.of_lists([[seed % 30]]))[0], 1)  # with ties
-    base = mask(trie, np.isin(np.arange(30), list(kept))) if seed % 2 else None
+    scores = np.round(item_scorer(Histories.of_lists([[seed % 30]]))[0], 1)  # with ties
+    base = mask(trie, np.isin(np.arange(30), list(stock))) if seed % 2 else None
     allowed = allow(trie, base, gone)
-    may = [item for item in range(30) if item not in gone and (base is None or item in kept)]
+    may = [item for item in range(30) if item not in gone and (base is None or item in stock)]
     expected = sorted(may, key=lambda item: (-scores[item], item))[:k]
     best = best_of(scores, allowed, k)
     assert best.items.tolist() == expected and best.scores.tolist() == scores[expected].astype(float).tolist()
@@ -173,41 +175,41 @@ def test_a_filter_takes_away_and_reorders_nothing(seed: int, gone: set[int], kep
 
 
 def test_it_is_written_whole_and_a_damaged_file_is_refused_by_name(tmp_path: Path) -> None:
-    found = scorer()
-    found.model.share = 0.25
-    save_items(found.model, tmp_path / "model")
+    item_scorer = scorer()
+    item_scorer.model.share = 0.25
+    save_items(item_scorer.model, tmp_path / "model")
     again = load_items(tmp_path / "model")
-    assert again.share == 0.25 and again.items == found.model.items
+    assert again.share == 0.25 and again.items == item_scorer.model.items
     np.testing.assert_array_equal(
         ItemScorer(again, [f"i{k}" for k in range(30)], catalogue(30), SIZES)(Histories.of_lists([[1, 2]])),
-        found(Histories.of_lists([[1, 2]])),
+        item_scorer(Histories.of_lists([[1, 2]])),
     )
     weights = tmp_path / "model" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1])
     with pytest.raises(ModelError, match=r"item_model\.json: cannot be loaded"):
         load_items(tmp_path / "model")
     with pytest.raises(ModelError, match="other codebooks"):
-        ItemScorer(found.model, ["a"], np.zeros((1, 2), int), (4, 3))
+        ItemScorer(item_scorer.model, ["a"], np.zeros((1, 2), int), (4, 3))
     with torch.no_grad():
-        found.model.rows[0][:] = torch.nan
+        item_scorer.model.rows[0][:] = torch.nan
     with pytest.raises(ModelError, match="not numbers"):
-        ItemScorer(found.model, [f"i{k}" for k in range(30)], catalogue(30), SIZES)
+        ItemScorer(item_scorer.model, [f"i{k}" for k in range(30)], catalogue(30), SIZES)
 
 
 def test_negatives_that_are_drawn_are_corrected_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = scorer(n=400, known=400)
-    lesson = ItemLesson(np.array([4, 9, 2]), np.ones(3, bool), np.array([0, 3]), found.catalogue, 0)
-    exact = float(next(lesson.sums(found.model, np.array([0]), 0, np.array([0])))[0].levels[-1])
+    item_scorer = scorer(n=400, known=400)
+    lesson = ItemLesson(np.array([4, 9, 2]), np.ones(3, bool), np.array([0, 3]), item_scorer.catalogue, 0)
+    exact = float(next(lesson.sums(item_scorer.model, np.array([0]), 0, np.array([0])))[0].levels[-1])
     monkeypatch.setattr("tastemaker.lm.training.item_lesson.NEGATIVES", 100)
     drawn = [
-        float(next(lesson.sums(found.model, np.array([0]), step, np.array([0])))[0].levels[-1])
+        float(next(lesson.sums(item_scorer.model, np.array([0]), step, np.array([0])))[0].levels[-1])
         for step in range(40)
     ]
     assert len(set(drawn)) == 40 and np.mean(drawn) == pytest.approx(exact, rel=0.05)
 
 
 def test_the_catalogue_is_the_tree_of_its_codes() -> None:
-    found = Catalogue(catalogue(30), SIZES, np.arange(30), torch.device("cpu"))
+    tree = Catalogue(catalogue(30), SIZES, np.arange(30), torch.device("cpu"))
     leaves = {tuple(codes) for codes in catalogue(30).tolist()}
-    assert len(found.nodes[-1]) == len(leaves) and int(found.leaf.max()) == len(leaves) - 1
+    assert len(tree.nodes[-1]) == len(leaves) and int(tree.leaf.max()) == len(leaves) - 1
     assert isinstance(scorer().model, ItemModel)

@@ -42,10 +42,10 @@ def test_counts_equal_the_dense_formula(train: list[list[int]], history: list[in
 
 def test_evidence_is_what_the_formula_says_and_a_filter_reorders_nothing() -> None:
     known = np.array([0.0, 0.5, 0.05])
-    found = weighed(_candidates([4, 2, 9], [0.5, 0.3, 0.1]), known, 2.0)
-    assert found.items.tolist() == [2, 4, 9]
+    ranked = weighed(_candidates([4, 2, 9], [0.5, 0.3, 0.1]), known, 2.0)
+    assert ranked.items.tolist() == [2, 4, 9]
     np.testing.assert_allclose(
-        found.scores, [np.log(0.3) + 2 * np.log(11), np.log(0.5), np.log(0.1) + 2 * np.log(2)]
+        ranked.scores, [np.log(0.3) + 2 * np.log(11), np.log(0.5), np.log(0.1) + 2 * np.log(2)]
     )
     part = weighed(_candidates([4, 9], [0.5, 0.1]), known[[0, 2]], 2.0)
     assert part.items.tolist() == [4, 9]

@@ -118,7 +118,8 @@ def test_order_and_grouping_of_requests_change_nothing() -> None:
     together = language_model().generate(requests, 6, 6, filters)
     pairs = language_model(rows_at_once=2).generate(requests, 6, 6, filters)
     alone = [
-        language_model().generate([one], 6, 6, [its])[0] for one, its in zip(requests, filters, strict=True)
+        language_model().generate([prompt], 6, 6, [its])[0]
+        for prompt, its in zip(requests, filters, strict=True)
     ]
     for a, b, c in zip(together, pairs, alone, strict=True):
         assert a.items.tolist() == b.items.tolist() == c.items.tolist()
@@ -127,17 +128,17 @@ def test_order_and_grouping_of_requests_change_nothing() -> None:
 
 def test_scores_are_the_models_own_log_probabilities() -> None:
     """Against a plain forward pass over context + Semantic ID, with a softmax over each level's rows."""
-    one = request(4)
-    answer = language_model().generate([one], TRIE.leaves, N, [allow(TRIE)])[0]
+    prompt = request(4)
+    answer = language_model().generate([prompt], TRIE.leaves, N, [allow(TRIE)])[0]
     group = {tuple(code): int((code == CODES).all(axis=1).sum()) for code in CODES}
     for item, score in zip(answer.items, answer.scores, strict=True):
-        tokens = np.concatenate([one, VOCABULARY.sid_tokens(CODES[item])])
+        tokens = np.concatenate([prompt, VOCABULARY.sid_tokens(CODES[item])])
         with torch.inference_mode():
             logits = MODEL(torch.from_numpy(tokens)[None]).logits[0]
         total = -np.log(group[tuple(CODES[item])])
         for level in range(3):
             rows = VOCABULARY.sid_slice(level)
-            at = logits[len(one) - 1 + level, rows]
+            at = logits[len(prompt) - 1 + level, rows]
             total += float(at.log_softmax(-1)[CODES[item, level]])
         assert score == pytest.approx(total, abs=1e-4)
     assert len(answer) == N
@@ -145,8 +146,8 @@ def test_scores_are_the_models_own_log_probabilities() -> None:
 
 def test_a_filter_changed_mid_request_does_not_reach_it() -> None:
     stock = np.ones(N, bool)
-    one = allow(TRIE, mask(TRIE, stock))
-    before = language_model().generate([request(1)], 5, 5, [one])[0]
+    subset = allow(TRIE, mask(TRIE, stock))
+    before = language_model().generate([request(1)], 5, 5, [subset])[0]
     decoder = Decoder.of(MODEL, VOCABULARY)
 
     def advance(context: Any, tokens: torch.Tensor, parents: torch.Tensor) -> torch.Tensor:
@@ -156,7 +157,7 @@ def test_a_filter_changed_mid_request_does_not_reach_it() -> None:
     changing = LanguageModelRetriever(
         Decoder(decoder.prefill, advance, decoder.heads, decoder.token_starts), TRIE
     )
-    assert changing.generate([request(1)], 5, 5, [one])[0].items.tolist() == before.items.tolist()
+    assert changing.generate([request(1)], 5, 5, [subset])[0].items.tolist() == before.items.tolist()
     assert allow(TRIE, mask(TRIE, stock)).items == 0
 
 
@@ -168,14 +169,14 @@ def test_the_wrong_codebook_is_refused() -> None:
 
 def test_beams_equal_generate_with_a_prefix_function() -> None:
     """The oracle of every beam search: transformers' own, told which tokens may follow."""
-    one, beam = request(5), 10
+    history, beam = request(5), 10
     starts = [VOCABULARY.sid_slice(level).start for level in range(3)]
     after: dict[tuple[int, ...], set[int]] = {}
     for sid in CODES + np.array(starts):
         for level in range(3):
             after.setdefault(tuple(map(int, sid[:level])), set()).add(int(sid[level]))
-    length = len(one)
-    prompt = torch.from_numpy(np.asarray(one, np.int64))[None]
+    length = len(history)
+    prompt = torch.from_numpy(np.asarray(history, np.int64))[None]
     theirs = MODEL.generate(
         prompt,
         attention_mask=torch.ones_like(prompt),
@@ -203,6 +204,6 @@ def test_beams_equal_generate_with_a_prefix_function() -> None:
         beam,
         MODEL.get_output_embeddings().weight.detach(),
     )
-    found = TRIE.leaf_codes()[ours.leaf[0].numpy()] + np.array(starts)
-    assert found.tolist() == theirs.sequences[:, length:].tolist()
+    leaves = TRIE.leaf_codes()[ours.leaf[0].numpy()] + np.array(starts)
+    assert leaves.tolist() == theirs.sequences[:, length:].tolist()
     np.testing.assert_allclose(ours.score[0].numpy(), theirs.sequences_scores.numpy(), atol=1e-4)

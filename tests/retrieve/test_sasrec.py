@@ -42,9 +42,9 @@ def test_an_event_sees_its_own_row_and_nothing_after_it() -> None:
     for row in range(12):
         alone = model.hidden(last_events(take(train, np.array([row])), 6))
         torch.testing.assert_close(together[recent.offsets[row] : recent.offsets[row + 1]], alone)
-    one, other = Histories.of_lists([[1, 2, 3]]), Histories.of_lists([[1, 2, 9]])
-    torch.testing.assert_close(model.hidden(one)[:2], model.hidden(other)[:2])
-    assert not torch.allclose(model.hidden(one)[2], model.hidden(other)[2])
+    first, other = Histories.of_lists([[1, 2, 3]]), Histories.of_lists([[1, 2, 9]])
+    torch.testing.assert_close(model.hidden(first)[:2], model.hidden(other)[:2])
+    assert not torch.allclose(model.hidden(first)[2], model.hidden(other)[2])
     # Order matters, and a position counts from the right end.
     assert not torch.allclose(
         model.hidden(Histories.of_lists([[1, 2, 3]]))[2], model.hidden(Histories.of_lists([[2, 1, 3]]))[2]
@@ -65,8 +65,8 @@ def test_equals_the_padded_formula() -> None:
             x = block.forward_norm(normal + block.out(scores.softmax(-1) @ block.value(x)))
             x = x + block.outer(torch.relu(block.inner(x)))
         expected = model.norm(x)
-        found = model.hidden(Histories.of_lists(rows))[[0, 1, 2] if number == 0 else [3]]
-        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+        hidden = model.hidden(Histories.of_lists(rows))[[0, 1, 2] if number == 0 else [3]]
+        torch.testing.assert_close(hidden, expected, atol=1e-5, rtol=1e-5)
 
 
 def test_learns_who_comes_next() -> None:
@@ -76,7 +76,7 @@ def test_learns_who_comes_next() -> None:
     model = fit_sasrec(train, validation, 20, settings, on_epoch=seen.append)
     scores = model.score(Histories.of_lists([[4, 5, 6], [18, 19, 0]]))
     assert rank_of_target(scores, np.array([7, 1])).tolist() == [1, 1]
-    assert seen[-1]["loss"] < seen[0]["loss"] and max(one["ndcg@10"] for one in seen) > 0.9
+    assert seen[-1]["loss"] < seen[0]["loss"] and max(line["ndcg@10"] for line in seen) > 0.9
 
 
 def test_no_history_scores_nothing_higher_and_batches_agree() -> None:
@@ -104,7 +104,7 @@ def test_a_killed_training_goes_on_to_the_same_bits(tmp_path: Path) -> None:
     torch.manual_seed(99)
     epochs: list[dict[str, float]] = []
     resumed = fit_sasrec(train, validation, 20, settings, tmp_path, epochs.append)
-    assert [one["epoch"] for one in epochs] == [3]
+    assert [line["epoch"] for line in epochs] == [3]
     assert all(np.array_equal(a, whole.arrays()[name]) for name, a in resumed.arrays().items())
     assert [path.name for path in tmp_path.iterdir()] == ["step-000000003"]
 
@@ -122,8 +122,8 @@ def test_foreign_or_damaged_states_are_refused(tmp_path: Path) -> None:
 def test_weights_are_stored_and_belong_to_one_shape() -> None:
     model = SASRec(20, SMALL)
     again = SASRec(20, SASRecSettings(width=8, length=6, seed=5)).load(model.arrays())
-    one = Histories.of_lists([[1, 2]])
-    assert np.array_equal(model.score(one), again.score(one))
+    history = Histories.of_lists([[1, 2]])
+    assert np.array_equal(model.score(history), again.score(history))
     with pytest.raises(ArtifactError, match="do not fit"):
         SASRec(21, SMALL).load(model.arrays())
 

@@ -64,10 +64,8 @@ def titles() -> TypeAhead:
     ],
 )
 def test_what_is_found_and_in_which_order(titles: TypeAhead, query: str, rows: list[int]) -> None:
-    found = titles.search(query).tolist()
-    assert found == rows if len(rows) < 2 else found[: len(rows)] == rows or sorted(found) == sorted(rows), (
-        found
-    )
+    hits = titles.search(query).tolist()
+    assert hits == rows if len(rows) < 2 else hits[: len(rows)] == rows or sorted(hits) == sorted(rows), hits
 
 
 def test_exact_before_beginning_before_error() -> None:
@@ -86,10 +84,10 @@ def one_error(a: str, b: str) -> bool:
     """
     letters = sorted(set(b))
     cut = [(a[:i], a[i:]) for i in range(len(a) + 1)]
-    made = {x + y[1:] for x, y in cut if y} | {x + c + y for x, y in cut for c in letters}
-    made |= {x + c + y[1:] for x, y in cut for c in letters if y}
-    made |= {x + y[1] + y[0] + y[2:] for x, y in cut if len(y) > 1}
-    return b in made | {a}
+    variants = {x + y[1:] for x, y in cut if y} | {x + c + y for x, y in cut for c in letters}
+    variants |= {x + c + y[1:] for x, y in cut for c in letters if y}
+    variants |= {x + y[1] + y[0] + y[2:] for x, y in cut if len(y) > 1}
+    return b in variants | {a}
 
 
 words = st.text("abc", min_size=4, max_size=7)
@@ -98,14 +96,14 @@ words = st.text("abc", min_size=4, max_size=7)
 @settings(deadline=None)
 @given(st.lists(words, min_size=1, max_size=12, unique=True), words)
 def test_one_error_is_what_the_definition_says(names: list[str], query: str) -> None:
-    found = set(TypeAhead(names, [""] * len(names)).search(query).tolist())
+    hits = set(TypeAhead(names, [""] * len(names)).search(query).tolist())
     expected = {
         row
         for row, name in enumerate(names)
         if name.startswith(query)
         or any(one_error(query, name[:n]) for n in range(len(query) - 1, len(name) + 1))
     }
-    assert found == expected
+    assert hits == expected
 
 
 def test_a_hundred_thousand_titles_answer_while_somebody_types() -> None:

@@ -33,14 +33,14 @@ def of(**cells: Any) -> pa.Table:
     ],
 )
 def test_numbers_of_any_type(cells: Any, expected: list[float]) -> None:
-    found = columns.numbers(of(x=cells), "x", "t.csv")
-    assert found.tolist() == expected and found.dtype == np.float64
+    numbers = columns.numbers(of(x=cells), "x", "t.csv")
+    assert numbers.tolist() == expected and numbers.dtype == np.float64
 
 
 def test_an_empty_number_is_nan_or_refused() -> None:
     for cells in ([1.0, None], ["1", ""], [1.0, float("nan")], pa.array([1, None], pa.int8())):
-        found = columns.numbers(of(x=cells), "x", nulls=True)
-        assert found[0] == 1 and np.isnan(found[1])
+        numbers = columns.numbers(of(x=cells), "x", nulls=True)
+        assert numbers[0] == 1 and np.isnan(numbers[1])
         with pytest.raises(InputError, match=r"t.csv: row 2, column 'x' is"):
             columns.numbers(of(x=cells), "x", "t.csv")
 

@@ -41,8 +41,8 @@ RULES = EventRules()
     ],
 )
 def test_spellings_do_not_matter(text: str, name: str) -> None:
-    found = kind_named(text)
-    assert found is not None and found.name == name
+    kind = kind_named(text)
+    assert kind is not None and kind.name == name
 
 
 def test_nobody_knows_a_kind_that_is_not_in_the_table() -> None:
@@ -100,9 +100,9 @@ values = st.one_of(st.none(), st.floats(-1, 6))
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from([None, *KINDS, "Thumbs Down", "teleport"]), values)))
 def test_columns_equal_one_by_one(rows: list[tuple[str | None, float | None]]) -> None:
-    found = RULES.signs([kind for kind, _ in rows], [value for _, value in rows])
+    signs = RULES.signs([kind for kind, _ in rows], [value for _, value in rows])
     alone = [0 if kind == "teleport" else RULES.sign(kind, value) for kind, value in rows]
-    assert found.tolist() == alone and found.dtype == np.int8
+    assert signs.tolist() == alone and signs.dtype == np.int8
 
 
 @settings(deadline=None)

@@ -33,7 +33,7 @@ def _load(name: str) -> tuple[list[str], Histories]:
     ids = np.array(items["item_id"].to_pylist())
     order = hashed_order(ids.tolist(), "tests")
     if "attributes" in items.column_names:
-        texts = ["; ".join(one or []) for one in items["attributes"].to_pylist()]
+        texts = ["; ".join(values or []) for values in items["attributes"].to_pylist()]
     else:
         texts = [
             a or b or ""
@@ -95,21 +95,21 @@ def test_validation_and_test_events_change_no_byte() -> None:
     """
     rng = np.random.default_rng(0)
     lists = [rng.integers(0, 80, rng.integers(5, 12)).tolist() for _ in range(300)]
-    edited = [one[:-2] + rng.integers(0, 80, 2).tolist() for one in lists]
+    edited = [history[:-2] + rng.integers(0, 80, 2).tolist() for history in lists]
     text = rng.normal(0, 1, (80, 6)).astype(np.float32)
-    made = []
+    results = []
     for events in (lists, edited):
         pairs, weights = cooccurring_pairs(leave_one_out(Histories.of_lists(events)).train)
         views = {"text": text, "behaviour": behaviour_vectors(pairs, weights, 80, 6, 0)}
         quick = RqvaeSettings(epochs=2, hidden=8, latent=4)
-        made.append(
+        results.append(
             (
                 views["behaviour"].tobytes(),
                 fit_rkmeans(views, (16, 8), 0).version,
                 fit_rqvae(views, (16, 8), pairs, quick, 0, weights).version,
             )
         )
-    assert made[0] == made[1]
+    assert results[0] == results[1]
     assert lists != edited
 
 

@@ -27,10 +27,10 @@ def test_groups_are_the_inverse_map(codes: np.ndarray) -> None:
     oracle = defaultdict(list)
     for item, code in enumerate(codes):
         oracle[tuple(code)].append(item)
-    found = groups(codes)
-    assert [tuple(code) for code in found.codes] == sorted(oracle)
+    grouping = groups(codes)
+    assert [tuple(code) for code in grouping.codes] == sorted(oracle)
     for place, code in enumerate(sorted(oracle)):
-        assert found.items[found.starts[place] : found.starts[place + 1]].tolist() == oracle[code]
+        assert grouping.items[grouping.starts[place] : grouping.starts[place + 1]].tolist() == oracle[code]
 
 
 @settings(max_examples=60, deadline=None)

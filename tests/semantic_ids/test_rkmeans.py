@@ -20,9 +20,9 @@ def _clusters(n: int = 600, d: int = 8, k: int = 12, seed: int = 0) -> np.ndarra
 
 
 def _views(n: int = 600) -> dict[str, np.ndarray]:
-    text, heard = _clusters(n), _clusters(n, 5, 9, 1)
-    heard[::7] = np.nan
-    return {"text": text, "heard": heard}
+    text, audio = _clusters(n), _clusters(n, 5, 9, 1)
+    audio[::7] = np.nan
+    return {"text": text, "heard": audio}
 
 
 def _slow_encode(book: Codebook, views: dict[str, np.ndarray]) -> np.ndarray:
@@ -98,9 +98,9 @@ def test_each_level_lowers_the_reconstruction_error(scaling: str) -> None:
 
 def test_same_seed_same_codes_other_seed_other_codes() -> None:
     views = _views()
-    one, two, three = (fit_rkmeans(views, (32, 16), seed) for seed in (5, 5, 6))
-    assert one.version == two.version != three.version
-    np.testing.assert_array_equal(encode(one, views), encode(two, views))
+    first, two, three = (fit_rkmeans(views, (32, 16), seed) for seed in (5, 5, 6))
+    assert first.version == two.version != three.version
+    np.testing.assert_array_equal(encode(first, views), encode(two, views))
 
 
 @settings(max_examples=15, deadline=None)
@@ -121,13 +121,15 @@ def test_a_masked_view_does_not_pull_towards_its_mean() -> None:
     n = 2000
     rng = np.random.default_rng(0)
     text = _clusters(n, 8, 16)
-    heard = (text[:, :5] + rng.normal(0, 2, (n, 5))).astype(np.float32)
-    book = fit_rkmeans({"text": text, "heard": heard}, (32, 16), 0)
-    filled = np.broadcast_to(heard.mean(axis=0), heard.shape)
+    audio = (text[:, :5] + rng.normal(0, 2, (n, 5))).astype(np.float32)
+    book = fit_rkmeans({"text": text, "heard": audio}, (32, 16), 0)
+    filled = np.broadcast_to(audio.mean(axis=0), audio.shape)
     warm, cold, mean = (
-        encode(book, {"text": text} | other) for other in ({"heard": heard}, {}, {"heard": filled})
+        encode(book, {"text": text} | other) for other in ({"heard": audio}, {}, {"heard": filled})
     )
-    masked, pulled = (sid_report(warm, book.sizes, without_view=one).first_agreement for one in (cold, mean))
+    masked, pulled = (
+        sid_report(warm, book.sizes, without_view=view).first_agreement for view in (cold, mean)
+    )
     assert masked > pulled > 0.2
 
 
@@ -135,12 +137,12 @@ def test_weights_shift_what_the_first_code_follows() -> None:
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 8, (2, 800))
     views = {
-        n: np.eye(8, dtype=np.float32)[one] + rng.normal(0, 0.05, (800, 8)).astype(np.float32)
-        for n, one in zip("ab", labels, strict=True)
+        n: np.eye(8, dtype=np.float32)[group] + rng.normal(0, 0.05, (800, 8)).astype(np.float32)
+        for n, group in zip("ab", labels, strict=True)
     }
     for name, label in zip("ab", labels, strict=False):
         book = fit_rkmeans(views, (8, 8), 0, {name: 3.0})
-        report = sid_report(encode(book, views), book.sizes, attributes=[str(one) for one in label])
+        report = sid_report(encode(book, views), book.sizes, attributes=[str(value) for value in label])
         assert report.purity is not None and report.purity[0] > 0.95
 
 

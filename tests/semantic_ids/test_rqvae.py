@@ -37,10 +37,10 @@ def _views(n: int = 320) -> tuple[dict[str, np.ndarray], np.ndarray]:
     rng = np.random.default_rng(0)
     label = rng.integers(0, 16, n)
     text = (rng.normal(0, 2, (16, 10))[label] + rng.normal(0, 0.5, (n, 10))).astype(np.float32)
-    heard = (rng.normal(0, 2, (4, 6))[label % 4] + rng.normal(0, 0.5, (n, 6))).astype(np.float32)
-    heard[::9] = np.nan
+    behaviour = (rng.normal(0, 2, (4, 6))[label % 4] + rng.normal(0, 0.5, (n, 6))).astype(np.float32)
+    behaviour[::9] = np.nan
     pairs = rng.integers(0, n, (8000, 2))
-    return {"text": text, "behaviour": heard}, pairs[(label[pairs] % 4).std(axis=1) == 0]
+    return {"text": text, "behaviour": behaviour}, pairs[(label[pairs] % 4).std(axis=1) == 0]
 
 
 def _network(seed: int = 0) -> tuple[network.Network, rqvae._Data, tuple]:
@@ -84,18 +84,18 @@ def test_info_nce_equals_its_definition(n: int, seed: int) -> None:
 @pytest.mark.parametrize("levels", [1, 4, 8])
 def test_masking_keeps_level_l_with_probability(levels: int) -> None:
     n = 20_000
-    kept = network.kept_levels(n, levels, torch.from_numpy(generator(0, "mask").random(n))).numpy()
+    mask = network.kept_levels(n, levels, torch.from_numpy(generator(0, "mask").random(n))).numpy()
     expected = (levels - np.arange(levels)) / levels
-    assert (np.abs(kept.mean(axis=0) - expected) < 4 * 0.5 / np.sqrt(n)).all()
-    assert (np.diff(kept, axis=1) <= 0).all() and (kept[:, 0] == 1).all()
+    assert (np.abs(mask.mean(axis=0) - expected) < 4 * 0.5 / np.sqrt(n)).all()
+    assert (np.diff(mask, axis=1) <= 0).all() and (mask[:, 0] == 1).all()
 
 
 def test_straight_through_has_the_codewords_value_and_zs_gradient() -> None:
     net, data, _ = _network()
     z = net.encode(data.views, data.present).detach().requires_grad_()
     q = net.quantise(z)
-    kept = torch.tensor([1.0, 1, 0]).expand(len(z), 3)
-    z_hat = network.straight_through(z, q, kept)
+    mask = torch.tensor([1.0, 1, 0]).expand(len(z), 3)
+    z_hat = network.straight_through(z, q, mask)
     torch.testing.assert_close(z_hat, net.codebooks[0][q.codes[:, 0]] + net.codebooks[1][q.codes[:, 1]])
     z_hat.sum().backward()
     torch.testing.assert_close(z.grad, torch.ones_like(z))

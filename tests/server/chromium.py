@@ -59,7 +59,7 @@ class Browser:
         self._session: str | None = None
         self.console: list[str] = []
         targets = self.send("Target.getTargets")["targetInfos"]
-        page = next(one["targetId"] for one in targets if one["type"] == "page")
+        page = next(target["targetId"] for target in targets if target["type"] == "page")
         self._session = self.send("Target.attachToTarget", targetId=page, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.send(f"{domain}.enable")
@@ -100,7 +100,12 @@ class Browser:
             self.console.append(str(message["params"]["exceptionDetails"]))
         elif message.get("method") == "Runtime.consoleAPICalled" and message["params"]["type"] == "error":
             self.console.append(
-                str([one.get("description", one.get("value")) for one in message["params"]["args"]])
+                str(
+                    [
+                        argument.get("description", argument.get("value"))
+                        for argument in message["params"]["args"]
+                    ]
+                )
             )
 
     def run(self, script: str) -> Any:

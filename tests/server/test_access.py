@@ -107,7 +107,7 @@ class Town:
         header, claims, signature = self.token.split(".")
         forged = json.loads(base64.urlsafe_b64decode(claims + "=="))
         forged = base64.urlsafe_b64encode(json.dumps(forged | {"sub": OTHER}).encode()).rstrip(b"=").decode()
-        told = jwt.decode(self.token, options={"verify_signature": False})
+        payload = jwt.decode(self.token, options={"verify_signature": False})
         self.credentials: dict[str, str | None] = {
             "nobody": None,
             "person": f"Bearer {self.token}",
@@ -117,7 +117,7 @@ class Town:
             "other scheme": f"Basic {self.key['operator']}",
             "expired": f"Bearer {mint(ME, app_id, -1)}",
             "forged": f"Bearer {header}.{forged}.{signature}",
-            "unsigned": f"Bearer {jwt.encode(told, '', algorithm='none')}",
+            "unsigned": f"Bearer {jwt.encode(payload, '', algorithm='none')}",
             "orphan": f"Bearer {orphan}",
             "own issuer": f"Bearer {mint(ME, 'open', 60)}",
             **{role: f"Bearer {key}" for role, key in self.key.items()},
@@ -142,11 +142,11 @@ def town(tmp_path: Path) -> Iterator[Town]:
 
 
 def routes_of(app: FastAPI) -> set[tuple[str, str]]:
-    found = set()
+    routes = set()
     for path, methods in app.openapi()["paths"].items():
         filled = path.replace("{item_id}", "tune-000").replace("{user_id}", ME)
-        found |= {(method.upper(), filled) for method in methods}
-    return found
+        routes |= {(method.upper(), filled) for method in methods}
+    return routes
 
 
 def test_every_route_is_open_to_those_whom_the_table_names_and_to_nobody_else(town: Town) -> None:
@@ -239,7 +239,7 @@ def test_the_page_gets_a_person_by_itself_who_is_known_on_return(tmp_path: Path)
     again = client.post("/session", json={}).json()
     assert again == {"user_id": first["user_id"], "known": True, "token": None}
     # GET /users shows simulated listeners alone, and of those others' visits are none.
-    assert {one["user_id"] for one in client.get("/users?limit=200").json()} == set(town.service.past)
+    assert {row["user_id"] for row in client.get("/users?limit=200").json()} == set(town.service.past)
     assert client.delete(f"/users/{first['user_id']}").status_code == 200
     assert client.post("/session", json={}).json()["user_id"] != first["user_id"]
     # Nor is a clock that jumped back an end of who came by meanwhile.
@@ -277,15 +277,15 @@ def test_the_page_of_the_demo_gets_a_person_though_there_are_keys(
 def test_keys_and_tokens_of_one_shop_open_no_other(tmp_path: Path) -> None:
     for name in ("one", "other"):
         (tmp_path / name).mkdir()
-    one, other = Town(tmp_path / "one", visitors=True), Town(tmp_path / "other", visitors=True)
-    visitor = one.access.mint(ME, "page", 60)
+    first, other = Town(tmp_path / "one", visitors=True), Town(tmp_path / "other", visitors=True)
+    visitor = first.access.mint(ME, "page", 60)
     for who in (*KEYED, "person"):
-        other.credentials[who] = one.credentials[who]
-        assert one.call(who, "GET", "/info").status_code == 200
+        other.credentials[who] = first.credentials[who]
+        assert first.call(who, "GET", "/info").status_code == 200
         assert other.call(who, "GET", "/info").status_code == 401, who
     other.client.cookies.set(other.access.cookie, visitor)
-    assert one.access.cookie != other.access.cookie and other.client.get("/info").status_code == 401
-    one.close()
+    assert first.access.cookie != other.access.cookie and other.client.get("/info").status_code == 401
+    first.close()
     other.close()
 
 
@@ -428,7 +428,7 @@ def test_a_route_without_a_rule_cannot_be_made() -> None:
 
 
 def test_what_is_kept_of_a_key_does_not_open(town: Town) -> None:
-    kept = town.database.path.read_bytes() + Path(f"{town.database.path}-wal").read_bytes()
+    content = town.database.path.read_bytes() + Path(f"{town.database.path}-wal").read_bytes()
     for key in town.key.values():
-        assert key.split("-")[2].encode() not in kept
-    assert town.keys.all()[0].hash.encode() in kept
+        assert key.split("-")[2].encode() not in content
+    assert town.keys.all()[0].hash.encode() in content

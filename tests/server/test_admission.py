@@ -81,7 +81,7 @@ def test_another_batch_begins_once_the_one_before_only_waits() -> None:
         await held.begun()
         await held.begun()  # both, though neither is over
         held.go.set()
-        answers = [(await one).answer for one in asked]
+        answers = [(await future).answer for future in asked]
         await lane.stop()
         return answers
 
@@ -143,7 +143,11 @@ def test_the_company_of_a_batch_is_gathered_and_answers_go_home() -> None:
         lane = lane_of(held, linger=0.5, batch=3, waiting=9)
         await lane.start()
         done = await asyncio.gather(*(lane.run(ask, LONG) for ask in (1, 2, 3)))
-        assert [one.answer for one in done] == [10, 20, 30] and [one.batch for one in done] == [3, 3, 3]
+        assert [answer.answer for answer in done] == [10, 20, 30] and [answer.batch for answer in done] == [
+            3,
+            3,
+            3,
+        ]
         assert held.batches == [[1, 2, 3]]
         await lane.stop()
 
@@ -160,7 +164,7 @@ def test_one_bad_request_does_not_take_its_neighbours_down() -> None:
         lane: Lane[int, int] = Lane(call, LaneSettings(linger=0.5, batch=4))
         await lane.start()
         done = await asyncio.gather(*(lane.run(ask, LONG) for ask in (1, 2, 3, 4)), return_exceptions=True)
-        assert [getattr(one, "answer", type(one)) for one in done] == [1, InputError, 3, KeyError]
+        assert [getattr(answer, "answer", type(answer)) for answer in done] == [1, InputError, 3, KeyError]
         await lane.stop()
 
     play(scene)
@@ -171,7 +175,7 @@ def test_a_call_that_loses_an_answer_is_an_error_and_not_a_mix_up() -> None:
         lane: Lane[int, int] = Lane(lambda asks: list(asks)[1:], LaneSettings(linger=0.5, batch=2))
         await lane.start()
         done = await asyncio.gather(lane.run(1, LONG), lane.run(2, LONG), return_exceptions=True)
-        assert [str(one) for one in done] == ["1 requests got 0 answers"] * 2
+        assert [str(answer) for answer in done] == ["1 requests got 0 answers"] * 2
         await lane.stop()
 
     play(scene)
@@ -269,8 +273,8 @@ def test_everyone_gets_their_own_answer_or_a_refusal(n: int, batch: int, workers
         return list(done)
 
     done = play(scene)
-    answered = [(ask, one) for ask, one in enumerate(done) if not isinstance(one, Refused)]
-    assert all(one.answer == ask + 1000 for ask, one in answered)  # type: ignore[attr-defined]
+    answered = [(ask, answer) for ask, answer in enumerate(done) if not isinstance(answer, Refused)]
+    assert all(answer.answer == ask + 1000 for ask, answer in answered)  # type: ignore[attr-defined]
     assert len(answered) >= min(n, waiting) and sum(sizes) == len(answered) and max(sizes) <= batch
 
 

@@ -96,7 +96,7 @@ def test_a_bare_history_filters_and_exclusions_reach_the_service(client: TestCli
 
 
 @pytest.mark.parametrize(
-    ("body", "status", "said"),
+    ("body", "status", "message"),
     [
         ({}, 422, "give either user_id or history"),
         ({"user_id": "a", "history": []}, 422, "give either user_id or history"),
@@ -108,9 +108,9 @@ def test_a_bare_history_filters_and_exclusions_reach_the_service(client: TestCli
     ],
 )
 def test_a_wrong_request_says_what_and_where(
-    client: TestClient, body: dict[str, Any], status: int, said: str
+    client: TestClient, body: dict[str, Any], status: int, message: str
 ) -> None:
-    assert said in refusal(client.post("/recommendations", json=body), status)["error"]
+    assert message in refusal(client.post("/recommendations", json=body), status)["error"]
 
 
 @pytest.mark.parametrize("text", ["a\x00b", "a\n", "\x9f"])
@@ -191,13 +191,13 @@ def test_undo_takes_an_event_back(client: TestClient) -> None:
 def test_every_kind_is_taken_in_every_spelling(client: TestClient, spelling: str, name: str) -> None:
     event = like("e1") | {"kind": spelling} | ({"target": "e0"} if name == "undo" else {})
     assert client.post("/events", json={"events": [event]}).json()["accepted"] == 1
-    kinds = [one["kind"] for one in client.get("/users/listener-0001/history").json()]
+    kinds = [entry["kind"] for entry in client.get("/users/listener-0001/history").json()]
     assert kinds[-1] == name or name == "undo"
     assert client.post("/events", json={"events": [event | {"kind": name}]}).json()["duplicates"] == 1
 
 
 @pytest.mark.parametrize(
-    ("event", "said"),
+    ("event", "message"),
     [
         ({"kind": "undo"}, "an undo needs target"),
         ({"kind": "like", "item_id": None}, "a like needs item_id"),
@@ -210,10 +210,10 @@ def test_every_kind_is_taken_in_every_spelling(client: TestClient, spelling: str
         ({"event_id": ""}, "events.0.event_id"),
     ],
 )
-def test_a_wrong_event_is_refused(client: TestClient, event: dict[str, Any], said: str) -> None:
+def test_a_wrong_event_is_refused(client: TestClient, event: dict[str, Any], message: str) -> None:
     content = json.dumps({"events": [{**like("e1"), **event}]})
     response = client.post("/events", content=content, headers={"content-type": "application/json"})
-    assert said in refusal(response, 422)["error"]
+    assert message in refusal(response, 422)["error"]
 
 
 def test_a_survey_question_comes_with_an_event_and_is_answered_once(
@@ -225,21 +225,21 @@ def test_a_survey_question_comes_with_an_event_and_is_answered_once(
     assert (
         set(survey) == {"question_id", "item_id", "text", "low", "high"} and survey["item_id"] == "tune-002"
     )
-    told = {"question_id": survey["question_id"], "user_id": "listener-0001", "answer": 4}
-    assert client.post("/surveys", json=told).json() == {"outcome": "stored"}
-    assert client.post("/surveys", json=told).json() == {"outcome": "duplicate"}
-    assert "another answer" in refusal(client.post("/surveys", json=told | {"answer": None}), 409)["error"]
+    answer = {"question_id": survey["question_id"], "user_id": "listener-0001", "answer": 4}
+    assert client.post("/surveys", json=answer).json() == {"outcome": "stored"}
+    assert client.post("/surveys", json=answer).json() == {"outcome": "duplicate"}
+    assert "another answer" in refusal(client.post("/surveys", json=answer | {"answer": None}), 409)["error"]
     assert (
         "never asked"
-        in refusal(client.post("/surveys", json=told | {"user_id": "listener-0002"}), 404)["error"]
+        in refusal(client.post("/surveys", json=answer | {"user_id": "listener-0002"}), 404)["error"]
     )
     assert (
         "never asked"
-        in refusal(client.post("/surveys", json=told | {"question_id": "q-made-up"}), 404)["error"]
+        in refusal(client.post("/surveys", json=answer | {"question_id": "q-made-up"}), 404)["error"]
     )
     for wrong in (0, 6, 2.5, "4", True):
-        refusal(client.post("/surveys", json=told | {"answer": wrong}), 422)
-    refusal(client.post("/surveys", json={name: told[name] for name in ("question_id", "user_id")}), 422)
+        refusal(client.post("/surveys", json=answer | {"answer": wrong}), 422)
+    refusal(client.post("/surveys", json={name: answer[name] for name in ("question_id", "user_id")}), 422)
     rows = client.post("/recommendations", json={"user_id": "listener-0001", "k": 3}).json()["rows"]
     assert rows[0]["retention"]["moved"] == 2 and rows[0]["retention"]["text"].startswith("Moved up")
 
@@ -313,7 +313,7 @@ def test_slates_that_went_out_together_are_marked_together(
 
 def test_an_erased_person_is_gone(client: TestClient) -> None:
     gone = client.delete("/users/listener-0003").json()
-    assert gone["removed"] and all(set(one) == {"what", "count"} for one in gone["removed"])
+    assert gone["removed"] and all(set(removal) == {"what", "count"} for removal in gone["removed"])
     refusal(client.delete("/users/listener-0003"), 404)
     refusal(client.get("/users/listener-0003/history"), 404)
 
@@ -333,21 +333,23 @@ def test_what_was_not_read_of_an_address_is_named(client: TestClient) -> None:
     asked = client.post("/recommendations?k=3", json={"user_id": "listener-1"})
     assert asked.headers["x-ignored-parameters"] == "k"
     for method, address in (("get", "/fields/"), ("post", "/recommendations/")):
-        told = refusal(client.request(method, address, json={}), 404 if method == "get" else 405)
-        assert told["remedy"] == "leave out the slash at the end"
+        error = refusal(client.request(method, address, json={}), 404 if method == "get" else 405)
+        assert error["remedy"] == "leave out the slash at the end"
 
 
 def test_reading_items_users_fields_and_info(client: TestClient) -> None:
     assert client.get("/items/tune-000").json()["title"] == "The Blackbird"
-    found = client.get("/items", params={"query": "blackbird reel", "limit": 2}).json()
-    assert [one["title"] for one in found] == ["The Blackbird", "The Blackbird (No. 2)"]
-    assert [one["item_id"] for one in client.get("/items?limit=1&offset=3").json()] == ["tune-003"]
+    items = client.get("/items", params={"query": "blackbird reel", "limit": 2}).json()
+    assert [item["title"] for item in items] == ["The Blackbird", "The Blackbird (No. 2)"]
+    assert [item["item_id"] for item in client.get("/items?limit=1&offset=3").json()] == ["tune-003"]
     users = client.get("/users?limit=2").json()
-    assert [one["label"] for one in users] == ["Listener 1", "Listener 2"] and all(
-        one["simulated"] for one in users
+    assert [user["label"] for user in users] == ["Listener 1", "Listener 2"] and all(
+        user["simulated"] for user in users
     )
     fields = client.get("/fields").json()
-    assert [one["name"] for one in fields[:3]] == ["tune_type", "key", "book"] and fields[0]["values"][0] == {
+    assert [field["name"] for field in fields[:3]] == ["tune_type", "key", "book"] and fields[0]["values"][
+        0
+    ] == {
         "value": "hornpipe",
         "count": 12,
     }

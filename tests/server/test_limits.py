@@ -143,8 +143,8 @@ def test_a_locked_database_is_told_and_stops_no_reads(tiny_workspace: Path) -> N
         other.execute("ROLLBACK")
         assert {answer.status_code for answer in answers} == {503}  # type: ignore[attr-defined]
         assert all(answer.headers["retry-after"] for answer in answers)  # type: ignore[attr-defined]
-        told = answers[0].json()["error"]  # type: ignore[attr-defined]
-        assert told.startswith("tastemaker.sqlite: ") and str(tiny_workspace.parent) not in told
+        error = answers[0].json()["error"]  # type: ignore[attr-defined]
+        assert error.startswith("tastemaker.sqlite: ") and str(tiny_workspace.parent) not in error
         assert client.get("/health/ready").status_code == 200
     service.close()
 
@@ -154,14 +154,14 @@ def containers() -> list[tuple[str, object, int]]:
     and the like, and caches of functions.
     """
     gc.collect()
-    found = []
+    holders = []
     for holder in gc.get_objects():
         kind = type(holder)  # isinstance would ask objects that stand for others
         if kind is functools._lru_cache_wrapper:
-            found.append((str(holder), holder, holder.cache_info().currsize))
-        elif issubclass(kind, dict | list | set | deque) and holder is not found:
-            found.append((kind.__name__, holder, len(holder)))
-    return found
+            holders.append((str(holder), holder, holder.cache_info().currsize))
+        elif issubclass(kind, dict | list | set | deque) and holder is not holders:
+            holders.append((kind.__name__, holder, len(holder)))
+    return holders
 
 
 def test_nothing_in_memory_grows_with_callers(

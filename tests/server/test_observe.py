@@ -95,8 +95,8 @@ def test_metrics_count_what_was_asked_and_logs_name_each_request() -> None:
         assert client.head(history).status_code == 200
         assert client.get("/nothing/here").status_code == 404
         assert client.get("/fields", headers={"host": "elsewhere.example"}).status_code == 400
-        mine = client.get("/fields", headers={"x-request-id": "mine-1"})
-        assert mine.headers["x-request-id"] == "mine-1"
+        response = client.get("/fields", headers={"x-request-id": "mine-1"})
+        assert response.headers["x-request-id"] == "mine-1"
         foul = client.get("/fields", headers={"x-request-id": 'a"b c'}).headers["x-request-id"]
         assert foul.isalnum()
         once = {"connection": "close"}  # as the server does after a failure that nobody caught

@@ -131,7 +131,7 @@ def test_a_like_changes_the_next_list_and_undo_brings_it_back(
     click(page, "#toast-undo")
     page.until(f"{SAID}.includes('taken back')")
     assert page.run(IDS) == before
-    assert [one.kind for one in service.stored.values()] == ["like", "undo"]
+    assert [stored.kind for stored in service.stored.values()] == ["like", "undo"]
 
 
 @pytest.mark.parametrize("fresh", [False, True])
@@ -166,7 +166,9 @@ def test_quick_verdicts_are_all_kept_and_sent_in_turn(page: chromium.Browser, se
     page.run("for (const button of [...document.querySelectorAll('.card .like')].slice(0, 4)) button.click()")
     page.until(f"{PAST}.filter(label => label.endsWith('liked')).length === 4")
     page.until(f"{IDS}.length === 12")
-    assert [(one.kind, one.item_id) for one in service.stored.values()] == [("like", one) for one in ids[:4]]
+    assert [(stored.kind, stored.item_id) for stored in service.stored.values()] == [
+        ("like", item) for item in ids[:4]
+    ]
     assert overlaps == [False] * 4
 
 
@@ -360,7 +362,7 @@ def typed(page: chromium.Browser, end: int, number: str) -> None:
 @pytest.mark.parametrize("width", [390, 1280])
 def test_numbers_are_narrowed_from_and_to(page: chromium.Browser, service: FakeService, width: int) -> None:
     def tempos() -> list[int]:
-        pairs = (pair for one in page.run(IDS) for pair in service.by_id[one]["attributes"])
+        pairs = (pair for item in page.run(IDS) for pair in service.by_id[item]["attributes"])
         return sorted(
             {int(value) for name, _, value in (p.partition("=") for p in pairs) if name == "tempo_bpm"}
         )
@@ -369,7 +371,7 @@ def test_numbers_are_narrowed_from_and_to(page: chromium.Browser, service: FakeS
     pick(page)
     if width < 600:
         click(page, "#filters .more")
-    said, wrong = f"{TEMPO}.querySelector('.menu-name').textContent", f"{TEMPO}.querySelector('.wrong')"
+    label, wrong = f"{TEMPO}.querySelector('.menu-name').textContent", f"{TEMPO}.querySelector('.wrong')"
     assert page.run(f"{TEMPO}.querySelectorAll('input[type=checkbox]').length") == 0
     page.run(f"{TEMPO}.querySelector('summary').focus()")
     page.press("Enter")
@@ -378,9 +380,9 @@ def test_numbers_are_narrowed_from_and_to(page: chromium.Browser, service: FakeS
     assert page.run("document.activeElement.parentElement.textContent") == "From"
     assert page.run(f"{TEMPO}.querySelector('.hint').textContent") == "84 to 120"
     typed(page, 0, "100")
-    page.until(f"{said} === 'Tempo bpm: from 100'")
+    page.until(f"{label} === 'Tempo bpm: from 100'")
     typed(page, 1, "104")
-    page.until(f"{said} === 'Tempo bpm: 100 to 104' && {IDS}.length && {IDS}.length < 12")
+    page.until(f"{label} === 'Tempo bpm: 100 to 104' && {IDS}.length && {IDS}.length < 12")
     assert tempos() == [100, 104]
     click(page, ".menu input[value=reel]")  # beside another filter, which does not undo it
     page.until(
@@ -393,7 +395,7 @@ def test_numbers_are_narrowed_from_and_to(page: chromium.Browser, service: FakeS
     typed(page, 0, "110")
     page.until(f"{wrong}.textContent.includes('“from” is above “to”')")
     assert page.run(f"[...{TEMPO}.querySelectorAll('[aria-invalid=true]')].length") == 2
-    assert page.run(said) == "Tempo bpm: 100 to 104" and page.run(IDS) == before
+    assert page.run(label) == "Tempo bpm: 100 to 104" and page.run(IDS) == before
     box = page.run(
         f"(({{left, right}}) => [left, right])({TEMPO}.querySelector('.options').getBoundingClientRect())"
     )
@@ -405,7 +407,7 @@ def test_numbers_are_narrowed_from_and_to(page: chromium.Browser, service: FakeS
     typed(page, 0, "-e")
     page.until(f"{wrong}.textContent.startsWith('That is no number')")
     typed(page, 0, "104")
-    page.until(f"{said} === 'Tempo bpm: 104 to 104' && !{wrong}.textContent")
+    page.until(f"{label} === 'Tempo bpm: 104 to 104' && !{wrong}.textContent")
     page.press("Escape")
     assert page.run(f"!{TEMPO}.open && document.activeElement === {TEMPO}.querySelector('summary')")
     click(page, "#filters .clear")
@@ -811,12 +813,12 @@ def test_the_survey_is_one_small_card_that_can_be_answered_or_skipped(
         "document.querySelector('#survey').hidden && document.querySelector('#survey-said').textContent ==="
         " 'Thank you.'"
     )
-    assert [told for _, told in service.questions.values()] == [[4]]
+    assert [answers for _, answers in service.questions.values()] == [[4]]
     click(page, ".card .like", 0)
     page.until("!document.querySelector('#survey').hidden")
     click(page, "#survey-skip")
     page.until("document.querySelector('#survey-said').textContent === 'Skipped.'")
-    assert [told for _, told in service.questions.values()] == [[4], [None]]
+    assert [answers for _, answers in service.questions.values()] == [[4], [None]]
 
 
 def test_the_survey_by_keyboard_and_in_the_dark_on_a_phone(
@@ -841,7 +843,7 @@ def test_the_survey_by_keyboard_and_in_the_dark_on_a_phone(
     page.press("5")
     page.until("document.querySelector('#survey').hidden")
     page.until("document.querySelector('#survey-said').textContent === 'Thank you.'")
-    assert [told for _, told in service.questions.values()] == [[5]]
+    assert [answers for _, answers in service.questions.values()] == [[5]]
     click(page, ".card summary")
     assert page.run("document.querySelector('.card .evidence .moved').innerText").startswith(
         "Moved up 2 places"

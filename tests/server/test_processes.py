@@ -110,12 +110,12 @@ def test_two_processes_are_one_server(folder: Path) -> None:
         until(lambda: requests(url) == 16)
         # A conversation goes on in whichever process answers.
         name: str | None = None
-        for said in ("only waltzes", "more", "more", "more", "more", "more"):
-            told = post(f"{url}/assist", {"message": said, "conversation_id": name}).text
-            parts = [json.loads(line[6:]) for line in told.splitlines() if line.startswith("data: ")]
+        for message in ("only waltzes", "more", "more", "more", "more", "more"):
+            stream = post(f"{url}/assist", {"message": message, "conversation_id": name}).text
+            parts = [json.loads(line[6:]) for line in stream.splitlines() if line.startswith("data: ")]
             name = parts[-1]["conversation_id"]
             chips = [chip["name"] for part in parts if part["kind"] == "understood" for chip in part["chips"]]
-            assert len(chips) == 1 and "waltz" in chips[0], said
+            assert len(chips) == 1 and "waltz" in chips[0], message
         # One that is killed is replaced; the other answers meanwhile, and what was counted stays.
         gone = min(children(process))
         os.kill(gone, signal.SIGKILL)

@@ -37,7 +37,7 @@ def test_a_taken_port_is_one_line_with_a_remedy() -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "port", "said"),
+    ("host", "port", "message"),
     [
         ("127.0.0.1", 70_000, "port 70000 does not exist; .*--port"),
         ("127.0.0.1", -1, "port -1 does not exist; .*--port"),
@@ -45,8 +45,8 @@ def test_a_taken_port_is_one_line_with_a_remedy() -> None:
         ("192.0.2.1", 0, "cannot serve on 192.0.2.1:0: .*--host"),
     ],
 )
-def test_an_impossible_address_is_told(host: str, port: int, said: str) -> None:
-    with pytest.raises(InputError, match=said):
+def test_an_impossible_address_is_told(host: str, port: int, message: str) -> None:
+    with pytest.raises(InputError, match=message):
         bind(host, port)
 
 

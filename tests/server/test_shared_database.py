@@ -42,32 +42,32 @@ def client(service: WorkspaceService) -> TestClient:
 
 def test_two_servers_share_what_changes_and_outlive_their_database(folder: Path, postgres: Cluster) -> None:
     services = [WorkspaceService(Workspace.open(folder)) for _ in range(2)]
-    with client(services[0]) as one, client(services[1]) as other:
-        user, item = one.get("/users").json()[0]["user_id"], one.get("/items").json()[0]["item_id"]
+    with client(services[0]) as first, client(services[1]) as other:
+        user, item = first.get("/users").json()[0]["user_id"], first.get("/items").json()[0]["item_id"]
         like = {"event_id": "e1", "user_id": user, "kind": "like", "item_id": item}
-        assert one.post("/events", json={"events": [like]}).json()["accepted"] == 1
+        assert first.post("/events", json={"events": [like]}).json()["accepted"] == 1
         assert other.post("/events", json={"events": [like]}).json()["duplicates"] == 1
         assert [row["event_id"] for row in other.get(f"/users/{user}/history").json()][-1] == "e1"
         wish = {"user_id": user, "k": 3, "request_id": "mine"}
-        slates = [calls.post("/recommendations", json=wish).json() for calls in (one, other)]
+        slates = [calls.post("/recommendations", json=wish).json() for calls in (first, other)]
         assert slates[0]["request_id"] == slates[1]["request_id"]
         # A deployment that somebody activates anywhere is taken over by both.
         before = deploy.active(Workspace.open(folder))
         assert before is not None and {service.parts.deployment for service in services} == {before.name}
         key = services[0].keys.add("operator", "boss")
         headers = {"authorization": f"Bearer {key}"}
-        for calls in (one, other):
+        for calls in (first, other):
             assert calls.get("/fields").status_code == 401
             assert calls.get("/fields", headers=headers).status_code == 200
         postgres.stop()
         try:
-            ready = one.get("/health/ready")
+            ready = first.get("/health/ready")
             assert ready.status_code == 503 and "cannot be reached" in ready.json()["reason"]
             for path, body in (
                 ("/events", {"events": [like | {"event_id": "e2"}]}),
                 ("/recommendations", {"user_id": user}),
             ):
-                refused = one.post(path, json=body, headers=headers)
+                refused = first.post(path, json=body, headers=headers)
                 assert refused.status_code == 503 and refused.headers["retry-after"], refused.text
                 assert "cannot be reached" in refused.json()["error"] and "\n" not in refused.text
             for path in (
@@ -80,16 +80,16 @@ def test_two_servers_share_what_changes_and_outlive_their_database(folder: Path,
             assert other.get("/fields").status_code == 401  # and to nobody else
         finally:
             postgres.start()
-        assert one.get("/health/ready").status_code == 200
-        late = one.post("/events", json={"events": [like | {"event_id": "e2"}]}, headers=headers)
+        assert first.get("/health/ready").status_code == 200
+        late = first.post("/events", json={"events": [like | {"event_id": "e2"}]}, headers=headers)
         assert late.json()["accepted"] == 1
         assert other.post("/recommendations", json={"user_id": user}, headers=headers).status_code == 200
-        told = other.get("/operator.json", headers=headers).json()
-        assert told["deployments"]["active"] == before.name
+        page = other.get("/operator.json", headers=headers).json()
+        assert page["deployments"]["active"] == before.name
         removed = other.delete(f"/users/{user}", headers=headers).json()["removed"]
         assert {"what": "events in the database", "count": 2} in removed
         assert (
-            one.post("/events", json={"events": [like | {"event_id": "e3"}]}, headers=headers).status_code
+            first.post("/events", json={"events": [like | {"event_id": "e3"}]}, headers=headers).status_code
             == 409
         )
     for service in services:

@@ -33,8 +33,8 @@ def rows(world: ListenerWorld, key: int = 1):
 
 @pytest.mark.parametrize("path", PATHS)
 def test_every_target_is_hit_on_every_path(path: str) -> None:
-    found = measure(ListenerWorld.of(path, listeners=40_000), "targets")
-    assert missed(found, TARGETS) == ()
+    measures = measure(ListenerWorld.of(path, listeners=40_000), "targets")
+    assert missed(measures, TARGETS) == ()
 
 
 def test_a_perturbed_world_misses_and_tuning_restores_it() -> None:
@@ -111,7 +111,7 @@ def test_being_asked_moves_returns_when_it_is_switched_on() -> None:
 
 def test_styles_make_a_listener_answer_alike() -> None:
     plain, styled = (rows(ListenerWorld(listeners=4_000, style_shift=shift)) for shift in (0.0, 1.0))
-    alike = [np.corrcoef(column(one, "worth").reshape(-1, 2).T)[0, 1] for one in (plain, styled)]
+    alike = [np.corrcoef(column(world, "worth").reshape(-1, 2).T)[0, 1] for world in (plain, styled)]
     assert abs(alike[0]) < 4 / np.sqrt(4_000) and alike[1] > 0.3
 
 

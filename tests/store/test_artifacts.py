@@ -42,7 +42,7 @@ def test_built_once_and_found_again(tmp_path: Path) -> None:
     assert Artifacts(tmp_path).get("codebook", KEY) == path
     about = Artifacts(tmp_path).verify("codebook", KEY, full=False)
     assert (about["inputs"], about["settings"]) == ({"items": "00"}, {"levels": 4})
-    assert [one.path for one in Artifacts(tmp_path).finished()] == [path]
+    assert [artifact.path for artifact in Artifacts(tmp_path).finished()] == [path]
     assert not list(tmp_path.glob("codebook/*.partial"))
 
 
@@ -62,7 +62,7 @@ def test_the_fingerprint_follows_everything_that_went_in() -> None:
 @given(st.data())
 def test_any_damaged_byte_is_refused_by_name(tmp_path: Path, data: st.DataObject) -> None:
     folder = _put(tmp_path)
-    files = sorted(one for one in folder.rglob("*") if one.is_file())
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
     victim = data.draw(st.sampled_from(files))
     whole = victim.read_bytes()
     kind = data.draw(st.sampled_from(["flip", "cut", "grow"] if whole else ["grow"]))
@@ -128,9 +128,9 @@ def test_an_error_leaves_nothing_unless_resumable(tmp_path: Path) -> None:
     assert not list(store.partial("codebook", KEY).iterdir())
     with pytest.raises(ZeroDivisionError):
         store.put("codebook", KEY, fail, resume=True)
-    assert [one.name for one in store.partial("codebook", KEY).iterdir()] == ["half"]
+    assert [file.name for file in store.partial("codebook", KEY).iterdir()] == ["half"]
     assert not store.has("codebook", KEY)
-    assert sorted(one.name for one in _put(tmp_path).iterdir()) == [
+    assert sorted(file.name for file in _put(tmp_path).iterdir()) == [
         "empty",
         "inner",
         MANIFEST,
@@ -158,7 +158,7 @@ def test_state_is_kept_between_attempts_and_dropped_at_the_end(tmp_path: Path) -
         store.put("model", KEY, train, resume=True)
     path = store.put("model", KEY, train, resume=True)
     assert steps == [1, 2, 3, 4, 5]
-    assert sorted(one.name for one in path.iterdir()) == [MANIFEST, "weights"]
+    assert sorted(file.name for file in path.iterdir()) == [MANIFEST, "weights"]
 
 
 def test_a_kill_between_manifest_and_rename_loses_nothing(tmp_path: Path) -> None:
@@ -197,16 +197,16 @@ def test_a_second_builder_and_a_prune_leave_the_first_alone(tmp_path: Path) -> N
         assert Artifacts(tmp_path).prune([]) == []
         first.stdin.write("\n")
     assert first.returncode == 0
-    assert sorted(one.name for one in _put(tmp_path).iterdir()) == ["a", MANIFEST]
+    assert sorted(file.name for file in _put(tmp_path).iterdir()) == ["a", MANIFEST]
 
 
 def test_prune_keeps_what_it_is_told(tmp_path: Path) -> None:
     path = _put(tmp_path)
     store = Artifacts(tmp_path)
-    kept = store.finished()
+    artifacts = store.finished()
     other = store.put("codebook", "f" * 32, _build)
     store.partial("model", "a" * 32)
-    assert sorted(store.prune(kept)) == sorted([other, tmp_path / "model" / f"{'a' * 32}.partial"])
+    assert sorted(store.prune(artifacts)) == sorted([other, tmp_path / "model" / f"{'a' * 32}.partial"])
     assert path.exists() and not other.exists()
 
 
@@ -231,7 +231,7 @@ def test_a_killed_build_is_no_artifact(tmp_path: Path) -> None:
         assert code == (-signal.SIGKILL if fate == "kill" else os.EX_OK)
         assert Artifacts(tmp_path).has("codebook", "0" * 32) == (fate == "live")
     folder = Artifacts(tmp_path).get("codebook", "0" * 32)
-    assert {one.read_bytes() for one in folder.glob("*.bin")} == {b"b" * 1000}
+    assert {file.read_bytes() for file in folder.glob("*.bin")} == {b"b" * 1000}
 
 
 def test_the_manifest_says_what_every_file_is(tmp_path: Path) -> None:

@@ -157,9 +157,9 @@ def _oracle(events: list[Event], user: str) -> list[str]:
     """Events that stand, by asking of each whether a standing undo names it; `events` in the order they
     came.
     """
-    came = [one for one in events if one.user_id == user]
-    mine = sorted(came, key=lambda one: one.timestamp)
-    undos = [one for one in came if one.kind == "undo"]
+    came = [event for event in events if event.user_id == user]
+    timeline = sorted(came, key=lambda event: event.timestamp)
+    undos = [event for event in came if event.kind == "undo"]
 
     def stands(event_id: str, later_than: int) -> bool:
         return not any(
@@ -168,7 +168,7 @@ def _oracle(events: list[Event], user: str) -> list[str]:
             if at > later_than
         )
 
-    return [one.event_id for one in mine if one.kind != "undo" and stands(one.event_id, -1)]
+    return [event.event_id for event in timeline if event.kind != "undo" and stands(event.event_id, -1)]
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -199,10 +199,10 @@ def test_histories_equal_the_slow_way(database: Database, data: st.DataObject) -
     table = database.events_table()
     assert table.schema == schema.INTERACTIONS
     for user in "uv":
-        assert [one.event_id for one in database.history(user)] == _oracle(events, user)
-        mine = [row for row in table.to_pylist() if row["user_id"] == user]
-        assert [row["position"] for row in mine] == list(range(len(database.history(user))))
-        assert [row["timestamp"] for row in mine] == [one.timestamp for one in database.history(user)]
+        assert [event.event_id for event in database.history(user)] == _oracle(events, user)
+        rows = [row for row in table.to_pylist() if row["user_id"] == user]
+        assert [row["position"] for row in rows] == list(range(len(database.history(user))))
+        assert [row["timestamp"] for row in rows] == [event.timestamp for event in database.history(user)]
 
 
 def test_slates_come_back_exactly(database: Database) -> None:
@@ -347,7 +347,7 @@ def test_a_database_of_version_0_1_is_brought_up_to_date(tmp_path: Path) -> None
 def test_deployments_newest_first(database: Database) -> None:
     database.deploy("model", "a" * 32, START)
     database.deploy("model", "b" * 32, START + timedelta(days=1), "retrained")
-    assert [(one.fingerprint[0], one.note) for one in database.deployments()] == [
+    assert [(deployment.fingerprint[0], deployment.note) for deployment in database.deployments()] == [
         ("b", "retrained"),
         ("a", ""),
     ]
@@ -366,8 +366,8 @@ def test_many_threads_share_one_database(database: Database) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sum(one.inserted for one in added) == 100
-    assert sum(one.duplicates for one in added) == 60
+    assert sum(outcome.inserted for outcome in added) == 100
+    assert sum(outcome.duplicates for outcome in added) == 60
     assert database.events_table().num_rows == 100
 
 
@@ -377,7 +377,7 @@ def test_connections_go_with_their_threads(tmp_path: Path, file_database: Databa
         pytest.skip("this system does not tell which files are open")
 
     def count() -> int:
-        held = [one.readlink() for one in files.iterdir() if one.is_symlink()]
+        held = [link.readlink() for link in files.iterdir() if link.is_symlink()]
         return sum(path.parent == tmp_path for path in held)
 
     before = count()

@@ -51,7 +51,9 @@ def catalogue(tmp_path: Path) -> dict[str, dict[str, Any]]:
 
 def counts(report: dict[str, Any]) -> dict[str, dict[str | None, int]]:
     kinds = report["interactions"]["understood"]["kinds"]
-    return {sign: {one["kind"]: one["events"] for one in listed} for sign, listed in kinds.items() if listed}
+    return {
+        sign: {entry["kind"]: entry["events"] for entry in listed} for sign, listed in kinds.items() if listed
+    }
 
 
 def lines(rows: list[dict[str, Any]]) -> str:
@@ -92,10 +94,10 @@ def test_maps_of_parquet_are_read(tmp_path: Path) -> None:
 
 
 def test_a_map_beside_the_item_tells_of_the_event(tmp_path: Path) -> None:
-    told = pa.array(
+    properties = pa.array(
         [[("event_type", "dislike")], [("event_type", "purchase")]], pa.map_(pa.string(), pa.string())
     )
-    table = pa.table({"user_id": ["u1", "u2"], "item_id": ["i1", "i2"], "properties": told})
+    table = pa.table({"user_id": ["u1", "u2"], "item_id": ["i1", "i2"], "properties": properties})
     _, report = ingest(tmp_path, table, name="e.parquet")
     assert counts(report) == {"wanted": {"purchase": 1}, "unwanted": {"dislike": 1}}
 
@@ -150,7 +152,7 @@ def test_events_without_records_stay_beside_those_with_several(tmp_path: Path) -
     rows = []
     for n in range(12):
         order = n % 3 == 2
-        told = (
+        properties = (
             {"products": [{"product_id": f"i{n}"}, {"product_id": "i0"}]}
             if order
             else {"product_id": f"i{n}"}
@@ -159,7 +161,7 @@ def test_events_without_records_stay_beside_those_with_several(tmp_path: Path) -
             {
                 "userId": f"u{n % 4}",
                 "event": "Order Completed" if order else "Product Viewed",
-                "properties": told,
+                "properties": properties,
             }
         )
     _, report = ingest(tmp_path, lines(rows), name="e.jsonl")
@@ -338,7 +340,7 @@ def test_headers_in_other_languages(tmp_path: Path, header: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ids", "told"),
+    ("ids", "warned"),
     [
         (("Bob@x.org", "bob@x.org"), True),
         (("Jos\u00e9", "Jose\u0301"), True),
@@ -346,10 +348,10 @@ def test_headers_in_other_languages(tmp_path: Path, header: str) -> None:
         (("u1", "u2"), False),
     ],
 )
-def test_ids_of_people_that_look_alike_are_told(tmp_path: Path, ids: tuple[str, str], told: bool) -> None:
-    frame, report = ingest(tmp_path, "user,item\n" + "".join(f"{one},i{n}\n" for n, one in enumerate(ids)))
+def test_ids_of_people_that_look_alike_are_told(tmp_path: Path, ids: tuple[str, str], warned: bool) -> None:
+    frame, report = ingest(tmp_path, "user,item\n" + "".join(f"{user},i{n}\n" for n, user in enumerate(ids)))
     assert frame["user_id"].n_unique() == (1 if "\u202a" in ids[1] else 2)
-    assert ("differ in case or Unicode form alone" in str(report)) is told
+    assert ("differ in case or Unicode form alone" in str(report)) is warned
 
 
 # ---- spreadsheets and texts
@@ -506,7 +508,7 @@ def test_a_page_instead_of_a_table_is_named_as_no_table(tmp_path: Path, text: st
 def test_a_rating_of_yes_or_no_is_a_wish_or_a_refusal(tmp_path: Path) -> None:
     rows = [("yes", "no", "Yes")[n % 3] for n in range(N)]
     _, report = ingest(
-        tmp_path, "user,item,rating\n" + "".join(f"u,i{n},{one}\n" for n, one in enumerate(rows))
+        tmp_path, "user,item,rating\n" + "".join(f"u,i{n},{rating}\n" for n, rating in enumerate(rows))
     )
     assert counts(report) == {"wanted": {"rating": 8}, "unwanted": {"rating": 4}}
 
@@ -515,10 +517,10 @@ def test_a_rating_of_yes_or_no_is_a_wish_or_a_refusal(tmp_path: Path) -> None:
 def test_a_place_on_a_page_is_no_order_of_events(tmp_path: Path, nested: bool) -> None:
     rows: list[dict[str, Any]] = []
     for n in range(20):
-        told = {"item_id": f"i{n % 9}", "position": n % 3}
+        properties = {"item_id": f"i{n % 9}", "position": n % 3}
         rows.append(
             {"user_id": f"u{n % 4}", "timestamp": 1_700_000_000 - n}
-            | ({"properties": told} if nested else told)
+            | ({"properties": properties} if nested else properties)
         )
     frame, report = ingest(tmp_path, lines(rows), name="e.jsonl")
     assert len(frame) == 20 and report["interactions"]["understood"]["times"]["order"] == "time"
@@ -646,8 +648,8 @@ SPELT = [
 def test_tables_laid_out_in_other_ways_are_read_whole(tmp_path: Path, name: str, text: str) -> None:
     frame, report = ingest(tmp_path, text, name=name)
     assert report["interactions"]["refused"] == 0
-    found = frame.select("user_id", "item_id", pl.col("timestamp").dt.epoch("s")).rows()
-    assert sorted(found) == sorted(LOG)
+    rows = frame.select("user_id", "item_id", pl.col("timestamp").dt.epoch("s")).rows()
+    assert sorted(rows) == sorted(LOG)
 
 
 def test_apostrophes_in_cells_quoted_by_them_stay(tmp_path: Path) -> None:
@@ -671,8 +673,8 @@ def test_lines_below_their_item_are_of_it(tmp_path: Path, end: str) -> None:
 def test_people_with_their_items_in_one_object(tmp_path: Path) -> None:
     histories = {str(n): [f"i{(n + k) % N}" for k in range(3 + n % 2)] for n in range(6)}
     frame, _ = ingest(tmp_path, json.dumps(histories), name="shop.inter.json")
-    found = frame.sort("user_id", "position").group_by("user_id", maintain_order=True).agg("item_id").rows()
-    assert dict(found) == histories
+    rows = frame.sort("user_id", "position").group_by("user_id", maintain_order=True).agg("item_id").rows()
+    assert dict(rows) == histories
 
 
 def folder(tmp_path: Path, files: dict[str, Any], *options: str) -> Any:
@@ -695,8 +697,8 @@ def test_the_names_of_folders_say_what_all_rows_below_them_have(tmp_path: Path) 
     table = pa.table({"user_id": ["u1", "u2"], "item_id": ["i1", "i2"]})
     names = ["event_type=purchase/year=2023/month=5/day=7", "event_type=dislike/year=2023/month=11/day=30"]
     frame, report = folder(tmp_path, {f"{name}/part-0.parquet": table for name in names} | {"_SUCCESS": ""})
-    found = frame.select("user_id", "kind", pl.col("timestamp").cast(str).str.head(10)).rows()
-    assert found == [
+    rows = frame.select("user_id", "kind", pl.col("timestamp").cast(str).str.head(10)).rows()
+    assert rows == [
         (u, kind, day)
         for u in ("u1", "u2")
         for kind, day in (("purchase", "2023-05-07"), ("dislike", "2023-11-30"))
@@ -770,12 +772,12 @@ def test_what_cannot_be_read_as_a_whole_is_named_with_its_file(tmp_path: Path) -
     table = pa.table({"user_id": ["a", "b"], "item_id": ["i1", "i2"], "timestamp": spans})
     pq.write_table(table, tmp_path / "e.pq")
     given = ["ingest", "-w", str(tmp_path / "w"), "--items", str(tmp_path / "items.csv"), "--interactions"]
-    for name, told in (
+    for name, message in (
         ("twice.csv.gz", "was packed twice"),
         ("e.pq", "column 'timestamp' holds duration[s]"),
     ):
         result = CliRunner().invoke(app, [*given, str(tmp_path / name)])
-        assert isinstance(result.exception, InputError) and f"{name}: {told}" in str(result.exception)
+        assert isinstance(result.exception, InputError) and f"{name}: {message}" in str(result.exception)
 
 
 def test_lists_that_hold_nothing_need_no_word(tmp_path: Path) -> None:

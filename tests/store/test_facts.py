@@ -84,8 +84,8 @@ def test_a_shops_columns_are_facts(tmp_path: Path) -> None:
         "materials": [("wool|silk", "linen", "wool")[row % 3] for row in range(N)],
         "languages": [("English, German", "German", None)[row % 3] for row in range(N)],
     }
-    found, items = taken(tmp_path, columns)
-    assert found == {
+    kinds, items = taken(tmp_path, columns)
+    assert kinds == {
         "Color": "word",
         "Unit Price": "number",
         "pages": "number",
@@ -137,21 +137,21 @@ def test_a_shops_columns_are_facts(tmp_path: Path) -> None:
     ],
 )
 def test_what_tells_nothing_is_no_fact(tmp_path: Path, name: str, cells: list[Any]) -> None:
-    found, items = taken(tmp_path, {name: cells})
-    assert found == {} and items[0]["attributes"] is None
+    kinds, items = taken(tmp_path, {name: cells})
+    assert kinds == {} and items[0]["attributes"] is None
 
 
 def test_a_column_that_was_named_stands_alone(tmp_path: Path) -> None:
 
     columns = {"kind": ["a", "b"] * (N // 2), "color": ["red", "blue"] * (N // 2)}
-    found, items = taken(tmp_path, columns, settings=IngestSettings(columns={"attributes": "kind"}))
-    assert found == {} and items[0]["attributes"] == ["a"]
+    kinds, items = taken(tmp_path, columns, settings=IngestSettings(columns={"attributes": "kind"}))
+    assert kinds == {} and items[0]["attributes"] == ["a"]
 
 
 def test_facts_stand_beside_the_column_of_attributes(tmp_path: Path) -> None:
     columns = {"genres": ["x|y", ""] * (N // 2), "color": ["red", "blue"] * (N // 2)}
-    found, items = taken(tmp_path, columns)
-    assert found == {"color": "word"}
+    kinds, items = taken(tmp_path, columns)
+    assert kinds == {"color": "word"}
     assert [item["attributes"] for item in items[:2]] == [["x", "y", "color=red"], ["color=blue"]]
 
 
@@ -198,8 +198,8 @@ def test_very_many_numbers_are_kept_with_three_digits(
     ],
 )
 def test_what_is_told_is_kept_as_it_is(tmp_path: Path, name: str, cells: list[Any], expected: str) -> None:
-    found, items = taken(tmp_path, {name: [cells[row % len(cells)] for row in range(N)]})
-    assert list(found) == [name] and items[0]["attributes"][0] == expected
+    kinds, items = taken(tmp_path, {name: [cells[row % len(cells)] for row in range(N)]})
+    assert list(kinds) == [name] and items[0]["attributes"][0] == expected
 
 
 def test_numbers_that_follow_each_other_count_rows_unless_their_name_says_more(tmp_path: Path) -> None:
@@ -211,8 +211,8 @@ def test_flags_do_not_count_and_what_is_left_out_is_told(tmp_path: Path) -> None
     columns: dict[str, Sequence[Any]] = {f"is_{n}": ["1", "0"] * (N // 2) for n in range(40)}
     columns |= {f"word{n}": ["a", "b"] * (N // 2) for n in range(facts.MOST + 2)}
     columns |= {"Word0": ["c", "d"] * (N // 2)}
-    found, _ = taken(tmp_path, columns)
-    assert list(found) == list(columns)[: 40 + facts.MOST]
+    kinds, _ = taken(tmp_path, columns)
+    assert list(kinds) == list(columns)[: 40 + facts.MOST]
     notes = ingest_files(tmp_path / "shop", tmp_path / "items.csv", None)["items"]["notes"]
     assert any(f"'word{facts.MOST}', 'word{facts.MOST + 1}' left out" in note for note in notes)
     assert any("'Word0'" in note and "'word0' has the same name" in note for note in notes)
@@ -220,16 +220,16 @@ def test_flags_do_not_count_and_what_is_left_out_is_told(tmp_path: Path) -> None
 
 def test_a_second_column_of_lists_is_split_as_the_first(tmp_path: Path) -> None:
     columns = {"tags": ["x, y", "x"] * (N // 2), "genres": ["Drama, Comedy", "Drama", "War"] * (N // 3)}
-    found, items = taken(tmp_path, columns)
-    assert len(found) == 1
+    kinds, items = taken(tmp_path, columns)
+    assert len(kinds) == 1
     assert [item["attributes"] for item in items[:1]] == [["x", "y", "genres=Drama", "genres=Comedy"]]
 
 
 def test_what_tells_of_people_machines_and_accounts_is_no_fact(tmp_path: Path) -> None:
     columns: dict[str, Sequence[Any]] = {name: ["ab", "cd", "ef"] * (N // 3) for name in PRIVATE}
     columns |= {f"made_{n}": [cell, f"{cell[:-1]}3"] * (N // 2) for n, cell in enumerate(LEAKS)}
-    found, items = taken(tmp_path, columns | {"shade": ["red", "blue"] * (N // 2)})
-    assert found == {"shade": "word"} and items[0]["attributes"] == ["shade=red"]
+    kinds, items = taken(tmp_path, columns | {"shade": ["red", "blue"] * (N // 2)})
+    assert kinds == {"shade": "word"} and items[0]["attributes"] == ["shade=red"]
 
 
 def test_a_name_is_private_by_what_it_is_of(tmp_path: Path) -> None:
@@ -276,10 +276,10 @@ def test_what_leaks_from_guessed_attributes_is_left_out(tmp_path: Path) -> None:
     items = taken(tmp_path / "few", {"tags": few})[1]
     assert items[5]["attributes"] == ["jazz"] and items[6]["attributes"] == ["jazz", "vocal"]
     (tmp_path / "told").mkdir()
-    told = taken(tmp_path / "told", {"tags": cells}, settings=IngestSettings(columns={"attributes": "tags"}))[
+    rows = taken(tmp_path / "told", {"tags": cells}, settings=IngestSettings(columns={"attributes": "tags"}))[
         1
     ]
-    assert told[2]["attributes"] == ["jazz", "ann@example.org"]
+    assert rows[2]["attributes"] == ["jazz", "ann@example.org"]
 
 
 def test_ids_of_people_are_no_facts(tmp_path: Path) -> None:
@@ -314,16 +314,16 @@ def test_ids_of_people_are_no_facts(tmp_path: Path) -> None:
 def test_sums_of_money_as_people_write_them(
     tmp_path: Path, cells: tuple[str, ...], numbers: tuple[str, ...] | None
 ) -> None:
-    found, items = taken(tmp_path, {"price": [cells[row % 3] for row in range(N)]})
+    kinds, items = taken(tmp_path, {"price": [cells[row % 3] for row in range(N)]})
     if numbers is None:  # not read, rather than read as 1.25
-        assert found.get("price") != "number"
+        assert kinds.get("price") != "number"
     else:
         assert [item["attributes"] for item in items[:3]] == [[f"price={number}"] for number in numbers]
 
 
 def test_a_year_before_christ_is_no_moment_of_1969(tmp_path: Path) -> None:
-    found, items = taken(tmp_path, {"year": [-500 + row % 7 for row in range(N)]})
-    assert found == {"year": "number"} and items[0]["attributes"] == ["year=-500"]
+    kinds, items = taken(tmp_path, {"year": [-500 + row % 7 for row in range(N)]})
+    assert kinds == {"year": "number"} and items[0]["attributes"] == ["year=-500"]
     assert items[0]["created_at"] is None
 
 
@@ -334,8 +334,8 @@ def test_sums_in_several_currencies_are_told(tmp_path: Path) -> None:
     file.write_text("item_id,title,price\n" + rows)
     report = ingest_files(Workspace.create(tmp_path / "shop").root, file, None)["items"]
     assert any("several currencies (€, " in note for note in report["notes"])
-    one = "item_id,title,price\n" + "".join(f"i{n},Thing {n},{n % 7}.50 €\n" for n in range(N))
-    file.write_text(one)
+    content = "item_id,title,price\n" + "".join(f"i{n},Thing {n},{n % 7}.50 €\n" for n in range(N))
+    file.write_text(content)
     report = ingest_files(Workspace.create(tmp_path / "other").root, file, None)["items"]
     assert report["understood"]["facts"] == {"price": "number"}
     assert not any("currenc" in note for note in report["notes"])

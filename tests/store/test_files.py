@@ -143,7 +143,7 @@ def test_a_sweep_touches_nothing_else(tmp_path: Path) -> None:
     (gone / "deep").mkdir(parents=True)
     (gone / "deep" / ".inner.0123abcd.tmp").write_text("")
     assert sorted(files.sweep(tmp_path)) == sorted([dead, gone])
-    assert sorted(one.name for one in tmp_path.iterdir()) == sorted(
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
         ["plain.txt", ".hidden", ".almost.tmp", "x.0123abcd.tmp"]
     )
 
@@ -155,7 +155,7 @@ def test_an_error_in_the_block_leaves_the_old_version_and_no_temporary(tmp_path:
         raise KeyboardInterrupt
     with pytest.raises(ZeroDivisionError), write_folder(tmp_path / "b"):
         raise ZeroDivisionError
-    assert [one.name for one in tmp_path.iterdir()] == ["a.txt"]
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
     assert (tmp_path / "a.txt").read_text() == "old"
 
 
@@ -185,7 +185,7 @@ def test_disk_full_is_one_line_and_the_old_version_stays(
             (folder / "x").touch()
     assert (tmp_path / "a.txt").read_text() == "old"
     assert files.read_lines(tmp_path / "lines.jsonl") == [1]
-    assert sorted(one.name for one in tmp_path.iterdir()) == ["a.txt", "lines.jsonl"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.txt", "lines.jsonl"]
 
 
 def test_a_full_disk_inside_a_library_is_recognised(tmp_path: Path) -> None:
@@ -241,9 +241,9 @@ def test_a_torn_last_line_is_left_out_and_cut_off(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for cut in range(len(whole) - 8, len(whole)):
         path.write_bytes(whole[:cut])
-        assert [one["n"] for one in files.read_lines(path)] == [0, 1]
+        assert [line["n"] for line in files.read_lines(path)] == [0, 1]
         files.append_line(path, {"n": 9, "loss": float("nan")})
-        assert [one["n"] for one in files.read_lines(path)] == [0, 1, 9]
+        assert [line["n"] for line in files.read_lines(path)] == [0, 1, 9]
     path.write_bytes(b'{"n": 0}\n{"n"\n{"n": 2}\n')
     with pytest.raises(ArtifactError, match=r"metrics.jsonl, line 2: damaged"):
         files.read_lines(path)

@@ -134,8 +134,8 @@ def test_several_columns_of_yes_and_no_are_read_together(
     assert signs(understood(tmp_path, text)) == counts
     if head == "liked":  # no answer is none
         assert signs(understood(tmp_path, text.replace("False", ""))) == [24, 0, 24]
-        told = ingest(tmp_path, text.replace("False", "perhaps", 3)).stdout
-        assert "'liked' was not read: it holds other words" in told
+        output = ingest(tmp_path, text.replace("False", "perhaps", 3)).stdout
+        assert "'liked' was not read: it holds other words" in output
 
 
 @pytest.mark.parametrize(
@@ -161,8 +161,8 @@ def test_lines_of_data_that_begin_with_a_hash_are_data(tmp_path: Path) -> None:
     (tmp_path / "c.csv").write_text("#A,Alpha\n#B,Beta\nC,Gamma\n")
     CliRunner().invoke(app, ["init", str(tmp_path / "w")])
     command = ["ingest", "-w", str(tmp_path / "w"), "--items", str(tmp_path / "c.csv"), "--json"]
-    told = ["--column", "items.item_id=1", "--column", "items.title=2"]
-    assert json.loads(CliRunner().invoke(app, [*command, *told]).stdout)["items"]["accepted"] == 3
+    arguments = ["--column", "items.item_id=1", "--column", "items.title=2"]
+    assert json.loads(CliRunner().invoke(app, [*command, *arguments]).stdout)["items"]["accepted"] == 3
 
 
 def test_numbers_in_the_first_row_are_not_taken_for_the_header(tmp_path: Path) -> None:
@@ -176,11 +176,11 @@ def test_numbers_in_the_first_row_are_not_taken_for_the_header(tmp_path: Path) -
 
 def test_a_rating_is_one_whatever_its_column_is_called(tmp_path: Path) -> None:
     text = lines("", "{user}\ti{item}\t{rating}\t{time}")
-    told = [
+    arguments = [
         word for part in ("user_id=1", "item_id=2", "value=3", "timestamp=4") for word in ("--column", part)
     ]
     by_name = understood(tmp_path, "user_id\titem_id\trating\ttimestamp\n" + text)
-    assert signs(understood(tmp_path, text, *told)) == signs(by_name) != [48, 0, 0]
+    assert signs(understood(tmp_path, text, *arguments)) == signs(by_name) != [48, 0, 0]
 
 
 @pytest.mark.parametrize("cell", ["", "-1", "NULL"])
@@ -217,8 +217,8 @@ def test_a_file_of_any_name_without_a_header_is_read_by_numbers(tmp_path: Path, 
     odd = lines("", "{odd}\ti{item}\t{rating}\t{time}")  # two people: it could be anything
     assert "--column user_id=1" in refusal(ingest(tmp_path, odd, name=name))
     options = [("user_id", 1), ("item_id", 2), ("value", 3), ("timestamp", 4)]
-    told = [text for part, place in options for text in ("--column", f"{part}={place}")]
-    report = understood(tmp_path, text, *told, name=name)
+    arguments = [text for part, place in options for text in ("--column", f"{part}={place}")]
+    report = understood(tmp_path, text, *arguments, name=name)
     assert report["understood"]["times"]["unit"] == "seconds since 1970"
 
 
@@ -301,8 +301,8 @@ def test_the_runner_up_of_a_file_without_a_header_is_named(
     (tmp_path / "again").mkdir()
     (tmp_path / "again" / "items.csv").write_text(ITEMS)
     command = ["ingest", "-w", str(tmp_path / "w"), "--interactions", str(tmp_path / "e.csv")]
-    said = CliRunner().invoke(app, command).stdout
-    assert f"user_id = '{user[0]}'" + (f" (not '{user[1]}')" if user[1] else "") in said
+    output = CliRunner().invoke(app, command).stdout
+    assert f"user_id = '{user[0]}'" + (f" (not '{user[1]}')" if user[1] else "") in output
 
 
 def test_people_come_first_where_both_ids_are_numbers(tmp_path: Path) -> None:
@@ -440,9 +440,9 @@ def test_cells_parted_by_other_marks_are_read(tmp_path: Path, mark: str) -> None
 def test_words_for_nothing_do_not_change_how_times_are_read(tmp_path: Path) -> None:
     rows = "".join(f"u{n % 6},i{n % N},{'NULL' if n % 4 else 17_518 + n}\n" for n in range(48))
     report = json.loads(ingest(tmp_path, f"user_id,item_id,day\n{rows}", "--column", "timestamp=day").stdout)
-    said = report["interactions"]
-    assert said["accepted"] == 12 and said["understood"]["times"]["unit"] == "days since 1970"
-    assert said["reasons"][0]["reason"].startswith("empty")
+    summary = report["interactions"]
+    assert summary["accepted"] == 12 and summary["understood"]["times"]["unit"] == "days since 1970"
+    assert summary["reasons"][0]["reason"].startswith("empty")
 
 
 def test_lines_that_are_one_quoted_cell_are_named(tmp_path: Path) -> None:
@@ -546,8 +546,8 @@ def test_times_of_other_names_and_forms_are_read(tmp_path: Path, name: str, cell
 )
 def test_a_header_stays_one(tmp_path: Path, head: str) -> None:
     result = ingest(tmp_path, lines(head + "\n", "{user},i{item},{time}"))
-    told = str(result.exception or result.output)
-    assert "names no column" not in told
+    output = str(result.exception or result.output)
+    assert "names no column" not in output
 
 
 def test_what_everybody_said_together_is_no_rating(tmp_path: Path) -> None:
@@ -557,12 +557,16 @@ def test_what_everybody_said_together_is_no_rating(tmp_path: Path) -> None:
 
 def test_columns_of_a_frame_are_called_as_pandas_calls_them(tmp_path: Path) -> None:
     text = lines(",0,1,2\n", "{n},{user},i{item},{time}")
-    told = [
+    arguments = [
         word
         for part, name in (("user_id", 0), ("item_id", 1), ("timestamp", 2))
         for word in ("--column", f"{part}={name}")
     ]
-    assert understood(tmp_path, text, *told)["columns"] == {"user_id": "0", "item_id": "1", "timestamp": "2"}
+    assert understood(tmp_path, text, *arguments)["columns"] == {
+        "user_id": "0",
+        "item_id": "1",
+        "timestamp": "2",
+    }
 
 
 def test_people_of_whom_only_ids_are_known_have_no_names(tmp_path: Path) -> None:

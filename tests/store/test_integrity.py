@@ -135,8 +135,8 @@ def held(path: Path) -> list[str]:
     """The locks that this process holds on a file, as the kernel lists them."""
     name = f":{path.stat().st_ino}"
     rows = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
-    mine = [row[-6:] for row in rows if row[-4] == str(os.getpid()) and row[-3].endswith(name)]
-    return sorted(" ".join(row) for row in mine)
+    lines = [row[-6:] for row in rows if row[-4] == str(os.getpid()) and row[-3].endswith(name)]
+    return sorted(" ".join(row) for row in lines)
 
 
 @pytest.mark.skipif(not Path("/proc/locks").exists(), reason="the kernel does not list its locks")

@@ -31,17 +31,22 @@ def test_tables_are_read_from_a_url_and_lists_written_to_one(tiny_files, untouch
     workspace.ingest("memory://shop/items.parquet", "memory://shop/interactions.parquet")
     assert workspace.result["items"]["source"] == "memory://shop/items.parquet"
     shop = shutil.copytree(untouched_workspace, tmp_path / "shop")
-    told = recommend_all(shop, "memory://shop/lists.parquet", 5, {}, quiet)
+    report = recommend_all(shop, "memory://shop/lists.parquet", 5, {}, quiet)
     with fetched("memory://shop/lists.parquet") as path:
         lists = pq.read_table(path)
-    assert lists.num_rows == told["rows"] and set(lists["position"].to_pylist()) == set(range(5))
+    assert lists.num_rows == report["rows"] and set(lists["position"].to_pylist()) == set(range(5))
 
 
 def test_what_is_not_there_is_told_by_its_url(tmp_path):
     for place in ("memory://nowhere/items.csv", f"file://{tmp_path}/items.csv"):
-        with pytest.raises(InputError, match=r"^\w+://.*items.csv: cannot be read") as told, fetched(place):
+        with (
+            pytest.raises(InputError, match=r"^\w+://.*items.csv: cannot be read") as failure,
+            fetched(place),
+        ):
             pass
-        assert "no such file" in str(told.value) and not re.search("bucket|credentials", str(told.value))
+        assert "no such file" in str(failure.value) and not re.search(
+            "bucket|credentials", str(failure.value)
+        )
     memory = fsspec.filesystem("memory")
     memory.pipe_file("/shop/broken.csv", b"item_id,title\n")
     workspace = tastemaker.Workspace.create(tmp_path / "w")

@@ -98,8 +98,8 @@ def test_details_of_items_are_facts(tmp_path: Path) -> None:
     command = ["ingest", "-w", str(tmp_path / "w"), "--items", str(tmp_path / "items.jsonl"), "--json"]
     assert CliRunner().invoke(app, command).exit_code == 0
     table = Workspace.open(tmp_path / "w").table("items")
-    told = dict(zip(table["item_id"].to_pylist(), table["attributes"].to_pylist(), strict=True))
-    assert told["i3"] == ["colour=blue", "price=5"]
+    attributes = dict(zip(table["item_id"].to_pylist(), table["attributes"].to_pylist(), strict=True))
+    assert attributes["i3"] == ["colour=blue", "price=5"]
 
 
 @pytest.mark.parametrize("form", ["json", "csv", "blanks", "lines of blanks", "lines of commas"])
@@ -185,8 +185,8 @@ def test_properties_one_a_row_are_facts_of_their_item(tmp_path: Path) -> None:
     result = ingest(tmp_path, events, items=items)
     assert sorted(taken(tmp_path, result)) == PAIRS
     table = Workspace.open(tmp_path / "w").table("items")
-    told = dict(zip(table["item_id"].to_pylist(), table["attributes"].to_pylist(), strict=True))
-    assert sorted(told["i3"]) == ["colour=blue", "price=10"]  # the last that was said
+    attributes = dict(zip(table["item_id"].to_pylist(), table["attributes"].to_pylist(), strict=True))
+    assert sorted(attributes["i3"]) == ["colour=blue", "price=10"]  # the last that was said
 
 
 def test_the_finer_of_two_times_is_taken(tmp_path: Path) -> None:
@@ -309,11 +309,11 @@ def test_a_log_that_names_no_item_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("known", [True, False])
-@pytest.mark.parametrize("beside", ["history", "comment"])
-def test_a_column_of_items_goes_before_lists_of_others(tmp_path: Path, known: bool, beside: str) -> None:
+@pytest.mark.parametrize("column", ["history", "comment"])
+def test_a_column_of_items_goes_before_lists_of_others(tmp_path: Path, known: bool, column: str) -> None:
     """What was shown or bought besides is no event, also where most items of the events are unknown."""
     rows = "".join(f"{u},{i}{'x' * (n % 3 > 0)},i1 i2 i3,{n}\n" for n, (u, i, _) in enumerate(EVENTS))
-    result = ingest(tmp_path, f"user_id,item_id,{beside},n\n" + rows, items=ITEMS if known else None)
+    result = ingest(tmp_path, f"user_id,item_id,{column},n\n" + rows, items=ITEMS if known else None)
     assert json.loads(result.stdout)["interactions"]["rows"] == len(EVENTS)
 
 

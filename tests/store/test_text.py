@@ -46,9 +46,9 @@ def test_what_a_writer_quotes_comes_back(
     content = stream.getvalue() if last else stream.getvalue().removesuffix(end)
     source = source_of(tmp_path / "a.csv", content)
     assert source.about["delimiter"] == delimiter and not source.unreadable
-    found = [tuple(cell or "" for cell in row.values()) for row in source.table.to_pylist()]
-    line_ends = [tuple(cell.replace("\r\n", "\n").replace("\r", "\n") for cell in row) for row in found]
-    assert line_ends == rows or found == rows
+    cells = [tuple(cell or "" for cell in row.values()) for row in source.table.to_pylist()]
+    line_ends = [tuple(cell.replace("\r\n", "\n").replace("\r", "\n") for cell in row) for row in cells]
+    assert line_ends == rows or cells == rows
 
 
 LINE = st.lists(st.text(st.sampled_from('a1" '), max_size=4), min_size=1, max_size=5).map(",".join)
@@ -60,9 +60,9 @@ LINE = st.lists(st.text(st.sampled_from('a1" '), max_size=4), min_size=1, max_si
 def test_lone_quotes_lose_no_line(tmp_path: Path, lines: list[str], end: str) -> None:
     source = source_of(tmp_path / "a.csv", end.join(["id,b,c", *lines]))
     filled = [line for line in lines if line]
-    kept = [row["id"] for row in source.table.to_pylist()]
+    ids = [row["id"] for row in source.table.to_pylist()]
     numbers = sorted([*source.rows.tolist(), *(refusal.row for refusal in source.unreadable)])
-    assert numbers == list(range(1, len(numbers) + 1)) and len(kept) == len(source.rows)
+    assert numbers == list(range(1, len(numbers) + 1)) and len(ids) == len(source.rows)
     several = sum(str(cell).count("\n") for row in source.table.to_pylist() for cell in row.values())
     if not source.unreadable:  # a refused record of several lines hides how many
         assert len(numbers) == len(filled) - several or several
@@ -115,24 +115,24 @@ def test_lines_of_every_kind(
 ) -> None:
     source = source_of(tmp_path / "a.csv", content)
     assert source.table["id"].to_pylist() == ids
-    assert [(one.row, one.column) for one in source.unreadable] == refused
+    assert [(refusal.row, refusal.column) for refusal in source.unreadable] == refused
 
 
 @pytest.mark.parametrize(
-    ("encoding", "told"),
+    ("encoding", "label"),
     [("cp1252", "cp1252"), ("latin-1", "cp1252"), ("utf-16", "utf-16"), ("utf-8-sig", "utf-8")],
 )
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
 def test_encodings_are_decided_for_the_whole_file(
-    tmp_path: Path, encoding: str, told: str, suffix: str
+    tmp_path: Path, encoding: str, label: str, suffix: str
 ) -> None:
     rows = [{"id": f"i{n}", "title": "Café Ölçü".replace("ç", "c") if n % 3 else "plain"} for n in range(9)]
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     if suffix == ".csv":
         text = "id,title\n" + "".join(f"{row['id']},{row['title']}\n" for row in rows)
     source = source_of(tmp_path / f"a{suffix}", text.encode(encoding))
-    assert source.table.to_pylist() == rows and source.about["encoding"] == told
-    assert len(source.notes) == (told == "cp1252")
+    assert source.table.to_pylist() == rows and source.about["encoding"] == label
+    assert len(source.notes) == (label == "cp1252")
     assert (
         source_of(tmp_path / f"a{suffix}", text.encode(encoding), encoding=encoding).table.to_pylist() == rows
     )
@@ -158,8 +158,8 @@ def test_one_damaged_line_does_not_make_a_file_latin(tmp_path: Path) -> None:
 def test_a_tsv_file_with_commas_and_a_typed_header_with_a_column_more(tmp_path: Path) -> None:
     source = source_of(tmp_path / "a.tsv", b"user_id:token,item_id:token,rating:float,note\n1,2,3.5,good\n")
     assert source.table.to_pylist() == [{"user_id": "1", "item_id": "2", "rating": "3.5", "note": "good"}]
-    one = source_of(tmp_path / "one.tsv", b"item_id\n1\n")
-    assert one.table.column_names == ["item_id"] and one.table.num_rows == 1
+    single = source_of(tmp_path / "one.tsv", b"item_id\n1\n")
+    assert single.table.column_names == ["item_id"] and single.table.num_rows == 1
 
 
 def test_the_atomic_files_of_recbole(tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_the_atomic_files_of_recbole(tmp_path: Path) -> None:
 def test_an_array_of_objects(tmp_path: Path) -> None:
     source = source_of(tmp_path / "a.json", json.dumps([{"id": 1}, 5, {"id": 2}], indent=1))
     assert source.table["id"].to_pylist() == [1, 2] and source.about["format"] == "json"
-    assert [(one.row, one.reason) for one in source.unreadable] == [(2, "not an object")]
+    assert [(refusal.row, refusal.reason) for refusal in source.unreadable] == [(2, "not an object")]
 
 
 def test_ids_and_numbers_of_typed_tables(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ def _files(folder: Path, users: str = "abc") -> tuple[Path, Path]:
     items, events = folder / "items.csv", folder / "events.csv"
     items.write_text("item_id,title\ni1,One\ni2,Two\n")
     events.write_text(
-        "user_id,item_id,position\n" + "".join(f"person-{one},i{n},{n}\n" for one in users for n in (1, 2))
+        "user_id,item_id,position\n" + "".join(f"person-{user},i{n},{n}\n" for user in users for n in (1, 2))
     )
     return items, events
 
@@ -44,8 +44,8 @@ def test_a_filter_keeps_everybody_else_in_order(tmp_path: Path) -> None:
     table = pa.table({"user_id": ["b", "a", None, "c", "a"], "n": [0, 1, 2, 3, 4]})
     stones = Tombstones.of(tmp_path)
     assert stones.without(table)[0] is table and stones.mark() == {}
-    kept, left = stones.add("a", []).without(table)
-    assert kept["n"].to_pylist() == [0, 2, 3] and (left.rows, left.people) == (2, 1)
+    remaining, left = stones.add("a", []).without(table)
+    assert remaining["n"].to_pylist() == [0, 2, 3] and (left.rows, left.people) == (2, 1)
 
 
 def test_an_ingest_leaves_them_out_and_says_so(tmp_path: Path) -> None:
@@ -80,16 +80,19 @@ def test_what_was_learnt_from_them_is_found_through_others(tmp_path: Path) -> No
     }
     for name, made_from in inputs.items():
         store.put("stage", name * 32, build, inputs=made_from)
-    assert {one.fingerprint[0] for one in outdated(store, ["1" * 32])} == {"a", "b", "d"}
+    assert {artifact.fingerprint[0] for artifact in outdated(store, ["1" * 32])} == {"a", "b", "d"}
     assert outdated(store, []) == []
 
 
 def test_the_doctor_sees_a_removal_that_was_cut_off(tmp_path: Path) -> None:
     workspace = Workspace.create(tmp_path / "w")
     ingest_files(workspace, *_files(tmp_path / "files"))
-    assert not [one for one in diagnose(workspace.root) if one.subject == "forgotten"]
+    assert not [finding for finding in diagnose(workspace.root) if finding.subject == "forgotten"]
     workspace.tombstones.add("person-a", [workspace.tables_fingerprint()])
-    assert next(one for one in diagnose(workspace.root) if one.subject == "forgotten").level == "error"
+    assert (
+        next(finding for finding in diagnose(workspace.root) if finding.subject == "forgotten").level
+        == "error"
+    )
 
 
 def test_a_lock_can_keep_the_command_line_to_itself(tmp_path: Path) -> None:

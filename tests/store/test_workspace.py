@@ -123,7 +123,10 @@ def test_runs_never_share_a_folder(workspace: Workspace) -> None:
 def test_opening_clears_leftovers_away(workspace: Workspace) -> None:
     left = workspace.data / ".items.0123abcd.tmp.parquet"
     left.write_bytes(b"half")
-    assert next(one for one in diagnose(workspace.root) if one.subject == "leftovers").level == "warn"
+    assert (
+        next(finding for finding in diagnose(workspace.root) if finding.subject == "leftovers").level
+        == "warn"
+    )
     Workspace.open(workspace.root)
     assert not left.exists()
 
@@ -186,7 +189,9 @@ def test_a_holder_that_has_not_signed_yet_is_still_a_holder(workspace: Workspace
 
 
 def _levels(findings: list[Finding]) -> dict[str, str]:
-    return {one.subject: one.level for one in findings if not one.subject.startswith("package")}
+    return {
+        finding.subject: finding.level for finding in findings if not finding.subject.startswith("package")
+    }
 
 
 def test_the_doctor_finds_a_sound_workspace_sound(workspace: Workspace, tmp_path: Path) -> None:
@@ -196,10 +201,10 @@ def test_the_doctor_finds_a_sound_workspace_sound(workspace: Workspace, tmp_path
     workspace.artifacts.put("codebook", "0" * 32, lambda folder: write_text(folder / "a", "x"))
     Database(workspace.database).close()
     before = sorted(workspace.root.rglob("*"))
-    found = diagnose(workspace.root, least_free=0)
-    assert set(_levels(found).values()) == {"ok"}, [str(one) for one in found]
+    findings = diagnose(workspace.root, least_free=0)
+    assert set(_levels(findings).values()) == {"ok"}, [str(finding) for finding in findings]
     assert sorted(workspace.root.rglob("*")) == before
-    assert all("\n" not in str(one) for one in found)
+    assert all("\n" not in str(finding) for finding in findings)
 
 
 def test_the_doctor_names_every_damage_and_its_remedy(
@@ -208,15 +213,15 @@ def test_the_doctor_names_every_damage_and_its_remedy(
     write_table(tmp_path / "items.parquet", pa.table({"item_id": ["a", "b"]}))
     folder = ingest_files(workspace, tmp_path / "items.parquet").folder
     (folder / "items.parquet").write_bytes(b"junk")
-    artifact = workspace.artifacts.put("codebook", "0" * 32, lambda made: write_text(made / "a", "x"))
+    artifact = workspace.artifacts.put("codebook", "0" * 32, lambda path: write_text(path / "a", "x"))
     (artifact / "a").write_text("y")
     workspace.artifacts.partial("model", "1" * 32)
     workspace.database.write_bytes(b"not a database" * 99)
     monkeypatch.setattr(
         doctor, "PACKAGES", (doctor.Package("no-such-package", "nothing", "pip install no-such-package"),)
     )
-    found = diagnose(workspace.root, least_free=2**62)
-    assert _levels(found) == {
+    findings = diagnose(workspace.root, least_free=2**62)
+    assert _levels(findings) == {
         "settings": "ok",
         "table items": "error",
         "table interactions": "error",
@@ -227,9 +232,9 @@ def test_the_doctor_names_every_damage_and_its_remedy(
         "disk": "warn",
         "lock": "ok",
     }
-    assert all(one.remedy for one in found if one.level != "ok")
-    assert any(str(artifact / "a") in one.message for one in found)
-    assert any("`pip install no-such-package`" in one.remedy for one in found)
+    assert all(finding.remedy for finding in findings if finding.level != "ok")
+    assert any(str(artifact / "a") in finding.message for finding in findings)
+    assert any("`pip install no-such-package`" in finding.remedy for finding in findings)
     assert _levels(diagnose(workspace.root, full=False))["artifacts"] == "warn"
 
 

@@ -36,7 +36,7 @@ def scored(seed: int, sizes: list[int], coarse: bool = False) -> pa.Table:
             score, p = rng.normal(), rng.beta(2, 1.5)
             if coarse:
                 score, p = round(score), round(p * 5) / 5
-            tags = [f"t{one}" for one in rng.permutation(5)[: rng.integers(0, 4)]]
+            tags = [f"t{number}" for number in rng.permutation(5)[: rng.integers(0, 4)]]
             rows.append(
                 {
                     "request_id": f"r{request}",
@@ -71,21 +71,21 @@ def test_every_row_says_by_how_much_and_why() -> None:
             "p_pos": [0.5, 0.1, 0.9, 0.5, 0.1, 0.9, 0.9],
         }
     )
-    found = adjust(table, Step(1.0, 2.0)).to_pydict()
-    assert found["rank_before"] == [1, 2, 3, 4, 1, 3, 2]
-    assert found["rank_after"] == [1, 3, 2, 4, 1, 3, 2]
+    columns = adjust(table, Step(1.0, 2.0)).to_pydict()
+    assert columns["rank_before"] == [1, 2, 3, 4, 1, 3, 2]
+    assert columns["rank_after"] == [1, 3, 2, 4, 1, 3, 2]
     mad = 1.4826
-    assert found["adjusted_score"][:4] == pytest.approx(
+    assert columns["adjusted_score"][:4] == pytest.approx(
         [1.5 / mad, 0.5 / mad - 0.56, -0.5 / mad + 1, -1.5 / mad]
     )
-    assert found["adjustment"] == pytest.approx([0, -0.56, 1, 0, 0, 0, 0])
-    assert found["reason"][:4] == [
+    assert columns["adjustment"] == pytest.approx([0, -0.56, 1, 0, 0, 0, 0])
+    assert columns["reason"][:4] == [
         "unchanged",
         "lowered: unlikely to bring the person back",
         "raised: likely to bring the person back",
         "unchanged",
     ]
-    assert set(found["reason"][4:]) == {"left alone: the scores of this request do not vary"}
+    assert set(columns["reason"][4:]) == {"left alone: the scores of this request do not vary"}
 
 
 @given(CASES, st.sampled_from(RULES))
@@ -93,14 +93,14 @@ def test_every_row_says_by_how_much_and_why() -> None:
 def test_permuted_rows_give_the_same_ranks(case: tuple[int, list[int], bool], rule: object) -> None:
     table = scored(*case)
     shuffled = table.take(np.random.default_rng(case[0]).permutation(table.num_rows))
-    one, two = (adjust(t, rule) for t in (table, shuffled))  # type: ignore[arg-type]
+    first, two = (adjust(t, rule) for t in (table, shuffled))  # type: ignore[arg-type]
     keys = [("request_id", "ascending"), ("item_id", "ascending")]
     assert (
-        one.sort_by(keys)
+        first.sort_by(keys)
         .select(["rank_after", "adjusted_score", "reason"])
         .equals(two.sort_by(keys).select(["rank_after", "adjusted_score", "reason"]))
     )
-    by_request = one.to_pylist()
+    by_request = first.to_pylist()
     for request in {row["request_id"] for row in by_request}:
         rows = [row for row in by_request if row["request_id"] == request]
         assert sorted(row["rank_after"] for row in rows) == list(range(1, len(rows) + 1))
@@ -187,8 +187,8 @@ def test_constrained_keeps_eps_and_is_the_brute_force_over_orders(
             for order in [np.arange(len(z)), *orders]
             if e @ z[order] >= best - eps * (best - worst) - 1e-12
         ]
-        found = e @ v[np.argsort(new[part])]
-        assert found == pytest.approx(e @ v[fits[-1]], abs=1e-6) or min(np.diff(edges)) < 1e-6
+        gain = e @ v[np.argsort(new[part])]
+        assert gain == pytest.approx(e @ v[fits[-1]], abs=1e-6) or min(np.diff(edges)) < 1e-6
 
 
 @given(CASES, st.floats(1e-6, 0.05), st.integers(0, 100))
@@ -202,8 +202,8 @@ def test_hinge_and_value_are_lipschitz_in_p(
     p[row] = max(0.0, p[row] - change)
     moved = table.set_column(table.column_names.index("p_pos"), "p_pos", pa.array(p))
     for rule, slope in ((Hinge(3.0, 5.0), 5.0), (Value(2.0, 0.5), 2.0)):
-        one, two = (np.array(adjust(t, rule)["adjusted_score"].to_pylist()) for t in (table, moved))
-        assert np.abs(one - two).max() <= slope * change + 1e-12
+        first, two = (np.array(adjust(t, rule)["adjusted_score"].to_pylist()) for t in (table, moved))
+        assert np.abs(first - two).max() <= slope * change + 1e-12
 
 
 @pytest.mark.parametrize("rule", [Step(), Hinge(), Value(), Constrained(0.1), Capped(Value(4.0), 2)])
@@ -233,18 +233,18 @@ def test_effects_by_hand() -> None:
     )
     after = adjust(table, Step(2.0, 0.0))
     assert after["rank_after"].to_pylist() == [2, 3, 1, 4]
-    found = rank_effects(table, after, k=2)
-    assert found.changed.value == 1 and found.overlap.value == 0.5 and found.displacement == 2
-    assert found.tau.value == pytest.approx(1 - 2 * 2 / 6)
+    effects = rank_effects(table, after, k=2)
+    assert effects.changed.value == 1 and effects.overlap.value == 0.5 and effects.displacement == 2
+    assert effects.tau.value == pytest.approx(1 - 2 * 2 / 6)
     first, second = 1.0, 1 / math.log2(3)
-    assert found.proxy_gain.value == pytest.approx((0.9 * first + 0.2 * second) / (first + second) - 0.2)
-    assert found.distance_before == 0 and found.distance_after == 1
-    x = found.exposure["creator"]
+    assert effects.proxy_gain.value == pytest.approx((0.9 * first + 0.2 * second) / (first + second) - 0.2)
+    assert effects.distance_before == 0 and effects.distance_after == 1
+    x = effects.exposure["creator"]
     assert {name: (a, b) for name, a, b in x.moves}["x"] == pytest.approx((1.0, second / (first + second)))
     e = 1 / np.log2(1 + np.arange(1, 5))
     z = np.array([4.0, 3.0, 2.0, 1.0])
     loss = (e @ z - e @ z[[2, 0, 1, 3]]) / (e @ z - e @ z[::-1])
-    assert found.engagement_loss.value == pytest.approx(loss)
+    assert effects.engagement_loss.value == pytest.approx(loss)
     assert gini([1, 1, 1]) == pytest.approx(0) and gini([0, 0, 1]) == pytest.approx(2 / 3)
     assert rank_effects(table, adjust(table, Step(0.0, 0.0)), k=2).changed.value == 0
 

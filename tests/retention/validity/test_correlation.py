@@ -43,8 +43,10 @@ def test_a_difference_of_the_same_users_is_narrower_than_of_different_ones() -> 
     rng = np.random.default_rng(3)
     x = rng.multivariate_normal(np.zeros(3), [[1, 0.8, 0.6], [0.8, 1, 0.5], [0.6, 0.5, 1]], size=1_500)
     rows = np.ones(1_500, dtype=bool)
-    found = difference_by_user((x[:, 0], x[:, 2]), (x[:, 1], x[:, 2]), (rows, rows), users=np.arange(1_500))
+    interval = difference_by_user(
+        (x[:, 0], x[:, 2]), (x[:, 1], x[:, 2]), (rows, rows), users=np.arange(1_500)
+    )
     r = np.corrcoef(x.T)
-    assert found.value == pytest.approx(r[0, 2] - r[1, 2])
+    assert interval.value == pytest.approx(r[0, 2] - r[1, 2])
     apart = np.sqrt(sum((1 - r[place, 2] ** 2) ** 2 for place in (0, 1)) / 1_500)
-    assert found.high - found.low < 0.8 * 2 * 1.96 * apart
+    assert interval.high - interval.low < 0.8 * 2 * 1.96 * apart

@@ -49,18 +49,18 @@ BLOCKS = {"visual": [0, 1, 2], "textual": [3, 4, 5], "speed": [6, 7, 8]}
 
 
 def square(text: str) -> npt.NDArray[np.float64]:
-    rows = [[float(one) for one in line.split()] for line in text.splitlines()]
-    found = np.zeros((len(rows), len(rows)))
+    rows = [[float(number) for number in line.split()] for line in text.splitlines()]
+    matrix = np.zeros((len(rows), len(rows)))
     for i, row in enumerate(rows):
-        found[i, : i + 1] = found[: i + 1, i] = row
-    return found
+        matrix[i, : i + 1] = matrix[: i + 1, i] = row
+    return matrix
 
 
 def test_the_holzinger_swineford_goldens() -> None:
     fit = fit_cfa(square(HS), 301, BLOCKS)
     f = fit.fit
     assert (round(f.chi2, 3), f.df, round(f.baseline_chi2, 3), f.baseline_df) == (85.306, 24, 918.852, 36)
-    assert [round(one, 4) for one in (f.cfi, f.tli, f.rmsea, f.rmsea_low, f.rmsea_high)] == [
+    assert [round(value, 4) for value in (f.cfi, f.tli, f.rmsea, f.rmsea_low, f.rmsea_high)] == [
         0.9306,
         0.8958,
         0.0921,
@@ -74,8 +74,8 @@ def test_the_holzinger_swineford_goldens() -> None:
     assert fit.reliability.round(3).tolist() == [0.626, 0.885, 0.691]
     assert fit.fornell_larcker().all() and not fit.improper
     alphas = [alpha(square(HS)[np.ix_(items, items)], 301).value for items in BLOCKS.values()]
-    assert [round(one, 3) for one in alphas] == [0.626, 0.883, 0.688]
-    assert [round(one, 3) for one in htmt(square(HS), BLOCKS).values()] == [0.424, 0.467, 0.290]
+    assert [round(value, 3) for value in alphas] == [0.626, 0.883, 0.688]
+    assert [round(value, 3) for value in htmt(square(HS), BLOCKS).values()] == [0.424, 0.467, 0.290]
 
 
 def test_semopy_agrees() -> None:
@@ -91,14 +91,14 @@ def test_the_two_schools_differ_in_intercepts() -> None:
         "Pasteur": (square(PASTEUR), MEANS["Pasteur"], 156),
         "Grant-White": (square(GRANT_WHITE), MEANS["Grant-White"], 145),
     }
-    found = invariance(groups, BLOCKS)
-    assert [(one.level, round(one.fit.chi2, 2), one.fit.df) for one in found] == [
+    levels = invariance(groups, BLOCKS)
+    assert [(level.level, round(level.fit.chi2, 2), level.fit.df) for level in levels] == [
         ("configural", 115.85, 48),
         ("metric", 124.04, 54),
         ("scalar", 164.10, 60),
     ]
-    assert [round(one.fit.cfi, 3) for one in found] == [0.923, 0.921, 0.882]
-    assert [one.holds for one in found] == [True, True, False]
+    assert [round(level.fit.cfi, 3) for level in levels] == [0.923, 0.921, 0.882]
+    assert [level.holds for level in levels] == [True, True, False]
 
 
 def test_a_model_that_is_true_is_recovered() -> None:
@@ -138,8 +138,8 @@ def test_bounds_of_htmt_cover_and_one_thing_is_seen_as_one() -> None:
     rng = np.random.default_rng(1)
     sigma = square(HS)
     answers = rng.multivariate_normal(np.zeros(9), sigma, size=2_000)
-    for pair, found in htmt_bounds(answers, BLOCKS).items():
-        assert found.low < htmt(sigma, BLOCKS)[pair] < found.high
+    for pair, bounds in htmt_bounds(answers, BLOCKS).items():
+        assert bounds.low < htmt(sigma, BLOCKS)[pair] < bounds.high
     same = rng.normal(size=(400, 1)) + 0.7 * rng.normal(size=(400, 4))
     assert htmt_bounds(same, {"a": [0, 1], "b": [2, 3]})[("a", "b")].high > 1
     with pytest.raises(InputError, match="block 'a' has 1 item"):

@@ -15,9 +15,9 @@ from tastemaker.retention.validity.table import entropy, mutual_information
 def test_a_rare_event_has_less_than_the_published_limit() -> None:
     assert round(float(entropy([0.03, 0.97])), 4) == 0.1347
     event = np.r_[np.ones(30), np.zeros(970)]
-    found = mutual_information(event, event, resamples=50)
-    assert found.nats == pytest.approx(0.1347, abs=5e-5)  # below .15 although the two are the same
-    assert found.normalised.value == pytest.approx(1.0, abs=0.01) and found.p < 0.01
+    information = mutual_information(event, event, resamples=50)
+    assert information.nats == pytest.approx(0.1347, abs=5e-5)  # below .15 although the two are the same
+    assert information.normalised.value == pytest.approx(1.0, abs=0.01) and information.p < 0.01
 
 
 @given(st.integers(0, 10_000), st.integers(30, 200))
@@ -26,19 +26,19 @@ def test_the_plug_in_value_is_the_usual_one_and_within_bounds(seed: int, n: int)
     rng = np.random.default_rng(seed)
     a = rng.integers(1, 6, n)
     b = (rng.random(n) < 0.1 + 0.15 * a).astype(int)
-    found = mutual_information(a, b, resamples=5, permutations=5)
-    assert found.nats == pytest.approx(mutual_info_score(a, b), abs=1e-12)
-    assert 0 <= found.nats <= found.least_entropy + 1e-12
+    information = mutual_information(a, b, resamples=5, permutations=5)
+    assert information.nats == pytest.approx(mutual_info_score(a, b), abs=1e-12)
+    assert 0 <= information.nats <= information.least_entropy + 1e-12
 
 
 def test_the_correction_removes_the_bias_of_unrelated_answers() -> None:
     rng = np.random.default_rng(0)
-    found = [
+    draws = [
         mutual_information(rng.integers(1, 6, 400), rng.random(400) < 0.4, resamples=1, permutations=1)
         for _ in range(300)
     ]
     plain, corrected = (
-        np.array(values) for values in zip(*((f.nats, f.corrected.value) for f in found), strict=True)
+        np.array(values) for values in zip(*((f.nats, f.corrected.value) for f in draws), strict=True)
     )
     assert plain.mean() > 0.004
     assert abs(corrected.mean()) < 4 * corrected.std() / np.sqrt(300)

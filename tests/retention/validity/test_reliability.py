@@ -15,14 +15,14 @@ def test_alpha_and_feldt_interval_as_pingouin_gives_them() -> None:
     rng = np.random.default_rng(0)
     trait = rng.normal(size=50)
     x = np.array([np.round(3 + trait * 0.8 + rng.normal(size=50) * 0.9) for _ in range(4)]).T
-    found = alpha(np.cov(x.T), 50)
-    assert found.value == pytest.approx(0.6846664131491105, abs=1e-12)
-    assert [round(found.low, 3), round(found.high, 3)] == [0.513, 0.806]
+    result = alpha(np.cov(x.T), 50)
+    assert result.value == pytest.approx(0.6846664131491105, abs=1e-12)
+    assert [round(result.low, 3), round(result.high, 3)] == [0.513, 0.806]
 
 
 def test_one_item_has_no_alpha_and_the_reason_says_what_to_do() -> None:
-    found = alpha([[1.3]], 500)
-    assert np.isnan(found.value) and "test-retest" in found.reason
+    result = alpha([[1.3]], 500)
+    assert np.isnan(result.value) and "test-retest" in result.reason
     with pytest.raises(InputError, match="everyone has the same total"):
         alpha(np.zeros((3, 3)), 100)
 
@@ -46,13 +46,13 @@ def test_answers_given_twice() -> None:
     rng = np.random.default_rng(1)
     first = rng.integers(1, 6, 300)
     second = np.clip(first + rng.integers(-1, 2, 300), 1, 5)
-    found = retest(surveys(first, second), "return", weight="w")
-    assert found.pairs == 300
+    result = retest(surveys(first, second), "return", weight="w")
+    assert result.pairs == 300
     times = np.arange(300) % 3 + 1  # the weight is that of the first answer
-    assert found.pearson.value == pytest.approx(
+    assert result.pearson.value == pytest.approx(
         np.corrcoef(np.repeat(first, times), np.repeat(second, times))[0, 1]
     )
-    assert found.polychoric.value > found.pearson.value
+    assert result.polychoric.value > result.pearson.value
 
 
 def test_nobody_was_asked_twice() -> None:

@@ -35,12 +35,12 @@ def table(x: npt.ArrayLike, answered: npt.ArrayLike, y: npt.ArrayLike, users: np
 
 @pytest.mark.parametrize("wrong", ["response_wrong", "answer_wrong"])
 def test_the_interval_covers_when_one_model_is_wrong(wrong: str) -> None:
-    found = [
+    means = [
         aipw_mean(world(seed, **{wrong: True}), ["x0", "x1"], folds=2, key=(seed,)) for seed in range(RUNS)
     ]
-    covered = np.mean([one.low <= 3 <= one.high for one in found])
+    covered = np.mean([mean.low <= 3 <= mean.high for mean in means])
     assert abs(covered - 0.95) <= 3 * np.sqrt(0.95 * 0.05 / RUNS)
-    errors = np.array([one.value - 3 for one in found])
+    errors = np.array([mean.value - 3 for mean in means])
     assert abs(errors.mean()) <= 3.5 * errors.std() / np.sqrt(RUNS)
 
 
@@ -81,8 +81,8 @@ def test_rows_of_one_user_are_one_unit() -> None:
 def test_everyone_answered_the_same_has_no_interval() -> None:
     rng = np.random.default_rng(3)
     data = table(rng.normal(size=(60, 1)), rng.random(60) < 0.5, np.full(60, 4.0), np.arange(60))
-    for found in (aipw_mean(data, ["x0"]), weighted_mean(data, ["x0"]), answered_mean(data)):
-        assert np.isnan(found.value) and "same answer (4)" in found.reason
+    for mean in (aipw_mean(data, ["x0"]), weighted_mean(data, ["x0"]), answered_mean(data)):
+        assert np.isnan(mean.value) and "same answer (4)" in mean.reason
 
 
 def test_too_few_users_and_bad_settings_are_refused() -> None:
@@ -129,9 +129,9 @@ def test_a_category_with_few_answers_stays_on_the_scale_and_is_covered(
     rng, runs, covered = np.random.default_rng(answers), 100, 0
     for run in range(runs):
         data, truth = rare(rng, answers, mean, as_number)
-        found = aipw_mean(data, ["cell"], key=(run,), scale=(1, 5))
-        assert 1 <= found.low <= found.value <= found.high <= 5
-        covered += found.low <= truth <= found.high
+        estimate = aipw_mean(data, ["cell"], key=(run,), scale=(1, 5))
+        assert 1 <= estimate.low <= estimate.value <= estimate.high <= 5
+        covered += estimate.low <= truth <= estimate.high
     assert covered / runs >= 0.95 - 3 * np.sqrt(0.95 * 0.05 / runs)
 
 

@@ -56,14 +56,14 @@ def test_balance_is_exact_in_a_few_steps_and_removes_the_bias() -> None:
     rng = np.random.default_rng(2)
     slope = np.linalg.lstsq(x, answered - 0.5, rcond=None)[0]
     y = 3 + 0.9 * (x @ slope) / np.linalg.norm(slope) + rng.normal(size=len(x))
-    found = response_weights(survey(x, answered, y=y), names(6))
-    assert found.steps <= 7
-    assert found.worst(when="before") > 0.25
-    assert found.worst() < 1e-8
-    before, after = y[answered].mean() - y.mean(), (found.weight @ y) / found.weight.sum() - y.mean()
+    weighting = response_weights(survey(x, answered, y=y), names(6))
+    assert weighting.steps <= 7
+    assert weighting.worst(when="before") > 0.25
+    assert weighting.worst() < 1e-8
+    before, after = y[answered].mean() - y.mean(), (weighting.weight @ y) / weighting.weight.sum() - y.mean()
     assert before > 0.3
     # After weighting what is left is noise: SD of y over the root of the effective sample size, four times.
-    assert abs(after) < 4 * y.std() / np.sqrt(found.ess)
+    assert abs(after) < 4 * y.std() / np.sqrt(weighting.ess)
 
 
 def test_the_oracle_finds_the_same_minimum() -> None:
@@ -75,9 +75,9 @@ def test_the_oracle_finds_the_same_minimum() -> None:
         return float(d @ (answered * np.exp(-z @ b) + ~answered * (z @ b)))
 
     slow = minimize(objective, np.zeros(4), method="BFGS", options={"gtol": 1e-7})
-    found = response_weights(survey(x, answered, asked=1 / d), names(3))
-    assert list(found.coefficients.values()) == pytest.approx(slow.x, abs=1e-5)
-    assert found.weight == pytest.approx(np.where(answered, d / found.probability, 0.0))
+    weighting = response_weights(survey(x, answered, asked=1 / d), names(3))
+    assert list(weighting.coefficients.values()) == pytest.approx(slow.x, abs=1e-5)
+    assert weighting.weight == pytest.approx(np.where(answered, d / weighting.probability, 0.0))
 
 
 @given(seed=st.integers(0, 10_000), n=st.integers(30, 300), p=st.integers(1, 4), strength=st.floats(0, 3))
@@ -87,25 +87,25 @@ def test_balanced_or_refused(seed: int, n: int, p: int, strength: float) -> None
     if not answered.any():
         return
     try:
-        found = response_weights(survey(x, answered), names(p))
+        weighting = response_weights(survey(x, answered), names(p))
     except InputError as error:
         assert "separate" in str(error)
         return
     d = np.full(n, 2.0)
     moments = np.column_stack([np.ones(n), x])
-    gap = found.weight @ moments - d @ moments
+    gap = weighting.weight @ moments - d @ moments
     assert np.abs(gap).max() < 1e-7 * n
-    assert (found.weight[answered] >= d[answered] * (1 - 1e-12)).all()
-    assert (found.weight[~answered] == 0).all()
-    assert found.ess == pytest.approx(found.weight.sum() ** 2 / (found.weight**2).sum())
-    assert found.deff == pytest.approx(found.answered / found.ess)
+    assert (weighting.weight[answered] >= d[answered] * (1 - 1e-12)).all()
+    assert (weighting.weight[~answered] == 0).all()
+    assert weighting.ess == pytest.approx(weighting.weight.sum() ** 2 / (weighting.weight**2).sum())
+    assert weighting.deff == pytest.approx(weighting.answered / weighting.ess)
 
 
 def test_units_of_a_covariate_do_not_matter() -> None:
     x, answered = drawn(500, 2, 5)
-    one = response_weights(survey(x, answered), names(2))
+    weighting = response_weights(survey(x, answered), names(2))
     other = response_weights(survey(x * [1e6, 1e-3] + [5e6, -2], answered), names(2))
-    assert other.weight == pytest.approx(one.weight, rel=1e-6)
+    assert other.weight == pytest.approx(weighting.weight, rel=1e-6)
 
 
 @pytest.mark.parametrize("case", ["perfect", "one side", "hull", "category"])
@@ -157,16 +157,16 @@ def test_nobody_and_everybody() -> None:
         response_weights(survey(x, np.zeros(50)), names(2))
     with pytest.raises(InputError, match="has no row"):
         response_weights(survey(x, np.ones(50)).slice(0, 0), names(2))
-    found = response_weights(survey(x, np.ones(50)), names(2))
-    assert (found.weight == 2.0).all() and found.deff == 1.0 and found.response_rate == 1.0
+    weighting = response_weights(survey(x, np.ones(50)), names(2))
+    assert (weighting.weight == 2.0).all() and weighting.deff == 1.0 and weighting.response_rate == 1.0
 
 
 def test_constant_and_redundant_columns_are_dropped_and_said() -> None:
     x, answered = drawn(300, 2, 10)
     wide = np.column_stack([x, np.full(300, 7.0), 2 * x[:, 0] - x[:, 1] + 1])
-    found = response_weights(survey(wide, answered), names(4))
-    assert found.dropped == ("x2", "x3")
-    assert found.weight == pytest.approx(response_weights(survey(x, answered), names(2)).weight)
+    weighting = response_weights(survey(wide, answered), names(4))
+    assert weighting.dropped == ("x2", "x3")
+    assert weighting.weight == pytest.approx(response_weights(survey(x, answered), names(2)).weight)
     with pytest.raises(InputError, match="every covariate is constant"):
         response_weights(survey(np.ones((9, 1)), np.arange(9) % 2), ["x0"])
 
@@ -178,11 +178,11 @@ def test_text_and_switches_become_indicators() -> None:
     data = (
         survey(x, answered).append_column("country", pa.array(country)).append_column("flag", pa.array(flag))
     )
-    found = response_weights(data, ["country", "flag"])
-    assert set(found.coefficients) == {"(intercept)", "country=SE", "country=IE", "flag=true"}
+    weighting = response_weights(data, ["country", "flag"])
+    assert set(weighting.coefficients) == {"(intercept)", "country=SE", "country=IE", "flag=true"}
     for value in ("SE", "IE", "GB"):
-        assert found.weight[country == value].sum() == pytest.approx(2.0 * (country == value).sum())
-    kinds = {(row["covariate"], row["kind"]) for row in found.balance.to_pylist()}
+        assert weighting.weight[country == value].sum() == pytest.approx(2.0 * (country == value).sum())
+    kinds = {(row["covariate"], row["kind"]) for row in weighting.balance.to_pylist()}
     assert ("country=SE × country=IE", "product") not in kinds and ("flag=true²", "square") not in kinds
     towns = data.append_column("town", pa.array([f"t{row % 51}" for row in range(len(data))]))
     with pytest.raises(InputError, match="column 'town' has 51 categories, more than 50"):
@@ -191,16 +191,16 @@ def test_text_and_switches_become_indicators() -> None:
 
 def test_squares_and_products_of_the_balance_table() -> None:
     x, answered = drawn(800, 2, 13)
-    found = response_weights(survey(x, answered), names(2))
-    rows = {row["covariate"]: row for row in found.balance.to_pylist()}
+    weighting = response_weights(survey(x, answered), names(2))
+    rows = {row["covariate"]: row for row in weighting.balance.to_pylist()}
     z = (x - x.mean(axis=0)) / x.std(axis=0)
     for name, moment in (("x0²", z[:, 0] ** 2), ("x0 × x1", z[:, 0] * z[:, 1])):
-        after = (found.weight @ moment / found.weight.sum() - moment.mean()) / moment.std()
+        after = (weighting.weight @ moment / weighting.weight.sum() - moment.mean()) / moment.std()
         assert rows[name]["smd_after"] == pytest.approx(after)
         assert rows[name]["smd_before"] == pytest.approx(
             (moment[answered].mean() - moment.mean()) / moment.std()
         )
-    assert found.worst("product") == pytest.approx(abs(rows["x0 × x1"]["smd_after"]))
+    assert weighting.worst("product") == pytest.approx(abs(rows["x0 × x1"]["smd_after"]))
 
 
 def test_trimming_caps_the_weights_and_keeps_their_sum() -> None:
@@ -337,13 +337,13 @@ def test_odd_cells_are_named_and_rare_values_pooled() -> None:
     rare = ["xa" if i < 30 else "xb" if i < 55 else "xc" if i < 60 else c for i, c in enumerate(country)]
     answers = shown["answer"].to_pylist()
     few = shown.set_column(shown.column_names.index("country"), "country", pa.array(rare))
-    kept = [
+    sparse = [
         None if r.startswith("x") and i % 5 else a for i, (r, a) in enumerate(zip(rare, answers, strict=True))
     ]
     few = few.set_column(
         few.column_names.index("answer"),
         "answer",
-        pa.array([4.0 if i % 5 == 0 and i < 60 else a for i, a in enumerate(kept)]),
+        pa.array([4.0 if i % 5 == 0 and i < 60 else a for i, a in enumerate(sparse)]),
     )
     weights, claim = weights_claim(few, ["country"])
     assert any("other (xa, xb, xc)" in text for text in claim.assumptions) and not weights.thin
