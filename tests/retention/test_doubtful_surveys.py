@@ -261,7 +261,9 @@ def retain(command: str, table: pl.DataFrame, folder: Path, *words: str) -> dict
 def test_answers_of_which_1_is_the_best_are_no_missing_link(tmp_path: Path) -> None:
     """The interval lay below 0, and the words beside it were "no link was found"."""
     turned = shown().with_columns((6 - pl.col("return")).alias("return"))
-    because = retain("mediation", turned, tmp_path)["because"]
+    found = retain("mediation", turned, tmp_path)
+    because, tested = found["because"], [row[-1] for row in found["tables"][0]["rows"]]
+    assert tested == [False, False, None]  # nothing was dealt at random: that is no "no"
     assert "better answers go with fewer returns; where 1 is the best answer" in because
     assert "no link" not in because
 

@@ -371,7 +371,7 @@ def _score_table(increment: Increment) -> Table:
     for score in increment.scores:
         row: dict[str, Cell] = {"cohort": score.cohort, "model": score.model, "AUC": score.metrics["auc"]}
         row |= {"AUC gain": score.gain.get("auc")}
-        row |= {"log loss gain": score.gain.get("log_loss"), "PR-AUC": score.metrics["pr_auc"].value}
+        row |= {"log loss change": score.gain.get("log_loss"), "PR-AUC": score.metrics["pr_auc"].value}
         row |= {
             name: score.metrics[key].value
             for name, key in (("NE", "ne"), ("Brier", "brier"), ("accuracy", "accuracy"))

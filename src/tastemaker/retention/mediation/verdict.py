@@ -241,7 +241,7 @@ def claim(tests: MediationTests, horizon: str = "day 1") -> ClaimReport:
         ("dealt at random", "probability a point", tests.exposure),
     ]
     rows: list[dict[str, Cell]] = [
-        {"test": test, "unit": unit, "estimate": item, "positive": item is not None and item.low > 0}
+        {"test": test, "unit": unit, "estimate": item, "positive": item and item.low > 0}
         for test, unit, item in named
     ]
     note = (
