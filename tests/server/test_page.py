@@ -851,6 +851,20 @@ def test_the_survey_by_keyboard_and_in_the_dark_on_a_phone(
     page.picture(tmp_path / "phone.png")
 
 
+def test_who_looked_at_the_page_is_still_the_operator_without_keys(
+    browser: chromium.Browser, tiny_workspace: Path
+) -> None:
+    service = WorkspaceService(Workspace.open(tiny_workspace))
+    with served(service) as url:
+        browser.open(url)  # which gives this browser a visitor's cookie
+        browser.until("document.querySelector('#start, main')")
+        browser.run("fetch('session', {method: 'POST'}).then(answer => answer.status)")
+        browser.open(f"{url}/operator")
+        browser.until("document.querySelectorAll('.part').length")
+        assert browser.run("document.querySelector('#trouble').hidden")
+    service.close()
+
+
 @pytest.fixture(scope="module")
 def operated(
     untouched_workspace: Path, tmp_path_factory: pytest.TempPathFactory
