@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -159,6 +160,16 @@ def test_a_damaged_deployment_is_not_activated(folder: Path) -> None:
     with pytest.raises(ArtifactError, match=r"served\.safetensors: damaged"):
         deploy.activate(Workspace.open(folder), first.name)
     assert _active(folder) != first
+
+
+def test_what_a_newer_version_wrote_names_the_remedy(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @dataclass(frozen=True)
+    class Older:
+        kind: str = ""
+
+    monkeypatch.setattr("tastemaker.flows.deployment.Base", Older)
+    with pytest.raises(ArtifactError, match=r"newer Tastemaker .*does not know 'habit'\); upgrade"):
+        _active(folder)
 
 
 def test_items_that_cannot_be_encoded_wait_and_takedowns_do_not(folder: Path) -> None:

@@ -31,6 +31,7 @@ from tastemaker.store import (
     write_json,
     write_table,
 )
+from tastemaker.store.files import restored
 from tastemaker.store.folders import read_file
 from tastemaker.store.settings import FIELDS
 
@@ -209,8 +210,9 @@ def read(workspace: Workspace, fingerprint: str) -> Deployment:
         raise ArtifactError(f"{path}: damaged; activate another deployment, or train again") from None
     if about.pop("format") != FORMAT:
         raise ArtifactError(f"{path}: was made by a newer Tastemaker; upgrade, or train again")
-    base = Base(**about.pop("base"))
-    return Deployment(workspace=workspace, fingerprint=fingerprint, base=base, created=created, **about)
+    base = restored(Base, about.pop("base"), path)
+    parts = {"workspace": workspace, "fingerprint": fingerprint, "base": base, "created": created}
+    return restored(Deployment, parts | about, path)
 
 
 def named(fingerprint: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
+import inspect
 import json
 import os
 import re
@@ -20,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +30,7 @@ import safetensors.numpy
 
 from tastemaker.errors import ArtifactError, FullError, InputError
 
+Record = TypeVar("Record")
 LEFTOVER = re.compile(r"^\..+\.[0-9a-f]{8}\.tmp(\..+)?$")
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DENIED = {
@@ -59,6 +61,18 @@ def plain(value: Any) -> Any:
     if isinstance(value, date):
         return value.isoformat()
     return str(value) if isinstance(value, Path) else value
+
+
+def restored(kind: type[Record], fields: Mapping[str, Any], where: object) -> Record:
+    """The dataclass of `fields` that were stored at `where`. Raises ArtifactError where a newer version wrote
+    one that this one does not have.
+    """
+    if unknown := sorted(set(fields) - set(inspect.signature(kind).parameters)):
+        raise ArtifactError(
+            f"{where}: was made by a newer Tastemaker (this one does not know '{unknown[0]}'); upgrade, or"
+            " make it again"
+        )
+    return kind(**fields)
 
 
 def canonical(value: Any) -> bytes:

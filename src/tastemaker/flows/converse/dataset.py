@@ -18,6 +18,7 @@ from tastemaker.flows.converse.settings import RunFolder, RunSettings
 from tastemaker.flows.pipeline import Report
 from tastemaker.schema import CONVERSATIONS
 from tastemaker.store import Workspace, replacing
+from tastemaker.store.files import restored
 
 ROW_GROUP = 64
 
@@ -71,7 +72,7 @@ def saved_settings(folder: RunFolder) -> RunSettings:
     """What a data set was begun with."""
     if not folder.settings.exists():
         raise ArtifactError(f"{folder.root}: holds no data set; `tastemaker converse run` makes one")
-    return RunSettings(**json.loads(folder.settings.read_text()))
+    return restored(RunSettings, json.loads(folder.settings.read_text()), folder.settings)
 
 
 def open_data_set(workspace: Path, name: str, report: Report) -> tuple[ConversationEnv, RunFolder]:

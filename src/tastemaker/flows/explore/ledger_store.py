@@ -12,6 +12,7 @@ from tastemaker.errors import InputError
 from tastemaker.explore.ledger.ledger import TABLE_KIND, Entry, Ledger
 from tastemaker.store import Address, Database, Workspace, fingerprint
 from tastemaker.store.database.events import now
+from tastemaker.store.files import restored
 
 OPTIONS = {"c": "--c", "floor": "--floor", "delta": "--delta", "K": "--gates", "r_max": "--r-max"}
 MOST_DELTA = 0.25
@@ -95,7 +96,7 @@ def ledger_in(database: Database) -> Ledger | None:
     """The ledger of an open database; None before the first gate."""
     rows = [vars(row) for row in reversed(database.deployments())]
     terms = [json.loads(row["note"]) for row in rows if row["kind"] == TERMS]
-    return Ledger(**terms[-1]).with_rows(rows) if terms else None
+    return restored(Ledger, terms[-1], "the ledger").with_rows(rows) if terms else None
 
 
 def deployment_name(entry: Entry) -> str:

@@ -24,7 +24,7 @@ from tastemaker.store import (
     tables_without,
     write_table,
 )
-from tastemaker.store.files import LEFTOVER, sweep
+from tastemaker.store.files import LEFTOVER, restored, sweep
 from tastemaker.store.folders import MANIFEST, remove_folder
 
 PEOPLE = ("user_id", "unit")  # columns that name people
@@ -108,7 +108,7 @@ def renew_tables(workspace: Workspace, holdings: Iterable[Holding], served: str 
     folders, renewed = {holding.where for holding in holdings}, dict[str, str]()
     used = workspace.tables_folder() if workspace.has_tables() else None
     if used in folders:
-        settings = IngestSettings(**read_manifest(used)["about"]["settings"])
+        settings = restored(IngestSettings, read_manifest(used)["about"]["settings"], used)
         ingest_files(workspace, used / "items.parquet", used / "interactions.parquet", settings)
         renewed[used.name.removeprefix("tables-")] = workspace.tables_fingerprint()
     if served not in renewed and workspace.data / f"tables-{served}" in folders:
