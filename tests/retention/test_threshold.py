@@ -40,7 +40,7 @@ def violations(n: int, weighted: bool = False, runs: int = RUNS) -> tuple[float,
     return wrong / runs, none / runs
 
 
-@pytest.mark.parametrize("n", [500, 2_000])
+@pytest.mark.parametrize("n", [500, 2_000, 20_000])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_the_promise_is_broken_no_more_often_than_alpha(n: int, weighted: bool) -> None:
     wrong, _ = violations(n, weighted)
