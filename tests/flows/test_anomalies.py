@@ -40,9 +40,9 @@ def test_of_one_person_the_latest_events_count_and_pushing_an_item_is_told(works
     send(workspace, "pusher", [popular, target] * 600)
     events = telling_events(workspace)
     assert events.num_rows == 3 + 2 * OF_ONE_ITEM
-    told = [str(finding) for finding in anomalies(workspace)]
-    assert any(target in line and "1 people" in line for line in told)
-    assert any(line.startswith("warn  busy person: pusher sent 1,200 events; 6 count") for line in told)
+    lines = [str(finding) for finding in anomalies(workspace)]
+    assert any(target in line and "1 people" in line for line in lines)
+    assert any(line.startswith("warn  busy person: pusher sent 1,200 events; 6 count") for line in lines)
     # The memory of what follows what is moved by no more than three events with all that can stand before.
     data = load_data(workspace, events=events)
     before = load_data(workspace)

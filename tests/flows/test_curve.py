@@ -14,11 +14,14 @@ def at(step: int, loss: float | None = None) -> Metrics:
 
 
 def test_a_resumed_run_keeps_its_earlier_lines_once(tmp_path: Path) -> None:
-    whole, cut, told = tmp_path / "whole.jsonl", tmp_path / "cut.jsonl", list[tuple[str, int, int]]()
+    whole, cut, reports = tmp_path / "whole.jsonl", tmp_path / "cut.jsonl", list[tuple[str, int, int]]()
     follow([at(step) for step in range(20, 101, 20)], whole, lambda *_: None, "training")
     follow([at(step) for step in (20, 40, 60)], cut, lambda *_: None, "training")  # the checkpoint was at 30
     last = follow(
-        [at(step) for step in (40, 60, 80, 100)], cut, lambda *said: told.append(said[:3]), "training"
+        [at(step) for step in (40, 60, 80, 100)],
+        cut,
+        lambda *progress: reports.append(progress[:3]),
+        "training",
     )
     assert read_lines(cut) == read_lines(whole) and [line["step"] for line in read_lines(cut)] == [
         20,
@@ -27,7 +30,7 @@ def test_a_resumed_run_keeps_its_earlier_lines_once(tmp_path: Path) -> None:
         80,
         100,
     ]
-    assert last == at(100) and told[-1] == ("training", 100, 100)
+    assert last == at(100) and reports[-1] == ("training", 100, 100)
     follow([at(100)], cut, lambda *_: None, "training")  # a finished run repeats its last report only
     assert read_lines(cut) == read_lines(whole)
 

@@ -43,16 +43,18 @@ def folder(untouched_workspace: Path, tmp_path: Path) -> Path:
 
 
 def _active(folder: Path) -> Deployment:
-    found = deploy.active(Workspace.open(folder))
-    assert found is not None
-    return found
+    deployment = deploy.active(Workspace.open(folder))
+    assert deployment is not None
+    return deployment
 
 
 def _ingest(folder: Path, without: Sequence[str] = (), new: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
     """The tiny tables with some items fewer and some more."""
     items = tiny_items()
-    kept = items.filter(pc.invert(pc.is_in(items["item_id"], value_set=pa.array(list(without), pa.string()))))
-    table = pa.concat_tables([kept, pa.Table.from_pylist(list(new), schema=items.schema)])
+    remaining = items.filter(
+        pc.invert(pc.is_in(items["item_id"], value_set=pa.array(list(without), pa.string())))
+    )
+    table = pa.concat_tables([remaining, pa.Table.from_pylist(list(new), schema=items.schema)])
     pq.write_table(table, folder.parent / "items.parquet")
     pq.write_table(tiny_interactions(), folder.parent / "interactions.parquet")
     return ingest_files(folder, folder.parent / "items.parquet", folder.parent / "interactions.parquet")
@@ -190,9 +192,9 @@ def test_a_workspace_of_the_first_version_is_deployed_from_its_stages(folder: Pa
     _ingest(folder, without=["t005"], new=[NEW])
     workspace = Workspace.open(folder)
     assert deploy.active(workspace) is None
-    made = deploy.in_service(workspace)
-    assert made.base.kind == "sft" and made == deploy.active(workspace)
-    assert "new1" in _listed(Searcher.of(made)) and "t005" not in made.data().index
+    deployment = deploy.in_service(workspace)
+    assert deployment.base.kind == "sft" and deployment == deploy.active(workspace)
+    assert "new1" in _listed(Searcher.of(deployment)) and "t005" not in deployment.data().index
 
 
 def test_nothing_trained_names_the_command(tmp_path: Path) -> None:
@@ -243,7 +245,7 @@ def test_small_shops_serve_what_their_data_allow(
     assert len(_listed(searcher)) == len(items)
     if len(items) == 20:
         assert {int(item[1:]) % 2 for item in _listed(searcher, ["i0"], 8)} == {0}  # red ones
-    counts = [sum(item == one for _, one in events) for item in _listed(searcher)]
+    counts = [sum(item == event_item for _, event_item in events) for item in _listed(searcher)]
     assert counts == sorted(counts, reverse=True)
     pq.write_table(
         pa.Table.from_pylist([*items, {"item_id": "new", "title": "blue scarf"}]), tmp_path / "i.parquet"
@@ -293,9 +295,9 @@ def test_the_served_model_has_learnt_the_last_events_and_the_evaluated_one_has_n
     pipeline, served = Pipeline(workspace, quiet), _active(folder)
     assert served.base.kind == "refit"
     chosen = json.loads((pipeline.path("sft") / "summary.json").read_text())
-    enough = 0.99 * max(one["N@10"] for one in chosen["validation"])
-    assert chosen["passes"] == max(one["pass"] for one in chosen["validation"] if one["N@10"] >= enough)
-    assert [one["pass"] for one in chosen["validation"]] == list(range(6, 13))  # the second half of 12
+    enough = 0.99 * max(row["N@10"] for row in chosen["validation"])
+    assert chosen["passes"] == max(row["pass"] for row in chosen["validation"] if row["N@10"] >= enough)
+    assert [row["pass"] for row in chosen["validation"]] == list(range(6, 13))  # the second half of 12
     refit, held = (pipeline.path(stage) / "model" / "model.safetensors" for stage in ("refit", "sft"))
     assert refit.read_bytes() != held.read_bytes()
     assert Searcher.of(served).memory.table.nnz > np.count_nonzero(pipeline.data.split.train.lengths)  # type: ignore[union-attr]

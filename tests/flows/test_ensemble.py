@@ -61,9 +61,9 @@ def _run(*arguments: str) -> str:
 def test_what_is_served_is_the_mean_of_both_models_log_probabilities(pair: Path) -> None:
     workspace = Workspace.open(pair)
     for kind in ("sft", "refit"):
-        (artifact,) = [one for one in workspace.artifacts.finished() if one.kind == kind]
+        (artifact,) = [candidate for candidate in workspace.artifacts.finished() if candidate.kind == kind]
         folder = workspace.artifacts.path(kind, artifact.fingerprint) / "model"
-        (tokens,) = [one for one in workspace.artifacts.finished() if one.kind == "tokens"]
+        (tokens,) = [candidate for candidate in workspace.artifacts.finished() if candidate.kind == "tokens"]
         ids, codes, sizes = codes_in(workspace.artifacts.path("tokens", tokens.fingerprint))
         own_ids, own, own_sizes = codes_in(folder / "member-1")
         assert own_ids == ids and own_sizes == (64, 32, 16)  # of content, three levels

@@ -17,7 +17,10 @@ QUIET = lambda *_: None  # noqa: E731
 def sums(root: Path) -> dict[str, str]:
     """Kind and name of every artifact -> what it holds."""
     finished = Workspace.open(root).artifacts.finished()
-    return {f"{one.kind}/{one.fingerprint}": contents(read_manifest(one.path)) for one in finished}
+    return {
+        f"{artifact.kind}/{artifact.fingerprint}": contents(read_manifest(artifact.path))
+        for artifact in finished
+    }
 
 
 def test_the_same_training_again_has_the_same_checksums(untouched_workspace: Path, tmp_path: Path) -> None:
@@ -27,7 +30,7 @@ def test_the_same_training_again_has_the_same_checksums(untouched_workspace: Pat
     (root / "tastemaker.sqlite").unlink()
     result = train.run_stages(root, QUIET)
     assert sums(root) == sums(untouched_workspace) and len(sums(root)) > 5
-    assert {one["contents"] for one in result["stages"]} <= set(sums(root).values())
+    assert {stage["contents"] for stage in result["stages"]} <= set(sums(root).values())
 
 
 def test_earlier_trainings_go_and_what_deployments_need_stays(
@@ -42,9 +45,9 @@ def test_earlier_trainings_go_and_what_deployments_need_stays(
         text = file.read_text()
         file.write_text(text.replace(f"\nseed = {seed - 1}\n", f"\nseed = {seed}\n"))
         removed += train.run_stages(root, QUIET)["removed"]
-        for one in deploy.deployments(Workspace.open(root)):
-            one.folders()
-    assert {Path(one).parent.name for one in removed} >= {
+        for deployment in deploy.deployments(Workspace.open(root)):
+            deployment.folders()
+    assert {Path(path).parent.name for path in removed} >= {
         "vectors",
         "tokens",
         "sft",
@@ -52,5 +55,5 @@ def test_earlier_trainings_go_and_what_deployments_need_stays(
         "refit",
     }
     assert len(deploy.deployments(Workspace.open(root))) == 2
-    assert not [one for one in removed if Path(one).exists()]
+    assert not [path for path in removed if Path(path).exists()]
     deploy.rollback(Workspace.open(root)).parts()

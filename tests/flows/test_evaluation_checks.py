@@ -37,9 +37,9 @@ def _noise(rng: np.random.Generator, people: int = 500) -> list[list[int]]:
 def test_a_file_sorted_by_item_inside_a_day_is_pointed_at(blank: Data) -> None:
     rows = _noise(np.random.default_rng(1))
     tied = [[5.0] * 8 for _ in rows]
-    found = checks.order_check(_data(blank, [sorted(row) for row in rows], tied, 100), "test", True)
-    assert not found["ok"] and "the order at equal times decides these numbers" in found["text"]
-    assert "100.0% of people end with events at one time" in found["text"]
+    check = checks.order_check(_data(blank, [sorted(row) for row in rows], tied, 100), "test", True)
+    assert not check["ok"] and "the order at equal times decides these numbers" in check["text"]
+    assert "100.0% of people end with events at one time" in check["text"]
     fine = checks.order_check(_data(blank, rows, tied, 100), "test", True)
     assert fine["ok"] and "in another order" in fine["text"]
     timed = [[float(place) for place in range(8)] for _ in rows]
@@ -78,8 +78,8 @@ def test_the_best_simple_baseline_must_be_beaten() -> None:
 def test_repeats_are_counted_and_the_remedy_is_named() -> None:
     rows = [[1, 2, 1, 2, 1] for _ in range(50)] + [[3, 4, 5, 6, 7]] * 50
     targets = leave_one_out(Histories.of_lists(rows)).test
-    found = checks.repeats(targets, True)
-    assert not found["ok"] and found["text"].startswith(
+    check = checks.repeats(targets, True)
+    assert not check["ok"] and check["text"].startswith(
         "50.0% of targets were had before and cannot be found"
     )
-    assert "remove_seen = false" in found["text"] and checks.repeats(targets, False)["ok"]
+    assert "remove_seen = false" in check["text"] and checks.repeats(targets, False)["ok"]

@@ -62,8 +62,8 @@ def test_what_is_served_reads_the_marks_that_training_read(shop: Path) -> None:
     expected = searcher.scores(data.histories.keep_users(keep))
     bare = searcher.scores(Histories.of_lists([data.histories.of(row).tolist()]))
     assert np.abs(expected - bare).max() > 1e-3  # the marks are read
-    (found,) = searcher.answer([asked])
-    np.testing.assert_allclose(found.scores, expected[0, found.items], atol=1e-4)
+    (answer,) = searcher.answer([asked])
+    np.testing.assert_allclose(answer.scores, expected[0, answer.items], atol=1e-4)
     service.add_events([Happened("e1", user, "play", data.item_ids[3], value=0.35)])
     later, _ = begin(Query(user, k=5), service.parts)
     assert later.marks[:-1] == asked.marks and later.marks[-1] // (len(HOURS) + 2) == 1 + 3

@@ -94,8 +94,8 @@ def _conversations(root: Path) -> RunFolder:
     place = RunFolder.of(Workspace.open(root), "talk")
     rows = pq.read_table(place.table).to_pylist()
     assert rows[0]["user_id"] == USER and any(row["user_id"] != USER for row in rows)
-    said = rows[0]["turns"][0]
-    said["message"] = f"{said['message']} {CANARY}"
+    turn = rows[0]["turns"][0]
+    turn["message"] = f"{turn['message']} {CANARY}"
     for number, row in enumerate(rows[:2]):  # one attachment of their own, one that somebody else has as well
         shared = {"kind": "image", "sha256": "cd" * 32}
         row["turns"][1]["media"] = [shared] if number else [{"kind": "image", "sha256": MEDIA}, shared]
@@ -154,12 +154,12 @@ def shop(filled: Path, tmp_path: Path) -> Path:
 
 def _holding(root: Path) -> list[str]:
     """Files that hold the canary: as bytes, or in a cell of a compressed table."""
-    found = []
-    for path in sorted(one for one in root.rglob("*") if one.is_file()):
+    files = []
+    for path in sorted(file for file in root.rglob("*") if file.is_file()):
         cells = str(pq.read_table(path).to_pylist()) if path.suffix == ".parquet" else ""
         if CANARY in cells or CANARY.encode() in path.read_bytes() or CANARY in str(path):
-            found.append(path.relative_to(root).as_posix())
-    return found
+            files.append(path.relative_to(root).as_posix())
+    return files
 
 
 def _others(root: Path) -> dict[str, Any]:
@@ -175,23 +175,23 @@ def _others(root: Path) -> dict[str, Any]:
         "runs/asked/people.parquet",
         "conversations/talk/conversations.parquet",
     ]
-    found: dict[str, Any] = {path: keep(pq.read_table(root / path)) for path in paths}
-    found["interactions"] = keep(workspace.table("interactions"))
-    found["items"] = (workspace.tables_folder() / "items.parquet").read_bytes()
+    contents: dict[str, Any] = {path: keep(pq.read_table(root / path)) for path in paths}
+    contents["interactions"] = keep(workspace.table("interactions"))
+    contents["items"] = (workspace.tables_folder() / "items.parquet").read_bytes()
     caches = [
         path
         for path in (place.root).rglob("*.json")
         if "cache" in path.parts and CANARY.encode() not in path.read_bytes()
     ]
-    found |= {str(path): path.read_bytes() for path in caches if USER not in path.read_text()}
-    found["journal"] = place.journal.read_bytes()
+    contents |= {str(path): path.read_bytes() for path in caches if USER not in path.read_text()}
+    contents["journal"] = place.journal.read_bytes()
     with sqlite3.connect(workspace.database) as raw:
-        found |= {
+        contents |= {
             table: raw.execute(f"SELECT * FROM {table} WHERE user_id = 'u00'").fetchall()
             for table in ("events", "slates")
         }
     raw.close()
-    return found
+    return contents
 
 
 def test_the_canary_was_everywhere(shop: Path) -> None:
@@ -225,21 +225,21 @@ def test_nothing_holds_the_canary_afterwards_and_nobody_else_changed(shop: Path)
     place = RunFolder.of(Workspace.open(shop), "talk")
     assert [path.stem for path in place.media.iterdir() if path.stem in (MEDIA, "cd" * 32)] == ["cd" * 32]
     assert not list(place.exports.iterdir()) and not place.page.exists() and not place.judgements.exists()
-    assert any("converse export --format" in one or "export -w" in one for one in done["again"])
-    found = {(one["what"], one["count"]) for one in done["removed"]}
+    assert any("converse export --format" in line or "export -w" in line for line in done["again"])
+    removals = {(removal["what"], removal["count"]) for removal in done["removed"]}
     assert {
         ("events in the database", 1),
         ("exposures in the database", 1),
         ("interactions", 30),
         ("attachment", 1),
-    } <= found
-    assert all(one.level != "error" for one in diagnose(shop, least_free=0))
+    } <= removals
+    assert all(finding.level != "error" for finding in diagnose(shop, least_free=0))
 
 
 def test_the_same_files_and_new_conversations_leave_them_out(shop: Path) -> None:
     forget(shop, USER)
-    said = ingest_files(shop, *_sources(shop.parent))
-    assert "30 rows left out: they are about 1 person who asked to be forgotten" in said["text"]
+    report = ingest_files(shop, *_sources(shop.parent))
+    assert "30 rows left out: they are about 1 person who asked to be forgotten" in report["text"]
     assert _holding(shop) == []
     generate(shop, "later", RunSettings(n=TALKED), Session(), NOBODY)
     assert _holding(shop) == []
@@ -283,8 +283,8 @@ def test_a_kill_between_any_two_steps_is_made_good_by_a_second_call(
         return run
 
     def dying(workspace: Workspace, user_id: str) -> Iterator[Holding]:
-        for one in whole(workspace, user_id):
-            yield replace(one, remove=step(one.remove))
+        for holding in whole(workspace, user_id):
+            yield replace(holding, remove=step(holding.remove))
 
     whole, renew = person.holdings, person.renew_tables
     at = min(at, _steps(shop))
@@ -299,7 +299,10 @@ def test_a_kill_between_any_two_steps_is_made_good_by_a_second_call(
             Pipeline(Workspace.open(shop), NOBODY)
     else:
         assert USER not in Pipeline(Workspace.open(shop), NOBODY).data.user_row
-    assert any(one.level == "error" and one.subject == "forgotten" for one in diagnose(shop, least_free=0))
+    assert any(
+        finding.level == "error" and finding.subject == "forgotten"
+        for finding in diagnose(shop, least_free=0)
+    )
     forget(shop, USER)
     assert _holding(shop) == [] and _others(shop) == others
     Pipeline(Workspace.open(shop), NOBODY)
@@ -370,8 +373,8 @@ def test_what_is_served_goes_on_without_them_and_training_again_removes_what_lea
     workspace.artifacts.partial("sasrec", "f" * 32).joinpath("half").write_text(user)
     before = deploy.active(workspace)
     assert before is not None and user in before.data().user_row
-    assert [one.parent.name for one in (root / "artifacts" / "events").glob("*/events.parquet")]
-    said = forget(root, user)
+    assert [path.parent.name for path in (root / "artifacts" / "events").glob("*/events.parquet")]
+    report = forget(root, user)
     after = deploy.active(workspace)
     assert after is not None and after.base == before.base and user not in after.data().user_row
     assert before not in deploy.deployments(workspace)  # nobody can go back to it
@@ -381,19 +384,27 @@ def test_what_is_served_goes_on_without_them_and_training_again_removes_what_lea
         ArtifactError, match="people were removed who asked to be forgotten since the last tr"
     ):
         evaluate_workspace(root, [], "test", 0, NOBODY)
-    assert {"events that were learnt from", "interactions"} <= {one["what"] for one in said["removed"]}
-    assert "NOT changed" in said["text"] and f"refit/{after.base.model}" in said["outdated"]
+    assert {"events that were learnt from", "interactions"} <= {
+        removal["what"] for removal in report["removed"]
+    }
+    assert "NOT changed" in report["text"] and f"refit/{after.base.model}" in report["outdated"]
     assert not list((root / "artifacts" / "events").glob("*")) and user not in str(
         [pq.read_table(path).to_pylist() for path in root.rglob("*.parquet")]
     )
-    assert next(one for one in diagnose(root, least_free=0) if one.subject == "forgotten").level == "warn"
+    assert (
+        next(finding for finding in diagnose(root, least_free=0) if finding.subject == "forgotten").level
+        == "warn"
+    )
     second = train.run_stages(root, NOBODY)
-    assert not any(one["reused"] for one in second["stages"])
+    assert not any(stage["reused"] for stage in second["stages"])
     assert {Path(path).name for path in second["removed"]} >= {before.base.model, after.fingerprint}
     now = deploy.active(workspace)
-    assert now is not None and [one.name for one in deploy.deployments(workspace)] == [now.name]
+    assert now is not None and [deployment.name for deployment in deploy.deployments(workspace)] == [now.name]
     assert "p" in Pipeline(workspace, NOBODY).data.user_row  # what others did on the page counts
-    assert next(one for one in diagnose(root, least_free=0) if one.subject == "forgotten").level == "ok"
+    assert (
+        next(finding for finding in diagnose(root, least_free=0) if finding.subject == "forgotten").level
+        == "ok"
+    )
     assert train.run_stages(root, NOBODY)["removed"] == []
 
 

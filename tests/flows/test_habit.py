@@ -41,16 +41,16 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for step in range(12):
                 rows.writerow([f"p{person}", f"t{draws.choice(favourites)}", 1_600_000_000 + 3600 * step])
     Workspace.create(folder / "w", TINY | {"remove_seen": False})
-    said = run("ingest", "--interactions", str(folder / "log.csv"), "-w", str(folder / "w"))
-    assert "remove_seen = false" in said
+    output = run("ingest", "--interactions", str(folder / "log.csv"), "-w", str(folder / "w"))
+    assert "remove_seen = false" in output
     run("train", "-w", str(folder / "w"))
     return folder / "w"
 
 
 def scores(searcher: Searcher, history: Histories) -> npt.NDArray[np.float32]:
-    found = searcher.scores(history)
-    assert found is not None
-    return found[0]
+    values = searcher.scores(history)
+    assert values is not None
+    return values[0]
 
 
 def test_favourites_come_first_where_people_come_back(shop: Path) -> None:
@@ -69,18 +69,21 @@ def test_favourites_come_first_where_people_come_back(shop: Path) -> None:
 
 
 def test_the_evaluation_shows_the_simplest_rival_and_is_not_below_it(shop: Path) -> None:
-    said = run("evaluate", "-w", str(shop), "--baselines", "popularity,cooccurrence", "--json")
-    systems = {one["name"]: one["values"]["R@10"]["value"] for one in json.loads(said)["metrics"]["methods"]}
+    output = run("evaluate", "-w", str(shop), "--baselines", "popularity,cooccurrence", "--json")
+    systems = {
+        method["name"]: method["values"]["R@10"]["value"]
+        for method in json.loads(output)["metrics"]["methods"]
+    }
     assert systems[HABIT] > 0.95 and systems["Tastemaker"] >= systems[HABIT] - 0.02
     assert max(systems["item co-occurrence"], systems[LATE]) < systems[HABIT]
 
 
 def test_habit_is_how_often_and_how_lately() -> None:
-    found = habit(Histories.of_lists([[2, 0, 2], []]), 4)
-    np.testing.assert_allclose(found, [[HABIT_DECAY, 0, HABIT_DECAY**2 + 1, 0], [0] * 4], rtol=1e-6)
+    habits = habit(Histories.of_lists([[2, 0, 2], []]), 4)
+    np.testing.assert_allclose(habits, [[HABIT_DECAY, 0, HABIT_DECAY**2 + 1, 0], [0] * 4], rtol=1e-6)
     memory, history = fit_memory(Histories.of_lists([[0, 1]]), 4), Histories.of_lists([[2, 0, 2]])
     added = replace(memory, habit=2.0).evidence(history) - memory.evidence(history)
-    np.testing.assert_allclose(added, 2 * evidence(found[:1]), rtol=1e-5)
+    np.testing.assert_allclose(added, 2 * evidence(habits[:1]), rtol=1e-5)
 
 
 def test_a_summary_without_habit_has_none() -> None:
@@ -92,5 +95,5 @@ def test_a_summary_without_habit_has_none() -> None:
 def test_a_person_is_shown_what_they_come_back_to(shop: Path) -> None:
     with (shop.parent / "log.csv").open() as file:
         theirs = {row["item_id"] for row in csv.DictReader(file) if row["user_id"] == "p7"}
-    said = json.loads(run("recommend", "-w", str(shop), "--user", "p7", "--k", "3", "--json"))
-    assert {one["item_id"] for one in said["rows"]} == theirs
+    report = json.loads(run("recommend", "-w", str(shop), "--user", "p7", "--k", "3", "--json"))
+    assert {row["item_id"] for row in report["rows"]} == theirs

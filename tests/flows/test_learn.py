@@ -61,17 +61,17 @@ TALK = Conversation(
 
 
 def test_a_dialogue_holds_words_items_and_nothing_secret() -> None:
-    made = as_dialogue(TALK, {"a": 4, "b": 5}, lambda kind, sha: 7 if sha == "ab" else None)
-    assert SECRET not in repr(made)
-    assert [one.item for one in made.exchanges] == [4, 5, None]
-    assert [one.accepted for one in made.exchanges] == [True, False, False]
-    assert made.exchanges[0].media == (7,) and made.profile == "age_group: 20s" and made.seed == 5
+    dialogue = as_dialogue(TALK, {"a": 4, "b": 5}, lambda kind, sha: 7 if sha == "ab" else None)
+    assert SECRET not in repr(dialogue)
+    assert [exchange.item for exchange in dialogue.exchanges] == [4, 5, None]
+    assert [exchange.accepted for exchange in dialogue.exchanges] == [True, False, False]
+    assert dialogue.exchanges[0].media == (7,) and dialogue.profile == "age_group: 20s" and dialogue.seed == 5
 
 
 def test_words_before_an_answer_hold_neither_it_nor_what_follows() -> None:
-    made = as_dialogue(TALK, {"a": 4, "b": 5}, lambda kind, sha: None)
-    found = words_of(made, 2)
-    assert found.whole == "ask 2 answer 1 ask 1" and found.last == "ask 2"
+    dialogue = as_dialogue(TALK, {"a": 4, "b": 5}, lambda kind, sha: None)
+    words = words_of(dialogue, 2)
+    assert words.whole == "ask 2 answer 1 ask 1" and words.last == "ask 2"
 
 
 def test_shuffled_labels_keep_their_number() -> None:
@@ -80,7 +80,7 @@ def test_shuffled_labels_keep_their_number() -> None:
         for n in range(10)
     )
     counts = {
-        name: sum(e.accepted for one in relabelled(talks, name, 0) for e in one.exchanges)
+        name: sum(e.accepted for talk in relabelled(talks, name, 0) for e in talk.exchanges)
         for name in ("checked", "raw", "shuffled")
     }
     assert counts == {"checked": 20, "raw": 60, "shuffled": 20}

@@ -143,7 +143,7 @@ def test_limits_and_holdout_hold(folder: Path) -> None:
         item = slate.rows[step % 2].item_id
         if service.add_events([played(f"c-e{step}", "u004", item, slate.request_id)])["survey"]:
             asked.append(clock.now)
-    gaps = np.diff([one.timestamp() for one in asked]) / 3600
+    gaps = np.diff([time.timestamp() for time in asked]) / 3600
     assert len(asked) >= 4 and gaps.min() >= 20
     never = Asker(
         replace(service.workspace, settings=replace(service.workspace.settings, ask_holdout=0.25)),
@@ -375,16 +375,16 @@ def test_after_a_withdrawal_lists_are_as_if_there_had_been_no_proxy(proxied: Pat
     done = withdraw_proxy(proxied)
     assert done["withdrawn"] == mark and done["exit_code"] == 0 and deployed(service.database) is None
     assert withdraw_proxy(proxied)["exit_code"] == 1  # nothing left to withdraw
-    after = shown(service, [replace_id(one, "after") for one in wished])  # running, without a restart
-    off = shown(plain, [replace_id(one, "off") for one in wished])
-    for one, other in zip(after, off, strict=True):
-        assert one.rows == other.rows and one.policy_id == other.policy_id
-        assert all(row.retention is None for row in one.rows)
+    after = shown(service, [replace_id(query, "after") for query in wished])  # running, without a restart
+    off = shown(plain, [replace_id(query, "off") for query in wished])
+    for slate, other in zip(after, off, strict=True):
+        assert slate.rows == other.rows and slate.policy_id == other.policy_id
+        assert all(row.retention is None for row in slate.rows)
     with pytest.raises(InputError, match="none of the proxies deployed here"):
         withdraw_proxy(proxied, "zz")
     assert mark is not None and withdraw_proxy(proxied, mark[:8])["deployed"] == mark
-    back = shown(service, [replace_id(one, "back") for one in wished])
-    assert [one.rows for one in back] == [one.rows for one in with_proxy]
+    back = shown(service, [replace_id(query, "back") for query in wished])
+    assert [slate.rows for slate in back] == [slate.rows for slate in with_proxy]
     acts = [("withdraw", "proxy withdrawn"), ("withdraw", ""), ("live --least 200 -q", "proxy deployed")]
     acts += [("live --least 200 -q --no-deploy", ""), (f"withdraw --to {mark[:8]}", "proxy put back")]
     expected = []
@@ -488,8 +488,8 @@ def test_fine_tuning_samples_its_targets_by_the_proxy(proxied: Path) -> None:
     mark = deployed(Database(opened_.database))
     assert mark
     plain, by_proxy = (
-        Pipeline(replace(opened_, settings=replace(opened_.settings, reward=one)), quiet)
-        for one in ("", mark)
+        Pipeline(replace(opened_, settings=replace(opened_.settings, reward=reward)), quiet)
+        for reward in ("", mark)
     )
     assert plain.finished("sft") and not by_proxy.finished("sft")  # one that is not set changes no name
     train = plain.data.split.train
@@ -498,8 +498,8 @@ def test_fine_tuning_samples_its_targets_by_the_proxy(proxied: Path) -> None:
     good = np.array([int(plain.data.item_ids[item][1:]) // 4 % 4 < 2 for item in train.items])
     assert rewards[good].mean() > rewards[~good].mean() + 0.1  # the answers said so
     loss = [
-        sum(len(read.items) if targets is None else targets.sum() for read, targets in passes(one, train, 0))
-        for one in (plain, by_proxy)
+        sum(len(read.items) if targets is None else targets.sum() for read, targets in passes(run, train, 0))
+        for run in (plain, by_proxy)
     ]
     expected = rewards.mean() / rewards.max()
     assert expected - 0.1 < loss[1] / loss[0] < expected + 0.25  # the best of each person always stays
@@ -521,6 +521,6 @@ def test_a_test_in_which_nothing_happened_is_read_out_as_such(tmp_path: Path) ->
 def test_erasing_a_person_takes_their_answers_too(proxied: Path) -> None:
     service, _ = opened(proxied)
     before = Surveys(service.database).rows().num_rows
-    mine = sum(user == "u001" for user in Surveys(service.database).rows()["user_id"].to_pylist())
+    answers = sum(user == "u001" for user in Surveys(service.database).rows()["user_id"].to_pylist())
     service.database.erase("u001")
-    assert mine and Surveys(service.database).rows().num_rows == before - mine
+    assert answers and Surveys(service.database).rows().num_rows == before - answers

@@ -94,8 +94,8 @@ def folder_with(root: Path, audio: bytes | None, image: bytes | None, train) -> 
 @pytest.fixture
 def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
     def run(*arguments: object) -> tuple[int, str]:
-        code, _, said = run_command(capsys, monkeypatch, *arguments)
-        return code, said.strip()
+        code, _, errors = run_command(capsys, monkeypatch, *arguments)
+        return code, errors.strip()
 
     return run
 

@@ -56,10 +56,10 @@ def _run(*arguments: str) -> str:
 
 
 def _rows(folder: Path, k: int) -> list[dict[str, Any]]:
-    told = _run(
+    output = _run(
         "recommend", "-w", str(folder), "--history", "t001", "--history", "t004", "--k", str(k), "--json"
     )
-    rows: list[dict[str, Any]] = json.loads(told)["rows"]
+    rows: list[dict[str, Any]] = json.loads(output)["rows"]
     return rows
 
 

@@ -36,13 +36,13 @@ def _copy(untouched_workspace: Path, tmp_path: Path) -> Path:
 
 def _set(folder: Path, setting: str, value: str) -> None:
     path = folder / "tastemaker.toml"
-    text, found = re.subn(rf"(?m)^{setting} = .*$", f"{setting} = {value}", path.read_text())
-    assert found == 1
+    text, count = re.subn(rf"(?m)^{setting} = .*$", f"{setting} = {value}", path.read_text())
+    assert count == 1
     path.write_text(text)
 
 
 def _reused(folder: Path, until: str = ORDER[-1]) -> dict[str, bool]:
-    return {one["stage"]: one["reused"] for one in run_stages(folder, quiet, until)["stages"]}
+    return {stage["stage"]: stage["reused"] for stage in run_stages(folder, quiet, until)["stages"]}
 
 
 def test_a_second_run_reuses_every_stage(untouched_workspace: Path) -> None:
@@ -92,11 +92,11 @@ def test_a_stage_that_was_not_run_names_the_command(tmp_path: Path, tiny_files: 
 
 def test_fewer_items_than_codes_is_refused(tmp_path: Path) -> None:
     few = tiny_items().slice(0, 20)
-    kept = tiny_interactions().filter(
+    interactions = tiny_interactions().filter(
         pc.is_in(tiny_interactions()["item_id"], value_set=few["item_id"].combine_chunks())
     )
     pq.write_table(few, tmp_path / "i.parquet")
-    pq.write_table(kept, tmp_path / "e.parquet")
+    pq.write_table(interactions, tmp_path / "e.parquet")
     Workspace.create(tmp_path / "w", {"text_view": "tfidf", "levels": "64/256"})
     ingest_files(tmp_path / "w", tmp_path / "i.parquet", tmp_path / "e.parquet")
     with pytest.raises(InputError, match="20 items"):

@@ -162,11 +162,11 @@ def test_what_the_server_logged_is_learnt_as_a_correction_of_the_logger() -> Non
 def test_rates_and_power_on_pools() -> None:
     simulated, runs = Simulated.opened(16, 64), 60
     bad, good = ((simulated.policy(value), simulated.policy(value / 0.9)) for value in (0.949, 1.3))
-    found = [judged(simulated, bad, run, run < 2) for run in range(runs)]
-    assert max(one["apart"] for one in found) < 1e-12
-    assert sum(one["certified"]["novel"] for one in found) <= stats.binom.ppf(0.999, runs, 0.05)
-    assert sum(one["certified"]["pool"] for one in found) <= stats.binom.ppf(0.999, runs, 0.05)
-    assert sum(abs(one["uniform"][2]) > 3 or abs(one["own"][2]) > 3 for one in found) <= 3
+    results = [judged(simulated, bad, run, run < 2) for run in range(runs)]
+    assert max(result["apart"] for result in results) < 1e-12
+    assert sum(result["certified"]["novel"] for result in results) <= stats.binom.ppf(0.999, runs, 0.05)
+    assert sum(result["certified"]["pool"] for result in results) <= stats.binom.ppf(0.999, runs, 0.05)
+    assert sum(abs(result["uniform"][2]) > 3 or abs(result["own"][2]) > 3 for result in results) <= 3
     better = [judged(simulated, good, run, True) for run in range(20)]
-    assert all(sum(one["certified"][name] for one in better) >= 15 for name in ("pool", "novel"))
-    assert not any(one["certified"]["catalogue"] for one in better)
+    assert all(sum(result["certified"][name] for result in better) >= 15 for name in ("pool", "novel"))
+    assert not any(result["certified"]["catalogue"] for result in better)

@@ -51,25 +51,25 @@ def test_each_stage_has_settings_of_its_own_and_the_first_can_be_off(
     settings = {"base": str(folder), "sft_epochs": 2, "cpt": "0.5", "base_learning_rate": 0.01}
     Workspace.create(shop, TINY | settings)
     ingest_files(shop, tiny_files / "items.parquet", tiny_files / "interactions.parquet")
-    stages = {one["stage"]: one for one in run_stages(shop, quiet)["stages"]}
+    stages = {stage["stage"]: stage for stage in run_stages(shop, quiet)["stages"]}
     assert list(stages) == ["vectors", "tokens", "base", "corpus", "cpt", "sft", "memory", "refit"]
     assert stages["corpus"]["achieved"]["metadata"] > 0
-    found = active(Workspace.open(shop))
-    assert found is not None
-    searcher = Searcher.of(found)
+    deployment = active(Workspace.open(shop))
+    assert deployment is not None
+    searcher = Searcher.of(deployment)
     assert searcher.retriever is not None and len(searcher.data.item_ids) == 64
 
     def again(text: str, new: str) -> dict[str, bool]:
         file = shop / "tastemaker.toml"
         file.write_text(file.read_text().replace(text, new))
         shutil.rmtree(shop / "artifacts" / "refit")
-        return {one["stage"]: one["reused"] for one in run_stages(shop, quiet, "sft")["stages"]}
+        return {stage["stage"]: stage["reused"] for stage in run_stages(shop, quiet, "sft")["stages"]}
 
     assert [name for name, reused in again("base_learning_rate = 0.01", "base_learning_rate = 0.02").items()
             if not reused] == ["sft"]  # fmt: skip
     shutil.copytree(shop, tmp_path / "off")
     reused = again('cpt = "0.5"', 'cpt = "off"') if (shop / "artifacts" / "refit").mkdir() is None else {}
-    assert [name for name, kept in reused.items() if not kept] == ["corpus", "cpt", "sft"]
+    assert [name for name, reuse in reused.items() if not reuse] == ["corpus", "cpt", "sft"]
     with pytest.raises(InputError, match="less than one sequence"):
         (shop / "artifacts" / "refit").mkdir()
         again('cpt = "off"', 'cpt = "0.000001"')
@@ -89,15 +89,15 @@ def test_a_base_is_cut_reads_titles_and_a_line_and_trains_its_new_rows_first(
     asked |= {"new_rows_first": 0.5, "cpt": "0.25", "sft_epochs": 1, "base": str(folder)}
     Workspace.create(shop, TINY | asked)
     ingest_files(shop, tiny_files / "items.parquet", tiny_files / "interactions.parquet")
-    told = CliRunner().invoke(app, ["train", "-w", str(shop)])
-    assert told.exit_code == 0, told.output
+    result = CliRunner().invoke(app, ["train", "-w", str(shop)])
+    assert result.exit_code == 0, result.output
     trained = hf.LlamaConfig.from_pretrained(next((shop / "artifacts" / "refit").glob("*/model")))
     assert trained.num_hidden_layers == 2
     shown = CliRunner().invoke(app, ["recommend", "-w", str(shop), "--history", "t001", "--json"])
     assert shown.exit_code == 0 and len(json.loads(shown.stdout)["rows"]) == 10
-    found = active(Workspace.open(shop))
-    assert found is not None
-    parts = found.parts()  # what is served reads what was trained on
+    deployment = active(Workspace.open(shop))
+    assert deployment is not None
+    parts = deployment.parts()  # what is served reads what was trained on
     assert parts.words is not None and len(parts.words.line) == 5 and np.diff(parts.words.offsets).max() == 3
     file = shop / "tastemaker.toml"
     file.write_text(file.read_text().replace("prompt_titles = 3", "prompt_titles = 0"))
@@ -118,16 +118,16 @@ def test_a_base_has_a_dense_read_out_and_adapters_and_learns_most_from_what_was_
     asked = {"base_dense": 1.0, "base_lora": 2, "reward": "events", "cpt": "off", "sft_epochs": 2}
     Workspace.create(shop, TINY | asked | {"base": str(folder), "base_learning_rate": 0.02, "batch": 16})
     ingest_files(shop, tiny_files / "items.parquet", tmp_path / "played.parquet")
-    told = CliRunner().invoke(app, ["train", "-w", str(shop)])
-    assert told.exit_code == 0, told.output
-    found = active(Workspace.open(shop))
-    assert found is not None
-    parts = found.parts()
+    result = CliRunner().invoke(app, ["train", "-w", str(shop)])
+    assert result.exit_code == 0, result.output
+    deployment = active(Workspace.open(shop))
+    assert deployment is not None
+    parts = deployment.parts()
     assert parts.language is not None
     model, pipeline = parts.language[0], Pipeline(Workspace.open(shop), quiet)
     before = hf.LlamaForCausalLM.from_pretrained(pipeline.path("base") / "model")
     summary = json.loads((pipeline.path("sft") / "summary.json").read_text())
-    searcher = Searcher.of(found)
+    searcher = Searcher.of(deployment)
     assert searcher.retriever is not None
     assert searcher.retriever.decoder.share == model.config.dense_share == summary.get("share", 0.0)
     words = slice(0, before.config.vocab_size - 24 - 12)  # before the codes and what follows them
@@ -139,9 +139,9 @@ def test_a_base_has_a_dense_read_out_and_adapters_and_learns_most_from_what_was_
             assert 1 <= int(torch.linalg.matrix_rank(moved, rtol=1e-3)) <= 2
     train = pipeline.data.split.train
     assert train.worth is not None and set(train.worth) == {0.2, 1.0}
-    kept = [targets for _, targets in passes(pipeline, train, 0)]
-    share = np.mean([own[train.worth == 0.2].mean() for own in kept if own is not None])
-    assert all(own is not None and own[train.worth == 1.0].all() for own in kept) and 0.05 < share < 0.5
+    masks = [targets for _, targets in passes(pipeline, train, 0)]
+    share = np.mean([own[train.worth == 0.2].mean() for own in masks if own is not None])
+    assert all(own is not None and own[train.worth == 1.0].all() for own in masks) and 0.05 < share < 0.5
 
 
 def test_settings_of_version_0_1_say_the_same_in_new_words(tmp_path: Path) -> None:

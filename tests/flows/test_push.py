@@ -64,12 +64,12 @@ def at(place: str) -> dict[str, Any]:
 
 def refused(folder: Path, place: str = PLACE) -> str:
     """The one line that a pull ends with; nothing is served after it, and no half of a folder is left."""
-    with pytest.raises(TastemakerError) as told:
+    with pytest.raises(TastemakerError) as failure:
         pulled(folder, place)
     assert active(Workspace.open(folder)) is None and not Workspace.open(folder).has_tables()
-    assert not list(folder.rglob("*.tmp*")) and "\n" not in str(told.value)
+    assert not list(folder.rglob("*.tmp*")) and "\n" not in str(failure.value)
     assert not Workspace.open(folder).artifacts.finished() and not list(folder.glob("data/tables-*"))
-    return str(told.value)
+    return str(failure.value)
 
 
 def test_another_machine_takes_a_deployment_over_and_serves_the_same(shop: Path, other: Path) -> None:
@@ -158,9 +158,9 @@ def test_a_short_file_at_an_address_is_sent_again(shop: Path, other: Path, tmp_p
         with pytest.raises(InputError, match="an address is missing"):
             pulled(other, place)
     (tmp_path / "file").write_text("no folder")
-    with pytest.raises(InputError, match="cannot be written") as told:
+    with pytest.raises(InputError, match="cannot be written") as failure:
         pushed(shop, str(tmp_path / "file"))
-    assert "bucket" not in str(told.value)
+    assert "bucket" not in str(failure.value)
     done = CliRunner().invoke(app, ["admin", "deployments", "push", PLACE, "-w", str(shop)])
     assert isinstance(done.exception, InputError) and "ends with this command" in str(done.exception)
 

@@ -41,7 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("experiment")
     (out / "plan.toml").write_text(PLAN)
     rng, n = generator("experiment"), 3000
-    users = [f"u{one}" for one in range(n)]
+    users = [f"u{number}" for number in range(n)]
     arm = np.array(assign(users, "rr-1", {"control": 0.5, "treatment": 0.5})["arm"].to_pylist())
     taste = rng.normal(size=n)
     before = rng.binomial(7, 1 / (1 + np.exp(-taste))) * 1.0
@@ -65,8 +65,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     results.write_csv(out / "results.csv")
     p = rng.beta(2, 1.5, 600)
     ids = {
-        "request_id": np.repeat([f"r{one}" for one in range(40)], 15),
-        "item_id": [f"i{one % 15}" for one in range(600)],
+        "request_id": np.repeat([f"r{number}" for number in range(40)], 15),
+        "item_id": [f"i{number % 15}" for number in range(600)],
     }
     pq.write_table(pa.table({**ids, "score": rng.normal(size=600), "p_pos": p}), out / "scored.parquet")
     return out
@@ -89,19 +89,21 @@ def test_a_true_lift_is_read_and_ships(folder: Path, tmp_path: Path) -> None:
         "--days",
         folder / "days.parquet",
     )
-    found = json.loads(_run(experiment, *words, "--out", tmp_path, "--json", "-q"))
+    report = json.loads(_run(experiment, *words, "--out", tmp_path, "--json", "-q"))
     assert (
-        found["decision"] == "ship" and found["verdict"] == "supported" and found["horizon"] == "days 1 to 3"
+        report["decision"] == "ship"
+        and report["verdict"] == "supported"
+        and report["horizon"] == "days 1 to 3"
     )
     page = (tmp_path / "report.html").read_text()
     assert "http" not in page.replace("http://www.w3.org", "").replace("https://matplotlib.org", "")
-    assert [one["title"] for one in found["tables"]] == [
+    assert [table["title"] for table in report["tables"]] == [
         "Decision",
         "Sample ratio",
         "What this test could see",
         "Balance of covariates",
     ]
-    assert len(found["figures"]) == 2
+    assert len(report["figures"]) == 2
     csv = json.loads(
         _run(
             experiment,
@@ -115,15 +117,17 @@ def test_a_true_lift_is_read_and_ships(folder: Path, tmp_path: Path) -> None:
             "-q",
         )
     )
-    assert csv["tables"][0] == found["tables"][0]
+    assert csv["tables"][0] == report["tables"][0]
 
 
 def test_an_unsound_test_is_refused_with_exit_1(folder: Path, tmp_path: Path) -> None:
     table = pl.read_parquet(folder / "results.parquet")
     fewer = table.filter((pl.col("arm") == "control") | (pl.int_range(pl.len()) % 5 > 0))
     fewer.write_parquet(tmp_path / "lost.parquet")
-    said = _run(experiment, "check", tmp_path / "lost.parquet", "--plan", folder / "plan.toml", "-q", code=1)
-    assert "do not hold their shares" in said
+    output = _run(
+        experiment, "check", tmp_path / "lost.parquet", "--plan", folder / "plan.toml", "-q", code=1
+    )
+    assert "do not hold their shares" in output
     words = ("read", tmp_path / "lost.parquet", "--plan", folder / "plan.toml", "--out", tmp_path, "-q")
     assert "Sample-ratio alarm" in _run(experiment, *words, code=1)
     sound = _run(
@@ -224,10 +228,10 @@ def test_looks_power_assignment_and_surrogate(folder: Path, tmp_path: Path) -> N
         "--long",
         "returned",
     )
-    said = _run(
+    output = _run(
         experiment, "surrogate", folder / "results.parquet", *words, "--out", tmp_path / "s", "-q", code=1
     )
-    assert "surrogacy" in said and "Each short outcome alone" in said
+    assert "surrogacy" in output and "Each short outcome alone" in output
     page = (tmp_path / "s" / "report.html").read_text()
     assert "Effect on the index" in page and "<svg" in page
 
@@ -250,8 +254,8 @@ def test_rules_are_previewed_and_tuned(folder: Path, tmp_path: Path) -> None:
         "--json",
         "-q",
     )
-    found = json.loads(_run(adjusters, *words))
-    assert found["verdict"] == "supported" and found["tables"]
+    report = json.loads(_run(adjusters, *words))
+    assert report["verdict"] == "supported" and report["tables"]
     moved = pl.read_parquet(tmp_path / "adjusted.parquet").select(
         (pl.col("rank_after") - pl.col("rank_before")).abs().max()
     )

@@ -131,7 +131,9 @@ def test_confirming_only_the_lists_that_please_makes_no_propensity_false(folder:
     for place in pleasing:
         assert service.shown(slates[place].request_id, "grinder")
     logged = service.database.slates_table()
-    assert set(logged["request_id"].to_pylist()) == {one.request_id for one in slates[: pleasing[-1] + 1]}
+    assert set(logged["request_id"].to_pylist()) == {
+        pleased.request_id for pleased in slates[: pleasing[-1] + 1]
+    }
     # An event about a list counts as saying so; what came after it stays open.
     event = Happened("e-ground", "grinder", "like", tops[-1], request_id=slates[-1].request_id)
     service.add_events([event])
@@ -180,11 +182,11 @@ def test_served_slates_and_their_events_become_a_log(folder: Path, tmp_path: Pat
             [Happened(f"e-{user}", user, "play", slate.rows[0].item_id, request_id=slate.request_id)]
         )
     service.database.close()
-    told = support(Source(workspace=folder), "uniform", None, 0.95, 0.05)
-    assert (told["rows"], told["rewarded"], told["known_actions"]) == (60, 20, 64)
-    assert 0 < told["propensity_range"][0] < 1 and told["policy"]["novelty"] == pytest.approx(0.0)
+    report = support(Source(workspace=folder), "uniform", None, 0.95, 0.05)
+    assert (report["rows"], report["rewarded"], report["known_actions"]) == (60, 20, 64)
+    assert 0 < report["propensity_range"][0] < 1 and report["policy"]["novelty"] == pytest.approx(0.0)
     values = estimate(Source(workspace=folder), "uniform", None, 0.05)
-    assert {one["estimator"] for one in values["estimates"]} >= {"ips", "snips", "dr", "mips"}
+    assert {row["estimator"] for row in values["estimates"]} >= {"ips", "snips", "dr", "mips"}
     study = learn(Source(workspace=folder), tmp_path / "study", "clipped_ips", (0.0, 0.1), "0", 10, quiet)
     assert study["passed"] and study["candidates"] == 2 * len(study["lambdas"])
     # Lists of conversations, which words asked for, are another population; they are read where they are

@@ -57,8 +57,8 @@ def client(service: WorkspaceService) -> Iterator[TestClient]:
 def take_down(folder: Path, items: list[str]) -> str:
     """Ingest the catalogue without some items; the name of the deployment that serves it."""
     table = tiny_items()
-    kept = pc.invert(pc.is_in(table["item_id"], value_set=pa.array(items, pa.string())))
-    pq.write_table(table.filter(kept), folder.parent / "items.parquet")
+    remaining = pc.invert(pc.is_in(table["item_id"], value_set=pa.array(items, pa.string())))
+    pq.write_table(table.filter(remaining), folder.parent / "items.parquet")
     pq.write_table(tiny_interactions(), folder.parent / "interactions.parquet")
     files = folder.parent / "items.parquet", folder.parent / "interactions.parquet"
     return str(ingest_files(folder, *files)["deployment"]["name"])
@@ -74,11 +74,11 @@ def until(true: Callable[[], bool], seconds: float = 60.0) -> float:
 
 
 def test_an_item_taken_down_is_gone_from_the_running_server(folder: Path, client: TestClient) -> None:
-    heard = next(user for user in client.get("/users").json() if "t005" in _past(client, user["user_id"]))
+    listener = next(user for user in client.get("/users").json() if "t005" in _past(client, user["user_id"]))
     before = client.post("/recommendations", json={"history": ["t001"], "k": 100}).json()
     assert client.get("/items/t005").status_code == 200
-    kept = {"history": ["t001"], "k": 100, "request_id": "mine"}
-    first = client.post("/recommendations", json=kept).json()
+    request = {"history": ["t001"], "k": 100, "request_id": "mine"}
+    first = client.post("/recommendations", json=request).json()
     name = take_down(folder, GONE)
     until(lambda: client.get("/items/t005").status_code == 404)
     assert client.get("/info").json()["versions"]["deployment"] == name
@@ -86,12 +86,12 @@ def test_an_item_taken_down_is_gone_from_the_running_server(folder: Path, client
     assert after["deployment"] == name != before["deployment"]
     assert {row["item_id"] for row in before["rows"]} - {row["item_id"] for row in after["rows"]} == set(GONE)
     # The same request again is answered as before, but for what is gone.
-    again = client.post("/recommendations", json=kept).json()
+    again = client.post("/recommendations", json=request).json()
     assert again["request_id"] == first["request_id"] and "taken out of the catalogue" in again["notice"]
     assert again["rows"] == [row for row in first["rows"] if row["item_id"] not in GONE] != first["rows"]
     # Who heard it, and who still excludes it, are served all the same.
-    assert "t005" not in _past(client, heard["user_id"])
-    for body in ({"user_id": heard["user_id"]}, {"history": [], "exclude": ["t005"]}):
+    assert "t005" not in _past(client, listener["user_id"])
+    for body in ({"user_id": listener["user_id"]}, {"history": [], "exclude": ["t005"]}):
         assert client.post("/recommendations", json=body).status_code == 200
     deploy.rollback(Workspace.open(folder))
     until(lambda: client.get("/items/t005").status_code == 200)
@@ -133,13 +133,13 @@ def test_swaps_under_load_drop_nothing_and_every_answer_is_valid_for_what_it_nam
     for person in people:
         person.join()
     assert {answer.status_code for answer in answers} == {200}
-    told = [answer.json() for answer in answers]
-    assert {answer["deployment"] for answer in told} == {whole, few}
-    for answer in told:
+    bodies = [answer.json() for answer in answers]
+    assert {answer["deployment"] for answer in bodies} == {whole, few}
+    for answer in bodies:
         assert {row["item_id"] for row in answer["rows"]} <= items[answer["deployment"]]
         assert all(row["item"]["title"] for row in answer["rows"])
         assert answer["versions"]["deployment"] == answer["deployment"]
-    assert any(set(GONE) & {row["item_id"] for row in answer["rows"]} for answer in told)
+    assert any(set(GONE) & {row["item_id"] for row in answer["rows"]} for answer in bodies)
 
 
 def test_what_was_served_before_leaves_the_memory_of_a_server(
@@ -212,11 +212,11 @@ def test_a_copy_of_a_workspace_in_use_answers_the_same(
     assert client.post("/events", json={"events": [event | {"event_id": "two"}]}).status_code == 200
     other = WorkspaceService(Workspace.open(folder.parent / "copy"))
     try:
-        assert [one["item_id"] for one in other.history("p")] == ["t001"]
+        assert [entry["item_id"] for entry in other.history("p")] == ["t001"]
         assert len(service.history("p")) == 2 and other.keys.signing() == service.keys.signing()
         queries = [Query(f"u00{n}", k=5, logged=False) for n in range(3)]
         ours, theirs = service.recommend_many(queries), other.recommend_many(queries)
-        assert [one.rows for one in ours] == [one.rows for one in theirs]  # type: ignore[union-attr]
+        assert [slate.rows for slate in ours] == [slate.rows for slate in theirs]  # type: ignore[union-attr]
     finally:
         other.close()
 
@@ -239,9 +239,9 @@ def test_an_erased_person_is_nobody_to_the_running_server(folder: Path, client: 
     for user in ("passer-by", "u003"):
         client.post("/recommendations", json={"user_id": user})
         gone = client.delete(f"/users/{user}")
-        assert gone.status_code == 200 and sum(one["count"] for one in gone.json()["removed"]) > 0
+        assert gone.status_code == 200 and sum(removal["count"] for removal in gone.json()["removed"]) > 0
         assert client.get(f"/users/{user}/history").status_code == 404
-        assert user not in {one["user_id"] for one in client.get("/users?limit=200").json()}
+        assert user not in {row["user_id"] for row in client.get("/users?limit=200").json()}
         assert client.delete(f"/users/{user}").json()["removed"] == []
         again = client.post("/events", json={"events": [event | {"event_id": f"e-{user}", "user_id": user}]})
         assert again.status_code == 409 and "was erased" in again.json()["error"]

@@ -209,16 +209,16 @@ def test_every_figure_is_json_and_a_rollback_happens_once(folder: Path, tmp_path
     service.swap()
     expose(folder, {"control": 30, "treatment": 31})
     with client(service) as calls:
-        told = calls.get("/operator.json").json()
-        assert set(told) == {"at", LOAD, *PARTS}
-        assert told["deployments"]["active"] == after != before
-        assert {row["name"] for row in told["deployments"]["rows"]} == {before, after}
-        items = next(row for row in told["data"]["rows"] if row["table"] == "items")
+        page = calls.get("/operator.json").json()
+        assert set(page) == {"at", LOAD, *PARTS}
+        assert page["deployments"]["active"] == after != before
+        assert {row["name"] for row in page["deployments"]["rows"]} == {before, after}
+        items = next(row for row in page["data"]["rows"] if row["table"] == "items")
         assert items["accepted"] == tiny_items().num_rows - 1 and items["refused"] == 0
-        assert told["experiment"]["counts"] == {"control": 30, "treatment": 31}
-        assert told["surveys"] == {"asked": 0, "answered": 0, "response": None, "proxy": None, "report": None}
-        assert "no ledger yet" in told["ledger"]["reason"] and told["conversations"] == {"rows": []}
-        codes = told["catalogue"]
+        assert page["experiment"]["counts"] == {"control": 30, "treatment": 31}
+        assert page["surveys"] == {"asked": 0, "answered": 0, "response": None, "proxy": None, "report": None}
+        assert "no ledger yet" in page["ledger"]["reason"] and page["conversations"] == {"rows": []}
+        codes = page["catalogue"]
         assert codes["items"] == tiny_items().num_rows - 1 and codes["dead"] == codes["codes"] - len(
             codes["rows"]
         )
@@ -227,8 +227,8 @@ def test_every_figure_is_json_and_a_rollback_happens_once(folder: Path, tmp_path
         fullest = max(codes["rows"], key=lambda row: row["items"])
         even = codes["items"] / len(codes["rows"])
         assert codes["rows"][0] == fullest and fullest["crowded"] == (fullest["items"] > 2 * even)
-        assert told["cost"]["processor seconds"] > 0
-        assert {row["what"] for row in told["cost"]["rows"]} >= {"artifacts/deployment", "data"}
+        assert page["cost"]["processor seconds"] > 0
+        assert {row["what"] for row in page["cost"]["rows"]} >= {"artifacts/deployment", "data"}
         assert calls.get("/operator.json?part=wages").status_code == 404
         load = calls.get("/operator.json?part=load").json()[LOAD]
         asked = next(row for row in load["rows"] if row["route"] == "/operator.json")

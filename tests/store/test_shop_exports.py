@@ -39,7 +39,7 @@ def ingest(folder: Path, items: str | None, log: str | bytes | None, *options: s
 def signs(report: dict[str, Any]) -> list[int]:
     """How many events are wanted, unwanted, neither."""
     kinds = report["interactions"]["understood"]["kinds"]
-    return [sum(one["events"] for one in kinds[sign]) for sign in ("wanted", "unwanted", "ignored")]
+    return [sum(entry["events"] for entry in kinds[sign]) for sign in ("wanted", "unwanted", "ignored")]
 
 
 def catalogue(folder: Path) -> dict[str, dict[str, Any]]:
@@ -53,7 +53,7 @@ def test_totals_below_a_table_and_headers_inside_it_are_refused(tmp_path: Path) 
     report = ingest(tmp_path, items, LOG + "TOTAL,60,\n")
     assert set(catalogue(tmp_path)) == {f"i{n}" for n in range(N)}
     assert report["items"]["refused"] == 2
-    reasons = {one["reason"].split(";")[0] for one in report["items"]["reasons"]}
+    reasons = {row["reason"].split(";")[0] for row in report["items"]["reasons"]}
     assert reasons == {"the first line again", "a line of totals below the table, not a row of it"}
     assert (report["interactions"]["accepted"], report["interactions"]["refused"]) == (60, 1)
 
@@ -95,13 +95,13 @@ def test_a_header_without_rows_says_so(tmp_path: Path) -> None:
 def test_json_api_has_its_items_under_attributes(tmp_path: Path) -> None:
     def article(n: int) -> dict[str, Any]:
         category = {"data": {"id": n % 2, "attributes": {"name": ["News", "Sport"][n % 2]}}}
-        told = {"title": f"Title {n}", "slug": f"s-{n}", "publishedAt": "2024-03-01T08:00:00Z"}
-        return {"id": f"i{n}", "type": "article", "attributes": told | {"category": category}}
+        attributes = {"title": f"Title {n}", "slug": f"s-{n}", "publishedAt": "2024-03-01T08:00:00Z"}
+        return {"id": f"i{n}", "type": "article", "attributes": attributes | {"category": category}}
 
     ingest(tmp_path, json.dumps({"data": [article(n) for n in range(N)], "meta": {"page": 1}}), LOG)
-    found = catalogue(tmp_path)["i3"]
-    assert found["title"] == "Title 3" and found["created_at"] is not None
-    assert "Sport" in " ".join(found["attributes"])
+    item = catalogue(tmp_path)["i3"]
+    assert item["title"] == "Title 3" and item["created_at"] is not None
+    assert "Sport" in " ".join(item["attributes"])
 
 
 def test_attributes_that_are_records_of_an_item_with_a_title_stay_attributes(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_words_of_other_trades_for_what_people_do(tmp_path: Path, word: str, kin
     log = "user_id,item_id,timestamp,action\n"
     log += "".join(f"{u},{i},{t},{word if n % 2 else 'view'}\n" for n, (u, i, t) in enumerate(EVENTS))
     kinds = ingest(tmp_path, ITEMS, log)["interactions"]["understood"]["kinds"]
-    assert {one["kind"] for listed in kinds.values() for one in listed} == {"view", kind}
+    assert {entry["kind"] for listed in kinds.values() for entry in listed} == {"view", kind}
 
 
 def test_dates_that_can_be_read_in_two_ways_are_told_whatever_their_column_is_called(tmp_path: Path) -> None:
@@ -188,9 +188,9 @@ def test_items_alone_are_read_as_with_their_log(tmp_path: Path) -> None:
     assert catalogue(tmp_path)["i99"]["attributes"] == ["Crime", "Audio"]
 
 
-@pytest.mark.parametrize(("guest", "orders", "said"), [("0", 150, True), ("p3", 30, False)])
+@pytest.mark.parametrize(("guest", "orders", "noted"), [("0", 150, True), ("p3", 30, False)])
 def test_an_id_that_stands_for_guests_is_pointed_at(
-    tmp_path: Path, guest: str, orders: int, said: bool
+    tmp_path: Path, guest: str, orders: int, noted: bool
 ) -> None:
     """Shops write 0 for whoever has no account: one person with a fifth of all orders, learnt from as one;
     somebody with three times as many as others is a good customer.
@@ -198,9 +198,9 @@ def test_an_id_that_stands_for_guests_is_pointed_at(
     log = "customer_id,product_id\n" + "".join(f"p{n % 50},i{n * 5 % N}\n" for n in range(500))
     log += "".join(f"{guest},i{n % N}\n" for n in range(orders))
     notes = ingest(tmp_path, ITEMS, log)["interactions"]["notes"]
-    told = [note for note in notes if "stands for guests" in note]
-    assert told == ([note for note in notes if note.startswith("'0' has 150 of 650 events, 15 times")])
-    assert bool(told) is said
+    guests = [note for note in notes if "stands for guests" in note]
+    assert guests == ([note for note in notes if note.startswith("'0' has 150 of 650 events, 15 times")])
+    assert bool(guests) is noted
 
 
 def test_records_with_a_name_are_facts_and_sums_keep_the_name_of_what_they_are(tmp_path: Path) -> None:
