@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 import secrets
@@ -17,6 +18,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import typer.main
+import typer.testing
 from hypothesis import settings
 
 import tastemaker.store.database.sqlite as sqlite
@@ -25,6 +28,8 @@ from tests.postgres import INSTALL, Cluster, cluster, programs
 
 settings.register_profile("any load", deadline=None)  # how long an example takes says nothing
 settings.load_profile("any load")
+# The tree of commands is built at each call, as long as a small ingest takes; a process needs it once.
+typer.main.get_command = typer.testing._get_command = functools.cache(typer.main.get_command)
 
 ITEMS, USERS = 64, 90
 KINDS, KEYS = ("reel", "jig", "waltz", "polka"), ("D", "G", "A", "Em")
