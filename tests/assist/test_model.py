@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -26,7 +27,7 @@ from tastemaker.errors import InputError
 
 from .conftest import Talk, rows_of
 
-Script = Callable[[dict[str, Any]], tuple[int, list[bytes]]]
+Script = Callable[[dict[str, Any]], tuple[int, Iterable[bytes]]]
 
 
 @pytest.fixture
@@ -120,6 +121,8 @@ def test_native_tool_calls_and_streamed_words(shelf: Shelf, endpoint: Callable[[
     assert asked[0]["stream"] is True and {"search_items", "show", "relax", "log_feedback"} <= names
 
 
+function = {"name": "search_items", "arguments": "[" * 100_000}
+
 FAILING: dict[str, Script] = {
     "refuses the request": lambda body: (400, [b'{"error": {"message": "no tools here"}}']),
     "is broken": lambda body: (500, [b"oops"]),
@@ -127,6 +130,18 @@ FAILING: dict[str, Script] = {
     "streams another shape": lambda body: (200, [b'data: {"choices": "none"}\n\n', END]),
     "says nothing": lambda body: (200, [END]),
     "answers no stream": lambda body: (200, [b"<html>hello</html>"]),
+    "streams without a bottom": lambda body: (200, [b"data: " + b"[" * 100_000 + b"\n\n", END]),
+    "counts tokens without end": lambda body: (
+        200,
+        [b'data: {"choices": [], "usage": {"total_tokens": 1e999}}\n\n', END],
+    ),
+    "calls without a bottom": lambda body: (
+        200,
+        [
+            chunk(tool_calls=[{"index": 0, "id": "c", "type": "function", "function": function}]),
+            END,
+        ],
+    ),
 }
 
 
@@ -137,12 +152,20 @@ def test_when_it_fails_rules_answer(shelf: Shelf, endpoint: Callable[[Script], s
     assert any(isinstance(part, Item) for part in parts)
 
 
+def test_half_a_letter_is_not_said(shelf: Shelf, endpoint: Callable[[Script], str]) -> None:
+    talk = Talk(shelf, Model(endpoint(lambda body: (200, [chunk(content="Here \ud800 you are."), END])), "m"))
+    assert talk.words("hello").isascii()  # no answer over HTTP can hold it
+
+
 def test_down_slow_and_never_ending(shelf: Shelf, endpoint: Callable[[Script], str]) -> None:
     released = threading.Event()
 
     def slow(body: dict[str, Any]) -> tuple[int, list[bytes]]:
         released.wait(30)
         return 200, [END]
+
+    def alive(body: dict[str, Any]) -> tuple[int, Iterator[bytes]]:
+        return 200, ((released.wait(0) and time.sleep(0.05)) or b": PROCESSING\n\n" for _ in range(100))
 
     def answered(url: str, limits: Limits) -> None:
         desk = Desk(shelf, Talk(shelf).ranker, Talk(shelf).crowd, state := State(), Gate(shelf, state))
@@ -153,6 +176,8 @@ def test_down_slow_and_never_ending(shelf: Shelf, endpoint: Callable[[Script], s
     with pytest.raises(Failed):
         answered(endpoint(slow), Limits(seconds=0.3))
     released.set()
+    with pytest.raises(Failed, match="too long"):  # a proxy's signs of life are no answer
+        answered(endpoint(alive), Limits(seconds=0.3))
     with pytest.raises(Failed, match="does not stop"):
         answered(endpoint(lambda body: (200, [chunk(content="word " * 50) for _ in range(100)])), Limits())
 

@@ -33,11 +33,12 @@ def calling(arguments: Any) -> dict[str, Any]:
 
 
 def answering(body: Any) -> Endpoint:
-    """An endpoint that always answers `body`."""
+    """An endpoint that always answers `body`, as JSON where it is no text."""
+    content = body if isinstance(body, str) else json.dumps(body)
     chat = Endpoint(EndpointSettings("http://127.0.0.1:9/v1", "model"))
     chat.close()
     network = httpx.Client(
-        transport=httpx.MockTransport(lambda request: httpx.Response(200, content=json.dumps(body)))
+        transport=httpx.MockTransport(lambda request: httpx.Response(200, content=content))
     )
     chat._client = OpenAI(base_url="http://127.0.0.1:9/v1", api_key="k", max_retries=0, http_client=network)
     return chat
@@ -72,6 +73,7 @@ def test_the_answer_is_found_beside_thoughts_parts_and_prose(
         {"prompt_tokens": 7},
         {"prompt_tokens": 0, "completion_tokens": 0},
         {"prompt_tokens": -1, "completion_tokens": -1},
+        {"prompt_tokens": float("inf"), "completion_tokens": 1},
     ],
 )
 def test_usage_that_is_no_count_is_booked_at_its_maximum(make: Callable[..., Engine], usage: Any) -> None:
@@ -106,6 +108,17 @@ def test_an_error_with_status_200_is_that_error(code: Any, kind: str, inside: bo
 def test_a_body_that_is_no_completion_is_shown(make: Callable[..., Engine]) -> None:
     with pytest.raises(StoppedEarly, match=r"no whole chat completion: .*something else"):
         make(answering({"something else": 1})).call(ask())
+
+
+def test_json_without_a_bottom_is_an_answer_like_any_other() -> None:
+    """It was a RecursionError, and ended the command with "please report it"."""
+    deep = "[" * 100_000
+    with pytest.raises(CallError, match="no whole chat completion"):
+        answering(deep).complete(ask())
+    for body in (completion(deep), calling(deep)):
+        with pytest.raises(CallError) as caught:
+            read_answer(answering(body).complete(ask()), ask())
+        assert caught.value.kind == "not_json"
 
 
 @pytest.mark.parametrize("finish", ["length", "max_tokens", "MAX_TOKENS"])

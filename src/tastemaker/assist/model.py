@@ -7,8 +7,9 @@ import os
 import re
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, cast
 
 from tastemaker.assist.absent import not_here
@@ -148,7 +149,7 @@ class Model:
                 raise Failed("it took too long")
             try:
                 draft.take(chunk)
-            except (AttributeError, TypeError, ValueError, LookupError):
+            except (AttributeError, TypeError, ValueError, LookupError, OverflowError):
                 raise Failed("it streams another shape") from None
             if len(draft.text) > 8000 or len(draft.calls) > 32:
                 raise Failed("it does not stop")
@@ -164,14 +165,18 @@ class Model:
         if seconds <= 0:
             raise Failed("it took too long")
         asked: dict[str, Any] = {"tools": openai_tools()} if tools else {"max_tokens": 1}
+        end = time.monotonic() + seconds
         try:
-            yield from self._client.chat.completions.create(
+            stream = self._client.chat.completions.create(
                 model=self.name,
                 messages=cast(Any, talk),
                 stream=True,
                 timeout=seconds,
                 **asked,
             )
+            response = cast(Any, stream.response)
+            response.iter_bytes = partial(_in_time, response.iter_bytes, end)
+            yield from stream
         except (AuthenticationError, PermissionDeniedError, NotFoundError) as error:
             hint = f"check the key in {KEY_VARIABLE}, the address and the model's name"
             raise Failed(f"{self.base_url} answers HTTP {error.status_code}; {hint}", denied=True) from None
@@ -182,6 +187,16 @@ class Model:
         except Exception as error:  # whatever a client makes of garbage on the wire
             detail = str(error).replace(self._key, "[key]") if self._key else str(error)
             raise Failed(f"{type(error).__name__}: {' '.join(detail.split())[:200]}") from None
+
+
+def _in_time(pieces: Callable[[], Iterator[bytes]], end: float) -> Iterator[bytes]:
+    """Bytes of an answer until `end`: comments that keep a connection alive are no chunks, and reset the
+    client's timeout. Raises Failed.
+    """
+    for piece in pieces():
+        if time.monotonic() > end:
+            raise Failed("it took too long")
+        yield piece
 
 
 def _calls(draft: _Draft) -> list[dict[str, Any]]:

@@ -267,7 +267,7 @@ class Toolbox:
         except ValidationError as error:
             wrong = error.errors()[0]
             return {"error": f"{'.'.join(map(str, wrong['loc']))}: {wrong['msg']}"[:300]}
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             return {"error": " ".join(str(error).split())[:300]}
 
     def finish(self, wants: bool) -> None:

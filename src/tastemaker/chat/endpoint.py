@@ -203,7 +203,7 @@ class Endpoint:
                 raise self._failure(code, f"an error with status 200: {detail}")
             message, finish = choice["message"], str(choice.get("finish_reason")).lower()
             content = _content(message)
-        except (ValueError, LookupError, TypeError, AttributeError):
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             start = f"the body is no whole chat completion: {text[:_START]!r}"
             raise CallError("dropped", start, paid=True) from None
         return Reply(content, _usage(body.get("usage")), finish in _CUT_OFF)
@@ -295,7 +295,7 @@ def _content(message: dict[str, Any]) -> str:
         functions = [call["function"] for call in calls]
         try:
             content = json.dumps({"calls": [_called(function) for function in functions]})
-        except ValueError:  # the model is told that it is no JSON
+        except (ValueError, RecursionError):  # the model is told that it is no JSON
             content = "\n".join(function["arguments"] for function in functions)
     content = str(content).rpartition("</think>")[2]
     return content.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
@@ -313,6 +313,6 @@ def _usage(used: Any) -> Usage | None:
     """Tokens as the endpoint counts them; None where it does not: no prompt has none."""
     try:
         usage = Usage(int(used["prompt_tokens"]), int(used["completion_tokens"]))
-    except (LookupError, TypeError, ValueError):
+    except (LookupError, TypeError, ValueError, OverflowError):
         return None
     return usage if usage.input > 0 and usage.output >= 0 else None

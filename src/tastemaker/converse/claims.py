@@ -46,7 +46,7 @@ FORBIDDEN = (
     ),
 )
 HIDDEN = re.compile(
-    "[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f\x00-\x08\x0b-\x1f\x7f]"
+    "[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]"
 )
 QUOTED = re.compile(r"[“\"«]([^”\"»]{2,120})[”\"»]")
 _SENTENCE = re.compile(r"(?<=[.!?…])[\"”]?\s+|\n+")
