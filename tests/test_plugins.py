@@ -156,6 +156,8 @@ def test_a_name_that_is_not_installed_is_refused() -> None:
 ODD = """\
 def short(items):
     return [[1.0, 2.0]]
+def exiting(items):
+    raise SystemExit(0)
 def raising(items):
     return items["colour"]
 def words(items):
@@ -172,6 +174,7 @@ ODD_POINTS = """
     [
         ("short", "64 items gave an array of shape (1, 2)"),
         ("raising", "'shop-odd' failed (KeyError:"),
+        ("exiting", "'shop-odd' failed (SystemExit: 0)"),
         ("words", "'shop-odd' failed (ValueError: could not convert string to float: 'red')"),
     ],
 )
@@ -185,18 +188,25 @@ def test_an_encoder_that_gives_no_vectors_is_named(
 
 
 RERANK = """\
+from dataclasses import replace
 def backwards(query, slate):
     return slate.reordered(range(len(slate.pool))[::-1])
 def negative(query, slate):
     return slate.reordered([-1])
 def raising(query, slate):
     raise RuntimeError("not today")
+def exiting(query, slate):
+    raise SystemExit(0)
+def unscored(query, slate):
+    return replace(slate, candidates=replace(slate.candidates, scores=slate.candidates.scores * float("nan")))
 """
 RERANK_POINTS = """
 [project.entry-points."tastemaker.rerankers"]
 backwards = "shop_order:backwards"
 negative = "shop_order:negative"
 raising = "shop_order:raising"
+exiting = "shop_order:exiting"
+unscored = "shop_order:unscored"
 """
 
 
@@ -211,6 +221,8 @@ def test_a_reranker_orders_what_the_search_found_and_a_failing_one_changes_nothi
     before, after = json.loads(plain.stdout), json.loads(turned.stdout)
     assert [row["item_id"] for row in after["rows"]] == [row["item_id"] for row in before["rows"]][::-1]
     assert after["ranker"].endswith("shop-order-1.0")
-    negative, raising = turned.stderr.strip().splitlines()
+    exiting, negative, raising, unscored = turned.stderr.strip().splitlines()
+    assert "'exiting'" in exiting and "SystemExit" in exiting
+    assert "'unscored'" in unscored and "is no number" in unscored
     assert "'negative'" in negative and "it numbers the pool from 0" in negative
     assert "'raising'" in raising and "not today" in raising

@@ -83,7 +83,7 @@ def get(group: str, name: str) -> Any:
         raise InputError(f"no plugin '{name}' is installed for {group}; {hint}")
     try:
         plugin = point.load()
-    except Exception as error:  # whatever somebody else's package raises
+    except (Exception, SystemExit) as error:  # whatever somebody else's package raises
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         package = _package(point)[0]
         raise InputError(
@@ -107,7 +107,7 @@ def call(group: str, name: str, *arguments: Any, read: Callable[[Any], Any] = la
         return read(plugin(*arguments))
     except InputError:
         raise
-    except Exception as error:  # whatever somebody else's function raises
+    except (Exception, SystemExit) as error:  # whatever somebody else's function raises
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         package = _package(_installed(group)[name])[0]
         raise InputError(

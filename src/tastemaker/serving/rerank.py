@@ -121,7 +121,9 @@ def plugged(query: Query, slate: Slate) -> Slate:
                 )
             if not set(ranked.pool) <= set(slate.pool):
                 raise ValueError("brought in items that the search did not find")
-        except Exception as error:  # whatever somebody else's function raises
+            if not np.isfinite(ranked.candidates.scores).all():
+                raise ValueError("gave a score that is no number")
+        except (Exception, SystemExit) as error:  # whatever somebody else's function raises
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             _log.warning("re-ranking plugin '%s' was left out (%s); mend or uninstall it", name, reason)
             continue
