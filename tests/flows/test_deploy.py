@@ -164,6 +164,27 @@ def test_a_damaged_deployment_is_not_activated(folder: Path) -> None:
     assert _active(folder) != first
 
 
+def test_a_damaged_deployment_is_in_the_way_of_no_other(folder: Path) -> None:
+    """Listing, going back, the next ingest and forgetting ended with its damage, whichever was wanted."""
+    command, first = ("admin", "deployments"), _active(folder)
+    _ingest(folder, without=["t005"])
+    damaged = _active(folder)
+    _ingest(folder, without=["t005", "t006"])
+    path = folder / "artifacts" / "deployment" / damaged.fingerprint
+    (path / "deployment.json").write_text("garbage")
+    newest = folder / "artifacts" / "deployment" / _active(folder).fingerprint / "deployment.json"
+    newest.write_text("garbage")
+    done = CliRunner().invoke(app, [*command, "list", "-w", str(folder)])
+    assert done.exit_code == 0 and first.name in done.output and damaged.name in done.output
+    assert sum(line.startswith("* ") for line in done.output.splitlines()) == 1
+    assert CliRunner().invoke(app, [*command, "activate", damaged.name, "-w", str(folder)]).exit_code != 0
+    assert CliRunner().invoke(app, [*command, "rollback", "-w", str(folder)]).exit_code == 0
+    assert _active(folder) == first
+    _ingest(folder, without=["t007"])
+    deploy.drop(Workspace.open(folder), [])
+    assert not path.exists()
+
+
 def test_what_a_newer_version_wrote_names_the_remedy(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     @dataclass(frozen=True)
     class Older:

@@ -47,10 +47,20 @@ SILENT: Report = lambda *_: None  # noqa: E731
 LIMIT = 10  # deployments kept besides the active one
 
 
-def deployments(workspace: Workspace) -> list[Deployment]:
-    """Every deployment that is kept, the newest first."""
-    marks = [artifact.fingerprint for artifact in workspace.artifacts.finished() if artifact.kind == KIND]
-    return sorted((read(workspace, mark) for mark in marks), key=attrgetter("created"), reverse=True)
+def deployments(workspace: Workspace, unread: dict[str, ArtifactError] | None = None) -> list[Deployment]:
+    """Every deployment that is kept and can be read, the newest first; `unread` takes what is wrong with each
+    other, by fingerprint: one damaged folder is in the way of nothing else.
+    """
+    readable = []
+    for mark in [
+        artifact.fingerprint for artifact in workspace.artifacts.finished() if artifact.kind == KIND
+    ]:
+        try:
+            readable.append(read(workspace, mark))
+        except ArtifactError as error:
+            if unread is not None:
+                unread[mark] = error
+    return sorted(readable, key=attrgetter("created"), reverse=True)
 
 
 def active_name(database: Database) -> str:
@@ -141,8 +151,12 @@ def activate(workspace: Workspace, name: str, note: str = AGAIN) -> Deployment:
     damaged or gone.
     """
     with _changing(workspace):
-        choices = deployments(workspace)
+        unread: dict[str, ArtifactError] = {}
+        choices = deployments(workspace, unread)
         matches = [choice for choice in choices if choice.name.startswith(name) and name]
+        damaged = [error for mark, error in unread.items() if named(mark).startswith(name) and name]
+        if damaged and not matches:
+            raise damaged[0]
         if len(matches) != 1:
             there = ", ".join(choice.name for choice in choices) or "none; train first"
             how = "no deployment is" if not matches else f"{len(matches)} deployments are"
@@ -167,14 +181,22 @@ def rollback(workspace: Workspace) -> Deployment:
 def listed(folder: Path) -> dict[str, Any]:
     """`tastemaker admin deployments list`."""
     workspace = Workspace.open(folder)
-    current, rows = active(workspace), []
-    for deployment in deployments(workspace):
-        rows.append({"active": deployment == current} | deployment.about())
+    unread: dict[str, ArtifactError] = {}
+    current, rows = "", []
+    if workspace.database.exists():
+        with Database(workspace.database) as database:
+            current = active_name(database)  # which may be damaged itself
+    for deployment in deployments(workspace, unread):
+        rows.append({"active": deployment.name == current} | deployment.about())
     lines = [
         f"{'*' if row['active'] else ' '} {row['name']}  {row['created'][:16].replace('T', ' ')}  model"
         f" {row['model'][:8] or 'none':8}  catalogue {row['catalogue'][:8]} ({row['items']:,} items)"
         f"{'  proxy ' + row['proxy'][:8] if row['proxy'] else ''}  {row['note']}"
         for row in rows
+    ]
+    lines += [
+        f"{'*' if named(mark) == current else ' '} {named(mark)}  cannot be read: {error}"
+        for mark, error in unread.items()
     ]
     return {"deployments": rows, "text": "\n".join(lines) or "nothing was deployed yet; train first"}
 
@@ -267,11 +289,15 @@ def faults(folder: Path) -> list[Finding]:
 
 
 def drop(workspace: Workspace, tables: Collection[str]) -> None:
-    """Remove every deployment whose histories are those of one of these tables, but for the active one."""
+    """Remove every deployment whose histories are those of one of these tables, but for the active one; what
+    cannot be read might be of them, and goes too.
+    """
     current = active(workspace)
-    for deployment in deployments(workspace):
-        if deployment.catalogue in tables and deployment != current:
-            remove_folder(workspace.artifacts.path(KIND, deployment.fingerprint))
+    unread: dict[str, ArtifactError] = {}
+    marks = [each.fingerprint for each in deployments(workspace, unread) if each.catalogue in tables]
+    for mark in (*marks, *unread):
+        if current is None or mark != current.fingerprint:
+            remove_folder(workspace.artifacts.path(KIND, mark))
 
 
 def missing_items(deployment: Deployment) -> list[str]:
