@@ -22,7 +22,8 @@ HEAD = (
 
 def commands(command: click.Command, path: str) -> Iterator[str]:
     """One section a command that is shown, groups before what they hold."""
-    context = click.Context(command, info_name=path, max_content_width=110, terminal_width=110)
+    width = {"max_content_width": 110, "terminal_width": 110}
+    context = click.Context(command, info_name=path, help_option_names=["-h", "--help"], **width)
     yield f"\n## `{path}`\n\n```text\n{command.get_help(context).rstrip()}\n```\n"
     for name, part in sorted(getattr(command, "commands", {}).items()):
         if not part.hidden:
