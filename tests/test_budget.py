@@ -100,6 +100,17 @@ def test_the_command_line_starts_light() -> None:
     assert shown.splitlines()[-1] == "[]"
 
 
+def test_answering_loads_what_answering_needs() -> None:
+    """A second of processor at the start of every command that answers, and of every process that serves."""
+    heavy = {"transformers", "scipy.stats", "scipy.optimize", "sklearn", "matplotlib", "statsmodels"}
+    code = (
+        "import sys, tastemaker.serving.once, tastemaker.retrieve.retriever, tastemaker.server\n"
+        f"print(sorted({heavy} & set(sys.modules)))"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert shown.splitlines()[-1] == "[]"
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
 def test_nothing_is_unpickled_or_evaluated(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text())):

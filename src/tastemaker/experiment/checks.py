@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
-from scipy import special, stats
+import scipy
+from scipy import special
 
 from tastemaker.arrays import Floats
 from tastemaker.errors import InputError
@@ -65,7 +66,7 @@ def srm(
         raise InputError("a sample-ratio check needs at least one unit and no negative count")
     expected = wanted * values.sum()
     chi2 = float(((values - expected) ** 2 / expected).sum())
-    p = float(stats.chi2.sf(chi2, len(values) - 1))
+    p = float(scipy.stats.chi2.sf(chi2, len(values) - 1))
     message = ", ".join(
         f"{arm} {int(n):,} of {due:,.0f}" for arm, n, due in zip(shares, values, expected, strict=True)
     )
@@ -98,12 +99,12 @@ def srm_evidence(counts: Mapping[str, int], shares: Mapping[str, float], prior: 
 
 def _ratio_power(shares: Floats, units: float, alarm: float) -> tuple[float, float]:
     """Power of chi-squared when the last arm lost `LOST` of its units, and the loss seen in 80 %."""
-    edge, free = stats.chi2.isf(alarm, len(shares) - 1), len(shares) - 1
+    edge, free = scipy.stats.chi2.isf(alarm, len(shares) - 1), len(shares) - 1
     losses = np.concatenate([[LOST], np.geomspace(1e-4, 0.999, 400)])
     left = np.repeat(shares[None], len(losses), axis=0)
     left[:, -1] *= 1 - losses
     left /= left.sum(axis=1, keepdims=True)
-    seen = stats.ncx2.sf(edge, free, units * ((left - shares) ** 2 / shares).sum(axis=1))
+    seen = scipy.stats.ncx2.sf(edge, free, units * ((left - shares) ** 2 / shares).sum(axis=1))
     enough = np.flatnonzero(seen[1:] >= 0.8)
     return float(seen[0]), float(losses[1 + enough[0]]) if len(enough) else 1.0
 
@@ -228,8 +229,8 @@ def aa_test(
     name = metric.name
     alarms = ps < alpha
     rate, up, down = (float(part.mean()) for part in (alarms, alarms & (signs > 0), alarms & (signs < 0)))
-    limit, tail = (float(stats.binom.isf(1e-4, runs, due)) / runs for due in (alpha, alpha / 2))
-    uniform = float(stats.kstest(ps[~np.isnan(ps)], "uniform").pvalue)
+    limit, tail = (float(scipy.stats.binom.isf(1e-4, runs, due)) / runs for due in (alpha, alpha / 2))
+    uniform = float(scipy.stats.kstest(ps[~np.isnan(ps)], "uniform").pvalue)
     message = (
         f"{rate:.3f} of {runs} splits found an effect where there is none (at most {limit:.3f} by chance)"
     )

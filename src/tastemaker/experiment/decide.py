@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+import scipy
 
 from tastemaker.arrays import Floats
 from tastemaker.errors import InputError
@@ -28,7 +28,9 @@ def bh(p: npt.ArrayLike) -> Floats:
     Raises InputError on a p outside [0, 1]. Source: Benjamini and Hochberg, JRSS B 1995.
     """
     values = checked_p(p)
-    return np.asarray(stats.false_discovery_control(values), dtype=np.float64) if len(values) else values
+    return (
+        np.asarray(scipy.stats.false_discovery_control(values), dtype=np.float64) if len(values) else values
+    )
 
 
 @dataclass(frozen=True)
@@ -316,7 +318,7 @@ def _normals(alpha: float, power: float) -> float:
     checked_alpha(alpha)
     if not 0 < power < 1:
         raise InputError(f"power is {power}; give a number between 0 and 1")
-    return float(stats.norm.ppf(1 - alpha / 2) + stats.norm.ppf(power))
+    return float(scipy.special.ndtri([1 - alpha / 2, power]).sum())
 
 
 def _spread(cv: float, correlation: float) -> float:

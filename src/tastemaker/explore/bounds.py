@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from scipy import stats
+from scipy import special
 
 from tastemaker.arrays import Floats, Ints
 from tastemaker.errors import InputError, many
@@ -253,7 +253,7 @@ def lower_bound(contributions: Contributions, delta: float = 0.05, method: Metho
         low = _betting(contributions, sums, delta)
     else:
         # A long lower tail (failures among successes) hides in few rows, and t then promises too much.
-        edge = even_edge(float(stats.t.ppf(1 - delta, len(sums) - 1)), min(sums.skew, 0.0))
+        edge = even_edge(float(special.stdtrit(len(sums) - 1, 1 - delta)), min(sums.skew, 0.0))
         low = sums.mean - edge * sums.standard_error()
     return Interval(contributions.mean, low, math.inf, len(sums), method, tuple(notes), reason)
 

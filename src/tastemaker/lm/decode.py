@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import DynamicCache
 
 from tastemaker.errors import ModelError
 from tastemaker.lm.training.losses import head_weight
@@ -21,6 +20,8 @@ class TreeEngine:
     """Tree attention with a transformers `DynamicCache` and a 4-D mask."""
 
     def __init__(self, model: Any) -> None:
+        from transformers import DynamicCache  # a second to import, for pretrained bases alone
+
         self.model = model
         self.cache = DynamicCache()  # without a config: no layer forgets keys, the mask does the windowing
 

@@ -8,10 +8,9 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+import scipy
 from scipy.fft import dct, idct
-from scipy.optimize import minimize
-from scipy.special import expit
-from scipy.stats import norm
+from scipy.special import expit, ndtr
 
 from tastemaker.arrays import Bools, Floats, Ints
 from tastemaker.errors import InputError
@@ -135,7 +134,7 @@ def _logit_fit(x: Floats, y: Floats, w: Floats, slopes: int) -> Floats:
     start = np.concatenate([np.ones(slopes), np.zeros(x.shape[1] - slopes)])
     bounds = [(0.0, None)] * slopes + [(None, None)] * (x.shape[1] - slopes)
     options = {"ftol": 1e-15, "gtol": 1e-9, "maxiter": 500}
-    result = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+    result = scipy.optimize.minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
     return np.asarray(result.x, dtype=np.float64)
 
 
@@ -182,7 +181,7 @@ def calibration_error(p: Floats, y: Floats, weight: Floats, bins: int = BINS) ->
     gap = np.abs(observed - expected)
     error = np.sqrt(np.maximum(observed * (1 - observed), 1e-12) / np.maximum(n - 1, 1))
     folded = error * np.sqrt(2 / np.pi) * np.exp(-(gap**2) / (2 * error**2)) + gap * (
-        1 - 2 * norm.cdf(-gap / error)
+        1 - 2 * ndtr(-gap / error)
     )
     return float(share @ gap), max(0.0, float(share @ (2 * gap - folded)))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import linear_sum_assignment
+import scipy
 
 from tastemaker.errors import InputError
 from tastemaker.semantic_ids.codebook import Blocks, Codebook, chunks, distances, encode, subtract
@@ -94,7 +94,7 @@ def encode_unique(codebook: Codebook, views: Views, balance: float | None = None
             crowded = _crowded(out[:, : level + 1], cap)
         for items in crowded:
             out[items, level] = (
-                linear_sum_assignment(costs(items))[1]  # the least total distance
+                scipy.optimize.linear_sum_assignment(costs(items))[1]  # the least total distance
                 if cap == 1
                 else with_room(costs, items, len(words), cap)
             )

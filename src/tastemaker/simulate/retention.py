@@ -12,8 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from scipy.special import expit, logit
-from scipy.stats import norm
+from scipy.special import expit, logit, ndtri
 
 from tastemaker.arrays import Bools, Floats
 from tastemaker.errors import InputError
@@ -318,7 +317,7 @@ ANSWER_HOUR = 12 * 3_600_000_000
 
 def cuts(world: ListenerWorld) -> Floats:
     """(4,) thresholds of a standard normal that give the answer shares of the world."""
-    return np.asarray(norm.ppf(np.cumsum(world.answer_shares)[:-1]), dtype=np.float64)
+    return np.asarray(ndtri(np.cumsum(world.answer_shares)[:-1]), dtype=np.float64)
 
 
 def ask(world: ListenerWorld, pairs: pa.Table, key: int | str) -> pa.Table:

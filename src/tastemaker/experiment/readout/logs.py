@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import polars as pl
 import pyarrow as pa
-from scipy import stats
+import scipy
 
 from tastemaker.errors import InputError, many
 from tastemaker.experiment.assign import assign, first_exposures
@@ -303,7 +303,7 @@ def read_asking(table: pa.Table, settings: AskingSettings) -> AskingReading:
 def unasked_share(ratio: SampleRatio) -> tuple[str, float, float, float]:
     """Share of people in the never-asked group with its exact 95 % interval, as the row of a figure."""
     n = sum(ratio.counts.values())
-    result = stats.binomtest(ratio.counts[UNASKED], n)
+    result = scipy.stats.binomtest(ratio.counts[UNASKED], n)
     low, high = result.proportion_ci(0.95)
     return many(n, "person", "people"), float(result.statistic), float(low), float(high)
 

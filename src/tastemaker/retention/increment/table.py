@@ -8,7 +8,7 @@ from math import sqrt
 
 import numpy as np
 import pyarrow as pa
-from scipy.stats import t
+from scipy.special import stdtrit
 
 from tastemaker.arrays import Bools, Floats, Ints
 from tastemaker.errors import InputError, many
@@ -96,7 +96,7 @@ def _summaries(
     # Means of drawn users' sums; Poisson(1) counts are the bootstrap of many users without holding who was
     # drawn.
     draws = rng.poisson(1.0, size=(settings.resamples, people)).astype(np.float64)
-    z = float(t.ppf((1 + settings.level) / 2, count - 1))
+    z = float(stdtrit(count - 1, (1 + settings.level) / 2))
     for cohort, member in data.cohorts().items():
         for (survey, level), values in moved.items():
             rows = member & ~np.isnan(values)

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 import pyarrow as pa
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from tastemaker.arrays import Floats, Ints
 from tastemaker.errors import InputError, many
@@ -144,7 +144,7 @@ def _inside(answered: Answered, settings: MediationSettings) -> tuple[Interval, 
 
 
 def _estimate(value: float, variance: float, n: int, kind: str, alpha: float, assumption: str) -> Interval:
-    half = norm.ppf(1 - alpha / 2) * np.sqrt(variance)
+    half = ndtri(1 - alpha / 2) * np.sqrt(variance)
     return Interval.around(value, half, n, kind, (assumption,) if assumption else ())
 
 
@@ -183,7 +183,7 @@ def _exposure(
     value = np.array([dealt[request[entry]] for entry in at])
     hope = np.array([expected[request[entry]] for entry in at])
     slope, error = dealt_effect(outcome[at], users[at], value, hope, _controls(rows, settings, at, name))
-    half = float(norm.ppf(1 - settings.alpha / 2)) * error
+    half = float(ndtri(1 - settings.alpha / 2)) * error
     believed = (
         "slate probabilities are as logged",
         "the dealing half's answers are independent of the other half's returns",

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-from scipy.optimize import minimize
+import scipy
 from scipy.special import expit, logit, stdtrit
 
 from tastemaker.arrays import Floats, Ints
@@ -116,7 +116,7 @@ def _thresholds(parameters: Floats) -> Floats:
 
 def _minimise(loss: Callable[[Floats], tuple[float, Floats]], start: Floats) -> Floats:
     options = {"maxiter": 1000, "ftol": 1e-14, "gtol": 1e-8, "maxcor": 20}
-    result = minimize(loss, start, jac=True, method="L-BFGS-B", options=options)
+    result = scipy.optimize.minimize(loss, start, jac=True, method="L-BFGS-B", options=options)
     if not np.isfinite(result.x).all() or np.abs(result.x).max() > 50:
         raise InputError(
             "the proxy does not settle: a feature tells the answer without error; leave it out, or raise l2"

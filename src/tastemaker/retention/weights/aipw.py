@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-from scipy import stats
+from scipy import special
 
 from tastemaker.arrays import Floats, Ints
 from tastemaker.errors import InputError, many
@@ -211,7 +211,7 @@ def _interval(
     squares = np.bincount(owner, influence, minlength=users) ** 2
     variance = float(squares.sum()) * users / max(users - 1, 1)
     df = float(squares.sum() ** 2 / (squares**2).sum())  # Satterthwaite: a few large terms leave little
-    half = stats.t.ppf(0.975, df) * variance**0.5
+    half = special.stdtrit(df, 0.975) * variance**0.5
     return Interval.around(value, half, users, kind, rests)
 
 
