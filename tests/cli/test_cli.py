@@ -399,7 +399,7 @@ def test_a_killed_training_resumes_to_the_same_weights(tiny_files: Path, tmp_pat
     from tastemaker.store import Workspace
 
     def train(folder: Path, kill: bool) -> Path:
-        Workspace.create(folder, TINY)
+        Workspace.create(folder, TINY | {"sft_epochs": 4})
         ingest_files(folder, tiny_files / "items.parquet", tiny_files / "interactions.parquet")
         program_ = "from tastemaker.cli.main import main; main()"
         command = [sys.executable, "-c", program_, "train", "-q", "-w", str(folder), "--until", "sft"]
