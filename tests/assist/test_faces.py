@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 
 import tastemaker as tm
 from tastemaker.assist.assistant import Assistant, Limits
-from tastemaker.assist.tools import mcp_server
+from tastemaker.assist.tools import Rooms, mcp_server
 from tastemaker.cli.main import app
 from tastemaker.errors import InputError
 from tastemaker.server import address, bind, create_app
@@ -312,3 +312,25 @@ def test_the_official_mcp_client_over_stdio(tiny_workspace: Path) -> None:
     command = ["-m", "tastemaker", "serve", "--mcp", "-w", str(tiny_workspace)]
     parameters = StdioServerParameters(command=sys.executable, args=command, env=dict(os.environ))
     assert asyncio.run(_tools(parameters)).startswith("Tune")
+
+
+def test_a_handle_of_many_digits_is_unknown(assistant: Assistant) -> None:
+    assert "is unknown" in Rooms(assistant, None).call("get_item", "c", {"handle": "T" + "9" * 5000})["error"]
+
+
+def test_long_names_of_conversations_are_told_apart_or_refused(assistant: Assistant) -> None:
+    rooms, first, second = Rooms(assistant, None), "c" * 100 + "1", "c" * 100 + "2"
+    asked = {"wishes": [{"field": "type", "value": "reel"}]}
+    rooms.call("search_items", first, asked)
+    assert rooms.call("search_items", second, {})["fits"] > rooms.call("search_items", first, {})["fits"]
+    assert "characters at most" in rooms.call("recommend", "c" * 1_000_000, {})["error"]
+
+
+def test_a_conversation_that_called_enough_is_told_so_for_good(
+    assistant: Assistant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tastemaker.assist.tools.CALLS", 2)
+    rooms = Rooms(assistant, None)
+    said = [rooms.call("relax", "c", {}).get("error", "") for _ in range(4)]
+    assert said[:2] == ["", ""] and all("choose another name" in one for one in said[2:])
+    assert "error" not in rooms.call("relax", "d", {})

@@ -250,3 +250,23 @@ def test_a_model_shows_as_many_as_were_asked_for(shelf: Shelf, talk: Callable[..
         2,
         10,
     ]
+
+
+@pytest.mark.parametrize(
+    ("wish", "wrong"),
+    [
+        ({"field": "tune_type", "value": []}, "no value"),
+        ({"field": "tempo_bpm", "value": []}, "no value"),
+        ({"field": "tempo_bpm", "value": "nan"}, "numbers from"),
+        ({"field": "tempo_bpm", "value": ["-inf", "inf"]}, "numbers from"),
+        ({"field": "tempo_bpm", "value": [80, 90, 100], "cmp": "in"}, "numbers from"),
+        ({"field": "tempo_bpm", "value": "fast"}, "numbers from"),
+    ],
+)
+def test_a_wish_that_says_nothing_is_named_and_changes_nothing(
+    shelf: Shelf, talk: Callable[..., Talk], wish: dict[str, Any], wrong: str
+) -> None:
+    desk = Desk(shelf, talk().ranker, talk().crowd, state := State(), Gate(shelf, state))
+    box = Toolbox(desk, [])
+    assert wrong in box.call("search_items", {"wishes": [wish]})["error"]
+    assert not desk.state.active

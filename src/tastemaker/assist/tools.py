@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -26,7 +27,7 @@ from tastemaker.converse.constraints import Change, Clause
 from tastemaker.converse.reading.plain import in_words
 from tastemaker.converse.reading.standing import settle
 from tastemaker.converse.reading.wishes import WishReading
-from tastemaker.errors import InputError
+from tastemaker.errors import InputError, TastemakerError
 
 if TYPE_CHECKING:
     from mcp.server.mcpserver import MCPServer
@@ -38,6 +39,7 @@ PERMITTED = {"log_feedback": ("like", "skip", "unlike"), "get_profile": ("profil
 NOT_OFFERED = ("show", "nothing_fits")  # they speak to a person who is not here
 CONVERSATIONS = 200
 CALLS = 2_000  # of one conversation
+NAME = 200  # characters
 ABOUT = """Tools over one catalogue. Items are named by handles such as T3, valid within one `conversation`
 (any name you choose; without it, one conversation for all). Wishes given to search_items stay for it."""
 
@@ -206,11 +208,8 @@ class Toolbox:
 
     def _row(self, handle: str) -> int:
         digits = handle.strip().removeprefix("T").removeprefix("#")
-        row = (
-            self.handles[int(digits) - 1]
-            if digits.isdecimal() and 1 <= int(digits) <= len(self.handles)
-            else -1
-        )
+        number = int(digits) if digits.isdecimal() and len(digits) <= 9 else 0
+        row = self.handles[number - 1] if 1 <= number <= len(self.handles) else -1
         if row >= 0:
             return row
         raise InputError(f"handle '{handle[:40]}' is unknown; use one of a result")
@@ -222,14 +221,20 @@ class Toolbox:
             raise InputError(
                 f"there is no field '{wish.field[:40]}'; nearest are {', '.join(near) or 'none'}"
             )
-        known, value = fields[wish.field], wish.value
+        known = fields[wish.field]
+        given = wish.value if isinstance(wish.value, list) else [wish.value]
+        if not given:
+            raise InputError(f"the wish on '{wish.field}' has no value; give one")
         if known.kind == "number":
             try:
-                numbers = [float(part) for part in (value if isinstance(value, list) else [value])]
+                numbers = [float(part) for part in given]
             except ValueError:
+                numbers = []
+            if len(numbers) > 2 or not numbers or not all(map(math.isfinite, numbers)):
                 raise InputError(
-                    f"field '{wish.field}' holds numbers from {known.low:g} to {known.high:g}"
-                ) from None
+                    f"field '{wish.field}' holds numbers from {known.low:g} to {known.high:g}; give one, or"
+                    " the two ends of a range"
+                )
             if len(numbers) == 2:
                 return Clause(wish.field, "between", (min(numbers), max(numbers)))
             return (
@@ -237,9 +242,7 @@ class Toolbox:
                 if wish.cmp in ("le", "ge")
                 else Clause(wish.field, "between", (numbers[0], numbers[0]))
             )
-        values = [
-            self._value(wish.field, str(part)) for part in (value if isinstance(value, list) else [value])
-        ]
+        values = list(dict.fromkeys(self._value(wish.field, str(part)) for part in given))
         if len(values) > 1:
             return Clause(wish.field, "in", tuple(values))
         return Clause(wish.field, "contains" if known.kind == "words" else "eq", values[0])
@@ -341,16 +344,23 @@ class Rooms:
         self._guard = threading.Lock()
 
     def call(self, tool: str, conversation: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        """The result of a tool in a conversation."""
+        """The result of a tool in a conversation, or {"error": what is wrong}."""
+        try:
+            return self._call(tool, conversation, arguments)
+        except TastemakerError as error:
+            return {"error": str(error)}
+
+    def _call(self, tool: str, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        if len(name) > NAME:
+            raise InputError(f"a conversation's name has {NAME} characters at most; choose a shorter one")
         library = self.assistant.library()
-        name = conversation[:80]
         with self._guard:
             new: tuple[State, list[int], int, Shelf] = State(user_id=self.user), [], 0, library.shelf
-            state, handles, calls, shelf = self._held.pop(name, new)
-            if shelf is not library.shelf:  # another deployment than at the last call
-                state, handles = moved(state, handles, shelf.catalogue, library.shelf.catalogue)
+            state, handles, calls, shelf = self._held.get(name, new)
             if calls >= CALLS:
                 raise InputError(f"{CALLS} calls are the most of one conversation; choose another name")
+            if shelf is not library.shelf:  # another deployment than at the last call
+                state, handles = moved(state, handles, shelf.catalogue, library.shelf.catalogue)
             desk = Desk(library.shelf, library.ranker, library, state, Gate(library.shelf, state))
             box = Toolbox(desk, handles, free=True)
             if tool == "search_items":
@@ -362,6 +372,7 @@ class Rooms:
                 self.assistant.service.delivered([choice.request_id for choice in desk.offered])
                 return result
             finally:
+                self._held.pop(name, None)  # the newest comes last
                 self._held[name] = desk.state, handles, calls + 1, library.shelf
                 if len(self._held) > CONVERSATIONS:
                     self._held.pop(next(iter(self._held)))
