@@ -256,7 +256,7 @@ def test_another_subject_takes_the_place_of_one_that_nothing_shares(films: Shelf
     assert chips(Talk(films), "a comedy", "a drama") == {"Comedy", "Drama"}  # one is both
     both = Talk(films)
     both.say("a musical")
-    assert "Nothing here is Musical and Horror" in str(both.say("and horror too"))
+    assert "Nothing here is all of this: Musical, Horror" in str(both.say("and horror too"))
 
 
 @pytest.mark.parametrize("message", ["something cheaper", "a bit longer please", "cheaper ones"])

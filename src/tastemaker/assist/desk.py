@@ -374,9 +374,10 @@ class Desk:
             }
             for group, count in counts[:6]
         )
-        wishes = " and ".join(label(c, vocabulary) for c in distinct(asked))
+        wishes = ", ".join(label(c, vocabulary) for c in distinct(asked))
+        every = "all of this: " if len(distinct(asked)) > 1 else ""
         return NothingFits(
-            f"Nothing here is {wishes}." if len(wishes) < 300 else "Nothing here is all of that.", ways
+            f"Nothing here is {every}{wishes}." if len(wishes) < 300 else "Nothing here is all of that.", ways
         )
 
     def _relaxed(self, asked: Sequence[Constraint], n: int) -> list[tuple[tuple[Constraint, ...], int]]:
