@@ -240,7 +240,7 @@ def test_bytes_that_are_no_table_are_refused(tmp_path: Path) -> None:
     for name, content in (
         ("a.7z", b"7z\xbc\xaf\x27\x1c"),
         ("a", b"SQLite format 3\x00"),
-        ("a.feather", b"ARROW1\x00\x00"),
+        ("a.sqlite", b"SQLite format 3\x00"),
     ):
         (tmp_path / name).write_bytes(content)
         command = ["ingest", "-w", str(tmp_path / "w"), "--items", str(tmp_path / name)]

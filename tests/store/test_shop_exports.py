@@ -132,7 +132,6 @@ def test_words_of_a_thesaurus_are_its_terms(tmp_path: Path) -> None:
         ("aimé", "oui", "non"),
         ("gefällt", "ja", "nein"),
         ("me gusta", "sí", "no"),
-        ("voted_up", "true", "false"),
     ],
 )
 def test_yes_and_no_in_other_languages(tmp_path: Path, column: str, yes: str, no: str) -> None:

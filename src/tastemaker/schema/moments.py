@@ -427,6 +427,7 @@ def _iso(written: pl.Series, order: str | None = None) -> pl.Series:
     text = (
         written.str.replace(r"^([\d./-]+),? +(\d)", "${1}T${2}")
         .str.replace(r"^(\d{4}-\d\d)$", "${1}-01")
+        .str.replace(r"^(\d{4}-\d\d-\d\dT\d\d)$", "${1}:00")
         .str.replace(r"[zZ]$", "+00:00")
         .str.replace(r" (UTC|GMT)$", "+00:00")
         .str.replace(r"\[\w+(/[\w/+-]+)?\]$", "")  # the zone's name, as Java writes it behind its offset

@@ -31,6 +31,7 @@ _ARCHIVES = (".zst", ".7z", ".tar", ".tgz", ".tbz2", ".txz", ".rar", ".lz4")
 _PACKED = (b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf", b"Rar!")  # as they begin
 _DOCUMENTS = (b"<!doctype", b"<html", b"<?xml", b"%pdf", b"{\\rtf")
 _PARQUET = (".parquet", ".pq")
+_ARROW = (".arrow", ".feather")
 NOT_UTF8 = "the text is not UTF-8; save the file as UTF-8"
 IDS = ("user_id", "item_id", "request_id", "creator", "unit", "arm", "question")
 _log = logging.getLogger("tastemaker")
@@ -150,7 +151,8 @@ def read_source(
     """
     if path.is_dir():
         files = sorted(file for file in path.rglob("*") if file.is_file() and file.name[0] not in "._")
-        kinds = [[file for file in files if _suffix(file) in names] for names in (_PARQUET, _CSV, _JSON)]
+        formats = (_PARQUET, _ARROW, _CSV, _JSON)
+        kinds = [[file for file in files if _suffix(file) in names] for names in formats]
         if not any(kinds):  # part-00000, as Hadoop names them
             held = {file: text.sniffed(file) for file in files}
             kinds = [[file for file in files if held[file] == kind] for kind in ("parquet", "csv", "json")]
@@ -176,13 +178,10 @@ def read_source(
 
 def _of_folders(part: Source, file: Path, root: Path) -> Source:
     """A file's rows with what the folders between it and `root` say of all of them (`event_type=click`, as
-    Hive and Spark name them), where no column of the file does; year, month and day as one date.
+    Hive and Spark name them), where no column of the file does.
     """
     folders = (folder.partition("=") for folder in file.relative_to(root).parts[:-1])
     partitions = {name: unquote(value) for name, mark, value in folders if mark}
-    if {"year", "month", "day"} <= partitions.keys():
-        day = "-".join(partitions.pop(unit).zfill(2) for unit in ("year", "month", "day"))
-        partitions = {"date": day} | partitions
     table = part.table
     for name in partitions.keys() - set(table.column_names):
         value = None if partitions[name] == "__HIVE_DEFAULT_PARTITION__" else partitions[name]
@@ -235,6 +234,8 @@ def _read_file(
         kind = "json" if kind == "csv" and re.match(rb'\{"|\[\s*\{\s*"', begin) else kind
         if head.startswith(b"PAR1") or (kind == "parquet" and not name.endswith(text.PACKED)):
             return _read_parquet(path)
+        if head.startswith(b"ARROW1"):
+            return _read_arrow(path)
         if kind not in ("csv", "json"):
             remedy = (
                 f"unpack it first (of packed files {', '.join(text.PACKED)} are read as they are), or "
@@ -243,7 +244,7 @@ def _read_file(
             )
             raise InputError(
                 f"{path}: this format is not read; {remedy}export the table as Parquet,"
-                f" CSV or JSON lines ({', '.join(_CSV + _JSON + _PARQUET)})"
+                f" CSV or JSON lines ({', '.join(_CSV + _JSON + _PARQUET + _ARROW)})"
             )
         if kind == "json":
             content = text.read_json(path, encoding)
@@ -285,8 +286,27 @@ def _read_parquet(path: Path) -> Source:
         if leaf.has_dictionary_page and leaf.physical_type == "BYTE_ARRAY"
     }
     table = pq.ParquetFile(path, read_dictionary=sorted(alike)).read()  # a long text once, not in each row
+    return _undictionaried(table, file.schema_arrow, path, "parquet")
+
+
+def _read_arrow(path: Path) -> Source:
+    """The table in a file of Arrow, as Feather is one; read batch by batch, as it may be packed."""
+    size, batches = path.stat().st_size, list[pa.RecordBatch]()
+    with pa.memory_map(str(path)) as stream:
+        file = pa.ipc.open_file(stream)
+        for number in range(file.num_record_batches):
+            batches.append(file.get_batch(number))
+            if sum(batch.nbytes for batch in batches) > max(text.FREE_BYTES, text.MOST_TIMES * size):
+                raise InputError(f"{path}: much larger once unpacked; split it, or give the table as CSV")
+        table = pa.Table.from_batches(batches, file.schema)
+        return _undictionaried(table, file.schema, path, "arrow")
+
+
+def _undictionaried(table: pa.Table, schema: pa.Schema, path: Path, form: str) -> Source:
+    """The source of a table that may hold columns as dictionaries, which `schema` may say, as plain ones."""
+    size = path.stat().st_size
     limit = min(text.MOST_BYTES, max(text.FREE_BYTES, text.MOST_TIMES * size))
-    for place, cells in enumerate(file.schema_arrow):
+    for place, cells in enumerate(schema):
         if (length := sum(map(_length, table[place].chunks))) > limit:
             raise InputError(
                 f"{path}: column '{cells.name}' holds {length >> 20:,} MiB of text in a file of {size:,}"
@@ -295,7 +315,7 @@ def _read_parquet(path: Path) -> Source:
         kind = cells.type.value_type if pa.types.is_dictionary(cells.type) else cells.type
         kind = pa.large_string() if pa.types.is_string_view(kind) else kind
         table = table.set_column(place, cells.name, table[place].cast(kind))
-    return _decoded(table, str(path), np.arange(1, table.num_rows + 1), [], {"format": "parquet"})
+    return _decoded(table, str(path), np.arange(1, table.num_rows + 1), [], {"format": form})
 
 
 def _length(cells: pa.Array) -> int:
@@ -358,7 +378,7 @@ def _decode_each(raw: list[bytes | None]) -> tuple[list[str | None], npt.NDArray
 
 
 def _joined(parts: list[Source]) -> Source:
-    for part in parts if parts[0].about.get("format") != "parquet" else ():
+    for part in parts if parts[0].about.get("format") in ("csv", "json", "json lines") else ():
         ours, theirs = (set(map(_squeezed, source.table.column_names)) for source in (parts[0], part))
         lines = part.about.get("format") != "csv"  # of JSON not each has every field
         if ours != theirs and not (lines and 2 * len(ours & theirs) >= min(len(ours), len(theirs))):

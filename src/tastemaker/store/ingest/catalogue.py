@@ -18,7 +18,6 @@ from tastemaker.store.tables import Source
 
 _SAME = 0.95  # share of the items that several people had, of which a column says one thing
 _ITEM_PARTS = ("title", "creator", "description", "attributes")
-_ID_ENDS = ("id", "uri", "url", "isbn", "sku", "asin", "code", "key")
 _LOOKED_AT = 200_000  # events that tell which columns are of items
 _SHOWN = 5  # cells of a first row that a message shows
 
@@ -57,19 +56,20 @@ def _identity(events: Source, settings: IngestSettings) -> tuple[str, Source]:
     ends as those of ids do, else the title with who made it, in a column that is added.
     """
     present = events.table.column_names
-    if events.about.get("header") is False:
+    named = settings.column("interactions", "item_id") or settings.column("items", "item_id")
+    if events.about.get("header") is False and not named:
         first = ", ".join(f"{name}: {str(events.table[name][0])[:30]}" for name in present[:_SHOWN])
         raise InputError(
             f"{events.name}: there is no file of items, and the first line names no column; say which are"
             f" people and items, as in --column user_id=1 --column item_id=2 (the first row has {first})"
         )
-    named = settings.column("interactions", "item_id") or settings.column("items", "item_id")
     fit = [named] if named else cols.candidates(present, cols.INTERACTION_NAMES).get("item_id", [])
-    if fit:
-        return fit[0], events
+    if fit:  # no numbers of the lines of an order, where another column tells many items apart
+        counts = [guesses.ids_of(events, column).n_unique() for column in fit]
+        return next(name for name, n in zip(fit, counts, strict=True) if 4 * n >= max(counts)), events
     people = _people(events, settings)
     free = [column for column in present if column != people]
-    ends = [column for column in free if cols.squeezed(column).endswith(_ID_ENDS)]
+    ends = [column for column in free if cols.squeezed(column).endswith(guesses.ID_ENDS)]
     varied = {column: guesses.ids_of(events, column).n_unique() for column in ends}
     titles = cols.candidates(present, cols.ITEM_NAMES | {"title": ("name", *cols.ITEM_NAMES["title"])})
     title, creator = (next(iter(titles.get(part, ())), None) for part in ("title", "creator"))

@@ -306,7 +306,8 @@ def _without_header(
             parts = layout.items_by_content(source)
         else:
             known = _known(sources["items"], settings)
-            parts = {} if known is None else layout.events_by_content(source, known)
+            given = {part: settings.column(name, part) or "" for part in schema.INTERACTIONS.names}
+            parts = {} if known is None else layout.events_by_content(source, known, given)
         for part, fit in parts.items():
             if settings.column(name, part) is None:
                 columns[f"{name}.{part}"] = fit[0]

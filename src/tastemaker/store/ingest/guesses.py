@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from urllib.parse import unquote
 
 import numpy as np
@@ -21,10 +21,12 @@ from tastemaker.store.text.header import headless
 _HEAD = 10_000  # rows that a guess is made from
 _FEW = 8  # columns of a table that is no matrix
 _WIDE = 20  # columns of one that can be
-_ID_ENDS = (
-    *("id", "isbn", "sku", "code", "key", "uri", "url", "nr", "number", "nummer", "slug", "handle", "ean"),
-    *("gtin", "upc", "barcode"),
+ID_ENDS = (
+    *("id", "isbn", "sku", "code", "key", "uri", "url", "nr", "num", "number", "nummer", "slug", "handle"),
+    *("asin", "ean", "gtin", "upc", "barcode"),
 )
+_PEOPLE_ENDS = ("", "s", "id", "no", "num", "number", "name", "key", "code")
+_ASKED = ("recommend", "recommended", "votedup")  # of people who answer
 _ANSWERS = ("label", "target", "feedback")  # columns of yes and no that do not say to what
 MARKS = (r"\s*\|\s*", r"\s*;\s*", r"\s*,\s*", r"[\s,;|]+")  # what can stand between the items of a cell
 _CROWD = 5  # times the events of the person with the second most, from which on an id may stand for many
@@ -144,9 +146,7 @@ def likely_people(source: Source) -> str | None:
         ids = ids_of(source, name, _HEAD)
         several = ids.n_unique() > max(2, len(ids) / 50)
         several &= "email" not in bare or ids.n_unique() < len(ids)  # what each row has once is no person
-        if several and any(
-            bare == word or bare.endswith((word, word + "id", word + "no", word + "name")) for word in PEOPLE
-        ):
+        if several and any(bare.endswith(tuple(word + end for end in _PEOPLE_ENDS)) for word in PEOPLE):
             fit.append(name)
     return min(fit, key=lambda name: not squeezed(name).endswith("id"), default=None)
 
@@ -159,7 +159,7 @@ def likely_items(source: Source, known: pl.Series | None) -> tuple[str, float] |
     for column in source.table.column_names if known is None else ():
         ids = ids_of(source, column)
         unique = len(ids) and not ids.null_count() and ids.n_unique() == len(ids)
-        if unique and squeezed(column).endswith(_ID_ENDS):
+        if unique and squeezed(column).endswith(ID_ENDS):
             return column, 1.0
     if known is None:
         return None
@@ -182,11 +182,13 @@ def likely_items(source: Source, known: pl.Series | None) -> tuple[str, float] |
 
 def nameless_matrix(source: Source) -> bool:
     """Whether a table without a header is a matrix of numbers, as of people by items."""
-    names = source.table.column_names
-    if source.about.get("header", True) or len(names) < _WIDE:
-        return False
+    return not source.about.get("header", True) and numeric(source, source.table.column_names)
+
+
+def numeric(source: Source, names: Sequence[str]) -> bool:
+    """Whether these are many columns, and (nearly) all hold numbers."""
     numbers = [ids_of(source, name, 100).drop_nulls().cast(pl.Float64, strict=False) for name in names]
-    return sum(not cells.null_count() for cells in numbers) > 0.9 * len(names)
+    return len(names) >= _WIDE and sum(not cells.null_count() for cells in numbers) > 0.9 * len(names)
 
 
 def garbled(source: Source) -> str:
@@ -232,7 +234,8 @@ def flags(columns: Mapping[str, pl.Series]) -> tuple[dict[str, str | None], pl.S
     stands for, the kind of each row, and columns of such a name that hold other words; None without any.
 
     A row is of the kind that says most about taste and is answered with yes; a refusal says more than a wish.
-    Without a yes it is a view, or an event of no kind where only a refusal could be said: the item was had.
+    A no to whether one recommends it, or voted it up, is a dislike. Without a yes it is a view, or an event
+    of no kind where only a refusal could be said: the item was had.
     """
     kinds, other = dict[str, str | None](), list[str]()
     for column, cells in columns.items():
@@ -254,7 +257,10 @@ def flags(columns: Mapping[str, pl.Series]) -> tuple[dict[str, str | None], pl.S
     first = next(iter(columns.values()))
     result = pl.Series(["view" if wanted and kinds else None] * len(first), dtype=pl.String)
     for column in sorted(kinds, key=lambda name: _telling(kinds[name])):
-        yes = columns[column].str.to_lowercase().is_in(list(YES)).fill_null(False)
+        answers = columns[column].str.to_lowercase()
+        yes = answers.is_in(list(YES)).fill_null(False)
+        if kinds[column] == "like" and squeezed(column).endswith(_ASKED):
+            result = result.set(answers.is_in(list(NO)).fill_null(False), "dislike")
         result = result.set(yes, kinds[column])
     return kinds, result, other
 

@@ -4,6 +4,7 @@ and of optional parts by how a name begins or ends. Every choice ends as a note 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
@@ -15,7 +16,7 @@ import tastemaker.store.ingest.guesses as guesses
 from tastemaker.errors import InputError
 from tastemaker.schema import kind_named
 from tastemaker.schema.moments import REMEDY, as_time, remedy
-from tastemaker.store.ingest.columns import WORDS, squeezed
+from tastemaker.store.ingest.columns import INTERACTION_NAMES, WORDS, candidates, squeezed
 from tastemaker.store.tables import Source
 
 _HEAD = 10_000  # rows that a guess is made from
@@ -23,6 +24,7 @@ _CLEARLY = 1.2  # times as many ids of the catalogue decide between two columns
 _LEVELS = 21  # different values at most that ratings have
 _PROSE = 40  # characters that a text has and a title has not
 _CLOCK = r"^\d{1,2}:\d\d(:\d\d(\.\d+)?)?( ?[AaPp][Mm])?$"
+_UNITS = (("year", ""), ("month", "-"), ("day", "-"), ("hour", "T"), ("minute", ":"), ("second", ":"))
 _SHORT = 30  # characters that a word of an attribute has at most
 
 
@@ -60,10 +62,11 @@ def _part_of(filled: pl.Series, titled: bool) -> str:
     return "text" if titled and _length(filled) > _PROSE else "title"
 
 
-def events_by_content(source: Source, known: pl.Series) -> Parts:
-    """The parts of a table of events without a header. Items are the column with most of the ids in `known`;
-    people the first other column whose cells come back and are about as varied as those of any. Empty where
-    one of the two is not found, also when numbers that could be times are not taken for times.
+def events_by_content(source: Source, known: pl.Series, given: Mapping[str, str]) -> Parts:
+    """The parts of a table of events without a header; given: part -> the column that was named, or "". Items
+    are the column with most of the ids in `known`; people the first other column whose cells come back and
+    are about as varied as those of any. Empty where one of the two is not found, also when numbers that could
+    be times are not taken for times.
     """
     columns = source.table.column_names
     if guesses.nameless_matrix(source):
@@ -71,19 +74,23 @@ def events_by_content(source: Source, known: pl.Series) -> Parts:
     times = {column: moments for column in columns if (moments := moments_of(source, column)) is not None}
     numbers = [column for column in times if _numbers(guesses.ids_of(source, column, _HEAD).drop_nulls())]
     for left_out in ([], *([column] for column in numbers), numbers):
-        parts = _events(source, known, {name: times[name] for name in times if name not in left_out})
+        free = [name for name in times if name not in left_out and name not in given.values()]
+        parts = _events(source, known, {name: times[name] for name in free}, given)
         if parts:
             return parts
     return {}
 
 
-def _events(source: Source, known: pl.Series, times: Mapping[str, pl.Series]) -> Parts:
+def _events(
+    source: Source, known: pl.Series, times: Mapping[str, pl.Series], given: Mapping[str, str]
+) -> Parts:
     free = [column for column in source.table.column_names if column not in times]
-    items = _items(source, free, known)
+    ours = [column for column in free if column not in given.values()]
+    items = [given["item_id"]] if given["item_id"] else _items(source, ours, known)
     if not items:
         return {}
     item = items[0]
-    cells = {column: guesses.ids_of(source, column, _HEAD) for column in free if column != item}
+    cells = {column: guesses.ids_of(source, column, _HEAD) for column in ours if column != item}
     kinds = [column for column, text in cells.items() if _kinds(text.drop_nulls())]
     people = [
         column
@@ -93,11 +100,12 @@ def _events(source: Source, known: pl.Series, times: Mapping[str, pl.Series]) ->
         and 2 < text.n_unique() < len(text)
         and not _ratings(text)
     ]
+    people = [given["user_id"]] if given["user_id"] else people
     if not people:
         return {}
-    most = max(cells[column].n_unique() for column in people)
+    counts = {column: guesses.ids_of(source, column, _HEAD).n_unique() for column in people}
     parts = {
-        "user_id": sorted(people, key=lambda column: cells[column].n_unique() < most / 2),
+        "user_id": sorted(people, key=lambda column: counts[column] < max(counts.values()) / 2),
         "item_id": items,
         "timestamp": sorted(times, key=lambda column: -times[column].n_unique()),
         "kind": kinds,
@@ -157,8 +165,8 @@ def ambiguous_times(source: Source, taken: Iterable[str]) -> list[str]:
 
 def _says(column: str, part: str) -> bool:
     """Whether a word of a column's name says the part, and none that it is something else."""
-    spaced = "".join(f" {letter}" if letter.isupper() else letter for letter in column)
-    words = set(spaced.replace("_", " ").replace("-", " ").replace(".", " ").lower().split())
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", column)
+    words = set(re.split(r"[\W_]+", spaced.lower()))
     return bool(words & set(WORDS[part])) and not words & set(WORDS["none"]) and squeezed(column) != ""
 
 
@@ -209,6 +217,7 @@ _OPTIONAL: dict[str, tuple[str, Callable[[Source, str], float]]] = {
 
 def dated(source: Source) -> Source:
     """A table whose days and times of day stand in two columns, with both in that of the days."""
+    source = _in_units(source)
     names = source.table.column_names
     timed = (name for name in names if "time" in name.lower())
     clocks = [name for name in timed if guesses.share(_text(source, name, _HEAD).str.contains(_CLOCK)) > 0.9]
@@ -220,6 +229,35 @@ def dated(source: Source) -> Source:
             note = f"'{clocks[0]}' holds times of day: it was read together with '{name}'"
             table = source.table.set_column(place, name, both.to_arrow()).drop_columns(clocks)
             return replace(source, table=table, notes=(*source.notes, note))
+    return source
+
+
+def _in_units(source: Source) -> Source:
+    """A table without a column of times whose years, months and days, and perhaps hours, minutes and seconds
+    stand in columns of their own (`date_year`), with all of them in one.
+    """
+    names = source.table.column_names
+    if "timestamp" in candidates(names, INTERACTION_NAMES):
+        return source
+    parts: dict[str, dict[str, str]] = {}
+    for name in names:
+        words = re.split(r"[\W_]+", name.lower())
+        for unit in set(words) & {unit for unit, _ in _UNITS}:
+            parts.setdefault(" ".join(word for word in words if word != unit), {})[unit] = name
+    for own in parts.values():
+        if not {"year", "month", "day"} <= own.keys():
+            continue
+        cells = {
+            unit: mark + guesses.ids_of(source, own[unit]).str.zfill(2)
+            for unit, mark in _UNITS
+            if unit in own
+        }
+        written = pl.DataFrame(cells).select(pl.concat_str(pl.all())).to_series()
+        table = source.table.drop_columns(list(own.values())).append_column("timestamp", written.to_arrow())
+        together = replace(source, table=table)
+        if moments_of(together, "timestamp") is not None:
+            note = f"{', '.join(map(repr, own.values()))} were read together as times"
+            return replace(together, notes=(*source.notes, note))
     return source
 
 
@@ -251,11 +289,15 @@ def _kinds(filled: pl.Series) -> bool:
 
 
 def _ratings(cells: pl.Series) -> bool:
-    """Whether cells look like ratings: few values from -1 to 10, not piled up on the least as counts are."""
+    """Whether cells look like ratings: few values from -1 to 10, not piled up on the least as counts are, or
+    votes of 1 and -1.
+    """
     numbers = cells.drop_nulls().cast(pl.Float64, strict=False)
     if numbers.is_empty() or numbers.null_count():
         return False
     levels = numbers.unique()
+    if set(levels) == {-1.0, 1.0}:
+        return True
     halves = bool((levels * 2 == (levels * 2).round()).all())
     piled = guesses.share(numbers == numbers.min()) > 0.5
     few = 2 <= len(levels) <= _LEVELS and bool(levels.is_between(-1, 10).all())

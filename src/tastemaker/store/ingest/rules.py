@@ -295,8 +295,9 @@ def _is_rating(rows: Rows) -> bool:
     if legal or rows.settings.column(rows.table, "value") != name:
         return False
     numbers = values.as_score(rows.source.table.column(name), name)[0].drop_nulls()
-    levels = numbers.unique()
-    return 3 <= len(levels) <= 20 and bool((levels * 2 == (levels * 2).round()).all() and levels.max() <= 10)  # type: ignore[operator]
+    levels = set(numbers)
+    halves = 3 <= len(levels) <= 20 and all(level * 2 % 1 == 0 and level <= 10 for level in levels)
+    return halves or levels == {-1, 1}  # stars, or votes
 
 
 def _rated(rows: Rows, numbers: pl.Series, items: pl.Series) -> pl.Series:

@@ -17,6 +17,7 @@ import tastemaker.store.ingest.columns as cols
 import tastemaker.store.ingest.guesses as guesses
 import tastemaker.store.ingest.layout as layout
 from tastemaker.schema import KINDS, kind_named, values
+from tastemaker.schema.moments import as_time
 from tastemaker.store.ingest.records import by_item, filled_down, of_records, records_of, taken, unfolded
 from tastemaker.store.ingest.rows import IngestSettings
 from tastemaker.store.tables import Source
@@ -95,7 +96,11 @@ def events_in_rows(source: Source, settings: IngestSettings, known: pl.Series | 
         source = _of_kinds(_of_numbered(source, known), known)
     if known is not None and _has_items(source, item, known, least=0.5):
         return source
-    return _of_lists(source, item, known) or source
+    return (
+        _of_lists(source, item, known)
+        or (None if known is not None or _has_items(source, item, known) else _of_matrix(source, None))
+        or source
+    )
 
 
 def _has_items(source: Source, named: str | None, known: pl.Series | None, least: float = 0.0) -> bool:
@@ -286,7 +291,8 @@ def _list_of_items(
                 continue
             if known is None:
                 prose = mark == guesses.MARKS[-1] and guesses.share(words.str.contains(r"\d")) < 0.9
-                shares[column, mark, False] = guesses.share(words.is_duplicated()) * (not prose)
+                few = words.n_unique() < len(words) / 50  # labels, such as the service that was used
+                shares[column, mark, False] = guesses.share(words.is_duplicated()) * (not prose and not few)
                 continue
             plain = _share(words, known)
             bare = words.str.replace(_LABEL, "$1")
@@ -316,14 +322,19 @@ def _distinct(source: Source, column: str) -> bool:
 # ---- matrices
 
 
-def _of_matrix(source: Source, known: pl.Series) -> Source | None:
+def _of_matrix(source: Source, known: pl.Series | None) -> Source | None:
     """A row for each filled cell of a matrix whose columns are items: what stands there is the rating, or
-    that the person had it. Zeros are empty where they are most of the cells.
+    that the person had it. Zeros are empty where they are most of the cells. Without `known` ids of items
+    these are all columns but the first, if they are many, hold numbers alone, and half of the cells nothing.
     """
     names = pl.Series(source.table.column_names, dtype=pl.String)
     if source.about.get("header") is False:
         return None
-    items = names.filter(guesses.matched(names, known).is_in(known.implode())).to_list()
+    if known is None:
+        rest = source.table.column_names[1:]
+        items = rest if guesses.numeric(source, rest) else []
+    else:
+        items = names.filter(guesses.matched(names, known).is_in(known.implode())).to_list()
     if len(items) < max(2, len(names) / 2):
         return None
     rest = [name for name in names if name not in items]
@@ -339,7 +350,7 @@ def _of_matrix(source: Source, known: pl.Series) -> Source | None:
     if zeros.sum() > filled.sum() / 2:
         filled &= ~zeros
     rows, places = np.nonzero(filled)
-    if not len(rows):
+    if not len(rows) or (known is None and len(rows) > filled.size / 2):
         return None
     what = f"its columns are {len(items):,} items: each filled cell was read as a row"
     lost = int(np.isposinf(values).sum())
@@ -376,7 +387,7 @@ def _numbers(cells: pl.Series) -> pl.Series:
 
 
 def _side_by_side(source: Source, ids: str, what: str, value: str) -> Source:
-    """One row an item, its properties as columns: the last that is said of each."""
+    """One row an item, its properties as columns: the last that is said of each, by time where it stands."""
     frame = pl.DataFrame(
         {
             name: guesses.ids_of(source, column)
@@ -386,9 +397,13 @@ def _side_by_side(source: Source, ids: str, what: str, value: str) -> Source:
     ).drop_nulls(["id", "what"])
     if frame["id"].n_unique() > frame.height / 2 or frame["what"].n_unique() > frame.height / 2:
         return source
+    first = frame.group_by("id", maintain_order=True).agg(pl.col("row").first())
+    timed = cols.candidates(source.table.column_names, {"timestamp": cols.INTERACTION_NAMES["timestamp"]})
+    for name in timed.get("timestamp", ())[:1]:
+        times = as_time(source.table[name], name)[0].gather(frame["row"])
+        frame = frame.with_columns(when=times).sort("when", maintain_order=True)
     counts = frame["what"].value_counts().sort("count", "what", descending=[True, False])
     commonest = counts["what"].head(_MOST)
-    first = frame.group_by("id", maintain_order=True).agg(pl.col("row").first())
     common = frame.filter(pl.col("what").is_in(commonest.implode()))
     wide = common.pivot(on="what", index="id", values="value", aggregate_function="last")
     wide = first.join(wide, on="id", how="left", maintain_order="left")

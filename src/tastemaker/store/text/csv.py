@@ -61,6 +61,7 @@ def read_csv(
     names, delimiter, start = header(data, path)
     if numbers and not layout and not is_frame(names):
         names, start = [str(place) for place in range(1, len(names) + 1)], 0
+        about["header"] = False
         notes.append("the first line was read as data, as columns were given by number")
     elif legal and is_data(names, data[start : start + _SAMPLE], delimiter, legal):
         names, start = [str(place) for place in range(1, len(names) + 1)], 0

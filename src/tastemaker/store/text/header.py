@@ -262,7 +262,7 @@ def _delimiter(header: str, sample: list[str]) -> str:
         same = sum(row.count(mark) == count for row in sample) / max(1, len(sample))
         return count > 0 and (same >= 0.5 or not sample), count, same
 
-    best = max(_DELIMITERS + _DOUBLE.decode(), key=fits)
+    best = max(_DELIMITERS, key=fits) if _DOUBLE.decode() not in header else _DOUBLE.decode()
     return " " if not fits(best)[0] and fits(" ")[0] else best
 
 
