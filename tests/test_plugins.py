@@ -4,12 +4,20 @@ line.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +26,9 @@ from tastemaker import plugins
 from tastemaker.errors import InputError
 from tastemaker.flows.ingest import ingest_files
 from tastemaker.flows.stages.vectors import load_views
+from tastemaker.retrieve.candidates import Candidates
+from tastemaker.serving.query import Query, Slate
+from tastemaker.serving.rerank import plugged
 from tastemaker.store import Workspace
 
 PACKAGE = """\
@@ -226,3 +237,99 @@ def test_a_reranker_orders_what_the_search_found_and_a_failing_one_changes_nothi
     assert "'unscored'" in unscored and "is no number" in unscored
     assert "'negative'" in negative and "it numbers the pool from 0" in negative
     assert "'raising'" in raising and "not today" in raising
+
+
+def found() -> Slate:
+    """Three candidates, c the best."""
+    candidates = Candidates(np.array([2, 0, 1]), np.array([-1.0, -2.0, -3.0]), ("model",) * 3, None)
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    return Slate("s-1", now, candidates=candidates, pool=("c", "a", "b"), scores={0: -2.0, 1: -3.0, 2: -1.0})
+
+
+def installed(monkeypatch: pytest.MonkeyPatch, step: Callable[[Query, Slate], Any]) -> None:
+    monkeypatch.setattr(plugins, "load", lambda group: {"odd": step})
+    monkeypatch.setattr(plugins, "versions", lambda group, names: {"odd": "shop-odd 1.0"})
+
+
+def with_candidates(slate: Slate, **changes: Any) -> Slate:
+    return replace(slate, candidates=replace(slate.candidates, **changes))
+
+
+def spoil(array: Any, value: float) -> None:
+    array[:] = value
+    raise RuntimeError("half-way")
+
+
+def thrown(error: BaseException) -> None:
+    raise error
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda slate: with_candidates(slate, reason=5),
+        lambda slate: replace(slate, notice=["none"]),
+        lambda slate: with_candidates(slate, items=slate.candidates.items[::-1]),
+        lambda slate: with_candidates(slate, items=slate.candidates.items + 10**9),
+        lambda slate: with_candidates(slate, scores=slate.candidates.scores[:1]),
+        lambda slate: with_candidates(slate, scores=slate.candidates.scores[:, None]),
+        lambda slate: with_candidates(slate, scores=slate.candidates.scores + 1j),
+        lambda slate: with_candidates(slate, scores=[1e308, -1e308, float("inf")]),
+        lambda slate: with_candidates(slate, scores=["1", "2", "3"]),
+        lambda slate: spoil(slate.candidates.scores, float("nan")),
+        lambda slate: spoil(slate.candidates.items, 0),
+        lambda slate: thrown(KeyboardInterrupt()),
+        lambda slate: thrown(GeneratorExit()),
+        lambda slate: thrown(asyncio.CancelledError()),
+        lambda slate: thrown(SystemExit(0)),
+        lambda slate: thrown(MemoryError()),
+    ],
+)
+def test_what_a_reranker_may_not_give_changes_nothing(
+    wrong: Callable[[Slate], Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    installed(monkeypatch, lambda query, slate: wrong(slate))
+    slate = found()
+    with ThreadPoolExecutor(1) as server:
+        after = server.submit(plugged, Query("u1"), slate).result()
+    assert after.pool == ("c", "a", "b") and after.ranker == "" and after.notice is None
+    assert after.candidates.items.tolist() == [2, 0, 1]
+    assert after.candidates.scores.tolist() == [-1.0, -2.0, -3.0] and after.candidates.reason is None
+    assert len(caplog.messages) == 1 and "'odd' was left out" in caplog.messages[0]
+
+
+def test_a_reranker_changes_the_order_and_nothing_that_is_the_servers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def step(query: Query, slate: Slate) -> Slate:
+        slate = with_candidates(slate.reordered([1, 2]), reason="only two suit", source=(1, 2))
+        spoilt: dict[str, Any] = {"timestamp": None, "profile": None, "moves": {0: "up"}, "rows": (1, 2)}
+        return replace(slate, request_id="mine", scores={0: "high"}, ranker=5, **spoilt)
+
+    installed(monkeypatch, step)
+    before = found()
+    after = plugged(Query("u1"), before)
+    assert after.pool == ("a", "b") and after.candidates.items.tolist() == [0, 1]
+    assert after.candidates.reason == "only two suit" and after.candidates.source == ("model", "model")
+    assert after.ranker == "shop-odd-1.0"
+    for name in ("request_id", "timestamp", "profile", "moves", "rows", "scores"):
+        assert getattr(after, name) == getattr(before, name)
+
+
+def test_nobody_waits_for_a_reranker_that_hangs_until_it_has_come_back(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    go, calls = threading.Event(), list[threading.Thread]()
+
+    def step(query: Query, slate: Slate) -> Slate:
+        calls.append(threading.current_thread())
+        go.wait()
+        return slate.reordered([2, 1, 0])
+
+    installed(monkeypatch, step)
+    hurried = Query("u1", deadline=time.monotonic())
+    assert [plugged(hurried, found()).ranker for _ in range(3)] == [""] * 3
+    assert len(calls) == len(caplog.messages) == 1 and "no answer within" in caplog.messages[0]
+    go.set()
+    calls[0].join()
+    assert plugged(Query("u1", deadline=time.monotonic() + 60), found()).pool == ("b", "a", "c")

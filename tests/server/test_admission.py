@@ -170,6 +170,26 @@ def test_one_bad_request_does_not_take_its_neighbours_down() -> None:
     play(scene)
 
 
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt(), SystemExit(0), GeneratorExit(), asyncio.CancelledError()]
+)
+def test_a_lane_outlives_whatever_is_raised_in_its_thread(error: BaseException) -> None:
+    def call(asks: Sequence[int]) -> list[int | Exception]:
+        if 0 in asks:
+            raise error
+        return [10 * ask for ask in asks]
+
+    async def scene() -> None:
+        lane: Lane[int, int] = Lane(call, LaneSettings())
+        await lane.start()
+        with pytest.raises(RuntimeError, match=type(error).__name__):
+            await lane.run(0, LONG)
+        assert (await lane.run(1, LONG)).answer == 10
+        await lane.stop()
+
+    play(scene)
+
+
 def test_a_call_that_loses_an_answer_is_an_error_and_not_a_mix_up() -> None:
     async def scene() -> None:
         lane: Lane[int, int] = Lane(lambda asks: list(asks)[1:], LaneSettings(linger=0.5, batch=2))

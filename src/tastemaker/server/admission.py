@@ -215,9 +215,9 @@ class Lane(Generic[Ask, Answer]):
             if len(answers) == len(asks):
                 return answers
             raise RuntimeError(f"{len(asks)} requests got {len(answers)} answers")
-        except Exception as error:
+        except BaseException as error:  # in this thread nothing else ends the server, or the lane
             if len(asks) == 1:
-                return [error]
+                return [error if isinstance(error, Exception) else RuntimeError(repr(error))]
         return [self._safely([ask])[0] for ask in asks]
 
 

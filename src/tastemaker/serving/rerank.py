@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +21,9 @@ from tastemaker.serving.query import Move, Query, Slate
 from tastemaker.store import Database, Surveys, Workspace
 
 _log = logging.getLogger("tastemaker.serving")
+_LATE: dict[str, threading.Thread] = {}  # plugins that somebody waited for in vain, at work on it
+SHORTEST = 0.05  # seconds that a plugin has at least
+LARGEST = 1e100  # of a plugin's scores: divided by any temperature they are numbers
 
 
 class Reranker:
@@ -110,23 +116,75 @@ class Rerank:
 
 def plugged(query: Query, slate: Slate) -> Slate:
     """The slate after every installed re-ranking plugin, by name; one that fails, or brings in items that
-    were not there, is a line in the log and changes nothing.
+    were not there, is a line in the log and changes nothing. One that leaves less than half of the time until
+    the deadline is left out until it has come back.
     """
     for name, step in plugins.load("rerankers").items():
+        if name in _LATE and _LATE[name].is_alive():
+            continue
         try:
-            ranked = step(query, slate)
-            if not isinstance(ranked, Slate) or len(set(ranked.pool)) != len(ranked.candidates):
-                raise TypeError(
-                    f"gave back {type(ranked).__name__} of {len(getattr(ranked, 'pool', ()))} items"
-                )
-            if not set(ranked.pool) <= set(slate.pool):
-                raise ValueError("brought in items that the search did not find")
-            if not np.isfinite(ranked.candidates.scores).all():
-                raise ValueError("gave a score that is no number")
-        except (Exception, SystemExit) as error:  # whatever somebody else's function raises
+            slate = _taken(slate, _in_time(name, step, query, slate))
+        except BaseException as error:  # whatever somebody else's function raises
+            if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+                raise
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             _log.warning("re-ranking plugin '%s' was left out (%s); mend or uninstall it", name, reason)
             continue
         version = plugins.versions("rerankers", [name])[name].replace(" ", "-")
-        slate = replace(ranked, ranker="+".join(part for part in (ranked.ranker, version) if part))
+        slate = replace(slate, ranker="+".join(part for part in (slate.ranker, version) if part))
     return slate
+
+
+def _in_time(name: str, step: Callable[[Query, Slate], Any], query: Query, slate: Slate) -> Any:
+    """What a plugin gives back for a slate of its own; where somebody waits, within half of their time."""
+    found = slate.candidates
+    slate = replace(slate, candidates=replace(found, items=found.items.copy(), scores=found.scores.copy()))
+    if query.deadline is None:
+        return step(query, slate)
+    given: list[Any] = []
+
+    def work() -> None:
+        try:
+            given.append(step(query, slate))
+        except BaseException as error:
+            given.append(error)
+
+    seconds = max(SHORTEST, (query.deadline - time.monotonic()) / 2)
+    thread = threading.Thread(target=work, daemon=True, name=f"reranker-{name}")
+    thread.start()
+    thread.join(seconds)
+    if not given:
+        _LATE[name] = thread
+        raise TimeoutError(f"no answer within {seconds:.1f} s, and nobody waits for it until it has one")
+    if isinstance(given[0], BaseException):
+        raise given[0]
+    return given[0]
+
+
+def _taken(slate: Slate, ranked: Any) -> Slate:
+    """The slate with what a plugin may change: the order, fewer items, scores, and the words about them.
+
+    Raises TypeError, ValueError on anything that later steps could not read.
+    """
+    places = {item: row for row, item in enumerate(slate.pool)}
+    if not isinstance(ranked, Slate) or len(set(ranked.pool)) != len(ranked.candidates):
+        raise TypeError(f"gave back {type(ranked).__name__} of {len(getattr(ranked, 'pool', ()))} items")
+    if not set(ranked.pool) <= set(places):
+        raise ValueError("brought in items that the search did not find")
+    rows = [places[item] for item in ranked.pool]
+    found, given = slate.candidates, ranked.candidates
+    if not np.array_equal(given.items, found.items[rows]):
+        raise ValueError("its candidates are not those of its pool; `Slate.reordered` changes both")
+    scores = np.asarray(given.scores)
+    if scores.shape != (len(rows),) or scores.dtype.kind not in "iuf" or not (abs(scores) < LARGEST).all():
+        raise ValueError("gave a score that is no number, or not one score an item")
+    if not all(words is None or isinstance(words, str) for words in (given.reason, ranked.notice)):
+        raise TypeError("gave a reason or a notice that is no text")
+    candidates = replace(
+        found,
+        items=found.items[rows],
+        scores=scores.astype(np.float64),
+        source=tuple(found.source[row] for row in rows),
+        reason=given.reason,
+    )
+    return replace(slate, candidates=candidates, pool=tuple(ranked.pool), notice=ranked.notice)
