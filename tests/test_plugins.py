@@ -36,6 +36,7 @@ import numpy as np
 from tastemaker.semantic_ids.rkmeans import fit_rkmeans
 
 def length(items):
+    print(f"{items.num_rows} titles")
     return np.array([[len(title), i % 7 + 0.5] for i, title in enumerate(items["title"].to_pylist())])
 
 def flat(views, sizes, seed):
@@ -117,10 +118,11 @@ def artifacts(shop: Path, stage: str) -> list[Path]:
 
 
 def test_an_installed_encoder_becomes_a_view_and_a_broken_one_is_one_line(shop: Path, site: Path) -> None:
-    done = tastemaker(site, "encode", "-w", shop, "-q")
+    done = tastemaker(site, "encode", "-w", shop, "-q", "--json")
     assert done.returncode == 0, done.stderr
-    lines = done.stderr.strip().splitlines()
-    assert len(lines) == 1 and "'shop-broken'" in lines[0] and "half written" in lines[0]
+    assert json.loads(done.stdout)
+    printed, *lines = sorted(done.stderr.strip().splitlines())
+    assert printed == "64 titles" and len(lines) == 1 and "'shop-broken'" in lines[0] and "half written" in lines[0]
     views = load_views(artifacts(shop, "vectors")[0])
     assert views["length"].shape == (64, 2) and set(views) == {"text", "behaviour", "length"}
     # Without the plugin the views are others, and so is what they are called.
@@ -200,7 +202,9 @@ def test_an_encoder_that_gives_no_vectors_is_named(
 
 RERANK = """\
 from dataclasses import replace
+print("imported")
 def backwards(query, slate):
+    print("turning round")
     return slate.reordered(range(len(slate.pool))[::-1])
 def negative(query, slate):
     return slate.reordered([-1])
@@ -232,7 +236,8 @@ def test_a_reranker_orders_what_the_search_found_and_a_failing_one_changes_nothi
     before, after = json.loads(plain.stdout), json.loads(turned.stdout)
     assert [row["item_id"] for row in after["rows"]] == [row["item_id"] for row in before["rows"]][::-1]
     assert after["ranker"].endswith("shop-order-1.0")
-    exiting, negative, raising, unscored = turned.stderr.strip().splitlines()
+    imported, turning, exiting, negative, raising, unscored = turned.stderr.strip().splitlines()
+    assert imported == "imported" and turning == "turning round"
     assert "'exiting'" in exiting and "SystemExit" in exiting
     assert "'unscored'" in unscored and "is no number" in unscored
     assert "'negative'" in negative and "it numbers the pool from 0" in negative

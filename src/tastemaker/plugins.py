@@ -24,7 +24,10 @@ from __future__ import annotations
 import ast
 import difflib
 import logging
+import sys
+import threading
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -82,7 +85,8 @@ def get(group: str, name: str) -> Any:
         hint = f"did you mean '{near[0]}'?" if near else f"installed: {', '.join(names(group)) or 'none'}"
         raise InputError(f"no plugin '{name}' is installed for {group}; {hint}")
     try:
-        plugin = point.load()
+        with aside():
+            plugin = point.load()
     except (Exception, SystemExit) as error:  # whatever somebody else's package raises
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         package = _package(point)[0]
@@ -104,7 +108,8 @@ def call(group: str, name: str, *arguments: Any, read: Callable[[Any], Any] = la
     """
     plugin = get(group, name)
     try:
-        return read(plugin(*arguments))
+        with aside():
+            return read(plugin(*arguments))
     except InputError:
         raise
     except (Exception, SystemExit) as error:  # whatever somebody else's function raises
@@ -113,6 +118,14 @@ def call(group: str, name: str, *arguments: Any, read: Callable[[Any], Any] = la
         raise InputError(
             f"plugin '{name}' ({group}) of the package '{package}' failed ({reason}); mend or uninstall it"
         ) from None
+
+
+def aside() -> AbstractContextManager[object]:
+    """What somebody else's function prints goes to standard error: standard output has what the command says.
+    Only in the main thread, for all threads have one standard output.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    return redirect_stdout(sys.stderr) if main else nullcontext()
 
 
 def on_demand(package: str, file: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:

@@ -137,28 +137,29 @@ def plugged(query: Query, slate: Slate) -> Slate:
 
 def _in_time(name: str, step: Callable[[Query, Slate], Any], query: Query, slate: Slate) -> Any:
     """What a plugin gives back for a slate of its own; where somebody waits, within half of their time."""
-    found = slate.candidates
-    slate = replace(slate, candidates=replace(found, items=found.items.copy(), scores=found.scores.copy()))
+    before = slate.candidates
+    slate = replace(slate, candidates=replace(before, items=before.items.copy(), scores=before.scores.copy()))
     if query.deadline is None:
-        return step(query, slate)
-    given: list[Any] = []
+        with plugins.aside():
+            return step(query, slate)
+    answer: list[Any] = []
 
     def work() -> None:
         try:
-            given.append(step(query, slate))
+            answer.append(step(query, slate))
         except BaseException as error:
-            given.append(error)
+            answer.append(error)
 
     seconds = max(SHORTEST, (query.deadline - time.monotonic()) / 2)
     thread = threading.Thread(target=work, daemon=True, name=f"reranker-{name}")
     thread.start()
     thread.join(seconds)
-    if not given:
+    if not answer:
         _LATE[name] = thread
         raise TimeoutError(f"no answer within {seconds:.1f} s, and nobody waits for it until it has one")
-    if isinstance(given[0], BaseException):
-        raise given[0]
-    return given[0]
+    if isinstance(answer[0], BaseException):
+        raise answer[0]
+    return answer[0]
 
 
 def _taken(slate: Slate, ranked: Any) -> Slate:
@@ -172,19 +173,19 @@ def _taken(slate: Slate, ranked: Any) -> Slate:
     if not set(ranked.pool) <= set(places):
         raise ValueError("brought in items that the search did not find")
     rows = [places[item] for item in ranked.pool]
-    found, given = slate.candidates, ranked.candidates
-    if not np.array_equal(given.items, found.items[rows]):
+    before, answer = slate.candidates, ranked.candidates
+    if not np.array_equal(answer.items, before.items[rows]):
         raise ValueError("its candidates are not those of its pool; `Slate.reordered` changes both")
-    scores = np.asarray(given.scores)
+    scores = np.asarray(answer.scores)
     if scores.shape != (len(rows),) or scores.dtype.kind not in "iuf" or not (abs(scores) < LARGEST).all():
         raise ValueError("gave a score that is no number, or not one score an item")
-    if not all(words is None or isinstance(words, str) for words in (given.reason, ranked.notice)):
+    if not all(words is None or isinstance(words, str) for words in (answer.reason, ranked.notice)):
         raise TypeError("gave a reason or a notice that is no text")
     candidates = replace(
-        found,
-        items=found.items[rows],
+        before,
+        items=before.items[rows],
         scores=scores.astype(np.float64),
-        source=tuple(found.source[row] for row in rows),
-        reason=given.reason,
+        source=tuple(before.source[row] for row in rows),
+        reason=answer.reason,
     )
     return replace(slate, candidates=candidates, pool=tuple(ranked.pool), notice=ranked.notice)
