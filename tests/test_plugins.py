@@ -122,7 +122,8 @@ def test_an_installed_encoder_becomes_a_view_and_a_broken_one_is_one_line(shop: 
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)
     printed, *lines = sorted(done.stderr.strip().splitlines())
-    assert printed == "64 titles" and len(lines) == 1 and "'shop-broken'" in lines[0] and "half written" in lines[0]
+    assert printed == "64 titles"
+    assert len(lines) == 1 and "'shop-broken'" in lines[0] and "half written" in lines[0]
     views = load_views(artifacts(shop, "vectors")[0])
     assert views["length"].shape == (64, 2) and set(views) == {"text", "behaviour", "length"}
     # Without the plugin the views are others, and so is what they are called.
