@@ -50,7 +50,7 @@ def engine_of(folder: Path, chat: Endpoint, pace: PaceSettings) -> Engine:
     """An engine whose cache and journal are in `folder`, continued if there is one."""
     path = folder / "journal.jsonl"
     journal = Journal(partial(append_line, path), read_lines(path) if path.exists() else [], {"calls": CALLS})
-    budget = Budget(usage=journal.spent()[0], calls=journal.spent()[1])
+    budget = Budget(usage=journal.billed()[0], calls=journal.billed()[1])
     cache = Cache(folder / "cache", write_bytes)
     return Engine(chat, cache=cache, journal=journal, budget=budget, settings=EngineSettings(pace))
 

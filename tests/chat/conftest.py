@@ -91,7 +91,7 @@ def make(tmp_path: Path, clock: FakeClock) -> Callable[..., Engine]:
         path = tmp_path / "journal.jsonl"
         lines = read_lines(path) if path.exists() else []
         journal = Journal(partial(append_line, path), lines, settings or {"seed": 0}, resume)  # type: ignore[arg-type]
-        budget = Budget(limits, price, *journal.spent()) if limits else None
+        budget = Budget(limits, price, *journal.billed()) if limits else None
         return Engine(
             chat,
             cache=Cache(tmp_path / "cache", write_bytes),

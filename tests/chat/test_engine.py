@@ -64,7 +64,7 @@ def test_passing_failures_are_tried_again_and_others_are_not(make, clock):
     engine = make(chat)
     assert engine.call(ask()).item == 1
     assert sum(clock.slept) >= 0.5 + 1
-    used, calls = engine.journal.spent()
+    used, calls = engine.journal.billed()
     assert calls == 2 and used.output == 100 + 3  # the dropped call may be billed: its maximum is booked
     chat = chat_of(CallError("refused", "400"), '{"item": 1}')
     with pytest.raises(CallError, match="400"):

@@ -18,20 +18,20 @@ def begin(path, settings, resume="same"):
 def test_a_journal_comes_back_as_it_was(tmp_path):
     path = tmp_path / "j.jsonl"
     journal = begin(path, {"seed": 1})
-    first = journal.sent("k1", Usage(100, 50), {"unit": "u"})
+    first = journal.announced("k1", Usage(100, 50), {"unit": "u"})
     journal.answered("k1", first, "valid", Usage(80, 20))
-    second = journal.sent("k2", Usage(100, 50), {"unit": "u"})
+    second = journal.announced("k2", Usage(100, 50), {"unit": "u"})
     journal.failed("k2", second, "timeout", Usage(100, 50))
-    journal.sent("k3", Usage(7, 3), {"unit": "u"})
+    journal.announced("k3", Usage(7, 3), {"unit": "u"})
     journal.unit("u", "done")
     journal.unit("v", "schema")
     again = begin(path, {"seed": 1})
     assert again.units == {"u": "done", "v": "schema"} and again.failures() == {"schema": 1}
     assert again.attempts == {"valid": 1, "timeout": 1}
     assert (
-        again.spent() == journal.spent() == (Usage(187, 73), 3)
+        again.billed() == journal.billed() == (Usage(187, 73), 3)
     )  # the unconfirmed call counts at its maximum
-    assert again.sent("k3", Usage(7, 3), {}) == 4
+    assert again.announced("k3", Usage(7, 3), {}) == 4
 
 
 def test_a_torn_last_line_is_left_out_and_written_over(tmp_path):
@@ -80,7 +80,7 @@ def test_lines_of_several_records_are_read():
         },
     ]
     journal = Journal(pytest.fail, lines, {})
-    assert journal.units == {"v": "done"} and journal.spent() == (Usage(80, 20), 1)
+    assert journal.units == {"v": "done"} and journal.billed() == (Usage(80, 20), 1)
 
 
 def test_a_full_disk_fails_the_writer_and_no_other_record():

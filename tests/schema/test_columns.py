@@ -46,14 +46,14 @@ def test_an_empty_number_is_nan_or_refused() -> None:
 
 
 def test_whole_numbers_and_what_stands_for_nothing() -> None:
-    assert columns.whole(of(x=["-3", "", "4.0"]), "x", nulls=9).tolist() == [-3, 9, 4]
+    assert columns.integers(of(x=["-3", "", "4.0"]), "x", nulls=9).tolist() == [-3, 9, 4]
     for wrong, why in (
         (2.5, "no whole number"),
         (1e18, "no whole number"),
         (1e300, "no finite number, or beyond 1e"),
     ):
         with pytest.raises(InputError, match=rf"row 2, column 'x' is '.*', which is {why}"):
-            columns.whole(of(x=[1.0, wrong]), "x")
+            columns.integers(of(x=[1.0, wrong]), "x")
 
 
 @pytest.mark.parametrize(

@@ -62,8 +62,8 @@ def _parsed(reply: Reply, answer: type[BaseModel]) -> BaseModel:
     listed = "; ".join(
         f"{'.'.join(map(str, problem['loc'])) or 'answer'}: {problem['msg']}" for problem in problems[:_SHOWN]
     )
-    more = f" (and {len(problems) - _SHOWN} more)" if len(problems) > _SHOWN else ""
-    raise CallError("schema", f"the JSON does not fit the schema: {listed}{more}")
+    suffix = f" (and {len(problems) - _SHOWN} more)" if len(problems) > _SHOWN else ""
+    raise CallError("schema", f"the JSON does not fit the schema: {listed}{suffix}")
 
 
 def ask_again(request: Request[A], tries: Sequence[dict[str, Any]]) -> Request[A]:

@@ -52,7 +52,7 @@ class Limits:
 class Budget:
     """Reserves a call's maximum, then settles what it used; `spent + reserved` never passes a limit.
 
-    usage, calls: what earlier sessions spent (`Journal.spent`). Without usage a reply costs its maximum.
+    usage, calls: what earlier sessions spent (`Journal.billed`). Without usage a reply costs its maximum.
 
     Raises InputError for a limit of money without a price.
     """
@@ -86,12 +86,12 @@ class Budget:
                 self._changed.wait(1.0)
             self._reserved.append(most)
 
-    def settle(self, most: Usage, used: Usage | None) -> None:
+    def settle(self, most: Usage, usage: Usage | None) -> None:
         """Give `most` back and book what was used (None: nothing was billed)."""
         with self._changed:
             self._reserved.remove(most)
-            if used is not None:
-                self.usage += used
+            if usage is not None:
+                self.usage += usage
                 self.calls += 1
             self._changed.notify_all()
 
@@ -103,12 +103,12 @@ class Budget:
             ("tokens", self.limits.tokens, (self.usage.total, aside.total, most.total)),
         ]
         if self.price is not None:
-            spent, reserved, needed = (self.price.of(usage) for usage in (self.usage, aside, most))
-            amounts.append((self.price.currency, self.limits.money, (spent, reserved, needed)))  # type: ignore[arg-type]
-        for name, limit, (spent, reserved, needed) in amounts:
-            if limit is not None and spent + reserved + needed > limit:
+            booked, reserved, needed = (self.price.of(usage) for usage in (self.usage, aside, most))
+            amounts.append((self.price.currency, self.limits.money, (booked, reserved, needed)))  # type: ignore[arg-type]
+        for name, limit, (booked, reserved, needed) in amounts:
+            if limit is not None and booked + reserved + needed > limit:
                 return (
-                    f"the budget of {limit:g} {name} is reached: {spent:g} spent, the next call may need"
+                    f"the budget of {limit:g} {name} is reached: {booked:g} spent, the next call may need"
                     f" {needed:g} more"
                 )
         return None

@@ -84,12 +84,12 @@ class Cache:
         """Keep a JSON value; when this returns it survives a kill."""
         self._write(self._path(subject, key), canonical(value))
 
-    def held(self, subject: str) -> int:
+    def count_of(self, subject: str) -> int:
         """How many entries are kept for a subject."""
         return sum(1 for _ in (self._folder / subject_tag(subject)).rglob("*.json"))
 
     def erase(self, subject: str) -> int:
         """Remove everything kept for a subject; returns the number of entries."""
-        count = self.held(subject)
+        count = self.count_of(subject)
         shutil.rmtree(self._folder / subject_tag(subject), ignore_errors=True)
         return count

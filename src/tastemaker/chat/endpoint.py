@@ -241,7 +241,7 @@ def retry_after(value: str, now: float) -> float:
     return max(0.0, (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now)
 
 
-_NAMED = {
+_FIELD_PATTERNS = {
     "max_tokens": re.compile(r"max_tokens"),
     "temperature": re.compile(r"temperature"),
     "top_p": re.compile(r"top_p"),
@@ -257,11 +257,11 @@ _NAMED = {
 
 def _parts_named(detail: str, request: Request[Any]) -> set[str]:
     """What of a request a refusal names: a field, or a kind of media that was sent."""
-    sent = {part.medium for message in request.messages for part in message.parts if isinstance(part, Media)}
+    media = {part.medium for message in request.messages for part in message.parts if isinstance(part, Media)}
     return {
         name
-        for name, pattern in _NAMED.items()
-        if pattern.search(detail) and (name not in ("audio", "image") or name in sent)
+        for name, pattern in _FIELD_PATTERNS.items()
+        if pattern.search(detail) and (name not in ("audio", "image") or name in media)
     }
 
 
@@ -309,10 +309,10 @@ def _called(function: Any) -> dict[str, Any]:
     }
 
 
-def _usage(used: Any) -> Usage | None:
+def _usage(counts: Any) -> Usage | None:
     """Tokens as the endpoint counts them; None where it does not: no prompt has none."""
     try:
-        usage = Usage(int(used["prompt_tokens"]), int(used["completion_tokens"]))
+        usage = Usage(int(counts["prompt_tokens"]), int(counts["completion_tokens"]))
     except (LookupError, TypeError, ValueError, OverflowError):
         return None
     return usage if usage.input > 0 and usage.output >= 0 else None

@@ -92,17 +92,17 @@ class Engine:
             tries = []
         while len(tries) <= self.settings.reasks:
             reply, attempt = self._send(ask_again(request, tries), key)
-            used = reply.usage or maximum(request)
-            entry = {"text": reply.text, "usage": used.as_list(), "attempt": attempt}
+            usage = reply.usage or maximum(request)
+            entry = {"text": reply.text, "usage": usage.as_list(), "attempt": attempt}
             try:
                 answer = read_answer(reply, request, check)
             except CallError as error:
                 tries.append({**entry, "kind": error.kind, "detail": error.detail})
                 self._keep(request.subject, f"{key}.tries", tries)
-                self._note(key, attempt, error.kind, used)
+                self._note(key, attempt, error.kind, usage)
             else:
                 self._keep(request.subject, key, entry)
-                self._note(key, attempt, "valid", used)
+                self._note(key, attempt, "valid", usage)
                 return answer
         self.pace.invalid()
         raise CallError(tries[-1]["kind"], tries[-1]["detail"])
@@ -132,28 +132,28 @@ class Engine:
         """
         most = maximum(request)
         self.budget.reserve(most)
-        used: Usage | None = None
+        usage: Usage | None = None
         try:
             attempt = -1
             if self._notes is not None:
-                attempt = self._notes.sent(key, most, {"unit": request.unit, "kind": request.kind})
-            used = most
+                attempt = self._notes.announced(key, most, {"unit": request.unit, "kind": request.kind})
+            usage = most
             with self.pace.slot():
                 reply = self.chat.complete(request)
-            used = reply.usage or most
+            usage = reply.usage or most
             return reply, attempt
         except (CallError, StoppedEarly) as error:  # a call that was stopped never left
-            used = most if isinstance(error, CallError) and error.paid else None
+            usage = most if isinstance(error, CallError) and error.paid else None
             if self._notes is not None:
                 kind = error.kind if isinstance(error, CallError) else "stopped"
-                self._notes.failed(key, attempt, kind, used or Usage())
+                self._notes.failed(key, attempt, kind, usage or Usage())
             raise
         finally:
-            self.budget.settle(most, used)
+            self.budget.settle(most, usage)
 
-    def _note(self, key: str, attempt: int, outcome: str, used: Usage) -> None:
+    def _note(self, key: str, attempt: int, outcome: str, usage: Usage) -> None:
         if self._notes is not None:
-            self._notes.answered(key, attempt, outcome, used)
+            self._notes.answered(key, attempt, outcome, usage)
 
     def _confirm(self, key: str, entry: dict[str, Any], outcome: str) -> None:
         """Book an answer that was kept just before a kill, if the journal did not get to say so."""

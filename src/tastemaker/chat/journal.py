@@ -63,7 +63,7 @@ class Journal:
         self.attempts: Counter[str] = Counter()
         self.usage, self.paid_calls = Usage(), 0
         self.unconfirmed: dict[tuple[str, int], Usage] = {}
-        self._sent = 0
+        self._last_attempt = 0
         for record in records(lines):
             self._replay(record)
         self._begin(dict(settings), resume)
@@ -88,7 +88,7 @@ class Journal:
         """Return once `record` is on disk."""
         with self._lock:
             if record["event"] == "sent":
-                record["attempt"] = self._sent + 1
+                record["attempt"] = self._last_attempt + 1
             self._append(record)
             self._replay(record)
 
@@ -98,7 +98,7 @@ class Journal:
             self.settings = record["settings"]
         elif event == "sent":
             self.unconfirmed[record["call"], record["attempt"]] = Usage.of(record["maximum"])
-            self._sent = max(self._sent, record["attempt"])
+            self._last_attempt = max(self._last_attempt, record["attempt"])
         elif event in ("answered", "failed"):
             self.unconfirmed.pop((record["call"], record["attempt"]), None)
             self.attempts[record["outcome"]] += 1
@@ -107,7 +107,7 @@ class Journal:
         elif event == "unit":
             self.units[record["unit"]] = record["outcome"]
 
-    def sent(self, call: str, maximum: Usage, about: Mapping[str, str]) -> int:
+    def announced(self, call: str, maximum: Usage, about: Mapping[str, str]) -> int:
         """A call is about to leave, costing `maximum` at most. about: unit and kind. Gives its number."""
         record: dict[str, Any] = {"event": "sent", "call": call, "maximum": maximum.as_list(), **about}
         self._write(record)
@@ -142,6 +142,6 @@ class Journal:
         """Failed units by kind."""
         return Counter(outcome for outcome in self.units.values() if outcome != "done")
 
-    def spent(self) -> tuple[Usage, int]:
+    def billed(self) -> tuple[Usage, int]:
         """Tokens and calls that were or may have been billed, unconfirmed calls at their maximum."""
         return sum(self.unconfirmed.values(), self.usage), self.paid_calls + len(self.unconfirmed)

@@ -177,6 +177,6 @@ class Pace:
     def sleep(self, seconds: float) -> None:
         """Sleep in steps, so that a stop is noticed within half a second."""
         end = self.clock.monotonic() + seconds
-        while (left := end - self.clock.monotonic()) > 0:
+        while (remaining := end - self.clock.monotonic()) > 0:
             self.raise_if_stopped()
-            self.clock.sleep(min(left, 0.5))
+            self.clock.sleep(min(remaining, 0.5))

@@ -75,7 +75,7 @@ def map_units(
     engine.retrying = frozenset(name for name in ids if run.before(name) in run.retry)
     workers = engine.settings.pace.most
     waiting: deque[Future[Outcome | None]] = deque()
-    rest = iter(units)
+    queue = iter(units)
     total, finished, failed = len(ids), 0, 0
     pool = ThreadPoolExecutor(workers, thread_name_prefix="unit")
 
@@ -91,7 +91,7 @@ def map_units(
             while (
                 run.reason is None
                 and len(waiting) < _AHEAD * workers
-                and (unit := next(rest, None)) is not None
+                and (unit := next(queue, None)) is not None
             ):
                 waiting.append(pool.submit(run.finish, unit))
             if not waiting:
@@ -159,10 +159,10 @@ class _Run:
         return Outcome(unit.id, value)
 
 
-def _explained(reason: StoppedEarly | BudgetReached, done: int, total: int, label: str) -> str:
-    if isinstance(reason, BudgetReached) and done == 0:
+def _explained(reason: StoppedEarly | BudgetReached, finished: int, total: int, label: str) -> str:
+    if isinstance(reason, BudgetReached) and finished == 0:
         return (
             f"{reason}. Not one of {total} {label}s was finished: the budget is smaller than one {label};"
             " raise it and resume"
         )
-    return f"{reason} ({done} of {total} {label}s finished; resume goes on from there)"
+    return f"{reason} ({finished} of {total} {label}s finished; resume goes on from there)"

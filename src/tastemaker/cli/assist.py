@@ -75,10 +75,10 @@ def endpoint(model: str | None) -> Endpoint | None:
     """The language model of NAME@URL. Raises InputError when that is none, or it turns the key away."""
     from tastemaker.assist.model import Model
 
-    asked = Model.of(model) if model else None
-    if asked is not None:
-        asked.check()
-    return asked
+    chosen = Model.of(model) if model else None
+    if chosen is not None:
+        chosen.check()
+    return chosen
 
 
 def talker(service: WorkspaceService, model: str | None) -> Assistant | None:

@@ -92,8 +92,8 @@ def _price(text: str | None) -> Any:
     if text is None:
         return None
     try:
-        read, written, day = text.split(",")
-        return Price(float(read), float(written), date.fromisoformat(day.strip()))
+        prompt, completion, day = text.split(",")
+        return Price(float(prompt), float(completion), date.fromisoformat(day.strip()))
     except ValueError:
         raise InputError(
             f"--price {text}: give INPUT,OUTPUT,YYYY-MM-DD per million tokens, as 0.15,0.60,2026-01-31"

@@ -265,10 +265,10 @@ def certify(
     from tastemaker.flows.explore.certify import certify as open_gate
     from tastemaker.flows.explore.ledger_store import LedgerStore
 
-    given = {"c": c, "floor": floor, "delta": delta, "K": gates, "r_max": source.r_max}
+    terms = {"c": c, "floor": floor, "delta": delta, "K": gates, "r_max": source.r_max}
     if policy not in ("", "target"):
         raise InputError(f"--policy {policy}: certify takes `target`, or the candidates of --run")
-    request = GateRequest(given, support, rounds, most_rows, key if policy else None)  # type: ignore[arg-type]
+    request = GateRequest(terms, support, rounds, most_rows, key if policy else None)  # type: ignore[arg-type]
     store = LedgerStore.of(source.workspace, ledger)
     return open_gate(source, run, out, store, request, report)
 

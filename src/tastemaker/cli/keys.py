@@ -100,12 +100,12 @@ def revoke(
     Example: tastemaker admin keys revoke -w shop backend
     """
     with _keys(workspace) as keys:
-        gone = keys.revoke(key)
-        left = sum(key.revoked is None for key in keys.all())
-        keys.note(keys.account(), "key revoked", f"{gone.name} ({gone.role})")
-    text = f"{gone.name} ({gone.role}) is revoked; {left} in force."
-    text += "" if left else " The server answers nobody until you add one."
-    return {"id": gone.key_id, "name": gone.name, "in_force": left, "text": text}
+        record = keys.revoke(key)
+        in_force = sum(key.revoked is None for key in keys.all())
+        keys.note(keys.account(), "key revoked", f"{record.name} ({record.role})")
+    text = f"{record.name} ({record.role}) is revoked; {in_force} in force."
+    text += "" if in_force else " The server answers nobody until you add one."
+    return {"id": record.key_id, "name": record.name, "in_force": in_force, "text": text}
 
 
 @command(app)

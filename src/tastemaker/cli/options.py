@@ -24,7 +24,7 @@ Workspace = Annotated[
         "--workspace",
         "-w",
         envvar="TASTEMAKER_WORKSPACE",
-        callback=lambda given: given and given.expanduser(),  # bash leaves --workspace=~/shop as it is
+        callback=lambda path: path and path.expanduser(),  # bash leaves --workspace=~/shop as it is
         help="The workspace folder (see `tastemaker init`).",
     ),
 ]
@@ -110,10 +110,10 @@ def with_examples(text: str) -> str:
     )
 
 
-def pairs(given: list[str] | None, what: str) -> dict[str, str]:
+def pairs(texts: list[str] | None, what: str) -> dict[str, str]:
     """`name=value` options as a mapping. Raises InputError naming the option `what`."""
     values = {}
-    for text in given or []:
+    for text in texts or []:
         name, equals, value = text.partition("=")
         if not (name and equals and value):
             raise InputError(f"{what} {text}: write it as name=value")
@@ -140,12 +140,12 @@ def answers(
     """
 
     def decorate(command: Callable[..., Any]) -> Callable[..., None]:
-        own = inspect.signature(command, eval_str=True).parameters
+        parameters = inspect.signature(command, eval_str=True).parameters
         options = {name: _parameters(maker) for name, maker in groups.items()}
-        reports = "report" in own
+        reports = "report" in parameters
         listed = [
             option
-            for name, parameter in own.items()
+            for name, parameter in parameters.items()
             if name != "report"
             for option in options.get(name, {name: parameter}).values()
         ]

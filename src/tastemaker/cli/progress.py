@@ -22,8 +22,8 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 def _clock(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    return f"{minutes}:{rest:02d}"
+    minutes, remainder = divmod(int(seconds), 60)
+    return f"{minutes}:{remainder:02d}"
 
 
 class Lines:
@@ -33,18 +33,18 @@ class Lines:
         self._started: dict[str, float] = {}
         self._last: dict[str, float] = {}
 
-    def __call__(self, task: str, done: float, total: float, note: str = "") -> None:
+    def __call__(self, task: str, count: float, total: float, note: str = "") -> None:
         now = time.monotonic()
         fresh = task not in self._started
         started = self._started.setdefault(task, now)
-        finished = done >= total
+        finished = count >= total
         if not (fresh or finished or now - self._last[task] >= SECONDS_BETWEEN_LINES):
             return
         self._last[task] = now
-        spent = now - started
-        left = f", about {_clock(spent / done * (total - done))} left" if 0 < done < total else ""
+        elapsed = now - started
+        estimate = f", about {_clock(elapsed / count * (total - count))} left" if 0 < count < total else ""
         print(
-            f"{task}: {done:.0f}/{total:.0f} after {_clock(spent)}{left}{'  ' + note if note else ''}",
+            f"{task}: {count:.0f}/{total:.0f} after {_clock(elapsed)}{estimate}{'  ' + note if note else ''}",
             file=sys.stderr,
             flush=True,
         )
@@ -66,9 +66,9 @@ def progress(quiet: bool = False) -> Iterator[Callable[..., None]]:
     with Progress(*columns, TimeRemainingColumn(), note_column, console=console) as bars:
         tasks: dict[str, TaskID] = {}
 
-        def tell(task: str, done: float, total: float, note: str = "") -> None:
+        def tell(task: str, count: float, total: float, note: str = "") -> None:
             if task not in tasks:
                 tasks[task] = bars.add_task(task, total=total, note=note)
-            bars.update(tasks[task], completed=done, total=total, note=note)
+            bars.update(tasks[task], completed=count, total=total, note=note)
 
         yield tell

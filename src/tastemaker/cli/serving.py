@@ -56,8 +56,8 @@ def serve(
     To another assistant (extra: pip install 'tastemaker[mcp]'): tastemaker serve -w shop --mcp --user U17
     """
     if mcp:
-        given = {"--host": host is not None, "--processes": processes > 1, "--model": model is not None}
-        if unfit := [option for option, there in given.items() if there]:
+        options = {"--host": host is not None, "--processes": processes > 1, "--model": model is not None}
+        if unfit := [option for option, there in options.items() if there]:
             raise InputError(
                 f"--mcp goes without {unfit[0]}: one process serves tools to another assistant, on this"
                 " machine"
@@ -125,8 +125,8 @@ def demo(
 
     def announce(url: str) -> None:
         _announced(service.keys, workspace)(url)
-        given = f"-w {quote(str(workspace))} --user {person}"
-        print(f"Next, in another terminal: {program()} recommend {given}", flush=True)
+        arguments = f"-w {quote(str(workspace))} --user {person}"
+        print(f"Next, in another terminal: {program()} recommend {arguments}", flush=True)
         print(f"Your own data:             {program()} init shop", flush=True)
 
     settings = ServerSettings.of(service.workspace.settings)

@@ -121,9 +121,9 @@ def thinned(train: Histories, most: float, seed: int | str, copy: int) -> Histor
     rng = generator(seed, "thinned", copy)
     rates = np.repeat(rng.random(len(train)) * most, train.lengths)
     keep = rng.random(len(train.items)) >= rates
-    left = np.bincount(train.user_rows[keep], minlength=len(train))
-    whole = (left < 2) | (train.lengths <= 3)
-    return train.keep_events(keep | np.repeat(whole, train.lengths))
+    remaining = np.bincount(train.user_rows[keep], minlength=len(train))
+    exempt = (remaining < 2) | (train.lengths <= 3)
+    return train.keep_events(keep | np.repeat(exempt, train.lengths))
 
 
 def context_tokens(

@@ -85,8 +85,8 @@ class Histories:
 
     def people(self, n_items: int) -> Ints:
         """(N,) how many people's histories hold each item."""
-        held = np.unique(np.stack([self.user_rows, self.items]), axis=1)[1]
-        return np.bincount(held, minlength=n_items).astype(np.int64)
+        items = np.unique(np.stack([self.user_rows, self.items]), axis=1)[1]
+        return np.bincount(items, minlength=n_items).astype(np.int64)
 
     def counts(self, n_items: int) -> Ints:
         """(n_items,) number of events of each item."""
@@ -125,7 +125,7 @@ def histories(
     items = columns.places(interactions, "item_id", item_ids, NAME)
     users, user_rows = _user_rows(interactions, NAME)
     times = _seconds(interactions, NAME) if "timestamp" in interactions.column_names else None
-    sort = np.lexsort((columns.whole(interactions, "position", NAME), user_rows))
+    sort = np.lexsort((columns.integers(interactions, "position", NAME), user_rows))
     offsets = np.concatenate([[0], np.cumsum(np.bincount(user_rows, minlength=len(users)))]).astype(np.int64)
     times, worth = (None if column is None else column[sort] for column in (times, worth))
     known = times is not None or worth is not None
@@ -199,15 +199,15 @@ def _undos(kinds: pa.Array | pa.ChunkedArray) -> Bools:
 def _taken_back(frame: pl.DataFrame) -> pl.Series:
     """(E,) of events in order of time: those that a later undo of the same person and item takes back."""
     touched = frame.filter(pl.col("undo").any().over("pair"))
-    gone: list[int] = []
+    undone_rows: list[int] = []
     standing: dict[int, list[int]] = {}
     for pair, row, undo in touched.select("pair", "row", "undo").iter_rows():
         before = standing.setdefault(pair, [])
         if not undo:
             before.append(row)
         elif before:
-            gone.append(before.pop())
-    return frame["row"].is_in(gone)
+            undone_rows.append(before.pop())
+    return frame["row"].is_in(undone_rows)
 
 
 def _user_rows(table: pa.Table, name: str) -> tuple[npt.NDArray[np.str_], Ints]:

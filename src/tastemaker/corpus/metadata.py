@@ -39,7 +39,7 @@ def metadata_examples(
     encode_text: Callable[[str], list[int]],
     templates: Sequence[str] = SENTENCES,
 ) -> pa.Table:
-    """Every template of every item that has its fields: `[bos] given asked`, with `eos` after asked text.
+    """Every template of every item that has its fields: `[bos] prompt target`, `eos` after a text.
 
     items: ITEMS table in the order of item indices (columns that are absent count as empty).
     codes: (N, L) Semantic ID of each item.
@@ -47,7 +47,7 @@ def metadata_examples(
     encode_text: text to token ids below the vocabulary's SID rows.
     templates: words, one `{sid}` at the very start or end, fields `{title}`, `{text}`, `{attributes}`,
         `{creator}`, and special tokens `<|name|>`; a template is used for the items that have all its fields.
-        The loss is on what is asked for alone.
+        The loss is on the target alone.
 
     Returns EXAMPLES table, source "metadata", item by item; empty when no item has any field.
 
@@ -66,13 +66,13 @@ def metadata_examples(
             if any(isinstance(part, str) and part not in fields for part in parts):
                 continue
             pieces = [fields[part] if isinstance(part, str) else part for part in parts]
-            given, asked = _sides(pieces, sid_first, vocabulary)
-            rows.append((given + asked, [0] * len(given) + [1] * len(asked)))
+            prompt, target = _sides(pieces, sid_first, vocabulary)
+            rows.append((prompt + target, [0] * len(prompt) + [1] * len(target)))
     return pack_rows(rows, "metadata")
 
 
 def _sides(pieces: list[list[int]], sid_first: bool, vocabulary: Vocabulary) -> tuple[list[int], list[int]]:
-    """What is given (with bos) and what is asked for."""
+    """Prompt (with bos) and target."""
     bos, flat = [vocabulary.special("bos")], [token for piece in pieces for token in piece]
     cut = len(pieces[0]) if sid_first else len(flat) - len(pieces[-1])
     if sid_first:

@@ -42,9 +42,9 @@ def pack(
 def pack_rows(rows: Iterable[tuple[Sequence[int], Sequence[int]]], source: str) -> pa.Table:
     """`pack` of rows of tokens and what loss each of them has."""
     tokens, loss, ends = list[int](), list[int](), [0]
-    for own, own_loss in rows:
-        tokens += own
-        loss += own_loss
+    for row_tokens, row_loss in rows:
+        tokens += row_tokens
+        loss += row_loss
         ends.append(len(tokens))
     return pack(np.array(tokens, np.int32), np.array(loss, np.int8), np.array(ends, np.int64), source)
 
@@ -93,7 +93,7 @@ def _draw(lengths: Ints, budget: float, rng: np.random.Generator) -> Ints:
         return np.zeros(0, dtype=np.int64)
     passes = [rng.permutation(len(lengths)) for _ in range(int(budget // total) + 1)]
     last = np.concatenate([[0], np.cumsum(lengths[passes[-1]])])
-    rest = budget % total
-    above = int(np.searchsorted(last, rest))
-    keep = above if above == 0 or last[above] - rest <= rest - last[above - 1] else above - 1
+    remainder = budget % total
+    above = int(np.searchsorted(last, remainder))
+    keep = above if above == 0 or last[above] - remainder <= remainder - last[above - 1] else above - 1
     return np.concatenate([*passes[:-1], passes[-1][:keep]]).astype(np.int64)

@@ -63,8 +63,8 @@ def leave_one_out(h: Histories) -> Split:
             f"none of the {len(h):,} users has 3 or more events; leave-one-out needs one event each for"
             " training, validation and test: add interactions"
         )
-    held = np.repeat(evaluated, h.lengths)
-    train = h.keep_events(~held | (h.from_end >= 2))
+    evaluated_events = np.repeat(evaluated, h.lengths)
+    train = h.keep_events(~evaluated_events | (h.from_end >= 2))
     return Split(
         train,
         validation=_last_as_target(h.keep_events(h.from_end >= 1).keep_users(evaluated)),
@@ -150,6 +150,6 @@ def had_before(targets: Targets) -> float:
     """The share of targets that stand in their own person's context."""
     if not len(targets):
         return 0.0
-    own = np.repeat(targets.target, targets.context.lengths) == targets.context.items
-    rows = targets.context.user_rows[own]
+    repeats = np.repeat(targets.target, targets.context.lengths) == targets.context.items
+    rows = targets.context.user_rows[repeats]
     return len(np.unique(rows)) / len(targets)

@@ -369,7 +369,7 @@ def _pool(table: pa.Table, name: str, actions: Sequence[str]) -> Pools | None:
 
 
 def _whole(table: pa.Table, name: str) -> Ints | None:
-    return read.whole(table, name) if read.has(table, name) else None
+    return read.integers(table, name) if read.has(table, name) else None
 
 
 def _texts(table: pa.Table, name: str) -> Strings | None:
@@ -414,6 +414,6 @@ def _times(table: pa.Table, name: str) -> Ints | None:
     if not read.has(table, name):
         return None
     if pa.types.is_integer(table.column(name).type):
-        return read.whole(table, name)
+        return read.integers(table, name)
     moments: Ints = read.times(table, name).cast(pa.int64()).to_numpy()
     return moments

@@ -200,7 +200,7 @@ def cost(workspace: Workspace) -> Part:
                 rows.append({"what": name, "files": len(sizes), "megabytes": round(sum(sizes) / 1e6, 1)})
     calls = tokens = 0
     for journal in (workspace.root / "conversations").glob("*/journal.jsonl"):
-        usage, count = Journal(lambda line: None, read_lines(journal), {}, "always").spent()
+        usage, count = Journal(lambda line: None, read_lines(journal), {}, "always").billed()
         calls, tokens = calls + count, tokens + usage.total
     return {
         "processor seconds": round(used.ru_utime + used.ru_stime, 1),

@@ -295,15 +295,15 @@ class Searcher:
         both = np.stack([items, np.zeros_like(items) if marks is None else marks], axis=1)
         keys = [both[start:stop].tobytes() for start, stop in pairwise(histories.offsets.tolist())]
         with self._guard:  # the assistant's turns ask beside the lists
-            own = {key: self._cache[key] for key in keys if key in self._cache}
-        new = np.array([key not in own and keys.index(key) == row for row, key in enumerate(keys)])
+            tables = {key: self._cache[key] for key in keys if key in self._cache}
+        new = np.array([key not in tables and keys.index(key) == row for row, key in enumerate(keys)])
         if new.any():
             part = histories.keep_users(new)
             rows = self.score(part) + self.weight * self._remembered(part, weights)
-            own |= {keys[place]: row.copy() for place, row in zip(np.flatnonzero(new), rows, strict=True)}
-        table = np.stack([own[key] for key in keys])
+            tables |= {keys[row]: table.copy() for row, table in zip(np.flatnonzero(new), rows, strict=True)}
+        table = np.stack([tables[key] for key in keys])
         with self._guard:
-            for key, row in own.items():
+            for key, row in tables.items():
                 self._cache.pop(key, None)
                 self._cache[key] = row  # the last now
             for key in list(self._cache)[: max(0, len(self._cache) - CACHED // len(self.data.item_ids))]:
@@ -347,7 +347,7 @@ class Searcher:
         targets: Targets,
         weights: Sequence[float],
         tick: Callable[[int], None] = lambda done: None,
-        more: Sequence[tuple[float, float]] = ((0.0, 0.0),),
+        extras: Sequence[tuple[float, float]] = ((0.0, 0.0),),
     ) -> npt.NDArray[np.int64]:
         """(W * M, T) the rank of each target under each weight of the memory and, within it, each likeness
         and habit that is added to its own; 0 for one that is not found. A beam search knows neither.
@@ -356,22 +356,22 @@ class Searcher:
             by_weight = self.search_all(targets.context, tick, weights)
             lists = ([answer.items for answer in answers] for answers in by_weight)
             return np.stack([rank_in_lists(items, targets.target) for items in lists])
-        parts, done = [], 0
+        parts, start = [], 0
         for part in self.blocks(targets.context):
-            wanted = targets.target[done : done + len(part)]
+            wanted = targets.target[start : start + len(part)]
             scores, known = self.score(part), self._remembered(part, weights)
-            like = own = np.zeros((1, 1), np.float32)
+            like = habits = np.zeros((1, 1), np.float32)
             if self.memory is not None:
-                like = self.memory.likeness(part) if any(ratio for ratio, _ in more) else like
-                own = self.memory.own(part) if any(habit for _, habit in more) else own
+                like = self.memory.likeness(part) if any(ratio for ratio, _ in extras) else like
+                habits = self.memory.habits(part) if any(habit for _, habit in extras) else habits
             seen = part if self.settings.remove_seen else None
             tables = (
-                scores + weight * (known + ratio * like + habit * own)
-                for weight, (ratio, habit) in product(weights, more)
+                scores + weight * (known + ratio * like + habit * habits)
+                for weight, (ratio, habit) in product(weights, extras)
             )
             parts.append([rank_of_target(table, wanted, seen) for table in tables])
-            done += len(part)
-            tick(done)
+            start += len(part)
+            tick(start)
         return np.concatenate(parts, axis=1)
 
     def blocks(self, contexts: Histories) -> Iterator[Histories]:

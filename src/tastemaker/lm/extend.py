@@ -42,9 +42,9 @@ def extend(
     aliases = tuple((name, int(row)) for name, row in rows.items() if row is not None)
     vocabulary = Vocabulary(len(tokenizer), tuple(map(int, sizes)), SPECIALS, "tokenizer", aliases)
     names = vocabulary.added()
-    if taken := sorted(set(names) & set(tokenizer.get_vocab())):
+    if clashes := sorted(set(names) & set(tokenizer.get_vocab())):
         raise ModelError(
-            f"the tokenizer already has '{taken[0]}'; start from the model as it was before extension"
+            f"the tokenizer already has '{clashes[0]}'; start from the model as it was before extension"
         )
     tokenizer.add_tokens(
         [AddedToken(name, special=True, normalized=False) for name in names], special_tokens=True
@@ -62,15 +62,15 @@ def shorten(model: Any, layers: int) -> None:
     spread as they did: that norm is made for what the last layer says, and on the state after four layers of
     SmolLM2 it made a loss of 19 nats a token of text, 9 so. ModelError: it has fewer, or no list.
     """
-    config, own = model.config.get_text_config(), getattr(model.base_model, "layers", None)
-    if own is None or layers > len(own):
+    config, trunk = model.config.get_text_config(), getattr(model.base_model, "layers", None)
+    if trunk is None or layers > len(trunk):
         raise ModelError(
-            f"base_layers is {layers}, the base has {0 if own is None else len(own)} layers that can be cut;"
-            " lower it, or set it to 0"
+            f"base_layers is {layers}, the base has {0 if trunk is None else len(trunk)} layers that can be"
+            " cut; lower it, or set it to 0"
         )
     rows, norm = model.get_output_embeddings().weight, getattr(model.base_model, "norm", None)
     before = _loudness(model, [(0, len(rows))], rows)
-    model.base_model.layers = own[:layers]
+    model.base_model.layers = trunk[:layers]
     config.num_hidden_layers = layers
     if getattr(config, "layer_types", None):
         config.layer_types = config.layer_types[:layers]

@@ -48,11 +48,11 @@ def convert(folder: str | Path) -> Path:
             raise ModelError(f"reading {path.name} needs the package {name}; {INSTALL}")
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    asked: dict[str, Any] = {"gguf_file": path.name, "local_files_only": True}
+    options: dict[str, Any] = {"gguf_file": path.name, "local_files_only": True}
     with quiet():
-        tokenizer = AutoTokenizer.from_pretrained(path.parent, **asked)
-        asked |= {"dtype": torch.float32, "output_loading_info": True}
-        model, about = AutoModelForCausalLM.from_pretrained(path.parent, **asked)
+        tokenizer = AutoTokenizer.from_pretrained(path.parent, **options)
+        options |= {"dtype": torch.float32, "output_loading_info": True}
+        model, about = AutoModelForCausalLM.from_pretrained(path.parent, **options)
     check_tensors(path, model, about)
     model.hf_quantizer = None  # its weights are expanded now
     del model.config.quantization_config

@@ -146,8 +146,8 @@ def train_task(
             (run.step, *((saved.groups["weights"], saved.groups["optimiser"]) if saved else ({}, {})))
         )
         model.train()
-        with nullcontext(interruption) if interruption else Interruption() as asked:
-            yield from _steps(run, folder, identity, validate, asked)
+        with nullcontext(interruption) if interruption else Interruption() as watch:
+            yield from _steps(run, folder, identity, validate, watch)
         run.finish()
     finally:
         parallel.tell(False)
@@ -183,7 +183,7 @@ def _steps(
     if run.last is not None:
         yield run.last
         return
-    written, over = time.monotonic(), run.ended
+    saved_at, over = time.monotonic(), run.ended
     while not over:
         parallel.tell(True)
         run.advance()
@@ -197,9 +197,9 @@ def _steps(
             _save(run, folder, identity)
         if metrics:
             yield metrics
-        asked, due = interruption.asked, time.monotonic() - written >= run.settings.checkpoint_every
-        if folder and not over and (due or asked):
+        stop, due = interruption.pending, time.monotonic() - saved_at >= run.settings.checkpoint_every
+        if folder and not over and (due or stop):
             _save(run, folder, identity)  # after the report: a run that goes on does not tell it again
-            written = time.monotonic()
-        if asked and not over:
+            saved_at = time.monotonic()
+        if stop and not over:
             raise KeyboardInterrupt

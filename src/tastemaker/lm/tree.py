@@ -30,12 +30,12 @@ class Tree:
         """
         rows = len(self.lengths)
         device = self.lengths.device
-        own = (self.slots + torch.arange(beams, device=device)).expand(rows, beams).unsqueeze(2)
+        new_slots = (self.slots + torch.arange(beams, device=device)).expand(rows, beams).unsqueeze(2)
         if self.ancestors is None:
-            self.ancestors = own
+            self.ancestors = new_slots
         else:
             path = self.ancestors.gather(1, parents.unsqueeze(2).expand(-1, -1, self.depth))
-            self.ancestors = torch.cat([path, own], dim=2)
+            self.ancestors = torch.cat([path, new_slots], dim=2)
         self.slots += beams
         self.slot_depth += [self.depth] * beams
         positions = (self.lengths + self.depth).unsqueeze(1).expand(rows, beams)

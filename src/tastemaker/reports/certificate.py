@@ -89,12 +89,12 @@ def claim(certificate: Mapping[str, Any]) -> str:
     )
     fitted = any("propensities are estimated" in note for note in certificate["assumptions"])
     accepted = certificate.get("accepted") or ()
-    given = [
+    conditions = [
         *(["the fitted logger is the true one"] if fitted else []),
         *([f"what failed ({', '.join(accepted)}) does not matter"] if accepted else []),
     ]
-    if given:  # the claim is conditional, and says so before anything else
-        sure = f"if {' and '.join(given)}, {sure}"
+    if conditions:  # the claim is conditional, and says so before anything else
+        sure = f"if {' and '.join(conditions)}, {sure}"
     text = sure[0].upper() + sure[1:] if certificate["passed"] else f"It was not shown that, {sure}"
     return f"{text}. Tested once, on {certificate['n']:,} rows that had no part in learning or choosing."
 
@@ -139,8 +139,8 @@ def _counted(certificate: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def number(value: Any) -> str:
     """Six significant digits; a dash where nothing was computed."""
-    given = float(value) + 0.0  # no minus before a zero
-    return f"{given:.6g}" if math.isfinite(given) else ("unbounded" if given > 0 else "–")
+    figure = float(value) + 0.0  # no minus before a zero
+    return f"{figure:.6g}" if math.isfinite(figure) else ("unbounded" if figure > 0 else "–")
 
 
 def _outcome(certificate: Mapping[str, Any]) -> str:

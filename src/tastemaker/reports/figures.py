@@ -201,18 +201,18 @@ def code_use(levels: Sequence[Sequence[int]], title: str) -> Drawing:
     `levels`: for each level the number of items of each of its K_l codes. Levels of more than 128 codes are
     shown in 128 groups of neighbours; a group is dead when all its codes are.
     """
-    used = [f"{sum(c > 0 for c in level)} of {len(level)}" for level in levels]
-    text = f"{title}: codes in use by level: {', '.join(used)}"
+    labels = [f"{sum(c > 0 for c in level)} of {len(level)}" for level in levels]
+    text = f"{title}: codes in use by level: {', '.join(labels)}"
     with _canvas(0.8 + 0.42 * len(levels), text) as (axes, draw):
         for place, counts in enumerate(levels):
             parts = np.array_split(np.sort(counts)[::-1], min(len(counts), _MOST_CELLS))
             cells = np.array([part.mean() for part in parts])
             strength = 0.12 + 0.88 * (cells / max(cells.max(), 1e-12)) ** 0.5
             colours = [(SERIES[0], float(s)) if s > 0.12 else (SERIES[1], 1.0) for s in strength]
-            left = np.arange(len(cells)) / len(cells)
-            axes.barh(place, 1 / len(cells), left=left, height=0.72, color=colours, linewidth=0)
+            starts = np.arange(len(cells)) / len(cells)
+            axes.barh(place, 1 / len(cells), left=starts, height=0.72, color=colours, linewidth=0)
         axes.set_yticks(range(len(levels)), [f"level {n + 1}" for n in range(len(levels))])
-        for place, words in enumerate(used):
+        for place, words in enumerate(labels):
             _label_right(axes, words, place, 5, color=MUTED)
         axes.set_ylim(len(levels) - 0.5, -0.5)
         axes.set_xlim(0, 1)

@@ -86,10 +86,10 @@ class Allowed:
         """How many allowed items stand at positions starts .. stops (exclusive); arrays of equal shape."""
         if self.included is not None:
             return np.asarray(np.searchsorted(self.included, stops) - np.searchsorted(self.included, starts))
-        whole = stops - starts if self.base is None else self.base.prefix[stops] - self.base.prefix[starts]
+        total = stops - starts if self.base is None else self.base.prefix[stops] - self.base.prefix[starts]
         if len(self.removed):
-            whole = whole - (np.searchsorted(self.removed, stops) - np.searchsorted(self.removed, starts))
-        return np.asarray(whole, dtype=np.int64)
+            total = total - (np.searchsorted(self.removed, stops) - np.searchsorted(self.removed, starts))
+        return np.asarray(total, dtype=np.int64)
 
     def hide(self, scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """A copy of `scores` (N,), by item index, with -inf where an item may not be shown."""
@@ -126,9 +126,9 @@ def allow(
         )
     excluded = _positions(trie, exclude, "exclude")
     if include is not None:
-        asked = _positions(trie, include, "include")
-        included = np.setdiff1d(_within(base, asked), excluded, assume_unique=True)
-        reason = None if len(included) else _reason(base, len(excluded), len(asked))
+        positions = _positions(trie, include, "include")
+        included = np.setdiff1d(_within(base, positions), excluded, assume_unique=True)
+        reason = None if len(included) else _reason(base, len(excluded), len(positions))
         return Allowed(trie, base, EMPTY, included, len(included), reason)
     removed = _within(base, excluded)
     items = (len(trie.items) if base is None else int(base.prefix[-1])) - len(removed)
@@ -140,10 +140,10 @@ def _killed(
     trie: Trie, base: Mask | None, removed: npt.NDArray[np.int64], level: int
 ) -> npt.NDArray[np.int64]:
     """Nodes of `level` all of whose items that `base` allows are `removed`."""
-    touched, taken = _runs(trie.node_of_position(level, removed))
+    touched, removed_counts = _runs(trie.node_of_position(level, removed))
     starts, stops = trie.bounds[level][touched], trie.bounds[level][touched + 1]
-    had = stops - starts if base is None else base.prefix[stops] - base.prefix[starts]
-    return np.asarray(touched[had == taken], np.int64)
+    allowed_counts = stops - starts if base is None else base.prefix[stops] - base.prefix[starts]
+    return np.asarray(touched[allowed_counts == removed_counts], np.int64)
 
 
 def _positions(trie: Trie, items: Iterable[int] | Ints, name: str) -> npt.NDArray[np.int64]:
@@ -169,7 +169,7 @@ def _within(base: Mask | None, positions: npt.NDArray[np.int64]) -> npt.NDArray[
 
 def _reason(base: Mask | None, excluded: int, included: int | None) -> str:
     """Why nothing is left to show."""
-    asked = (
+    request = (
         "no item was asked for"
         if included == 0
         else f"{included} items were asked for"
@@ -178,4 +178,4 @@ def _reason(base: Mask | None, excluded: int, included: int | None) -> str:
     )
     masked = "" if base is None else f", '{base.name}' allows {int(base.prefix[-1])} items"
     why = " (what a person had before is, unless remove_seen = false)" if excluded else ""
-    return f"nothing can be shown: {asked}{masked}, {excluded} are excluded{why}"
+    return f"nothing can be shown: {request}{masked}, {excluded} are excluded{why}"

@@ -46,12 +46,12 @@ _TENSORS: WeakKeyDictionary[Trie | Mask, dict[torch.device, list[tuple[Tensor, .
 
 def _moved(owner: Trie | Mask, *arrays: tuple[Any, ...], device: torch.device) -> list[tuple[Tensor, ...]]:
     """The arrays of each level of `owner` on `device` (shared memory on the CPU), moved once."""
-    held = _TENSORS.setdefault(owner, {})
-    if device not in held:
-        held[device] = [
+    by_device = _TENSORS.setdefault(owner, {})
+    if device not in by_device:
+        by_device[device] = [
             tuple(torch.from_numpy(part).to(device) for part in level) for level in zip(*arrays, strict=True)
         ]
-    return held[device]
+    return by_device[device]
 
 
 class _Filter:
@@ -86,12 +86,12 @@ class _Filter:
         if not len(keys) and not self.any_listed:
             return alive
         wanted = row * self.spans[level] + node
-        named = torch.zeros_like(wanted, dtype=torch.bool)
+        hits = torch.zeros_like(wanted, dtype=torch.bool)
         if len(keys):
-            named = keys[torch.searchsorted(keys, wanted).clamp(max=len(keys) - 1)] == wanted
+            hits = keys[torch.searchsorted(keys, wanted).clamp(max=len(keys) - 1)] == wanted
         # For a row that names the items it wants the keys are its live nodes, for any other its dead ones.
-        own = named == self.listed[row]
-        return own if alive is None else own & alive
+        allowed = hits == self.listed[row]
+        return allowed if alive is None else allowed & alive
 
 
 @torch.inference_mode()

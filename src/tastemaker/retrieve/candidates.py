@@ -99,8 +99,8 @@ def expand(beams: Beams, trie: Trie, allowed: Sequence[Allowed], k: int) -> list
     bounds = np.searchsorted(row, np.arange(len(counts) + 1))
     exact = beams.exact.cpu().numpy()
     return [
-        _best(items[a:b], scores[a:b], position[a:b], filter_, k, bool(whole))
-        for a, b, filter_, whole in zip(bounds, bounds[1:], allowed, exact, strict=False)
+        _best(items[a:b], scores[a:b], position[a:b], filter_, k, bool(complete))
+        for a, b, filter_, complete in zip(bounds, bounds[1:], allowed, exact, strict=False)
     ]
 
 

@@ -100,7 +100,7 @@ class Matcher:
             near = self._similar(clause.field, self._item(clause.value)) if self._similar else None
             return np.full(len(self._row), UNKNOWN, np.int8) if near is None else near.astype(np.int8)
         if clause.cmp == "either":
-            alternatives = np.array([self._together(both) for both in clause.value])
+            alternatives = np.array([self._together(conjunction) for conjunction in clause.value])
             unknown = np.where((alternatives == UNKNOWN).any(axis=0), UNKNOWN, NO)
             return np.where((alternatives == YES).any(axis=0), YES, unknown).astype(np.int8)
         if clause.field not in self._columns:
@@ -124,9 +124,9 @@ class Matcher:
             np.int8
         )
 
-    def _together(self, both: str) -> Ternary:
+    def _together(self, conjunction: str) -> Ternary:
         """One alternative of an `either`."""
-        pairs = (part.partition("=") for part in both.split(EITHER))
+        pairs = (part.partition("=") for part in conjunction.split(EITHER))
         return self(
             [
                 _Part(name, span_of(value), "between") if value.startswith(SPAN) else _Part(name, value)

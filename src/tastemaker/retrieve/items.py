@@ -41,9 +41,9 @@ def read(contexts: Sequences, longest: int, device: torch.device) -> list[Block]
     order = np.argsort(lengths, kind="stable")
     for start in range(0, len(order), ROWS):
         rows = order[start : start + ROWS]
-        taken = np.concatenate([np.arange(*recent.offsets[row : row + 2]) for row in rows])
-        own = np.zeros(len(taken), np.int64) if marks is None else marks[taken]
-        columns = rows, recent.items[taken], np.asarray(own, np.int64)
+        event_rows = np.concatenate([np.arange(*recent.offsets[row : row + 2]) for row in rows])
+        block_marks = np.zeros(len(event_rows), np.int64) if marks is None else marks[event_rows]
+        columns = rows, recent.items[event_rows], np.asarray(block_marks, np.int64)
         places, *events = (torch.from_numpy(column).to(device) for column in columns)
         blocks.append(Block(places, Layout(lengths[rows], device), *events))
     return blocks

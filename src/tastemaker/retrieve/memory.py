@@ -80,9 +80,9 @@ class Memory:
     def counted(self, contexts: Sequences) -> npt.NDArray[np.float32]:
         """(U, N) the same of counts and habit alone."""
         added = evidence(self.score(contexts))
-        return added + np.float32(self.habit) * self.own(contexts) if self.habit else added
+        return added + np.float32(self.habit) * self.habits(contexts) if self.habit else added
 
-    def own(self, contexts: Sequences) -> npt.NDArray[np.float32]:
+    def habits(self, contexts: Sequences) -> npt.NDArray[np.float32]:
         """(U, N) the evidence of what each person had."""
         return evidence(habit(contexts, self.table.shape[0]))
 
@@ -162,8 +162,8 @@ def habits_for(share: float, removed: bool) -> tuple[float, ...]:
 def weighing_in(about: Mapping[str, Any], remove_seen: bool) -> Weighing:
     """What a summary has for the rule of what is shown; older ones have one weight for both, and no habit."""
     (name,) = (name for name, removed in WEIGHTS.items() if removed == remove_seen)
-    more = (float(about.get(f"{name}: {what}", 0.0)) for what in Weighing._fields[1:])
-    return Weighing(float(about.get(name, about["weight"])), *more)
+    extras = (float(about.get(f"{name}: {what}", 0.0)) for what in Weighing._fields[1:])
+    return Weighing(float(about.get(name, about["weight"])), *extras)
 
 
 def choose_weight(ranks: Ints, grid: Sequence[Any] = GRID) -> tuple[Any, dict[Any, float]]:

@@ -61,11 +61,11 @@ def blended(candidates: Candidates, dense: Floats, share: float, k: int) -> Cand
     return replace(best, reason=best.reason if len(best) < k else None)
 
 
-def _joined(candidates: Candidates, more: Candidates) -> Candidates:
+def _joined(candidates: Candidates, additions: Candidates) -> Candidates:
     """Both; they share no item."""
-    parts = zip((candidates.items, candidates.scores), (more.items, more.scores), strict=True)
+    parts = zip((candidates.items, candidates.scores), (additions.items, additions.scores), strict=True)
     items, scores = (np.concatenate(pair) for pair in parts)
-    return Candidates(items, scores, candidates.source + more.source, candidates.reason)
+    return Candidates(items, scores, candidates.source + additions.source, candidates.reason)
 
 
 class _Late(Exception):
@@ -86,7 +86,7 @@ class LanguageModelRetriever:
     rows_at_once: int = 32
     clock: Clock = time.monotonic
     normalise: str = "level"
-    held: dict[str, Tensor] = field(default_factory=dict, repr=False)
+    cache: dict[str, Tensor] = field(default_factory=dict, repr=False)
 
     def generate(
         self,
@@ -127,13 +127,13 @@ class LanguageModelRetriever:
         context = self._prefilled(prompts, deadline)
         dense = self._dense(context.hidden)
         answers = self._searched(context, allowed, beam, beam, deadline)
-        asked = [best_of(scores, filter_, beam).items for scores, filter_ in zip(dense, allowed, strict=True)]
-        more = [np.setdiff1d(new, old.items) for new, old in zip(asked, answers, strict=True)]
-        rest = [allow(self.trie, None, (), new) for new in more]
-        most = max(len(new) for new in more)
+        best = [best_of(scores, filter_, beam).items for scores, filter_ in zip(dense, allowed, strict=True)]
+        new_items = [np.setdiff1d(new, old.items) for new, old in zip(best, answers, strict=True)]
+        new_allowed = [allow(self.trie, None, (), new) for new in new_items]
+        most = max(len(new) for new in new_items)
         if most:
             context = self._prefilled(prompts, deadline)
-            additions = self._searched(context, rest, most, most, deadline)
+            additions = self._searched(context, new_allowed, most, most, deadline)
             answers = [_joined(answer, new) for answer, new in zip(answers, additions, strict=True)]
         pairs = zip(answers, dense, strict=True)
         return [(answer, scores[answer.items].astype(np.float64)) for answer, scores in pairs]
@@ -141,9 +141,9 @@ class LanguageModelRetriever:
     @torch.inference_mode()
     def _dense(self, hidden: Tensor) -> npt.NDArray[np.float32]:
         """(R, N) log-probability of every item by the dense read-out; those of one ID share it equally."""
-        if "vectors" not in self.held:
-            self.held["vectors"] = leaf_vectors(self.trie.leaf_codes(), self.decoder.heads)
-        logits = (hidden @ self.held["vectors"].T.to(hidden.dtype)).float().log_softmax(1).cpu().numpy()
+        if "vectors" not in self.cache:
+            self.cache["vectors"] = leaf_vectors(self.trie.leaf_codes(), self.decoder.heads)
+        logits = (hidden @ self.cache["vectors"].T.to(hidden.dtype)).float().log_softmax(1).cpu().numpy()
         leaf = self.trie.node_of_position(self.trie.levels - 1, self.trie.position)
         return np.asarray((logits - np.log(np.diff(self.trie.item_starts)))[:, leaf], np.float32)
 
@@ -158,8 +158,8 @@ class LanguageModelRetriever:
         """One batch: prefill once, then search; where the dense read-out counts, its best are in it."""
         if not self.decoder.share:
             return self._searched(self._prefilled(prompts, deadline), allowed, beam, k, deadline)
-        both = self.read_outs(prompts, max(beam, k), allowed, deadline)
-        return [blended(answer, dense, self.decoder.share, k) for answer, dense in both]
+        pairs = self.read_outs(prompts, max(beam, k), allowed, deadline)
+        return [blended(answer, dense, self.decoder.share, k) for answer, dense in pairs]
 
     def _prefilled(self, prompts: Sequence[Ints], deadline: float | None) -> decode.Context:
         self._in_time(deadline)

@@ -81,14 +81,14 @@ class Trie:
 
     def arrays(self) -> dict[str, Ints]:
         """The arrays that make the trie, by name."""
-        named: dict[str, Ints] = {
+        arrays: dict[str, Ints] = {
             "sizes": np.array(self.sizes, np.int64),
             "item_starts": self.item_starts,
             "items": self.items,
         }
         for level in range(self.levels):
-            named |= {f"tokens_{level}": self.tokens[level], f"starts_{level}": self.starts[level]}
-        return named
+            arrays |= {f"tokens_{level}": self.tokens[level], f"starts_{level}": self.starts[level]}
+        return arrays
 
     @cached_property
     def fingerprint(self) -> str:

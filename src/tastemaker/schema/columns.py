@@ -5,7 +5,7 @@ Every function takes (table, column, name): `name` is what messages call the tab
 nothing. Text is read as CSV has it: "0.25" is a number, "2024-01-01" a moment, 12.0 the id 12.
 
     numbers(table, "score", "scored.csv", low=0, high=1)      (n,) float64
-    whole(table, "answer", "surveys.csv", nulls=-1)           (n,) int64
+    integers(table, "answer", "surveys.csv", nulls=-1)        (n,) int64
     texts(table, "user_id", "surveys.csv")                    pa.Array of string
     codes(table, "arm", "results.csv")                        (n,) int64 and the names
     groups(table, "country", "surveys.csv")                   codes; two spellings of one value are refused
@@ -95,7 +95,7 @@ def numbers(
     return result
 
 
-def whole(table: pa.Table, column: str, name: str = "", *, nulls: int | None = None) -> Ints:
+def integers(table: pa.Table, column: str, name: str = "", *, nulls: int | None = None) -> Ints:
     """(n,) int64 whole numbers of any sign; with `nulls` that number for an empty cell."""
     result = numbers(table, column, name, nulls=nulls is not None)
     empty = np.isnan(result)
@@ -229,18 +229,18 @@ def places(
     rows = pc.index_in(ids, value_set=pa.array(list(known), pa.string()))
     if rows.null_count:
         row = pc.index(rows.is_null(), True).as_py()
-        more = f" (and {rows.null_count - 1:,} further rows)" if rows.null_count > 1 else ""
+        suffix = f" (and {rows.null_count - 1:,} further rows)" if rows.null_count > 1 else ""
         raise InputError(
-            f"{_of(name)}row {row + 1}, column '{column}': '{ids[row]}' is not in the {of}{more}; add the"
+            f"{_of(name)}row {row + 1}, column '{column}': '{ids[row]}' is not in the {of}{suffix}; add the"
             " item or remove the row"
         )
     return np.asarray(rows.to_numpy(zero_copy_only=False), dtype=np.int64)
 
 
-def _read(read: values.Reader, cells: pa.ChunkedArray, column: str, name: str) -> tuple[pl.Series, Bools]:
+def _read(reader: values.Reader, cells: pa.ChunkedArray, column: str, name: str) -> tuple[pl.Series, Bools]:
     """What a reader of `schema.values` makes of the column, and which cells it could not read."""
     try:
-        result, wrong = read(cells, column)
+        result, wrong = reader(cells, column)
     except InputError as error:
         raise InputError(f"{_of(name)}{error}") from None
     return result, wrong.fill_null(False).to_numpy().astype(bool)

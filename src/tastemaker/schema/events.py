@@ -82,8 +82,8 @@ def kind_named(text: str) -> EventKind | None:
     """
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text).replace("_", " ").replace("-", " ").split()
     bare = "".join(word for word in words if word.casefold() not in _THINGS)
-    for written in (_squeezed(text), _squeezed(bare)):
-        known = _SPELLINGS.get(written) or _SPELLINGS.get(written.removesuffix("s"))
+    for spelling in (_squeezed(text), _squeezed(bare)):
+        known = _SPELLINGS.get(spelling) or _SPELLINGS.get(spelling.removesuffix("s"))
         if known is not None:
             return known
     return None
@@ -147,7 +147,7 @@ class EventRules:
         its kind, times the share of a play, or the place of a rating on its scale.
         """
 
-        def read(kind: EventKind, values: Floats) -> Floats:
+        def worth_of(kind: EventKind, values: Floats) -> Floats:
             place = values
             if kind.name == "rating":
                 place = (values - self.scale[0]) / (self.scale[1] - self.scale[0])
@@ -155,21 +155,21 @@ class EventRules:
                 place = np.ones(len(values))
             return kind.weight * np.clip(np.nan_to_num(place, nan=1.0), 0.0, 1.0)
 
-        return self._by_kind(kinds, values, read)
+        return self._by_kind(kinds, values, worth_of)
 
     def liked(self, kinds: Kinds, values: Values) -> Bools:
         """(E,) whether it says that the item is wanted (a like, a purchase, a good rating), not mere play."""
 
-        def read(kind: EventKind, values: Floats) -> Bools:
+        def liked_of(kind: EventKind, values: Floats) -> Bools:
             wanted: Bools = self._signs_of(kind, values) == WANTED
             return wanted if kind.explicit else np.zeros_like(wanted)
 
-        return self._by_kind(kinds, values, read).astype(bool)
+        return self._by_kind(kinds, values, liked_of).astype(bool)
 
     def _by_kind(
-        self, kinds: Kinds, values: Values, read: Callable[[EventKind, Floats], npt.NDArray[Any]]
+        self, kinds: Kinds, values: Values, convert: Callable[[EventKind, Floats], npt.NDArray[Any]]
     ) -> Floats:
-        """(E,) what `read` makes of the values of each known kind, 0 elsewhere."""
+        """(E,) what `convert` makes of the values of each known kind, 0 elsewhere."""
         if not len(kinds):
             return np.zeros(0)
         codes, names = coded(kinds)
@@ -179,7 +179,7 @@ class EventRules:
             known = kind_named(name) if name else _BARE
             if known is not None:
                 rows = codes == code
-                result[rows] = read(known, numbers[rows])
+                result[rows] = convert(known, numbers[rows])
         return result
 
     def _signs_of(self, kind: EventKind, values: Floats) -> npt.NDArray[np.int8]:

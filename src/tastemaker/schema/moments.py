@@ -76,7 +76,7 @@ _DAY_ZERO = 25_569  # 1970-01-01 in days as spreadsheets count them, from 1899-1
 _RANGES = ((1900, 2100, "years"), (10_000, 22_000, "days"), (36_526, 54_790, "days"))
 _COUNTED = re.compile(r"sec|elapsed|since|offset|duration|epoch|unix|relative|uptime|tick")  # from any moment
 _DATED = re.compile(r"date|dat$|day|dt$|year|when|released|published|created|at$")
-_OWN = 100, 0.95  # whole numbers, and the share of them that differ, from which they look like seconds
+_DISTINCT = 100, 0.95  # whole numbers, and the share of them that differ, from which they look like seconds
 _MOMENT = pl.Datetime("us", "UTC")
 _EARLY, _LATE = datetime(1995, 1, 1, tzinfo=UTC), timedelta(days=2)
 _UNIT: ContextVar[str | None] = ContextVar("time unit", default=None)
@@ -123,13 +123,13 @@ def time_unit(unit: str | None) -> Iterator[None]:
 @dataclass(frozen=True)
 class Times:
     """What a column was read as: moments in UTC, in microseconds; wrong: which cells are none (empty is null
-    and not wrong); written: how they are written; other: the unit that is second best, where they may be that
-    as well; numbers: of those that are numbers.
+    and not wrong); spelling: how they are written; other: the second best unit,
+    where they may be that as well; numbers: of those that are numbers.
     """
 
     moments: pl.Series
     wrong: pl.Series
-    written: str
+    spelling: str
     other: str = ""
     numbers: pl.Series | None = None
 
@@ -148,7 +148,7 @@ class Times:
             assert rival is not None
             return (
                 f"'{name}' holds numbers from {low:.10g} to {high:.10g}, which may be days, years or seconds:"
-                f" they were read as {self.written} ({run}); --time-unit {self.other} reads them as"
+                f" they were read as {self.spelling} ({run}); --time-unit {self.other} reads them as"
                 f" {rival[0]:%Y-%m-%d} to {rival[1]:%Y-%m-%d}"
             )
         if (
@@ -157,13 +157,13 @@ class Times:
             and last < first.replace(month=1, day=2, hour=0, minute=0, second=0, microsecond=0)
         ):
             return (
-                f"'{name}' was read as {self.written}: all fall on 1 January 1970, which no event does; only"
+                f"'{name}' was read as {self.spelling}: all fall on 1 January 1970, which no event does; only"
                 " their order counts, unless --time-unit says what they count"
             )
         if first < _EARLY or last > datetime.now(UTC) + _LATE:
             return (
                 f"times run from {run}: check the unit of '{name}', which was read as"
-                f" {self.written}; --time-unit says otherwise"
+                f" {self.spelling}; --time-unit says otherwise"
             )
         return ""
 
@@ -205,8 +205,8 @@ def read(column: pa.ChunkedArray, name: str, years: bool = False, unit: str | No
         zone = series.dtype.time_zone if isinstance(series.dtype, pl.Datetime) else None
         known = values.in_calendar(series).cast(pl.Datetime("us", zone), strict=False)
         known = known.dt.convert_time_zone("UTC") if zone else known.dt.replace_time_zone("UTC")
-        written = "dates" if series.dtype == pl.Date else "timestamps"
-        return Times(known, series.is_not_null() & known.is_null(), written)
+        spelling = "dates" if series.dtype == pl.Date else "timestamps"
+        return Times(known, series.is_not_null() & known.is_null(), spelling)
     if series.dtype == pl.String:
         series = series.str.strip_chars()
         series = series.set(series.is_in(["", *values.NULL_WORDS]).fill_null(False), None)
@@ -247,26 +247,26 @@ def _counted(numbers: pl.Series) -> str:
 
 def _since_1970(numbers: pl.Series) -> pl.Series:
     """Moments of Float64 or Int64 numbers since 1970; whole numbers without the rounding of floats."""
-    n, whole = pl.col("n"), numbers.dtype.is_integer()
+    n, is_integer = pl.col("n"), numbers.dtype.is_integer()
     size = n.cast(pl.Float64).abs()
     micros = (
         pl.when(size < 1e11)
-        .then(n * (1_000_000 if whole else 1e6))
+        .then(n * (1_000_000 if is_integer else 1e6))
         .when(size < 1e14)
-        .then(n * (1_000 if whole else 1e3))
+        .then(n * (1_000 if is_integer else 1e3))
         .when(size < 1e17)
         .then(n)
-        .otherwise(n // 1_000 if whole else n * 1e-3)
+        .otherwise(n // 1_000 if is_integer else n * 1e-3)
     )
     return _moments(pl.DataFrame({"n": numbers}).select(micros.alias("micros"))["micros"])
 
 
 def _moments(moments: pl.Series) -> pl.Series:
     """Moments of microseconds since 1970; those millennia away are null."""
-    whole = moments.dtype.is_integer()
-    known = moments.is_between(-(5 * 10**16), 2 * 10**17) if whole else _near(moments)
+    is_integer = moments.dtype.is_integer()
+    known = moments.is_between(-(5 * 10**16), 2 * 10**17) if is_integer else _near(moments)
     moments = moments.set(~known.fill_null(True), None)
-    if not whole:
+    if not is_integer:
         moments = moments.round().cast(pl.Int64, strict=False)
     return moments.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
 
@@ -288,38 +288,38 @@ def _bare_dates(series: pl.Series, numbers: pl.Series, name: str) -> Times | Non
     least, most = cast(float, numbers.min()), cast(float, numbers.max())
     for first, last, unit in _RANGES:
         if least >= first and most <= last:
-            named = _DATED.search(name.lower()) is not None
+            dated = _DATED.search(name.lower()) is not None
             times = _in_unit(numbers, unit, series)
             ahead = cast(datetime, times.moments.max()) > datetime.now(UTC) + timedelta(days=366)
-            if not named and (ahead or _all_differ(filled)):
+            if not dated and (ahead or _all_differ(filled)):
                 seconds = _since_1970(numbers)
                 return Times(seconds, series.is_null() & False, "seconds since 1970", unit, numbers)
-            sure = named or (unit == "years" and not filled.str.contains(".", literal=True).any())
+            sure = dated or (unit == "years" and not filled.str.contains(".", literal=True).any())
             return times if sure else replace(times, other="seconds")
     for length, pattern in ((8, "%Y%m%d"), (12, "%Y%m%d%H%M"), (14, "%Y%m%d%H%M%S")):
         if bool(filled.str.contains(rf"^(19|20)\d{{{length - 2}}}$").all()):
             digits = series.cast(pl.String, strict=False).str.replace(r"\.0+$", "")
             dates = digits.str.to_datetime(pattern, time_unit="us", time_zone="UTC", strict=False, exact=True)
-            whole = dates.null_count() == series.null_count()
-            return Times(dates, series.is_null() & False, "dates such as 20230512") if whole else None
+            complete = dates.null_count() == series.null_count()
+            return Times(dates, series.is_null() & False, "dates such as 20230512") if complete else None
     return None
 
 
 def _all_differ(filled: pl.Series) -> bool:
     """Whether many cells are whole numbers, hardly one of them twice."""
-    n, whole = len(filled), not filled.str.contains(".", literal=True).any()
-    return whole and n >= _OWN[0] and filled.n_unique() > _OWN[1] * n
+    n, is_integer = len(filled), not filled.str.contains(".", literal=True).any()
+    return is_integer and n >= _DISTINCT[0] and filled.n_unique() > _DISTINCT[1] * n
 
 
 def _years(numbers: pl.Series) -> pl.Series:
     """The moments of years; of 2019.5 the middle of 2019."""
-    whole = numbers.floor()
-    year = whole.set(~whole.is_between(1, 9998).fill_null(False), None).cast(pl.Int32, strict=False)
+    floor = numbers.floor()
+    year = floor.set(~floor.is_between(1, 9998).fill_null(False), None).cast(pl.Int32, strict=False)
     start, end = (
         pl.DataFrame({"y": y}).select(pl.datetime("y", 1, 1, time_zone="UTC")).to_series()
         for y in (year, year + 1)
     )
-    part = ((end - start).dt.total_microseconds() * (numbers - whole)).round().cast(pl.Int64, strict=False)
+    part = ((end - start).dt.total_microseconds() * (numbers - floor)).round().cast(pl.Int64, strict=False)
     return (start + part.cast(pl.Duration("us"))).cast(_MOMENT)
 
 
@@ -328,15 +328,15 @@ def _in_unit(numbers: pl.Series, unit: str, series: pl.Series | None = None) -> 
     where they are larger than those to 2040, as spreadsheets count them.
     """
     if unit == "years":
-        moments, written = _years(numbers), "years"
+        moments, spelling = _years(numbers), "years"
     elif unit == "days" and cast(float, numbers.max()) >= _DAY_ZERO:
         moments = _moments((numbers - _DAY_ZERO) * 8.64e10)
-        written = "days since 1899-12-30, as spreadsheets count"
+        spelling = "days since 1899-12-30, as spreadsheets count"
     else:
         moments = _moments(numbers * (8.64e10 if unit == "days" else UNITS[unit]))
-        written = f"{unit} since 1970"
+        spelling = f"{unit} since 1970"
     filled = numbers if series is None else series
-    return Times(moments, filled.is_not_null() & moments.is_null(), written, numbers=numbers)
+    return Times(moments, filled.is_not_null() & moments.is_null(), spelling, numbers=numbers)
 
 
 def day_order(text: pl.Series, order: str | None = None) -> str:
@@ -385,8 +385,8 @@ def _worded(text: pl.Series) -> pl.Series:
     ).str.strip_chars()
     worded = text.str.contains(r"[A-Za-z]{3}|^\d\d? \d\d?, \d{4}$").any()
     dates = _parsed(text, _WORDED if worded else ())
-    for years, written in (("1900y", dates.dt.year().is_between(70, 99)), ("2000y", dates.dt.year() < 70)):
-        dates = dates.dt.offset_by(years).zip_with(written.fill_null(False), dates)  # two digits of a year
+    for years, in_century in (("1900y", dates.dt.year().is_between(70, 99)), ("2000y", dates.dt.year() < 70)):
+        dates = dates.dt.offset_by(years).zip_with(in_century.fill_null(False), dates)  # two digits of a year
     return dates
 
 
@@ -423,9 +423,9 @@ def _plain(text: pl.Series) -> pl.Series:
     )
 
 
-def _iso(written: pl.Series, order: str | None = None) -> pl.Series:
+def _iso(cells: pl.Series, order: str | None = None) -> pl.Series:
     text = (
-        written.str.replace(r"^([\d./-]+),? +(\d)", "${1}T${2}")
+        cells.str.replace(r"^([\d./-]+),? +(\d)", "${1}T${2}")
         .str.replace(r"^(\d{4}-\d\d)$", "${1}-01")
         .str.replace(r"^(\d{4}-\d\d-\d\dT\d\d)$", "${1}:00")
         .str.replace(r"[zZ]$", "+00:00")
@@ -435,13 +435,13 @@ def _iso(written: pl.Series, order: str | None = None) -> pl.Series:
     dates = _parsed(text, _FORMATS)
     dates = dates.set(dates.dt.year() < 1000, None)  # two digits of a year, read as a year
     other = (dates.is_null() & text.is_not_null()).arg_true()
-    plain = _plain(written[other])
+    plain = _plain(cells[other])
     text = _four_digits(text)
     convention = day_order(text[other], order) if len(other) else ""
-    if (plain != written[other]).any():
+    if (plain != cells[other]).any():
         dates = dates.scatter(other, _iso(plain, order))
     elif convention:
         dates = dates.scatter(other, _iso(_year_last(text[other], convention)))
     elif len(other):
-        dates = dates.scatter(other, _worded(written[other]))
+        dates = dates.scatter(other, _worded(cells[other]))
     return dates.set(~dates.dt.year().is_between(1, 9999).fill_null(True), None)

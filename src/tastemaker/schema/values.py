@@ -40,9 +40,9 @@ def as_text(column: pa.ChunkedArray, name: str) -> pl.Series:
     series = series_of(column, name)
     if series.dtype.is_float():
         series = series.set(~series.is_finite().fill_null(True), None)
-        whole = series.cast(pl.Int64, strict=False)
-        same = (whole.cast(pl.Float64) == series).fill_null(False)
-        series = whole.cast(pl.String).zip_with(same, series.cast(pl.String))
+        integers = series.cast(pl.Int64, strict=False)
+        same = (integers.cast(pl.Float64) == series).fill_null(False)
+        series = integers.cast(pl.String).zip_with(same, series.cast(pl.String))
     elif isinstance(series.dtype, pl.List):
         series = series.cast(pl.List(pl.String), strict=False).list.drop_nulls().list.join("\n")
     text = in_calendar(series).cast(pl.String, strict=False).str.strip_chars()
@@ -100,19 +100,19 @@ def as_score(column: pa.ChunkedArray, name: str) -> tuple[pl.Series, pl.Series]:
     number = r"([-+]?\d+(?:[.,]\d+)?)"
     unit = r"(?:stars?|points?|pts|/\s*\d+(?:\.\d+)?|(?:out\s+)?of\s+\d+(?:\.\d+)?(?:\s+stars?)?)?"
     plain, percent = text.str.extract(rf"^{number}\s*{unit}$"), text.str.extract(rf"^{number}\s*%$")
-    whole = text.str.extract(r"(?:/|\bof)\s*(\d+(?:\.\d+)?)(?:\s+stars?)?$")
+    denominators = text.str.extract(r"(?:/|\bof)\s*(\d+(?:\.\d+)?)(?:\s+stars?)?$")
     if text.drop_nulls().is_in(["yes", "no", ""]).all():
         return text.replace_strict({"yes": 1.0, "no": 0.0}, default=None), bad & False
-    if (whole.drop_nulls().n_unique() + bool(percent.is_not_null().any())) > 1 and bad.all():
-        shares = _comma(plain) / _comma(whole)  # 4/5 beside 8/10 and 80%: shares, as nothing else is common
+    if (denominators.drop_nulls().n_unique() + bool(percent.is_not_null().any())) > 1 and bad.all():
+        shares = _comma(plain) / _comma(denominators)  # 4/5 beside 8/10 and 80% have only shares in common
         shares = shares.zip_with(shares.is_not_null(), _comma(percent) / 100)
         return shares, ~shares.is_finite().fill_null(False) & series.is_not_null()
     stars = text.str.count_matches("[★⭐*]").cast(pl.Float64)
     glyphs = text.str.contains("^[★⭐☆*\ufe0f ]+$").fill_null(False)
-    read = _comma(plain).zip_with(plain.is_not_null(), _comma(percent) / 100)
-    read = stars.zip_with(glyphs, read)
-    healed = bad & read.is_finite().fill_null(False)
-    return read.zip_with(healed, numbers), bad & ~healed
+    scores = _comma(plain).zip_with(plain.is_not_null(), _comma(percent) / 100)
+    scores = stars.zip_with(glyphs, scores)
+    healed = bad & scores.is_finite().fill_null(False)
+    return scores.zip_with(healed, numbers), bad & ~healed
 
 
 def _comma(text: pl.Series) -> pl.Series:

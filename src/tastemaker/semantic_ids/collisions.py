@@ -103,9 +103,9 @@ def encode_unique(codebook: Codebook, views: Views, balance: float | None = None
 
 
 def encode_beside(
-    codebook: Codebook, views: Views, taken: npt.NDArray[np.int32], sizes: Sequence[int], policy: str
+    codebook: Codebook, views: Views, existing: npt.NDArray[np.int32], sizes: Sequence[int], policy: str
 ) -> Int32:
-    """Semantic IDs (n, L') of new items beside the (M, L') `taken` ones, which all stay as they are.
+    """Semantic IDs (n, L') of new items beside the (M, L') `existing` ones, which all stay as they are.
 
     "unique": from the first level down the nearest code that still has a free address below it. "suffix": the
     item's codes, and the lowest number that none of its group has. "expand": the item's codes.
@@ -116,7 +116,7 @@ def encode_beside(
     if policy == "expand":
         return encode(codebook, views)
     free = _Free(sizes)
-    for code in taken.tolist():
+    for code in existing.tolist():
         free.take(tuple(code))
     z, present = codebook.latent(views)
     out = np.empty((len(z), len(sizes)), np.int32)
@@ -131,7 +131,7 @@ def encode_beside(
             prefix = (*prefix, code)
         if policy == "suffix":
             prefix = (*prefix, int(free.open(prefix).argmax()))
-        if free.taken(prefix):
+        if free.is_taken(prefix):
             raise InputError(f"no free Semantic ID of sizes {list(sizes)} for a new item; train again")
         free.take(prefix)
         out[row] = prefix
@@ -158,7 +158,7 @@ class _Free:
         out[list(self.closed.get(prefix, ()))] = False
         return out
 
-    def taken(self, address: tuple[int, ...]) -> bool:
+    def is_taken(self, address: tuple[int, ...]) -> bool:
         return address[-1] in self.closed.get(address[:-1], ())
 
 
@@ -200,15 +200,15 @@ def with_room(costs: Costs, items: Int64, k: int, cap: int) -> Int64:
         least = d[each, nearest]
         d[each, nearest] = np.inf
         regret[rows] = d.min(axis=1) - least
-    used = np.bincount(out, minlength=k)
-    if used.max() <= cap:
+    loads = np.bincount(out, minlength=k)
+    if loads.max() <= cap:
         return out
     keen = np.lexsort((-regret, out))  # by code, keenest first; stable, so equal items stay in item order
-    place = np.arange(len(items)) - np.repeat(np.cumsum(used) - used, used)
+    place = np.arange(len(items)) - np.repeat(np.cumsum(loads) - loads, loads)
     spilled = keen[place >= cap]
     spilled = spilled[np.argsort(-regret[spilled], kind="stable")]
     for row in spilled:
-        d = np.where(used < cap, costs(items[row : row + 1])[0], np.inf)
+        d = np.where(loads < cap, costs(items[row : row + 1])[0], np.inf)
         out[row] = choice = int(d.argmin())
-        used[choice] += 1
+        loads[choice] += 1
     return out

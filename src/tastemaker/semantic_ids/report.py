@@ -53,7 +53,7 @@ def sid_report(
     sizes = check_sizes(sizes)
     codes = check_codes(codes, sizes)
     counts = np.diff(groups(codes).starts)
-    held, times = np.unique(counts, return_counts=True)
+    group_sizes, frequencies = np.unique(counts, return_counts=True)
     spread = [np.bincount(codes[:, level], minlength=k) for level, k in enumerate(sizes)]
     return SidReport(
         items=len(codes),
@@ -64,7 +64,7 @@ def sid_report(
         entropy=tuple(_entropy(histogram) for histogram in spread),
         prefixes=tuple(len(groups(codes[:, :length]).codes) for length in range(1, len(sizes) + 1)),
         purity=None if attributes is None else _purity(codes, attributes),
-        group_sizes={int(a): int(b) for a, b in zip(held, times, strict=True)},
+        group_sizes={int(a): int(b) for a, b in zip(group_sizes, frequencies, strict=True)},
         largest_group=int(counts.max()),
         first_agreement=None if without_view is None else float((codes[:, 0] == without_view[:, 0]).mean()),
     )

@@ -175,9 +175,9 @@ def _encode(
     there = data.present[rows]
     hide = torch.tensor([settings.drop.get(view.name, 0.0) for view in known])
     hidden = torch.from_numpy(rng.random((len(rows), len(known)))) < hide
-    left = there & ~hidden
-    left = torch.where(left.any(dim=1, keepdim=True), left, there)
-    return net.encode([view[rows] for view in data.views], left)
+    remaining = there & ~hidden
+    remaining = torch.where(remaining.any(dim=1, keepdim=True), remaining, there)
+    return net.encode([view[rows] for view in data.views], remaining)
 
 
 def _mask(n: int, net: network.Network, settings: RqvaeSettings, rng: np.random.Generator) -> Tensor:
@@ -224,10 +224,10 @@ def _start_codewords(net: network.Network, data: _Data, seed: int) -> None:
         residual = residual[
             np.sort(generator(seed, "rqvae start").choice(len(residual), 50_000, replace=False))
         ]
-    whole, block = np.ones((len(residual), 1), np.float32), (slice(0, residual.shape[1]),)
+    there, block = np.ones((len(residual), 1), np.float32), (slice(0, residual.shape[1]),)
     for level, words in enumerate(net.codebooks):
         start = kmeans(
-            residual, whole, block, len(words), (seed, "rqvae start", level), RkmeansSettings(iterations=10)
+            residual, there, block, len(words), (seed, "rqvae start", level), RkmeansSettings(iterations=10)
         )
         words.copy_(torch.from_numpy(start))
         residual = residual - start[(np.square(start).sum(axis=1) - 2 * residual @ start.T).argmin(axis=1)]

@@ -53,13 +53,13 @@ class Lists:
         """LISTS of these people, in their order."""
         parts = _parts(self.root, self.deployment)
         rerank, draw = parts.reranker.now(), DrawStep(parts.drawer, None)
-        asked = []
+        requests = []
         for person in people:
             query, slate = begin(Query(person, k=self.k, filters=self.filters, logged=False), parts)
-            asked.append((query, replace(slate, request_id=f"{self.deployment}/{person}")))
+            requests.append((query, replace(slate, request_id=f"{self.deployment}/{person}")))
         rows = []
-        slates = search(asked, parts, rerank.spare)
-        for person, (query, _), slate in zip(people, asked, slates, strict=True):
+        slates = search(requests, parts, rerank.spare)
+        for person, (query, _), slate in zip(people, requests, slates, strict=True):
             for step in (rerank, plugged, draw):
                 slate = step(query, slate)
             rows += [(person, row.position, row.item_id, row.score, row.propensity) for row in slate.rows]

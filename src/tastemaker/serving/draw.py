@@ -48,16 +48,16 @@ class Rounds:
     """How many rounds of each certified policy this process gave out: no more than were planned."""
 
     def __init__(self, database: Database) -> None:
-        self._database, self._guard, self._given = database, threading.Lock(), dict[str, int]()
+        self._database, self._guard, self._counts = database, threading.Lock(), dict[str, int]()
 
     def take(self, name: str, planned: int) -> bool:
         """Whether a round is left; it is counted then."""
         with self._guard:
-            given = self._given.get(name, 0)
-            if given % RECOUNT == 0:  # other machines give out rounds, too
-                given = max(given, self._database.served(name))
-            self._given[name] = given + (given < planned)
-            return given < planned
+            count = self._counts.get(name, 0)
+            if count % RECOUNT == 0:  # other machines give out rounds, too
+                count = max(count, self._database.served(name))
+            self._counts[name] = count + (count < planned)
+            return count < planned
 
 
 class Drawer:
@@ -105,17 +105,17 @@ class DrawStep:
 
     def __call__(self, query: Query, slate: Slate) -> Slate:
         """The slate with rows, drawn by the workspace's secret and its own id; last places for new items."""
-        source = dict(zip(slate.candidates.items.tolist(), slate.candidates.source, strict=True))
+        sources = dict(zip(slate.candidates.items.tolist(), slate.candidates.source, strict=True))
         draw, count = self._with_new(slate, self.draw(query, slate), query.k)
         scores, new = slate.scores, slate.candidates.reserved
         if count and new is not None:
             scores = dict(zip(new.items.tolist(), new.scores.tolist(), strict=True)) | dict(scores)
         rows = []
         for position, item in enumerate(draw.order.tolist()):
-            came = NEW if position >= len(draw.order) - count else source.get(item, EXPLORED)
+            source = NEW if position >= len(draw.order) - count else sources.get(item, EXPLORED)
             shown = self.drawer.searcher.data.item_ids[item], position, scores.get(item)
             propensity = float(draw.propensity[position])
-            rows.append(Row(*shown, propensity, came, retention=slate.moves.get(item)))
+            rows.append(Row(*shown, propensity, source, retention=slate.moves.get(item)))
         return replace(slate, rows=tuple(rows), policy_id=draw.policy_id, drawn=draw)
 
     def draw(self, query: Query, slate: Slate) -> Draw:
@@ -146,8 +146,8 @@ class DrawStep:
         ends = range(min(k - most, len(order)), len(order) + 1)
         end = next((e for e in ends if len(set(items).difference(order[:e])) >= k - e), len(order))
         above = set(order[:end])
-        left = [place for place, item in enumerate(items) if item not in above]
-        pool = Pool(new.items[left], new.scores[left], settings.exploration, "")
+        places = [place for place, item in enumerate(items) if item not in above]
+        pool = Pool(new.items[places], new.scores[places], settings.exploration, "")
         key = (self.drawer.key, slate.request_id, NEW)
         tail = draw_pool(pool, k - end, key, self.drawer.prefixes[pool.candidates])
         tail = replace(tail, order=pool.candidates[tail.order])

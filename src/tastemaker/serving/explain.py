@@ -12,24 +12,24 @@ from tastemaker.flows.data import Data, Names, item_text
 from tastemaker.retention.reasons import Reason, rarity_of, reasons
 from tastemaker.serving.query import Evidence, Query, Slate
 
-HELD = 1 << 13  # items that are kept ready to be shown
+CACHED_ITEMS = 1 << 13  # items that are kept ready to be shown
 RECENT = 30  # events of a history that evidence is sought in
 
 
 class PerItem(Mapping[str, Any]):
-    """What `read` makes of an item's row of the table, when it is asked for; so many are `remembered`. A
+    """What `make` says of an item's row of the table, when it is asked for; so many are `remembered`. A
     large catalogue has no room for an object an item.
     """
 
     def __init__(
-        self, data: Data, columns: Sequence[str], read: Callable[[dict[str, Any]], Any], remembered: int = 0
+        self, data: Data, columns: Sequence[str], make: Callable[[dict[str, Any]], Any], remembered: int = 0
     ) -> None:
-        self._index, self._read = data.index, read
+        self._index, self._make = data.index, make
         self._columns = {name: data.items[name] for name in columns}
         self._of = lru_cache(maxsize=remembered)(self._row) if remembered else self._row
 
     def _row(self, row: int) -> Any:
-        return self._read({name: column[row].as_py() for name, column in self._columns.items()})
+        return self._make({name: column[row].as_py() for name, column in self._columns.items()})
 
     def __getitem__(self, item_id: str) -> Any:
         return self._of(self._index[item_id])
@@ -53,10 +53,10 @@ class Explainer:
             data,
             ("item_id", "title", "text", "attributes", "creator", "audio", "image", "created_at"),
             partial(_item, data.names),
-            HELD,
+            CACHED_ITEMS,
         )
-        self.texts = PerItem(data, ("title", "text", "attributes"), _text, HELD)
-        self._attributes = PerItem(data, ("attributes",), _attributes, 8 * HELD)
+        self.texts = PerItem(data, ("title", "text", "attributes"), _text, CACHED_ITEMS)
+        self._attributes = PerItem(data, ("attributes",), _attributes, 8 * CACHED_ITEMS)
         batches = data.items.select(["attributes"]).to_batches(1 << 16)
         self._rarity = rarity_of(attributes or () for batch in batches for attributes in batch[0].to_pylist())
         pairs, people = pair_people(data.histories)
@@ -69,7 +69,7 @@ class Explainer:
         evidence = self.evidence([row.item_id for row in slate.rows], slate.profile.history)
         rows = zip(slate.rows, evidence, strict=True)
         return replace(
-            slate, rows=tuple(replace(row, reasons=own, item=self.items[row.item_id]) for row, own in rows)
+            slate, rows=tuple(replace(row, reasons=why, item=self.items[row.item_id]) for row, why in rows)
         )
 
     def evidence(self, item_ids: Sequence[str], history: Sequence[str]) -> list[tuple[Evidence, ...]]:
@@ -77,7 +77,7 @@ class Explainer:
         recent = history[-RECENT:]
         attributes = {item: self._attributes[item] for item in {*item_ids, *recent}}
         by_item = (reasons(item, recent, attributes, self._together, self._rarity) for item in item_ids)
-        return [tuple(Evidence(self._words(reason), reason.because_of) for reason in own) for own in by_item]
+        return [tuple(Evidence(self._words(cause), cause.because_of) for cause in group) for group in by_item]
 
     def _together(self, item_id: str, other: str) -> int:
         first, second = self._index[item_id], self._index[other]

@@ -105,11 +105,11 @@ class People:
         """People of the table by id (`only` those), then with `all_` those whom the database alone knows, in
         the order they came, each with the number of their events; and how many there are in all.
         """
-        own = dict(self.database.people())
+        counts = dict(self.database.people())
         ids = [user for user in self.ids if not self.forgotten(user) and (only is None or only(user))]
-        ids += [user for user in own if user not in self._row] if all_ else []
+        ids += [user for user in counts if user not in self._row] if all_ else []
         shown = ids[offset : offset + limit]
-        return [(user, self._in_table(user) + own.get(user, 0)) for user in shown], len(ids)
+        return [(user, self._in_table(user) + counts.get(user, 0)) for user in shown], len(ids)
 
     def _in_table(self, user_id: str) -> int:
         row = self._row.get(user_id)
@@ -119,9 +119,9 @@ class People:
         """Every event that stands, with its true kind, oldest first; None for a person whom nobody knows."""
         if self.forgotten(user_id):
             return None
-        own = self.database.history(user_id)
+        history = self.database.history(user_id)
         row, events = self._row.get(user_id), list[dict[str, Any]]()
-        if row is None and not own:
+        if row is None and not history:
             return None
         if row is not None:
             start, end = int(self._offsets[row]), int(self._offsets[row + 1])
@@ -130,7 +130,7 @@ class People:
                 seconds = None if when is None else when.timestamp()
                 sign = self.data.rules.sign(event["kind"], event["value"])
                 events.append(event | {"sign": sign, "timestamp": seconds})
-        for stored in own:
+        for stored in history:
             seconds = stored.timestamp.timestamp()
             sign = self.data.rules.sign(stored.kind, stored.value)
             about = {"item_id": stored.item_id, "kind": stored.kind, "value": stored.value, "sign": sign}

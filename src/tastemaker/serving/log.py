@@ -21,26 +21,26 @@ def earlier(offers: Offers, query: Query) -> Slate | None:
     return None if known is None else _same(query, query.digest(), known)
 
 
-def _same(query: Query, asked: str, known: Earlier) -> Slate:
+def _same(query: Query, digest: str, known: Earlier) -> Slate:
     name = str(query.request_id)[:80]
-    if known.query != asked:
+    if known.query != digest:
         raise Conflict(f"request_id '{name}' stands for another request; give each request its own id")
     if known.answer is None:
         raise Conflict(f"request_id '{name}' was answered more than a day ago; give the request a new id")
     return Slate.of(known.answer)
 
 
-def log(offers: Offers, asked: Sequence[tuple[Query, Slate]]) -> list[Slate | Conflict]:
+def log(offers: Offers, pairs: Sequence[tuple[Query, Slate]]) -> list[Slate | Conflict]:
     """Log slates as offered, in one transaction, before they are sent; each, or the one logged before."""
-    pairs = [pair for pair in asked if pair[0].logged and (pair[1].rows or pair[0].request_id is not None)]
+    logged = [pair for pair in pairs if pair[0].logged and (pair[1].rows or pair[0].request_id is not None)]
     outcome = dict(
-        zip((id(slate) for _, slate in pairs), offers.add([_offer(*pair) for pair in pairs]), strict=True)
+        zip((id(slate) for _, slate in logged), offers.add([_offer(*pair) for pair in logged]), strict=True)
     )
     answers: list[Slate | Conflict] = []
-    for query, slate in asked:
+    for query, slate in pairs:
         known = outcome.get(id(slate))
         try:
-            answers.append(slate if known is None else _same(query, slate.asked, known))
+            answers.append(slate if known is None else _same(query, slate.digest, known))
         except Conflict as error:
             answers.append(error)
     return answers
@@ -67,7 +67,7 @@ def _offer(query: Query, slate: Slate) -> Offer:
         slate.pool,
         _features(slate),
         query.request_id,
-        slate.asked if keyed else "",
+        slate.digest if keyed else "",
         slate.to_json() if keyed else "",
         None if draw is None or draw.logits is None else draw.logits.tolist(),
     )

@@ -41,8 +41,8 @@ def filters_of(where: list[str]) -> dict[str, tuple[str, ...]]:
     """`field=value` arguments by field."""
     filters: dict[str, tuple[str, ...]] = {}
     for pair in where:
-        name, given, value = pair.partition("=")
-        if not given:
+        name, separator, value = pair.partition("=")
+        if not separator:
             raise InputError(f"--where {pair}: write it as field=value")
         filters[name] = (*filters.get(name, ()), value)
     return filters

@@ -132,7 +132,7 @@ def _nothing() -> Candidates:
 class Slate:
     """An answer, as far as it has come: the search fills in the candidates, the draw the rows.
 
-    request_id: the server's own. asked: the query's digest as it came. deployment, versions: what answered.
+    request_id: the server's own. digest: of the query as it came. deployment, versions: what answered.
     profile: what is known of who asks. candidates: in the order they are drawn or shown in;
     `candidates.scores` go by place. pool: their ids. scores, moves: the model's own score of each item index,
     and what the proxy did to it. features: (n,) columns of what was known of the items `known`, to be logged.
@@ -142,7 +142,7 @@ class Slate:
 
     request_id: str
     timestamp: datetime
-    asked: str = ""
+    digest: str = ""
     deployment: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     policy_id: str = GREEDY_POLICY

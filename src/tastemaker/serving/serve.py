@@ -23,13 +23,13 @@ from tastemaker.serving.query import Query, Slate
 from tastemaker.serving.rerank import Reranker, plugged
 from tastemaker.store import Offers
 
-Asked = tuple[Query, Slate]
+Request = tuple[Query, Slate]
 STRANGER = (
     "nobody knows '{}' yet, so this list is for anybody; send events for them, or a history, and it becomes"
     " theirs"
 )
 ERASED = "'{}' was erased, so this list is for anybody, and is nobody's; go on under another id"
-GONE = "{} of these {} items were taken out of the catalogue since, and are left out"
+REMOVED = "{} of these {} items were taken out of the catalogue since, and are left out"
 SEARCHING = threading.Lock()  # one search at a time: it uses all the cores it may
 
 
@@ -56,7 +56,7 @@ def serve(
     Mark a slate as shown with `Offers.delivered` once it has reached whoever asked.
     """
     answers: list[Slate | TastemakerError] = [InputError("unanswered")] * len(queries)
-    waiting: dict[int, Asked] = {}
+    waiting: dict[int, Request] = {}
     for place, query in enumerate(queries):
         try:
             known = earlier(parts.offers, query)
@@ -70,7 +70,7 @@ def serve(
         return answers
     rerank, draw = parts.reranker.now(), parts.drawer.now()
     slates = search(list(waiting.values()), parts, rerank.spare)
-    ready: dict[int, Asked] = {}
+    ready: dict[int, Request] = {}
     for place, slate in zip(waiting, slates, strict=True):
         query = waiting[place][0]
         try:
@@ -85,12 +85,12 @@ def serve(
     return answers
 
 
-def begin(query: Query, parts: Parts) -> Asked:
+def begin(query: Query, parts: Parts) -> Request:
     """The query with what is known of who asks, and an empty slate with an id of the server's own.
 
     Raises InputError on an unknown item, field or value, before the search that others share.
     """
-    searcher, notice, asked = parts.searcher, None, query.digest()
+    searcher, notice, digest = parts.searcher, None, query.digest()
     profile = Profile(query.history)
     if query.user_id is not None:
         check_person(query.user_id)
@@ -106,7 +106,7 @@ def begin(query: Query, parts: Parts) -> Asked:
     slate = Slate(
         f"s-{secrets.token_hex(12)}",
         parts.clock(),
-        asked,
+        digest,
         parts.deployment,
         searcher.versions,
         notice=notice,
@@ -118,8 +118,8 @@ def begin(query: Query, parts: Parts) -> Asked:
 def still_there(slate: Slate, searcher: Searcher) -> Slate:
     """The slate of an earlier answer without the items that were taken out of the catalogue since."""
     rows = tuple(row for row in slate.rows if row.item_id in searcher.data.index)
-    gone = len(slate.rows) - len(rows)
-    return replace(slate, rows=rows, notice=GONE.format(gone, len(slate.rows))) if gone else slate
+    removed = len(slate.rows) - len(rows)
+    return replace(slate, rows=rows, notice=REMOVED.format(removed, len(slate.rows))) if removed else slate
 
 
 def _check_filters(query: Query, searcher: Searcher) -> None:
@@ -136,13 +136,13 @@ def _check_filters(query: Query, searcher: Searcher) -> None:
                         f"no item has {name} '{value}'; it runs from {ends}: name a value or 20..50"
                     )
                 examples = ", ".join(sorted(known, key=lambda choice: (-len(known[choice]), choice))[:20])
-                more = f" and {len(known) - 20} more, see /fields" if len(known) > 20 else ""
-                raise InputError(f"no item has {name} '{value}'; the values are {examples}{more}")
+                suffix = f" and {len(known) - 20} more, see /fields" if len(known) > 20 else ""
+                raise InputError(f"no item has {name} '{value}'; the values are {examples}{suffix}")
 
 
-def search(asked: Sequence[Asked], parts: Parts, spare: int) -> list[Slate]:
+def search(requests: Sequence[Request], parts: Parts, spare: int) -> list[Slate]:
     """Each slate with its candidates: one constrained beam search for all of them."""
-    queries = [query for query, _ in asked]
+    queries = [query for query, _ in requests]
     deadlines = [query.deadline for query in queries if query.deadline is not None]
     last = max(deadlines) if len(deadlines) == len(queries) else None
     with SEARCHING:
@@ -156,5 +156,5 @@ def search(asked: Sequence[Asked], parts: Parts, spare: int) -> list[Slate]:
             scores=dict(zip(candidates.items.tolist(), candidates.scores.tolist(), strict=True)),
             reason=candidates.reason if len(candidates) < query.k else None,  # others may have asked for more
         )
-        for (query, slate), candidates in zip(asked, answers, strict=True)
+        for (query, slate), candidates in zip(requests, answers, strict=True)
     ]

@@ -271,44 +271,44 @@ class WorkspaceService:
         Raises InputError on an item or a value that cannot be, Unknown on an undo of what is no event of the
         same person, Conflict on a person who was erased.
         """
-        own, now = self._own(events), self.clock()
-        known = self.database.stored(own.values())
-        stored = [self._stored(event, own, known, now) for event in events]
+        event_ids, now = self._event_ids(events), self.clock()
+        known = self.database.stored(event_ids.values())
+        stored = [self._stored(event, event_ids, known, now) for event in events]
         pairs = list(zip(events, stored, strict=True))
-        clashing = [sent.event_id for sent, event in pairs if known.get(event.event_id, event) != event]
+        clashing = [raw.event_id for raw, event in pairs if known.get(event.event_id, event) != event]
         if clashing:
             return {"accepted": 0, "duplicates": 0, "conflicts": clashing}
         self._check_undos(pairs, known)
         added = self.database.add_events(stored)
         self._events.update(event.kind for event in stored if event.event_id not in known)
         for user in dict.fromkeys(event.user_id for event in stored):
-            named = [event.request_id for event in stored if event.user_id == user and event.request_id]
-            if named:
-                self.offers.shown(user, named, now)
+            request_ids = [event.request_id for event in stored if event.user_id == user and event.request_id]
+            if request_ids:
+                self.offers.shown(user, request_ids, now)
         survey = self.asker.after(stored, now)
         return {"accepted": added.inserted, "duplicates": added.duplicates, "conflicts": [], "survey": survey}
 
-    def _own(self, events: Sequence[Happened]) -> dict[tuple[str, str], str]:
+    def _event_ids(self, events: Sequence[Happened]) -> dict[tuple[str, str], str]:
         """(user, id) -> the id under which their event is kept: another one where another person's event has
         it, so that nobody blocks, undoes or finds out about what others did.
         """
-        named = {(event.user_id, name) for event in events for name in (event.event_id, event.target) if name}
-        apart = {pair: _apart(*pair) for pair in named}
-        there = self.database.stored({*apart.values(), *(name for _, name in named)})
+        pairs = {(event.user_id, name) for event in events for name in (event.event_id, event.target) if name}
+        apart = {pair: _apart(*pair) for pair in pairs}
+        there = self.database.stored({*apart.values(), *(name for _, name in pairs)})
         return {
             (user, name): other if other in there or (name in there and there[name].user_id != user) else name
             for (user, name), other in apart.items()
         }
 
     def _stored(
-        self, event: Happened, own: dict[tuple[str, str], str], known: dict[str, Event], now: datetime
+        self, event: Happened, event_ids: dict[tuple[str, str], str], known: dict[str, Event], now: datetime
     ) -> Event:
         """The event as kept, stamped once by the server: sent again it is a duplicate of its first time."""
         check_person(event.user_id)
         if self.parts.people.forgotten(event.user_id):
             raise Conflict(f"user '{event.user_id[:80]}' was erased; go on under another id")
         user = event.user_id
-        before = known.get(own[user, event.event_id])
+        before = known.get(event_ids[user, event.event_id])
         if event.item_id is not None and before is None:
             self.parts.searcher.index_of([event.item_id])
         when = event.timestamp or (now if before is None else before.timestamp)
@@ -322,17 +322,17 @@ class WorkspaceService:
         about = (event.item_id, event.value, request, event.target)
         stored = Event(event.event_id, event.user_id, event.kind, when, *about)
         check_value(stored, self.parts.searcher.data.rules)
-        target = event.target and own[user, event.target]
-        return replace(stored, event_id=own[user, event.event_id], refers_to=target)
+        target = event.target and event_ids[user, event.target]
+        return replace(stored, event_id=event_ids[user, event.event_id], refers_to=target)
 
     def _check_undos(self, events: Sequence[tuple[Happened, Event]], known: dict[str, Event]) -> None:
         """An undo takes back an event of the same person, one that is there or comes before it."""
         there = {(event.user_id, name) for name, event in known.items()}
-        for sent, event in events:
-            if sent.target is not None and (event.user_id, event.refers_to) not in there:
+        for happened, event in events:
+            if happened.target is not None and (event.user_id, event.refers_to) not in there:
                 raise Unknown(
-                    f"this person has no event '{sent.target[:80]}' to undo; send the event_id of one that"
-                    " was stored"
+                    f"this person has no event '{happened.target[:80]}' to undo; send the event_id of one"
+                    " that was stored"
                 )
             there.add((event.user_id, event.event_id))
 

@@ -165,9 +165,9 @@ def lower_total(log_sums: npt.ArrayLike, stakes: npt.ArrayLike, delta: float) ->
         raise InputError(f"delta is {delta}; give a probability above 0 and below 1")
     # Between the best single bet with its share of the capital and the best with all of it.
     alone = (sums + math.log(delta)) / bets
-    left, right = float((alone - math.log(len(bets)) / bets).max()), float(alone.max())
+    low, high = float((alone - math.log(len(bets)) / bets).max()), float(alone.max())
     for _ in range(100):
-        middle = (left + right) / 2
+        middle = (low + high) / 2
         rich = float(_log_mean(sums - bets * middle)) + math.log(delta) >= 0
-        left, right = (middle, right) if rich else (left, middle)
-    return left
+        low, high = (middle, high) if rich else (low, middle)
+    return low

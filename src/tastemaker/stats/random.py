@@ -33,8 +33,8 @@ def hashed_place(
     are, so every use names the digest it began with.
     """
     if digest == "sha256":
-        whole = hashlib.sha256(key + name.encode()).digest()[:8]
-        return (int.from_bytes(whole, order) >> 11) / 2.0**53
+        prefix = hashlib.sha256(key + name.encode()).digest()[:8]
+        return (int.from_bytes(prefix, order) >> 11) / 2.0**53
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8, key=key).digest(), order) / 2.0**64
 
 

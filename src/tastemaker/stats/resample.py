@@ -12,7 +12,7 @@ from tastemaker.errors import InputError
 from tastemaker.stats.intervals import Interval
 from tastemaker.stats.random import generator
 
-_HELD = 4_000_000  # numbers held at once
+_CHUNK = 4_000_000  # numbers held at once
 
 
 def by_unit(values: Floats, units: npt.ArrayLike | None) -> Floats:
@@ -27,11 +27,11 @@ def draw_counts(n: int, key: Sequence[str | int], resamples: int) -> Iterator[In
     """How often each of n units is drawn in `resamples` draws of n, replaced; (draws, n) at a time."""
     if resamples < 1:
         raise InputError(f"resamples is {resamples}; a bootstrap needs at least 1")
-    rng, step = generator(*key, "bootstrap of users"), max(1, _HELD // n)
+    rng, step = generator(*key, "bootstrap of users"), max(1, _CHUNK // n)
     for start in range(0, resamples, step):
         size = min(step, resamples - start)
-        own = (np.arange(size, dtype=np.int64) * n)[:, None]
-        drawn = rng.integers(0, n, size=(size, n), dtype=np.int32) + own
+        offsets = (np.arange(size, dtype=np.int64) * n)[:, None]
+        drawn = rng.integers(0, n, size=(size, n), dtype=np.int32) + offsets
         yield np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n)
 
 

@@ -27,7 +27,7 @@ def preview(
     report: Report,
     scored: Scored,
     rule: Annotated[str, typer.Option(help="step (as published), hinge, value or constrained.")] = "hinge",
-    given: Annotated[
+    assignments: Annotated[
         list[str] | None,
         typer.Option("--set", help="A setting of the rule, for example alpha=0.5; repeat."),
     ] = None,
@@ -45,7 +45,7 @@ def preview(
     """
     from tastemaker.flows.retention.proxy import preview_rule, rule_of
 
-    chosen = rule_of(rule, pairs([*(given or []), *(dial or [])], "--set"), most)
+    chosen = rule_of(rule, pairs([*(assignments or []), *(dial or [])], "--set"), most)
     return preview_rule(
         scored, chosen, rule if most is None else f"{rule} capped at {most}", out, report, top
     )

@@ -200,7 +200,7 @@ def open_engine(env: ConversationEnv, chat: Chat, folder: RunFolder, session: Se
     free = env.settings.model == RULES
     lines = read_lines(folder.journal) if folder.journal.exists() else []
     journal = Journal(partial(append_line, folder.journal), lines, env.identity, session.resume)
-    budget = Budget(session.limits, session.price, *journal.spent())
+    budget = Budget(session.limits, session.price, *journal.billed())
     settings = EngineSettings(
         PaceSettings(most=1 if free else session.at_once), keep_calls=not free, seed=env.settings.seed
     )
@@ -398,7 +398,7 @@ def status(workspace: Path, name: str) -> dict[str, Any]:
     settings = saved_settings(folder)
     journal = Journal(lambda line: None, read_lines(folder.journal), {}, "always")
     done = sum(outcome == "done" for outcome in journal.units.values())
-    usage, calls = journal.spent()
+    usage, calls = journal.billed()
     failures = dict(journal.failures())
     listed = "; ".join(f"{count} {kind} ({FAILURES.get(kind, kind)})" for kind, count in failures.items())
     text = f"{done:,} of {settings.n:,} conversations finished; failed: {listed or 'none'}"

@@ -84,8 +84,8 @@ def open_judges(
         lines = read_lines(path) if path.exists() else []
         about = {"judge": judge, "data": env.settings_hash}
         journals[judge] = Journal(partial(append_line, path), lines, about, "same")
-    spent = [journal.spent() for journal in journals.values()]
-    usage, calls = sum((usage for usage, _ in spent), Usage()), sum(calls for _, calls in spent)
+    billed = [journal.billed() for journal in journals.values()]
+    usage, calls = sum((usage for usage, _ in billed), Usage()), sum(calls for _, calls in billed)
     budget = Budget(session.limits, session.price, usage, calls)
     engines = {}
     for judge in judges:

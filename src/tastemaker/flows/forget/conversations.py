@@ -25,7 +25,7 @@ def conversations(workspace: Workspace, user_id: str) -> Iterator[Holding]:
         place = RunFolder(root)
         for folder in (place.cache, place.judging / "cache"):
             cache = Cache(folder, write_bytes)
-            if count := cache.held(user_id):
+            if count := cache.count_of(user_id):
                 yield Holding(folder, "answers of models", count, partial(cache.erase, user_id))
         count, media = _counted(place, user_id)
         if count:

@@ -75,8 +75,8 @@ class MicroBatch:
 
     def to(self, device: torch.device) -> MicroBatch:
         """The same batch on `device`."""
-        held: dict[str, Any] = {n: part for n, part in vars(self).items() if isinstance(part, torch.Tensor)}
-        return replace(self, **{name: tensor.to(device, non_blocking=True) for name, tensor in held.items()})
+        tensors: dict[str, Any] = {n: t for n, t in vars(self).items() if isinstance(t, torch.Tensor)}
+        return replace(self, **{name: t.to(device, non_blocking=True) for name, t in tensors.items()})
 
 
 def read_examples(
@@ -167,12 +167,12 @@ class Batches:
 
     def at(self, step: int) -> npt.NDArray[np.int64]:
         """Rows (rows,) of step `step`: uniform, every example once an epoch, whatever their lengths."""
-        parts, start, left = [], step * self.rows, self.rows
-        while left:
+        parts, start, remaining = [], step * self.rows, self.rows
+        while remaining:
             epoch, inside = divmod(start, self.count)
-            part = self._order(epoch)[inside : inside + left]
+            part = self._order(epoch)[inside : inside + remaining]
             parts.append(part)
-            start, left = start + len(part), left - len(part)
+            start, remaining = start + len(part), remaining - len(part)
         return np.concatenate(parts)
 
 
@@ -182,31 +182,31 @@ def micro_batches(examples: Examples, rows: npt.NDArray[np.int64], limit: int) -
     Sorting is inside the step only: its gradient is that of its uniform sample, without the padding. Inputs
     end before the last predicted token; padding is at the right, where attention never looks.
     """
-    used = [_used(examples, int(row)) for row in rows]
-    order = sorted(range(len(rows)), key=lambda index: -used[index])
+    lengths = [_input_length(examples, int(row)) for row in rows]
+    order = sorted(range(len(rows)), key=lambda index: -lengths[index])
     start = 0
     while start < len(order):
-        width = used[order[start]]
+        width = lengths[order[start]]
         end = start + 1
         while end < len(order) and (end - start + 1) * width <= limit:
-            if used[order[end]] < WASTE * width and (end - start) * width >= ENOUGH:
+            if lengths[order[end]] < WASTE * width and (end - start) * width >= ENOUGH:
                 break
             end += 1
         group = order[start:end]
-        yield _pad(examples, [int(rows[index]) for index in group], [used[index] for index in group], width)
+        yield _pad(examples, [int(rows[n]) for n in group], [lengths[n] for n in group], width)
         start = end
 
 
-def _used(examples: Examples, row: int) -> int:
+def _input_length(examples: Examples, row: int) -> int:
     """Number of input tokens that some target of the row can see: the place of its last target."""
     span = examples.target[examples.offsets[row] : examples.offsets[row + 1]]
     return len(span) - 1 - int(np.argmax(span[::-1]))
 
 
-def _pad(examples: Examples, rows: list[int], used: list[int], width: int) -> MicroBatch:
+def _pad(examples: Examples, rows: list[int], lengths: list[int], width: int) -> MicroBatch:
     inputs = np.zeros((len(rows), width), dtype=np.int64)
     positions, targets, weights, parents = [], [], [], []
-    for index, (row, length) in enumerate(zip(rows, used, strict=True)):
+    for index, (row, length) in enumerate(zip(rows, lengths, strict=True)):
         start = int(examples.offsets[row])
         inputs[index, :length] = examples.tokens[start : start + length]
         places = np.flatnonzero(examples.target[start : start + length + 1])
@@ -222,7 +222,7 @@ def _pad(examples: Examples, rows: list[int], used: list[int], width: int) -> Mi
         torch.from_numpy(np.concatenate(positions).astype(np.int64)),
         torch.from_numpy(np.concatenate(targets).astype(np.int64)),
         torch.from_numpy(np.concatenate(weights)),
-        sum(used),
+        sum(lengths),
         torch.from_numpy(np.concatenate(parents)) if parents else None,
     )
 

@@ -21,7 +21,7 @@ class Interruption:
     """
 
     def __init__(self, patient: bool = False) -> None:
-        self.asked, self.patient = False, patient
+        self.pending, self.patient = False, patient
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interruption:
@@ -34,13 +34,13 @@ class Interruption:
     ) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
-        if self.asked and self._before and kind is None:
+        if self.pending and self._before and kind is None:
             raise KeyboardInterrupt
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.asked and not self.patient:
+        if self.pending and not self.patient:
             raise KeyboardInterrupt
-        self.asked = True
+        self.pending = True
 
 
 def at_once(tasks: Sequence[Callable[[Interruption], T]]) -> list[T]:
@@ -53,7 +53,7 @@ def at_once(tasks: Sequence[Callable[[Interruption], T]]) -> list[T]:
         try:
             return task(interruption)
         except BaseException:
-            interruption.asked = True
+            interruption.pending = True
             raise
 
     with Interruption(patient=True) as interruption, ThreadPoolExecutor(len(tasks)) as pool:

@@ -97,7 +97,7 @@ class ItemLesson:
         """(R,) events of each window."""
         return self.offsets[rows + 1] - self.offsets[rows]
 
-    def _put(self, array: npt.NDArray[Any]) -> torch.Tensor:
+    def _tensor(self, array: npt.NDArray[Any]) -> torch.Tensor:
         """The array where the model is."""
         return torch.from_numpy(array).to(self.catalogue.rows.device, non_blocking=True)
 
@@ -112,25 +112,25 @@ class ItemLesson:
     def _losses(self, model: ItemModel, rows: Rows, among: Rows, shift: npt.NDArray[np.float32]) -> Sums:
         """Losses of windows (R,), dense ones among items `among` (m,), logits corrected by `shift` (m,)."""
         padded = [(part, *self._padded(part)) for part in np.split(rows, pieces(self._lengths(rows)))]
-        read = [items[:, :-1] for _, items, _ in padded]
-        present = np.union1d(among, np.concatenate([items.ravel() for items in read]))
-        vectors = model.vectors(self.catalogue, self._put(present))  # each row once, however often it is read
+        inputs = [items[:, :-1] for _, items, _ in padded]
+        present = np.union1d(among, np.concatenate([items.ravel() for items in inputs]))
+        vectors = model.vectors(self.catalogue, self._tensor(present))  # each row once, however often read
         states, targets = [], []
-        for (part, items, predicted), before in zip(padded, read, strict=True):
-            marks = None if self.marks is None else self._put(self._padded(part, self.marks)[0][:, :-1])
-            seen = F.embedding(self._put(np.searchsorted(present, before)), vectors)
-            place = self._put(np.flatnonzero(predicted))
+        for (part, items, predicted), before in zip(padded, inputs, strict=True):
+            marks = None if self.marks is None else self._tensor(self._padded(part, self.marks)[0][:, :-1])
+            seen = F.embedding(self._tensor(np.searchsorted(present, before)), vectors)
+            place = self._tensor(np.flatnonzero(predicted))
             states.append(model.states(seen, marks).flatten(0, 1).index_select(0, place))
             targets.append(items[predicted])
-        hidden, came = torch.cat(states), np.concatenate(targets)
-        parts = [self._level(model, hidden, self._put(came), level) for level in range(self.levels)]
+        hidden, wanted = torch.cat(states), np.concatenate(targets)
+        parts = [self._level(model, hidden, self._tensor(wanted), n) for n in range(self.levels)]
         if len(among) < len(present):
-            vectors = vectors.index_select(0, self._put(np.searchsorted(present, among)))
-        place = self._put(np.searchsorted(among, came))
-        parts.append(entropy(model.dense(hidden), vectors, place, self._put(shift), self.half))
+            vectors = vectors.index_select(0, self._tensor(np.searchsorted(present, among)))
+        place = self._tensor(np.searchsorted(among, wanted))
+        parts.append(entropy(model.dense(hidden), vectors, place, self._tensor(shift), self.half))
         total = sum(parts[:-1], self.dense * parts[-1])
         losses = torch.stack([part.detach() for part in parts]).double()
-        return Sums(total, losses, torch.full_like(losses, len(came)))
+        return Sums(total, losses, torch.full_like(losses, len(wanted)))
 
     def _level(
         self, model: ItemModel, hidden: torch.Tensor, targets: torch.Tensor, level: int

@@ -217,10 +217,10 @@ class _Entropy(torch.autograd.Function):
             logits = _into(room[: len(left[part])], left[part], right.T)
             if shift is not None:
                 logits.add_(shift)
-            own = logits.gather(1, targets[part, None])
+            target_logits = logits.gather(1, targets[part, None])
             peak = logits.amax(1, keepdim=True)
             mass = logits.sub_(peak).exp_().sum(1, keepdim=True)
-            loss += (mass.log() + peak - own)[: max(0, count - start)].sum()
+            loss += (mass.log() + peak - target_logits)[: max(0, count - start)].sum()
             shares = logits.to(dtype)
             _into(by_query[part], shares, right).div_(mass)
             weighed = (left[part] / mass).to(dtype)

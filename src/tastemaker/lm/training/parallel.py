@@ -94,8 +94,8 @@ class Shards(torch.nn.Module):
         plain: dict[int, torch.nn.Parameter] = {}
         for module in self.model.modules():
             for name, parameter in list(module.named_parameters(recurse=False)):
-                whole = torch.nn.Parameter(parameter.detach().clone(), parameter.requires_grad)
-                setattr(module, name, plain.setdefault(id(parameter), whole))
+                full = torch.nn.Parameter(parameter.detach().clone(), parameter.requires_grad)
+                setattr(module, name, plain.setdefault(id(parameter), full))
 
 
 def part_of(value: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
@@ -108,7 +108,7 @@ def part_of(value: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     return distribute_tensor(value, like.device_mesh, like.placements, src_data_rank=None)
 
 
-def whole(value: torch.Tensor) -> torch.Tensor:
+def full_tensor(value: torch.Tensor) -> torch.Tensor:
     """All of what is owned in parts; every process asks together."""
     full: Callable[[], torch.Tensor] = getattr(value, "full_tensor", lambda: value)
     return full()

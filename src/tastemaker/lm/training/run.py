@@ -118,8 +118,8 @@ class Run:
         self._add_up(totals)
         norm = self._clipped()
         # Asking a GPU at every step would make it wait.
-        asked = self.device.type == "cpu" or self.step % settings.log_every == 0
-        if asked and not torch.isfinite(norm):
+        check_due = self.device.type == "cpu" or self.step % settings.log_every == 0
+        if check_due and not torch.isfinite(norm):
             raise ModelError(
                 f"training diverged at step {self.step + 1}: the gradient is {norm}; lower learning_rate (now"
                 f" {rate:.2g})"
@@ -137,7 +137,7 @@ class Run:
         """The norm of all gradients, which are brought down to the length that the settings allow."""
         clip, weights = self.settings.clip or math.inf, list(self.trainable.values())
         norm = torch.nn.utils.get_total_norm([weight.grad for weight in weights if weight.grad is not None])
-        total = parallel.whole(norm)
+        total = parallel.full_tensor(norm)
         if self.device.type != "cpu" or total > clip:  # a processor need not wait to know
             torch.nn.utils.clip_grads_with_norm_(weights, clip, norm)
         return total
@@ -151,26 +151,26 @@ class Run:
                 parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
             parallel.add_up([cast(torch.Tensor, parameter.grad) for parameter in self.trainable.values()])
         parallel.add_up(sums)
-        for total, more in zip(self.window.sums, sums, strict=True):
-            total += more
+        for total, addition in zip(self.window.sums, sums, strict=True):
+            total += addition
 
     @torch.no_grad()
     def load(self, step: int, weights: checkpoint.Tensors, moments: checkpoint.Tensors) -> None:
         """Go on from `step`, with these weights and moments of the optimiser where there are any."""
         self.step, gathered = step, dict(self.model.named_parameters())
         for name, value in weights.items():
-            own = self.trainable[name]
+            parameter = self.trainable[name]
             gathered[name].copy_(value)
-            own.copy_(parallel.part_of(value.to(self.device), own))
-            self.optimiser.state[own] = {
-                key: parallel.part_of(moments[f"{key}.{name}"].to(self.device), own)
+            parameter.copy_(parallel.part_of(value.to(self.device), parameter))
+            self.optimiser.state[parameter] = {
+                key: parallel.part_of(moments[f"{key}.{name}"].to(self.device), parameter)
                 for key in ("step", "exp_avg", "exp_avg_sq")
             }
 
     def moments(self) -> checkpoint.Tensors:
         """Those of the optimiser, whole; every process asks together."""
         return {
-            f"{key}.{name}": parallel.whole(value)
+            f"{key}.{name}": parallel.full_tensor(value)
             for name, parameter in self.trainable.items()
             for key, value in self.optimiser.state[parameter].items()
         }
@@ -222,8 +222,8 @@ class Run:
 
 def token_rows(model: Any) -> list[torch.nn.Parameter]:
     """The input and output rows of a language model's tokens, once where they are tied."""
-    both = (model.get_input_embeddings().weight, head_weight(model))
-    return list({id(matrix): cast(torch.nn.Parameter, matrix) for matrix in both}.values())
+    matrices = (model.get_input_embeddings().weight, head_weight(model))
+    return list({id(matrix): cast(torch.nn.Parameter, matrix) for matrix in matrices}.values())
 
 
 def _optimiser(parameters: dict[str, torch.nn.Parameter], settings: Settings) -> torch.optim.AdamW:

@@ -21,7 +21,7 @@ from tastemaker.errors import InputError
 from tastemaker.lm.vocabulary import Vocabulary
 
 Ints = npt.NDArray[np.int64]
-FEW = (
+DENSE_RATIO = (
     8  # gathering rows beats one product over all of them when the level has more than so many times as many
 )
 
@@ -41,7 +41,7 @@ class Siblings:
 
     sizes: tuple[int, ...]
     keys: tuple[Ints, ...]
-    held: dict[tuple[int, torch.device], tuple[torch.Tensor, int]] = field(default_factory=dict, repr=False)
+    cache: dict[tuple[int, torch.device], tuple[torch.Tensor, int]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, codes: npt.ArrayLike, sizes: tuple[int, ...]) -> Siblings:
@@ -115,17 +115,17 @@ class Siblings:
         counts = torch.searchsorted(keys, (parents + 1) * size) - begin
         # Asking a GPU how many places these rows need would make it wait.
         places = torch.arange(int(counts.max()) if keys.device.type == "cpu" else most, device=keys.device)
-        used = places < counts[:, None]
-        edges = torch.where(used, begin[:, None] + places, 0)
-        return torch.where(used, keys[edges] % size, 0), used
+        mask = places < counts[:, None]
+        edges = torch.where(mask, begin[:, None] + places, 0)
+        return torch.where(mask, keys[edges] % size, 0), mask
 
     def _edges(self, level: int, device: torch.device) -> tuple[torch.Tensor, int]:
         """The keys of a level on a device, moved once, and the most codes that exist after one prefix."""
-        if (level, device) not in self.held:
+        if (level, device) not in self.cache:
             keys = self.keys[level]
             most = int(np.unique(keys // self.sizes[level], return_counts=True)[1].max())
-            self.held[level, device] = torch.from_numpy(keys).to(device), most
-        return self.held[level, device]
+            self.cache[level, device] = torch.from_numpy(keys).to(device), most
+        return self.cache[level, device]
 
     def losses(
         self, hidden: torch.Tensor, head: torch.Tensor, level: int, codes: torch.Tensor, parents: torch.Tensor
@@ -134,18 +134,18 @@ class Siblings:
 
         `hidden` (n, d), `head` (K_l, d). Where few codes of many exist, only their rows are multiplied.
         """
-        if hidden.device.type == "cpu" and self._edges(level, parents.device)[1] * FEW < len(head):
-            return self._few(hidden, head, level, codes, parents)
-        children, used = self.children(level, parents)
-        if children.shape[1] * FEW < len(head):
+        if hidden.device.type == "cpu" and self._edges(level, parents.device)[1] * DENSE_RATIO < len(head):
+            return self._losses_by_edge(hidden, head, level, codes, parents)
+        children, mask = self.children(level, parents)
+        if children.shape[1] * DENSE_RATIO < len(head):
             logits = torch.einsum("nmd,nd->nm", F.embedding(children, head), hidden)
         else:
             logits = F.linear(hidden, head).gather(1, children)
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32)).masked_fill(~used, -torch.inf)
-        place = (used & (children < codes[:, None])).sum(1)
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32)).masked_fill(~mask, -torch.inf)
+        place = (mask & (children < codes[:, None])).sum(1)
         return F.cross_entropy(logits, place, reduction="none")
 
-    def _few(
+    def _losses_by_edge(
         self, hidden: torch.Tensor, head: torch.Tensor, level: int, codes: torch.Tensor, parents: torch.Tensor
     ) -> torch.Tensor:
         """`losses` edge by edge, without padding: a processor's third of the time."""

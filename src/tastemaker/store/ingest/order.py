@@ -181,6 +181,6 @@ def describe_times(rows: Rows, frame: pl.DataFrame) -> None:
         )
     times = rows.times
     assert times is not None
-    understood["times"]["unit"] = rows.settings.time_unit or times.written
+    understood["times"]["unit"] = rows.settings.time_unit or times.spelling
     note = times.note(rows.names["timestamp"])
     rows.notes += [note] if note else []
