@@ -457,7 +457,7 @@ def test_trainings_that_run_at_once_end_together_and_the_cause_is_raised() -> No
         raise ModelError("training diverged")
 
     def waits(interruption: Interruption) -> int:
-        while not interruption.asked:
+        while not interruption.pending:
             time.sleep(0.001)
         raise KeyboardInterrupt
 
@@ -471,7 +471,7 @@ def test_trainings_that_run_at_once_end_together_and_the_cause_is_raised() -> No
 def test_a_signal_reaches_trainings_in_other_threads() -> None:
     def waits(interruption: Interruption) -> None:
         signal.raise_signal(signal.SIGINT)
-        while not interruption.asked:
+        while not interruption.pending:
             time.sleep(0.001)
         raise KeyboardInterrupt
 
@@ -484,7 +484,7 @@ def test_signals_that_come_after_the_last_step_or_again_and_again_end_everything
     ended = []
 
     def computes(interruption: Interruption) -> int:
-        while not interruption.asked:
+        while not interruption.pending:
             time.sleep(0.01)
         time.sleep(0.2)
         ended.append(1)
