@@ -24,8 +24,8 @@ from recipes.common import DATA, benchmark, command, parser, read_arguments, sav
 from recipes.plum.next_item import SETS
 from tastemaker.cli.progress import progress
 from tastemaker.corpus.events import Histories
-from tastemaker.flows.deploy import deploy, in_service, trained_base
-from tastemaker.flows.deployment import Deployment
+from tastemaker.flows.deploy import deploy, in_service
+from tastemaker.flows.deployment import Deployment, trained_base
 from tastemaker.flows.ingest import ingest_files
 from tastemaker.flows.search import Searcher, with_model
 from tastemaker.flows.train import run_stages

@@ -30,6 +30,8 @@ from tastemaker.flows.ingest import ingest_files
 from tastemaker.flows.pipeline import Pipeline
 from tastemaker.flows.search import Searcher
 from tastemaker.flows.train import run_stages
+from tastemaker.serving.query import Conflict
+from tastemaker.serving.service import open_service
 from tastemaker.store import Database, Event, Workspace
 
 NEW = {"item_id": "new1", "title": "Tune number 99 the jig", "attributes": ["type=jig", "key=D"]}
@@ -363,3 +365,48 @@ def test_a_model_of_a_token_a_code_is_served_until_the_next_training(folder: Pat
     assert {"new1"} == set(_listed(Searcher.of(_active(folder)))) - set(searcher.data.item_ids)
     run_stages(folder, quiet)
     assert Searcher.of(_active(folder)).score is not None
+
+
+@pytest.mark.parametrize("part", ["items.parquet", "deployment.json"])
+def test_going_back_passes_over_what_is_damaged_and_says_so(folder: Path, part: str) -> None:
+    first = _active(folder)
+    _ingest(folder, without=["t005"])
+    damaged = _active(folder)
+    _ingest(folder, without=["t005", "t006"])
+    path = folder / "artifacts" / "deployment" / damaged.fingerprint / part
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    done = deploy.changed(folder)
+    assert done["deployment"]["name"] == first.name and done["passed_over"] == [damaged.name]
+    assert f"{damaged.name}, served later, was passed over: {path}: damaged" in done["text"]
+
+
+def test_where_everything_before_is_damaged_the_damage_is_named(folder: Path) -> None:
+    path = folder / "artifacts" / "deployment" / _active(folder).fingerprint / "deployment.json"
+    _ingest(folder, without=["t005"])
+    path.write_text("garbage")
+    newest = _active(folder)
+    with pytest.raises(ArtifactError, match=r"deployment\.json: damaged"):
+        deploy.rollback(Workspace.open(folder))
+    assert _active(folder) == newest
+
+
+def test_of_two_who_roll_back_the_same_deployment_one_does(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second looked before the first had changed anything, and changes after it."""
+    _ingest(folder, without=["t005"])
+    second = _active(folder)
+    _ingest(folder, without=["t005", "t006"])
+    service = open_service(folder)
+    opened, others = Workspace.open, [1]
+
+    def rolled_back_meanwhile(root: Path) -> Workspace:
+        if others and others.pop():
+            deploy.rollback(opened(root))
+        return opened(root)
+
+    monkeypatch.setattr(deploy.Workspace, "open", rolled_back_meanwhile)
+    with pytest.raises(Conflict, match="does not serve any more"):
+        service.roll_back(deploy.active_name(service.database))
+    assert _active(folder) == second
+    service.close()

@@ -6,8 +6,7 @@ training that end together leave the newer model with the newer catalogue.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from operator import attrgetter
@@ -28,11 +27,12 @@ from tastemaker.flows.deployment import (
     Deployment,
     named,
     read,
+    trained_base,
     write,
 )
 from tastemaker.flows.explore.ledger_store import ledger_in
-from tastemaker.flows.pipeline import WORDS, Report
-from tastemaker.retrieve.memory import fit_memory, weighing_in
+from tastemaker.flows.pipeline import Report
+from tastemaker.retrieve.memory import fit_memory
 from tastemaker.retrieve.trie import build_trie
 from tastemaker.store import Database, Finding, Workspace, fingerprint
 from tastemaker.store.database import Keys
@@ -165,17 +165,36 @@ def activate(workspace: Workspace, name: str, note: str = AGAIN) -> Deployment:
         return _activate(workspace, matches[0], note)
 
 
-def rollback(workspace: Workspace) -> Deployment:
-    """Serve what was served before the active deployment. Raises InputError when there is nothing before."""
-    served = _served(workspace)
-    stored = {deployment.fingerprint for deployment in deployments(workspace)}
-    before = [mark for mark in served[:-1] if mark in stored and mark != served[-1]]
-    if not before:
-        why = "no deployment was served before the active one"
-        if len(served) > 1 and workspace.tombstones.people:
-            why = "the deployments served before held people who asked to be forgotten, and were removed"
-        raise InputError(f"{workspace.root}: {why}; `tastemaker train` makes the next one")
-    return activate(workspace, named(before[-1]), BACK)
+def rollback(
+    workspace: Workspace,
+    agreed: Callable[[str], None] = lambda active: None,
+    damaged: dict[str, ArtifactError] | None = None,
+) -> Deployment:
+    """Serve what was served before the active deployment: the newest that is whole; `damaged` takes what is
+    wrong with those passed over, by name. agreed: told what is active, to object before anything changes.
+
+    Raises InputError when there is nothing before, ArtifactError when nothing before is whole.
+    """
+    damaged = {} if damaged is None else damaged
+    with _changing(workspace):
+        served, unread = _served(workspace), dict[str, ArtifactError]()
+        agreed(named(served[-1]) if served else "")
+        stored = {deployment.fingerprint for deployment in deployments(workspace, unread)} | set(unread)
+        before = [mark for mark in served[:-1] if mark in stored and mark != served[-1]]
+        for mark in reversed(before):
+            try:
+                deployment = read(workspace, mark)
+                deployment.folders()
+            except ArtifactError as error:
+                damaged[named(mark)] = error
+                continue
+            return _activate(workspace, deployment, BACK)
+    if damaged:
+        raise next(iter(damaged.values()))
+    why = "no deployment was served before the active one"
+    if len(served) > 1 and workspace.tombstones.people:
+        why = "the deployments served before held people who asked to be forgotten, and were removed"
+    raise InputError(f"{workspace.root}: {why}; `tastemaker train` makes the next one")
 
 
 def listed(folder: Path) -> dict[str, Any]:
@@ -201,11 +220,14 @@ def listed(folder: Path) -> dict[str, Any]:
     return {"deployments": rows, "text": "\n".join(lines) or "nothing was deployed yet; train first"}
 
 
-def changed(folder: Path, name: str | None = None) -> dict[str, Any]:
+def changed(
+    folder: Path, name: str | None = None, agreed: Callable[[str], None] = lambda active: None
+) -> dict[str, Any]:
     """`tastemaker admin deployments activate NAME`, or `rollback` without one; says which items come back."""
-    workspace = Workspace.open(folder)
-    deployment = rollback(workspace) if name is None else activate(workspace, name)
+    workspace, damaged = Workspace.open(folder), dict[str, ArtifactError]()
+    deployment = rollback(workspace, agreed, damaged) if name is None else activate(workspace, name)
     lines = [f"deployment {deployment.name} serves {many(deployment.items, 'item')}; {deployment.note}"]
+    lines += [f"warning: {passed}, served later, was passed over: {why}" for passed, why in damaged.items()]
     back = missing_items(deployment)
     if back:
         shown = ", ".join(back[:5]) + (" ..." if len(back) > 5 else "")
@@ -213,7 +235,8 @@ def changed(folder: Path, name: str | None = None) -> dict[str, Any]:
             f"warning: {len(back)} items that the tables in use no longer have are served again: {shown};"
             " the next `tastemaker ingest` takes them down"
         )
-    return {"deployment": deployment.about(), "items_back": back, "text": "\n".join(lines)}
+    about = {"deployment": deployment.about(), "items_back": back, "passed_over": list(damaged)}
+    return about | {"text": "\n".join(lines)}
 
 
 def pushed(folder: Path, place: str) -> dict[str, Any]:
@@ -304,45 +327,6 @@ def missing_items(deployment: Deployment) -> list[str]:
     """Items that a deployment serves and the tables in use no longer have."""
     there = set(deployment.workspace.table("items")["item_id"].to_pylist())
     return [item for item in deployment.catalogue_items()["item_id"].to_pylist() if item not in there]
-
-
-def trained_base(workspace: Workspace) -> Base | None:
-    """What the newest finished training fixed, by its stages' manifests: of tables in use before others."""
-    trained = []
-    tables = workspace.tables_fingerprint()
-    for artifact in workspace.artifacts.finished():
-        if artifact.kind == "memory":
-            about = artifact.about
-            trained.append((about["inputs"]["tables"] == tables, about["created"], artifact, about))
-    for _, _, memory, about in sorted(trained, key=lambda entry: entry[:2], reverse=True):
-        try:
-            return base_of(workspace, memory.fingerprint, about["inputs"]["sft"])
-        except (ArtifactError, KeyError):
-            continue
-    return None
-
-
-def base_of(workspace: Workspace, memory: str, sft: str) -> Base:
-    """The base that finished `memory` and `sft` stages (and `refit`, where there is one) make."""
-    artifacts = workspace.artifacts
-    about = json.loads((artifacts.get("memory", memory) / "summary.json").read_text())
-    weighing = weighing_in(about, workspace.settings.remove_seen)
-    inputs, settings, mark = dict[str, str](), dict[str, Any](), sft
-    kind = "sft"
-    while kind != "tokens":
-        about = artifacts.verify(kind, mark, full=False)
-        inputs, settings = about["inputs"], settings | about["settings"]
-        kind = next(stage for stage in ("tokens", "base", "corpus", "cpt") if stage in inputs)
-        mark = inputs[kind]
-    refits = [
-        artifact.fingerprint
-        for artifact in artifacts.finished()
-        if artifact.kind == "refit" and artifact.about["inputs"]["sft"] == sft
-    ]
-    kind, model = ("refit", refits[-1]) if refits else ("sft", sft)
-    served = {name: settings[name] for name in ("max_items", *WORDS) if name in settings}
-    weight, likeness, habit = weighing
-    return Base(kind, model, mark, weight, served, likeness=likeness, habit=habit)
 
 
 def _make(

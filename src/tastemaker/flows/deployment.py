@@ -20,7 +20,7 @@ from tastemaker.flows.search import Parts, with_model
 from tastemaker.flows.stages.vectors import matrix_of
 from tastemaker.retrieve.baselines import content_knn, popularity
 from tastemaker.retrieve.evaluation import Floats, Score, Sequences
-from tastemaker.retrieve.memory import Memory
+from tastemaker.retrieve.memory import Memory, weighing_in
 from tastemaker.retrieve.new_items import NewItems
 from tastemaker.store import (
     Workspace,
@@ -218,3 +218,42 @@ def read(workspace: Workspace, fingerprint: str) -> Deployment:
 def named(fingerprint: str) -> str:
     """The name of the deployment with this fingerprint."""
     return f"d-{fingerprint[:12]}"
+
+
+def trained_base(workspace: Workspace) -> Base | None:
+    """What the newest finished training fixed, by its stages' manifests: of tables in use before others."""
+    trained = []
+    tables = workspace.tables_fingerprint()
+    for artifact in workspace.artifacts.finished():
+        if artifact.kind == "memory":
+            about = artifact.about
+            trained.append((about["inputs"]["tables"] == tables, about["created"], artifact, about))
+    for _, _, memory, about in sorted(trained, key=lambda entry: entry[:2], reverse=True):
+        try:
+            return base_of(workspace, memory.fingerprint, about["inputs"]["sft"])
+        except (ArtifactError, KeyError):
+            continue
+    return None
+
+
+def base_of(workspace: Workspace, memory: str, sft: str) -> Base:
+    """The base that finished `memory` and `sft` stages (and `refit`, where there is one) make."""
+    artifacts = workspace.artifacts
+    about = json.loads((artifacts.get("memory", memory) / "summary.json").read_text())
+    weighing = weighing_in(about, workspace.settings.remove_seen)
+    inputs, settings, mark = dict[str, str](), dict[str, Any](), sft
+    kind = "sft"
+    while kind != "tokens":
+        about = artifacts.verify(kind, mark, full=False)
+        inputs, settings = about["inputs"], settings | about["settings"]
+        kind = next(stage for stage in ("tokens", "base", "corpus", "cpt") if stage in inputs)
+        mark = inputs[kind]
+    refits = [
+        artifact.fingerprint
+        for artifact in artifacts.finished()
+        if artifact.kind == "refit" and artifact.about["inputs"]["sft"] == sft
+    ]
+    kind, model = ("refit", refits[-1]) if refits else ("sft", sft)
+    served = {name: settings[name] for name in ("max_items", *WORDS) if name in settings}
+    weight, likeness, habit = weighing
+    return Base(kind, model, mark, weight, served, likeness=likeness, habit=habit)

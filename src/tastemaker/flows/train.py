@@ -18,8 +18,8 @@ from tastemaker.flows.data import (
     take_snapshot,
     telling_events,
 )
-from tastemaker.flows.deploy import base_of, deploy
-from tastemaker.flows.deployment import Base, Deployment
+from tastemaker.flows.deploy import deploy
+from tastemaker.flows.deployment import Base, Deployment, base_of
 from tastemaker.flows.pipeline import KINDS, Pipeline, Report
 from tastemaker.flows.stages import items, models
 from tastemaker.flows.stages.tokens import build_tokens

@@ -199,9 +199,12 @@ class WorkspaceService:
         """Serve what was served before the deployment named, which must be the one that serves. Raises
         Conflict, and InputError when there is nothing before.
         """
-        if active_name(self.database) != serving:
-            raise Conflict(f"{serving[:80]} does not serve any more; look at what does, and decide anew")
-        result = changed(self.workspace.root)
+
+        def agreed(active: str) -> None:
+            if active != serving:
+                raise Conflict(f"{serving[:80]} does not serve any more; look at what does, and decide anew")
+
+        result = changed(self.workspace.root, agreed=agreed)
         self.swap()
         return result
 
