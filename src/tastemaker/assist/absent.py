@@ -15,8 +15,8 @@ from tastemaker.converse.reading.words import chat, english, fold, stop_words
 
 _FORMS = english()["wanted"]
 _FILLER = (
-    r"(?:(?:(?:ones?|something|anything) with|me|us|you|to|um+|uh+|er+|like|kind|sort|of|an?|some|any|one|the"
-    r"|another|your|nice|good|little)\s+)*"
+    r"(?:(?:(?:ones?|something|anything) with|me|us|you|to|um+|uh+|er+|like|only|just|kind|sort|of|an?|some"
+    r"|any|one|the|another|your|nice|good|little)\s+)*"
 )
 _OBJECT = re.compile(rf"(?:{'|'.join(_FORMS['before'])})\s+{_FILLER}", re.IGNORECASE)
 _SHORT = re.compile(rf"^\W*{_FILLER}", re.IGNORECASE)

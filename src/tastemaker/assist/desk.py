@@ -14,7 +14,7 @@ import numpy.typing as npt
 from tastemaker.assist.absent import words_of
 from tastemaker.assist.gate import Gate
 from tastemaker.assist.parts import Explanation, Item, NothingFits, Understood
-from tastemaker.assist.ranking import Evidence, Ranker, free
+from tastemaker.assist.ranking import Evidence, Ranker, free, nearest
 from tastemaker.assist.shelf import Floats, Shelf
 from tastemaker.assist.state import ABOUT, REMEMBERED, WITHOUT, State, chip_name, label, worded_label
 from tastemaker.converse.claims import safe
@@ -388,12 +388,13 @@ class Desk:
         return sorted((entry for entry in counts if entry[1]), key=lambda entry: -entry[1])
 
     def closest(self) -> Choice:
-        """The items that miss fewest demands, best first."""
+        """The items that miss fewest demands, best first; of those that miss the same the nearest first."""
         barred = frozenset((*self.state.disliked, *self.history()[1], *np.flatnonzero(self.worded).tolist()))
         rows = free(len(self.shelf), barred)
         failures = self.shelf.adherence(self.state.active).failures[rows]
         fewest = rows[failures == failures.min(initial=len(self.state.active))]
-        return self.pick(fewest, CLOSEST)
+        ranked = self.ranked(fewest, len(fewest))
+        return self.people.choose(nearest(self.shelf, ranked, demands(self.state.active))[:POOL], CLOSEST)
 
     def feedback(self, rows: Sequence[int], kind: str) -> None:
         """A like, a skip or a play of this person: counts here, and is kept where they have a name."""

@@ -15,6 +15,7 @@ from typing import Any, cast
 from tastemaker.assist.absent import not_here
 from tastemaker.assist.desk import Desk
 from tastemaker.assist.parts import Done, Part, Text
+from tastemaker.assist.replies.places import placed
 from tastemaker.assist.tools import Toolbox, openai_tools
 from tastemaker.assist.understand import understand
 from tastemaker.converse.claims import safe
@@ -99,7 +100,8 @@ class Model:
     def answer(self, message: str, desk: Desk, handles: list[int], limits: Any) -> Iterator[Part]:
         """The parts of one turn. Raises Failed."""
         end = time.monotonic() + limits.seconds
-        read = understand(message, desk.state, desk.shelf, desk.ranker.named(message))
+        words = placed(message, desk.state.shown, desk.shelf)
+        read = understand(words, desk.state, desk.shelf, desk.ranker.named(words))
         active = settle(desk.state.active, read.wishes, desk.shelf.kinds)
         desk.change(messages=(*desk.state.messages, message[:2000]), active=active, asked="")
         desk.gate.allow(read.rows)

@@ -12,7 +12,9 @@ from tastemaker.assist.absent import general, not_here, sought, unused
 from tastemaker.assist.desk import MOST_SHOWN, POOL, SHOWN, Choice, Desk, Rows
 from tastemaker.assist.parts import Part, Question, Text
 from tastemaker.assist.ranking import telling
+from tastemaker.assist.replies.lacks import lacking
 from tastemaker.assist.replies.personal import CHATTER, PERSONAL, erase
+from tastemaker.assist.replies.places import placed
 from tastemaker.assist.replies.questions import answer_question, list_values
 from tastemaker.assist.state import ABOUT, NOWHERE, UNREAD, State, early, label, worded_label
 from tastemaker.assist.understand import READ, Understanding, guesses, understand
@@ -35,6 +37,7 @@ def answer(message: str, desk: Desk) -> Iterator[Part]:
     if len(message) > READ:
         yield Text(f"That is long; I read the first {READ:,} letters.")
         message = message[:READ]
+    message = placed(message, desk.state.shown, desk.shelf)
     named = desk.ranker.named(message)
     read = understand(message, desk.state, desk.shelf, named)
     silent = (read.wishes.lets_go and not read.named) or "idle" in read.acts
@@ -155,7 +158,7 @@ def _wish(message: str, read: Understanding, desk: Desk) -> Iterator[Part]:
         nearer = _extremes(read, desk, desk.fitting(), skipped)
         desk.change(seen=tuple(dict.fromkeys((*state.seen, *nearer))))
     rows_now, none = _left(desk)
-    yield from map(Text, filter(None, [none]))
+    yield from map(Text, filter(None, [none, lacking(desk) if len(rows_now) else ""]))
     if not len(rows_now):
         return
     yield Text(_lead(read, desk, bool(guessed)))

@@ -5,7 +5,7 @@ The weights were tuned on the first half of the CPCD conversations; see recipes/
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tastemaker.assist.shelf import Floats, Shelf
+from tastemaker.converse.constraints import Constraint, granted
 from tastemaker.converse.reading.names import Named, shares
 from tastemaker.converse.reading.words import english, fold
 from tastemaker.stats.ranking import best_places
@@ -166,6 +167,32 @@ def standard(scores: npt.NDArray[np.floating]) -> Floats:
 
 def _unit(vector: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
     return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-9))
+
+
+def nearest(shelf: Shelf, ranked: Sequence[int], asked: Sequence[Constraint]) -> list[int]:
+    """A ranking in which items that miss the same demands stand by how far their numbers are from these."""
+    missed = np.array([granted(c, shelf.match) != 1 for c in asked], bool).reshape(len(asked), len(shelf))
+    kinds, places = [missed[:, row].tobytes() for row in ranked], dict[bytes, Iterator[int]]()
+    for kind in dict.fromkeys(kinds):
+        rows = [row for row, own in zip(ranked, kinds, strict=True) if own == kind]
+        misses = [c for c, miss in zip(asked, missed[:, rows[0]], strict=True) if miss]
+        gaps = {row: sum(_gap(shelf, row, c) for c in misses) for row in rows}
+        places[kind] = iter(sorted(rows, key=gaps.__getitem__))
+    return [next(places[kind]) for kind in kinds]
+
+
+def _gap(shelf: Shelf, row: int, missed: Constraint) -> float:
+    """How far a number is from what was demanded, as a share of its field's range; 0 where none was."""
+    clause = missed.clause
+    if missed.kind != "must" or clause.cmp not in ("le", "ge", "between"):
+        return 0.0
+    known, value = shelf.catalogue.fields[clause.field], shelf.fact(row, clause.field)
+    if not isinstance(value, int | float):
+        return np.inf
+    low, high = np.broadcast_to(np.asarray(clause.value, float), 2)
+    below = low - value if clause.cmp != "le" else 0.0
+    above = value - high if clause.cmp != "ge" else 0.0
+    return float(max(below, above, 0.0) / max(known.high - known.low, 1e-9))
 
 
 def free(n: int, barred: Collection[int]) -> Ints:

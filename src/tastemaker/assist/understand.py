@@ -267,7 +267,9 @@ def _listing(text: str, shelf: Shelf, parse: WishReading, about_items: bool) -> 
             rf" [\w ]+ (?:come in|made (?:of|from|in)))\b|(?:{many})\b(?! (?:of|is|was)\b))|"
             rf"\bhow many(?: different)? (?:{many})\b|\b(?:average|mean|typical) (?:{form})\b|"
             rf"\b(?:what|which) {form} (?:has|have|holds|contains) (?:the )?most\b|"
-            rf"\bmost (?:common|popular|frequent) {form}\W*$|^\W*(?:what are|which are)"
+            rf"\bmost (?:common|popular|frequent) {form}\W*$|"
+            rf"\bwhat(?:'s|s| is| are) (?:the|your) (?:{form} ranges?|ranges? of {form})\W*$|"
+            rf"^\W*(?:what are|which are)"
             rf" the (?:{many})\W*$|"
             rf"^\W*(?:please )?(?:list|name|show)(?: me)?(?: all| the| your| of| available)* {form}(?: you"
             r" have)?\W*$",
@@ -349,9 +351,11 @@ def _questioned(
     extreme = extreme if shelf.vocabulary.end_of(extreme)[1] else ""
     asks = asking and focus and not (superlative or extreme or {"count", "who"} & set(acts))
     about = shelf.vocabulary.asked_for(text) if asks else ()
-    values = any(name in about for name, _ in parse.values)
-    if values and not re.search(r"\b(?:what|which)\b", text, re.IGNORECASE):
-        about = ()
+    named = [
+        re.escape(noun) for name, _ in parse.values if name in about for noun in shelf.vocabulary.nouns[name]
+    ]
+    if named and not re.search(r"\b(?:what|which)\b", text, re.IGNORECASE):  # "how much is it in size 6?"
+        about = shelf.vocabulary.asked_for(re.sub(rf"\b(?:{'|'.join(named)})\b", "", text, flags=re.I))
     by_whom = asking and focus and re.search(r"\bwho (?!are you)", text, re.IGNORECASE)
     if not about and by_whom and any(shelf.catalogue.creators):
         about = (shelf.maker,)

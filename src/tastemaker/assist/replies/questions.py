@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tastemaker.assist.desk import Desk
+from tastemaker.assist.desk import MOST_SHOWN, Desk
 from tastemaker.assist.parts import Part, Question, Text
 from tastemaker.assist.state import label
 from tastemaker.assist.understand import Understanding
@@ -67,7 +67,7 @@ def answer_question(read: Understanding, desk: Desk) -> Iterator[Part]:
         yield from _compared(desk, rows if len(rows) > 1 else state.shown)
         return
     desk.change(focus=rows[-1])
-    for row in rows[:3]:
+    for row in rows[:MOST_SHOWN]:
         title = shelf.quoted(row)
         if "explain" in read.acts and not read.about:
             reasons = desk.explain(row)

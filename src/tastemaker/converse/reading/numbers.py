@@ -329,6 +329,9 @@ class Numbers:
                 known = [self.vocabulary.fields[name] for name in self._numbers]
                 value = figure(hit[1])
                 around = [field for field in known if field.low <= value <= field.high]
+                if not around and re.match(r" ?(?:please|$|[,.;!?])", text.text[hit.end() :]):
+                    far = [f for f in known if f.low / 9 <= value <= f.high * 9]  # "a dress under 5"
+                    around = [field for field in far if "$" in self._numbers[field.name]]
                 around = [field for field in around if not dated(field)] if cmp == "between" else around
                 prices = [field for field in around if "$" in self._numbers[field.name]]
                 around = prices if len(prices) == 1 or cmp == "between" else around

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 
 from tastemaker.converse.constraints import Change, Clause, Constraint, merge
 from tastemaker.converse.reading.lifts import allow, let_go
 from tastemaker.converse.reading.numbers import among, apart
 from tastemaker.converse.reading.scales import narrowed
-from tastemaker.converse.reading.together import backed, lifted, values_of, ways_of, widened
+from tastemaker.converse.reading.together import Way, backed, either_of, lifted, shared, values_of, ways_of
 from tastemaker.converse.reading.wishes import WishReading
 
 
@@ -123,3 +124,40 @@ def settle(
             replaced.add(name)
         active = merge(remaining, [replace(change, op="add")])
     return backed(active)
+
+
+def widened(active: Sequence[Constraint], changes: Sequence[Change]) -> list[Change]:
+    """The changes of a message that goes on with the last one ("and a waltz in A"): its values join those
+    that stand, if they say the same two fields or more.
+    """
+    now = {c.clause.field: c.clause for c in changes if c.kind == "must" and values_of(c.clause)}
+    if len(now) < 2:
+        return list(changes)
+    before, added = (
+        _standing([c.clause for c in part if c.kind == "must"], now) for part in (active, changes)
+    )
+    if not before or not added:
+        return list(changes)
+    change = either_of([*before, *added])
+    rest = [c for c in changes if c.clause.cmp != "either" and c.clause not in now.values()]
+    of_all = shared(change.clause)
+    several = sum(len(values) > 1 for values in of_all.values()) > 1 or len(of_all) < len(now)
+    return (
+        rest + ([change] if several else []) + [among(name, _values(change.clause, name)) for name in of_all]
+    )
+
+
+def _standing(clauses: Sequence[Clause], names: Collection[str]) -> list[Way]:
+    """The ways of these fields that clauses allow; none where they say fewer than two, or pair others."""
+    values = {clause.field: values_of(clause) for clause in clauses if values_of(clause)}
+    ways = next((ways_of(clause) for clause in clauses if clause.cmp == "either"), [()])
+    own = {name for way in ways for name, _ in way}
+    rest = [name for name in names if name in values and name not in own]
+    if not own <= set(names) or len(own) + len(rest) < 2:
+        return []
+    choices = [[(name, value) for value in values[name]] for name in rest]
+    return [(*way, *extra) for way in ways for extra in product(*choices)]
+
+
+def _values(clause: Clause, name: str) -> list[str]:
+    return list(dict.fromkeys(value for way in ways_of(clause) for field, value in way if field == name))

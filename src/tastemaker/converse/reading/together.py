@@ -65,16 +65,21 @@ def read_together(text: Text, groups: Sequence[Group], fields: Mapping[str, Fiel
         between = text.whole[parts[-1][-1][-1][1] : group[0][0]] if parts else ""
         trait = group[0][2].value.startswith(SPAN) or OF_IT.match(" " + text.whole[group[0][0] : group[0][1]])
         more = either and trait and re.fullmatch(r",? and ", between)  # "in D and under 80 bpm or ..."
-        if not parts or _name(group) in own or (JOINED.fullmatch(between) and not more):
+        listed = parts and len(group) > 1 and LISTED.fullmatch(between)  # "a dress, shoes and a bag"
+        another = bool(listed and _sorts(text, [parts[-1], [group]], fields))
+        if not parts or _name(group) in own or (JOINED.fullmatch(between) and not more) or another:
             parts.append([])
         parts[-1].append(group)
     if len(words) < 2 or len(parts) < 2:
         return []
     sets = [frozenset(map(_name, part)) for part in parts]
     joins = " ".join(text.whole[a[-1][-1][1] : b[0][0][0]] for a, b in pairwise(parts))
+    sorts: Collection[str] = ()
     if common := frozenset.intersection(*sets):
         whole = re.search(r"\b(?:some|any)thing\b", joins, re.IGNORECASE)  # "a jig in G or something in D"
         runs = [parts if whole else _own(text, parts, common)]
+    elif sorts := _sorts(text, parts, fields):  # "a dress in size 2 and shoes"
+        runs = [_own(text, parts, sorts)]
     else:
         runs = [[part for _, part in run] for _, run in groupby(zip(sets, parts, strict=True), itemgetter(0))]
     result = []
@@ -88,7 +93,10 @@ def read_together(text: Text, groups: Sequence[Group], fields: Mapping[str, Fiel
             for group in part
             if _name(group) not in of_all or fields[_name(group)].kind != "word"
         }
-        clear = all(any(fields[_name(group)].kind == "number" for group in part) for part in run)
+        clear = all(any(fields[_name(group)].kind == "number" for group in part) for part in run) or (
+            any(KINDS.search(name) and fields[name].kind == "word" for name in common or sorts)
+            and all(len(group) == 1 or fields[_name(group)].kind == "word" for part in run for group in part)
+        )
         wished = all(
             (clear or fields[spot[2].field].kind != "words") and not text.negated(spot[0]) for spot in spots
         )
@@ -96,7 +104,7 @@ def read_together(text: Text, groups: Sequence[Group], fields: Mapping[str, Fiel
             len(run) > 1
             and (alternatives or len(several) > 1)
             and wished
-            and _listed(text, run if not common else parts)
+            and _listed(text, parts if common or sorts else run)
         ):
             result.append(Together(spots[0][0], _either(run), frozenset(alternatives)))
             for name in sorted(of_all):
@@ -104,6 +112,18 @@ def read_together(text: Text, groups: Sequence[Group], fields: Mapping[str, Fiel
                     any_of = tuple(dict.fromkeys(spot[2].value for spot in spots if spot[2].field == name))
                     result.append(Together(spots[0][0], among(name, any_of, "contains")))
     return result
+
+
+def _sorts(text: Text, parts: Sequence[Sequence[Group]], fields: Mapping[str, Field]) -> set[str]:
+    """The fields that say what each part is, where not all say so by one: "a dress and shoes"."""
+    kinds = [
+        [g for g in part if KINDS.search(_name(g)) and fields[_name(g)].kind == "word"] for part in parts
+    ]
+    spots = [spot for own in kinds for group in own for spot in group]
+    article = re.compile(r"\b(?:an?|some|any) (?:[\w'-]+ ){0,2}$", re.IGNORECASE)
+    things = (article.search(text.whole[:start]) or text.whole[end - 1] == "s" for start, end, _ in spots)
+    names = {_name(own[0]) for own in kinds if len(own) == 1}
+    return names if all(len(own) == 1 for own in kinds) and len(names) > 1 and all(things) else set()
 
 
 def read_apart(text: Text, groups: Sequence[Group]) -> list[Together]:
@@ -379,43 +399,6 @@ def lifted(active: Sequence[Constraint], changes: Sequence[Change]) -> tuple[Con
 
 def _ordered(clause: Clause, values: Collection[str]) -> list[str]:
     return [value for value in values_of(clause) if value in values]
-
-
-def widened(active: Sequence[Constraint], changes: Sequence[Change]) -> list[Change]:
-    """The changes of a message that goes on with the last one ("and a waltz in A"): its values join those
-    that stand, if they say the same two fields or more.
-    """
-    now = {c.clause.field: c.clause for c in changes if c.kind == "must" and values_of(c.clause)}
-    if len(now) < 2:
-        return list(changes)
-    before, added = (
-        _standing([c.clause for c in part if c.kind == "must"], now) for part in (active, changes)
-    )
-    if not before or not added:
-        return list(changes)
-    change = either_of([*before, *added])
-    rest = [c for c in changes if c.clause.cmp != "either" and c.clause not in now.values()]
-    of_all = shared(change.clause)
-    several = sum(len(values) > 1 for values in of_all.values()) > 1 or len(of_all) < len(now)
-    return (
-        rest + ([change] if several else []) + [among(name, _values(change.clause, name)) for name in of_all]
-    )
-
-
-def _standing(clauses: Sequence[Clause], names: Collection[str]) -> list[Way]:
-    """The ways of these fields that clauses allow; none where they say fewer than two, or pair others."""
-    values = {clause.field: values_of(clause) for clause in clauses if values_of(clause)}
-    ways = next((ways_of(clause) for clause in clauses if clause.cmp == "either"), [()])
-    own = {name for way in ways for name, _ in way}
-    rest = [name for name in names if name in values and name not in own]
-    if not own <= set(names) or len(own) + len(rest) < 2:
-        return []
-    choices = [[(name, value) for value in values[name]] for name in rest]
-    return [(*way, *extra) for way in ways for extra in product(*choices)]
-
-
-def _values(clause: Clause, name: str) -> list[str]:
-    return list(dict.fromkeys(value for way in ways_of(clause) for field, value in way if field == name))
 
 
 def distinct(active: Sequence[Constraint]) -> list[Constraint]:

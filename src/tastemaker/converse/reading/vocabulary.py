@@ -13,7 +13,7 @@ from rapidfuzz.distance import OSA
 
 from tastemaker.converse.catalogue import Field, Value
 from tastemaker.converse.reading.plain import spoken
-from tastemaker.converse.reading.words import chat, compared, english, fold, stop_words
+from tastemaker.converse.reading.words import chat, compared, english, fold, singular, stop_words
 
 Facts = Callable[[int, str], Value]  # what is known of an item: (row, field)
 UNITS = frozenset(english()["numbers"]["units"].split())
@@ -90,10 +90,12 @@ class Vocabulary:
         parts = Counter(
             word for field in fields.values() for value in field.values for word in set(fold(value).split())
         )
+        ends = Counter(value.split()[-1] for value in shared.elements() if value)
+        others = shared + (parts - ends)  # a tote bag is a bag, but a western boot is no western
         surfaces = []
         for field in fields.values():
             for value in field.values:
-                surfaces += _surfaces(field, value, self.nouns[field.name], shared, parts)
+                surfaces += _surfaces(field, value, self.nouns[field.name], (shared, parts, others))
         surfaces.sort(key=lambda surface: (-surface.length, not surface.sure, surface.field, surface.value))
         self.surfaces = tuple(surfaces)
 
@@ -315,9 +317,13 @@ def _nouns(name: str) -> tuple[str, ...]:
 
 
 def _surfaces(
-    field: Field, value: str, nouns: tuple[str, ...], shared: Counter[str], parts: Counter[str]
+    field: Field, value: str, nouns: tuple[str, ...], counts: tuple[Counter[str], Counter[str], Counter[str]]
 ) -> list[Surface]:
-    """Every way to say a value: its name, alone or with its noun, its parts, everyday words."""
+    """Every way to say a value: its name, alone or with its noun, its parts, everyday words.
+
+    counts: of values, of the words of values, and of both without the last words.
+    """
+    shared, parts, others = counts
     phrase = spoken(value)
     body = re.sub(r"\\[ -]", "[ -]?" if "-" in phrase else "[ -]", re.escape(phrase)).replace("'", "'?")
     near = "|".join(re.escape(noun) for noun in nouns)
@@ -342,8 +348,8 @@ def _surfaces(
         ending = "(?:es)?" if phrase.endswith("s") else "(?:e?s)?"
         plural = body + ending if phrase[-1:].isalpha() else body
         forms.append((plural, len(phrase), True))
-        if KINDS.search(field.name) and (singular := _singular(phrase, shared, parts)):
-            forms.append((singular, len(phrase) - 1, True))
+        if KINDS.search(field.name) and (alone := singular(phrase, others)):
+            forms.append((alone, len(phrase) - 1, True))
         if phrase.endswith("y"):
             forms.append((re.escape(phrase[:-1]) + "ies", len(phrase), True))
     if re.fullmatch(r"\d{3}0s", phrase):
@@ -358,19 +364,6 @@ def _surfaces(
         Surface(field.name, value, re.compile(bounded(form), re.IGNORECASE), length, sure and not refusing)
         for form, length, sure in forms
     ]
-
-
-def _singular(phrase: str, shared: Counter[str], parts: Counter[str]) -> str:
-    """One of a value in the plural as a pattern: "boot" for boots; empty where that is another word."""
-    hit = re.fullmatch(r"(.*[^\W\d]{2})(?:(ie)s|((?:s|sh|ch|x|z)e)s|(?<![su])s)", phrase, re.IGNORECASE)
-    if hit is None or len(phrase) < 5:
-        return ""
-    singular = hit[1] + ("y" if hit[2] else hit[3][:-1] if hit[3] else "")
-    own = fold(singular)
-    known = shared[own] or parts[own] or own in english()["too"] or own in english()["synonyms"]
-    if known or {own, fold(phrase)} & (chat() | stop_words()):
-        return ""
-    return re.escape(hit[1]) + "(?:y|ie)" if hit[2] else re.escape(singular)
 
 
 def _letters(label: str, body: str, near: str) -> list[tuple[str, int]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
@@ -51,3 +52,18 @@ def fold(text: str) -> str:
     plain = unicodedata.normalize("NFKD", text.casefold().replace("&", " and ").replace("’", "'"))
     letters = "".join(letter for letter in plain if not unicodedata.combining(letter))
     return " ".join(re.sub(r"[^\w]|_", " ", letters.replace("'", "")).split())
+
+
+def singular(phrase: str, others: Mapping[str, int]) -> str:
+    """One of a value in the plural as a pattern: "boot" for boots; empty where that is another word, or
+    one of `others`.
+    """
+    hit = re.fullmatch(r"(.*[^\W\d]{2})(?:(ie)s|((?:s|sh|ch|x|z)e)s|(?<![su])s)", phrase, re.IGNORECASE)
+    if hit is None or len(phrase) < 4:
+        return ""
+    noun = hit[1] + ("y" if hit[2] else hit[3][:-1] if hit[3] else "")
+    own = fold(noun)
+    known = others.get(own) or own in english()["too"] or own in english()["synonyms"]
+    if known or {own, fold(phrase)} & (chat() | stop_words()):
+        return ""
+    return re.escape(hit[1]) + "(?:y|ie)" if hit[2] else re.escape(noun)
