@@ -173,8 +173,8 @@ def trial(path: str, listeners: int, seed: int, out: Any) -> dict[str, Any]:
     table, daily = users.to_arrow(), frame.to_arrow()
     reading = read_out(lambda names: table.select(list(dict.fromkeys(names))), design)
     write_claim(readout_claim(design, reading, by_day(daily, design)), out / f"report-{path}")
-    seen, every, alarm = look_back(daily, design)
-    write_claim(watch_claim(design, seen, every, alarm), out / f"watch-{path}")
+    seen, every, alarms = look_back(daily, design)
+    write_claim(watch_claim(design, seen, every, alarms), out / f"watch-{path}")
     looks = every["treatment", "returned"]
     truth = float(users["true_return_treatment"].mean() / users["true_return_control"].mean() - 1)  # type: ignore[operator]
     plain = effect(reading.moments["treatment"], reading.moments["control"], METRICS[0], covariate=False)

@@ -40,7 +40,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         else:
             table.write_parquet(given)
         (tmp_path / "plan.toml").write_text(plan)
-        words = [command, given, "--plan", tmp_path / "plan.toml", "--out", tmp_path / "out", "-q"]
+        words = [command, given, "--plan", tmp_path / "plan.toml", "-q"]
+        words += [] if command == "check" else ["--out", tmp_path / "out"]
         code, shown, errors = run_command(capsys, monkeypatch, "experiment", *words)
         return code, shown + errors
 
@@ -371,3 +372,37 @@ def test_the_error_of_an_index_from_little_history_is_in_its_intervals() -> None
         result = index_effect(index, now, then)
         missed.append(not result.low <= 0.5 <= result.high)
     assert np.mean(missed) <= 0.075
+
+
+def test_cents_in_one_arm_are_told_before_the_end_too(run: Run) -> None:
+    """`check` passed, and `watch` said that no effect is excluded."""
+    cents = pl.when(pl.col("arm") == "treatment").then(pl.col("m") * 100).otherwise(pl.col("m"))
+    code, output = run("watch", people(2).with_columns(cents))
+    assert code == 1 and "cannot tell" in output and "another unit there" in output, output
+    assert "another unit" not in run("watch", people(2))[1]
+    code, output = run("check", people().with_columns(cents))
+    assert code == 1 and "another unit there" in output, output
+    assert run("check", people())[0] == run("check", people().drop("m", "g"))[0] == 0
+
+
+def test_points_between_thousands_are_no_decimals(run: Run) -> None:
+    """2.743 beside 950 was 2.743: a lift of 14 % was one of -9 %."""
+    given = people().with_columns(pl.Series("m", np.random.default_rng(1).integers(100, 5000, N)))
+    points = pl.Series("m", [f"{value:,}".replace(",", ".") for value in given["m"]])
+    code, output = run("read", given.with_columns(points))
+    assert code == 2 and "which is no finite number, but may be" in output, output
+    thirds = pl.Series("m", [f"{value / 1000:.3f}" for value in given["m"]])
+    assert run("read", given.with_columns(thirds))[0] == 1
+
+
+@pytest.mark.parametrize("ending", ["\u200b", "\ufeff", "\u00a0"])
+def test_characters_that_nobody_sees_make_no_unit_and_no_arm(
+    run: Run, caplog: pytest.LogCaptureFixture, ending: str
+) -> None:
+    given = people()
+    third = pl.int_range(pl.len()) % 3 == 0
+    arms = pl.when(third).then(pl.col("arm") + ending).otherwise("arm")
+    assert run("read", given.with_columns(arms))[0] == 1
+    assert "characters that nobody sees" in caplog.text
+    twice = pl.concat([given, given.head(9).with_columns(pl.col("user_id") + ending)])
+    assert "unit 'u0' comes twice" in run("read", twice)[1]

@@ -21,6 +21,7 @@ from tastemaker.experiment.assign import check_shares
 from tastemaker.experiment.moments import Metric, batches_of
 from tastemaker.experiment.quantiles import Values, effect_of_rows, quantile_effect
 from tastemaker.schema.columns import complete, present, somebody
+from tastemaker.schema.values import seen
 from tastemaker.stats.random import generator
 
 ALARM, WARN = 0.001, 0.01  # p of the sample ratio below which nothing is decided, and below which it is told
@@ -121,11 +122,11 @@ def check_units(open_table: Callable[[], Any], unit: str, by: str = "arm") -> di
         for name in (unit, by):
             complete(present(batch, name), name, start=row)
         ids = pl.Series(batch.column(unit))
-        if ids.dtype == pl.String and (padded := ids != ids.str.strip_chars()).any():
+        if ids.dtype == pl.String and (padded := ids != seen(ids)).any():
             at = int(padded.arg_max() or 0)
             raise InputError(
-                f"row {row + at + 1}, column '{unit}': the unit '{ids[at]}' has blanks around it; take them"
-                " away, or it counts as another one"
+                f"row {row + at + 1}, column '{unit}': the unit {ids[at]!a} has blanks around it, or"
+                " characters that nobody sees; take them away, or it counts as another one"
             )
         somebody(batch.column(unit).cast(pa.string()), unit, start=row)
         hashes.append(ids.hash(seed=7).to_numpy())

@@ -108,10 +108,12 @@ def integers(table: pa.Table, column: str, name: str = "", *, nulls: int | None 
 def texts(
     table: pa.Table, column: str, name: str = "", *, nulls: bool = False, remedy: str = EVERY_ROW
 ) -> pa.Array:
-    """Text without surrounding blanks; ids that were floats once (12.0) are whole numbers again."""
+    """Text without surrounding blanks and characters that nobody sees; ids that were floats once (12.0) are
+    whole numbers again.
+    """
     cells = present(table, column, name)
     try:
-        text = values.whole_again(values.as_text(cells, column))
+        text = values.seen(values.whole_again(values.as_text(cells, column)))
     except InputError as error:
         raise InputError(f"{_of(name)}{error}") from None
     array = _combined(text.to_arrow().cast(pa.string()))

@@ -18,6 +18,8 @@ import pyarrow.types as pt
 from tastemaker.errors import InputError
 
 TOO_LARGE = 1e90  # sums of its third powers would be infinite
+_UNSEEN = "[\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff\u00ad]"
+_POINTS, _FEW = r"^-?[1-9]\d{0,2}(\.\d{3})+$", 5  # 1.299 of Europe, and how many of them tell of it
 Reader = Callable[[pa.ChunkedArray, str], tuple[pl.Series, pl.Series]]
 EITHER = "\x1f"  # between the `field=value` that an alternative of a clause `either` demands together
 SPAN = "\x1e"  # before each end of a span of numbers that stands there for a value; an open end is empty
@@ -59,6 +61,12 @@ def whole_again(ids: pl.Series) -> pl.Series:
     return ids.str.replace(r"\.0+$", "")
 
 
+def seen(ids: pl.Series) -> pl.Series:
+    """Ids without characters of no width and marks of direction, and with blanks that break lines."""
+    bare = ids.str.replace_all(_UNSEEN, "").str.replace_all("[\u00a0\u202f]", " ").str.strip_chars()
+    return bare.set(bare == "", None)
+
+
 def bare_id(text: str) -> str:
     """An id without the ".0" that it has where it was a float once."""
     return re.sub(r"(?<=\d)\.0+$", "", text)
@@ -66,7 +74,8 @@ def bare_id(text: str) -> str:
 
 def as_number(column: pa.ChunkedArray, name: str) -> tuple[pl.Series, pl.Series]:
     """Float64 numbers, and which values are not: text that is no number, NaN, infinities, and the largest
-    floats there are, which stand for a missing value. Empty is null and not bad.
+    floats there are, which stand for a missing value; and 1.299 among whole numbers below 1,000, whose point
+    may stand between thousands. Empty is null and not bad.
     """
     series = series_of(column, name)
     if series.dtype == pl.String:
@@ -79,11 +88,29 @@ def as_number(column: pa.ChunkedArray, name: str) -> tuple[pl.Series, pl.Series]
         lower = series.str.to_lowercase().replace({"true": "1", "false": "0"})
         numbers = lower.cast(pl.Float64, strict=False)
     bad = series.is_not_null() & ~(numbers.abs() < TOO_LARGE).fill_null(False)
+    bad |= _pointed(series) if series.dtype == pl.String else False
     return numbers.set(bad, None), bad
+
+
+def _pointed(text: pl.Series) -> pl.Series:
+    """The numbers whose points may stand between thousands: all that have points have three digits behind
+    each, and the others are below 1,000, or one has several points.
+    """
+    pointed = text.str.contains(".", literal=True).fill_null(False)
+    parted, plain = text.filter(pointed), text.filter(~pointed).drop_nulls()
+    if not parted.str.contains(_POINTS).all() or len(parted) < _FEW:
+        return pointed & False
+    small = len(plain) > 0 and bool(plain.str.contains(r"^-?\d{1,3}$").all())
+    return pointed & (small or bool((parted.str.count_matches(".", literal=True) > 1).any()))
 
 
 def plainly(cell: object) -> str:
     """How to write a number that was not read as one; empty for other words."""
+    if re.match(_POINTS, str(cell)):
+        plain = str(cell).replace(".", "")
+        return (
+            f", but may be {plain}, as all with a point have three digits behind it; write {plain} or {cell}0"
+        )
     odd = any(letter.isdigit() for letter in str(cell)) and not str(cell).replace(".", "").isdigit()
     return "; write numbers plainly, 0.12 for 12 % and 24.98 for 24,98" if odd else ""
 

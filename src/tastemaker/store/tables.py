@@ -130,13 +130,14 @@ def read_typed(path: Path, *, text: Sequence[str] = IDS, times: Sequence[str] = 
 
 
 def _name_blanks(column: pa.ChunkedArray, name: str, path: Path) -> None:
-    """Warn of ids with blanks around them, which are read without."""
+    """Warn of ids with blanks around them, or characters that nobody sees, which are read without."""
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        padded = pc.fill_null(pc.not_equal(pc.utf8_trim_whitespace(column), column), False)
-        count = pc.sum(padded).as_py() or 0
-        if count:
-            first = column.filter(padded)[0].as_py()
-            text = f"{many(count, 'cell has', 'cells have')} blanks around them (the first is '{first}')"
+        ids = values.series_of(column, name)
+        padded = (ids != values.seen(ids)).fill_null(False)
+        if padded.any():
+            first = ascii(ids.filter(padded)[0])
+            text = f"{many(int(padded.sum()), 'cell has', 'cells have')} blanks around them, or characters"
+            text += f" that nobody sees (the first is {first})"
             _log.warning("%s: column '%s': %s; they are read without", path, name, text)
 
 

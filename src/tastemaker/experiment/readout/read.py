@@ -150,15 +150,22 @@ def measured(
 
 
 def check_balance(open_table: Open, design: Design) -> tuple[list[Effect], Soundness]:
-    """The balance of every covariate, and what it forbids or casts doubt on."""
+    """The balance of every covariate; and what forbids a decision or casts doubt on it: that, and columns in
+    another unit in one arm. Of a table without outcomes yet, the covariates alone.
+    """
     opened, metrics = prepared(open_table, design)
-    with_past = [metric for metric in metrics if metric.covariate]
-    if not with_past:
+    try:
+        open_table(columns(design, metrics))
+    except InputError:
+        metrics = tuple(metric for metric in metrics if metric.covariate)
+    if not metrics:
         return [], Soundness()
-    read = measured(opened(columns(design, with_past)), with_past, design)
+    read = measured(opened(columns(design, metrics)), metrics, design)
     arms = [arm for arm in design.treatments if arm in read and design.control in read]
-    balance = [item for name in arms for item in _balance(read, with_past, design, name)]
-    return balance, _judged_balance(balance, design)
+    balance = [item for name in arms for item in _balance(read, metrics, design, name)]
+    sound = _judged_balance(balance, design)
+    units = [text for name in arms for text in _other_unit(read, opened, metrics, design, name)]
+    return balance, replace(sound, alarms=(*sound.alarms, *units))
 
 
 def read_out(
@@ -341,22 +348,24 @@ def by_day(table: pa.Table, design: Design) -> tuple[list[Any], dict[str, list[E
 
 def look_back(
     table: pa.Table, design: Design
-) -> tuple[list[Any], dict[tuple[str, str], list[Look]], SampleRatio | None]:
+) -> tuple[list[Any], dict[tuple[str, str], list[Look]], list[str]]:
     """Every daily look at every metric: days, and looks by treatment and metric, from a table with one row a
-    unit and day, and the first sample ratio whose evidence gives an alarm, however often one looks. The
-    primary metrics of all treatments share alpha (Bonferroni), and so do the exploratory ones; each guardrail
-    has its own.
+    unit and day; and what forbids to read them: the first sample ratio whose evidence gives an alarm, however
+    often one looks, and columns in another unit in one arm. The primary metrics of all treatments share alpha
+    (Bonferroni), and so do the exploratory ones; each guardrail has its own.
 
     Raises InputError as `cumulated` and `watch`, and on an arm without a share.
     """
     taken: dict[tuple[str, str], list[Effect]] = {}
-    days = []
-    alarm = None
+    days, alarms = [], list[str]()
     extra = tuple(filter(None, (design.cluster, design.triggered)))
     for day, so_far in cumulated(table, design.metrics, (design.unit, design.arm, design.day), extra):
         ratio = _ratio(selected(so_far), design, Counter(so_far[design.arm].to_pylist()))
-        if alarm is None and srm_evidence(ratio.counts, design.shares) >= 1 / design.alarm:
-            alarm = ratio
+        if not alarms and srm_evidence(ratio.counts, design.shares) >= 1 / design.alarm:
+            shown = ", ".join(f"{arm} {n:,} of {ratio.expected[arm]:,.0f}" for arm, n in ratio.counts.items())
+            alarms = [
+                f"sample-ratio alarm: the arms do not hold their shares ({shown}); find what loses units"
+            ]
         opened, metrics = prepared(selected(so_far), design)
         read = measured(opened(columns(design, metrics)), metrics, design)
         for arm in design.treatments:
@@ -365,6 +374,7 @@ def look_back(
             for item in _effects(read, opened, metrics, design, arm):
                 taken.setdefault((arm, item.metric), []).append(item)
         days.append(day)
+    alarms += [text for arm in design.treatments for text in _other_unit(read, opened, metrics, design, arm)]
     plan, arms = design.plan, len(design.treatments)
     sizes = dict.fromkeys(plan.exploratory, len(plan.exploratory) * arms)
     sizes |= dict.fromkeys(plan.guardrails, arms) | dict.fromkeys(plan.primary, len(plan.primary) * arms)
@@ -374,5 +384,5 @@ def look_back(
             key: watch(items, design.planned, plan.alpha / sizes.get(key[1], 1), design.n_min)
             for key, items in taken.items()
         },
-        alarm,
+        alarms,
     )

@@ -37,8 +37,6 @@ _UNDONE = (
     r"|échouée?|cancelad[ao]|reembolsad[ao]|devuelt[ao]|annullat[ao]|rimborsat[ao]|geannuleerd"
     r"|terugbetaald|anulowan[aoey]|отмен[её]н[ао]?|возврат|已取消|已退款|キャンセル|返金済み)$"
 )
-# characters of no width, and marks of direction
-UNSEEN = "[\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff\u00ad]"
 
 
 def ids_of(source: Source, column: str, rows: int | None = None) -> pl.Series:
@@ -116,7 +114,7 @@ def _folded(ids: pl.Series) -> pl.Series:
     coded = ids.str.contains(r"%[0-9A-Fa-f]{2}").fill_null(False).arg_true()
     if len(coded):  # as addresses write letters
         ids = ids.clone().scatter(coded, [unquote(text) for text in ids.gather(coded)])
-    bare = unescaped(ids).str.normalize("NFKC").str.replace_all(UNSEEN, "")
+    bare = values.seen(unescaped(ids).str.normalize("NFKC"))
     return bare.str.strip_prefix("'").str.strip_chars(" {}").str.to_lowercase()
 
 

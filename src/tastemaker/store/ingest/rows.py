@@ -300,9 +300,8 @@ class Rows:
         ids = values.whole_again(text)
         if ids is not text:
             self.notes.append(f"the ids in '{self.names[name]}' were floats once (12.0): they are read as 12")
-        if (unseen := ids.str.contains(guesses.UNSEEN).fill_null(False)).any():
-            ids = ids.str.replace_all(guesses.UNSEEN, "")
-            count = f"{int(unseen.sum()):,} ids in '{self.names[name]}'"
+        if unseen := int((ids != (ids := values.seen(ids))).sum()):
+            count = f"{unseen:,} ids in '{self.names[name]}'"
             self.notes.append(f"{count} hold characters nobody sees (U+200B and the like): read without them")
         if name == "user_id" and (note := guesses.alike(ids)):
             self.notes.append(note)

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from tastemaker.experiment.checks import SampleRatio
 from tastemaker.experiment.decide import Decision
 from tastemaker.experiment.effects import Effect, number
 from tastemaker.experiment.moments import clustered
@@ -112,10 +111,10 @@ def watch_claim(
     design: Design,
     days: Sequence[Any],
     looks: Mapping[tuple[str, str], Sequence[Look]],
-    alarm: SampleRatio | None = None,
+    alarms: Sequence[str] = (),
 ) -> ClaimReport:
-    """The report of a running test: every look so far at every metric, by treatment and metric; alarm: of a
-    sample ratio that forbids to read any.
+    """The report of a running test: every look so far at every metric, by treatment and metric; alarms: what
+    forbids to read any.
 
     'supported' once a primary metric is shown to move; a guardrail whose harm is shown is told first.
     """
@@ -138,10 +137,8 @@ def watch_claim(
     else:
         message.append("no effect is not excluded yet; go on")
     verdict: Any = "supported" if moved else "cannot tell" if blind else "not supported"
-    if alarm is not None:
-        shown = ", ".join(f"{arm} {n:,} of {alarm.expected[arm]:,.0f}" for arm, n in alarm.counts.items())
-        message = [f"sample-ratio alarm: the arms do not hold their shares ({shown}); find what loses units"]
-        verdict = "cannot tell"
+    if alarms:
+        message, verdict = list(alarms), "cannot tell"
     text = "; ".join(message)
     rows = [_look_row(design, names[key], key, look) for key, look in last.items()]
     tables, figures = [], []

@@ -154,8 +154,8 @@ def watch_experiment(days: Path, plan: Path, out: Path, report: Report) -> dict[
         )
     report("looks", 0, 1, "")
     with in_file(days):
-        seen, looks, alarm = look_back(read_typed(days, text=design.ids), design)
-    claim = watch_claim(design, seen, looks, alarm)
+        seen, looks, alarms = look_back(read_typed(days, text=design.ids), design)
+    claim = watch_claim(design, seen, looks, alarms)
     written = write_claim(claim, out)
     report("looks", 1, 1, "")
     return written
