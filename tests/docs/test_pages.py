@@ -107,16 +107,3 @@ def _ask_as_the_page_does() -> None:
         answer = client.post(words[2].partition("8765")[2], json=body)
         assert answer.status_code == 200
         assert len(answer.json()["rows"]) == body["k"]
-
-
-def test_the_readme_names_commands_that_exist(monkeypatch: pytest.MonkeyPatch) -> None:
-    import typer
-
-    from tastemaker.cli.main import app
-
-    known = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
-    text = (DOCS.parent / "README.md").read_text() + "".join(page.read_text() for page in DOCS.glob("*.md"))
-    named = set(re.findall(r"^tastemaker ([a-z][a-z-]+)", text, flags=re.M)) | set(
-        re.findall(r"`tastemaker ([a-z][a-z-]+)", text)
-    )
-    assert named and named <= known, named - known
