@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -92,3 +93,21 @@ def test_routes_exist(page: Path) -> None:
     for method, path in re.findall(r"`(GET|POST|DELETE) (/[\w/{}.]*)", page.read_text()):
         shapes = [re.sub(r"{[^}]*}", "[^/]+", known) for verb, known in routes if verb == method.lower()]
         assert any(re.fullmatch(shape, path) for shape in shapes), (method, path)
+
+
+def test_every_dependency_is_explained() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    page = (ROOT / "docs" / "dependencies.md").read_text()
+    extras = project["optional-dependencies"].values()
+    for line in [*project["dependencies"], *(line for extra in extras for line in extra)]:
+        name = re.split(r"[^\w-]", line)[0]
+        assert name.removeprefix("opentelemetry") in page, name
+
+
+def test_every_page_is_linked() -> None:
+    linked = {ROOT / "README.md"}
+    for page in [*PAGES, ROOT / "docs" / "promises.md"]:
+        for link in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
+            linked.add((page.parent / link).resolve())
+    for file in [*(ROOT / "docs").rglob("*.md"), *(ROOT / "docs").rglob("*.png")]:
+        assert file in linked, file

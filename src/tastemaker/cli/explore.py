@@ -28,7 +28,8 @@ app = group(
 
 Log = Annotated[Path | None, typer.Argument(help="The log: Parquet, CSV or JSON lines.")]
 Workspace = Annotated[
-    Path | None, typer.Option("--workspace", "-w", help="Instead of a log: a workspace that served slates.")
+    Path | None,
+    typer.Option("--workspace", "-w", help="In place of files: a workspace, its served slates and ledger."),
 ]
 Actions = Annotated[Path | None, typer.Option(help="The catalogue; without it, the logged actions alone.")]
 Context = Annotated[str, typer.Option(help="Names of the context columns, comma-separated.")]
