@@ -406,3 +406,10 @@ def test_characters_that_nobody_sees_make_no_unit_and_no_arm(
     assert "characters that nobody sees" in caplog.text
     twice = pl.concat([given, given.head(9).with_columns(pl.col("user_id") + ending)])
     assert "unit 'u0' comes twice" in run("read", twice)[1]
+
+
+def test_an_arm_in_two_spellings_is_named(run: Run) -> None:
+    third = pl.int_range(pl.len()) % 3 == 0
+    arms = pl.when(third).then(pl.col("arm").str.to_uppercase()).otherwise("arm")
+    code, output = run("read", people().with_columns(arms))
+    assert code == 2 and "two spellings of one value" in output, output

@@ -72,6 +72,15 @@ def test_an_action_is_once_in_a_pool(run: Run) -> None:
     assert code == 2 and "row 2, column 'pool' holds an action twice" in output
 
 
+def test_an_action_in_two_spellings_is_named(run: Run) -> None:
+    """Half of the rows were of other actions, and the propensities were blamed."""
+    table = log()
+    names = [name.upper() if n % 2 else name for n, name in enumerate(table["action"].to_pylist())]
+    table = table.set_column(table.column_names.index("action"), "action", pa.array(names))
+    code, output = run("estimate", table)
+    assert code == 2 and "two spellings of one value" in output
+
+
 def test_an_action_is_once_in_the_catalogue() -> None:
     """Rows of the second one were nobody's."""
     with pytest.raises(InputError, match="'a3' comes twice among the 11 known actions"):

@@ -161,3 +161,11 @@ def test_files_of_arrow_are_read(tmp_path: Path) -> None:
     (tmp_path / "broken.feather").write_bytes((tmp_path / "log.feather").read_bytes()[:-40])
     command = ["ingest", "-w", str(tmp_path / "w"), "--interactions", str(tmp_path / "broken.feather")]
     assert "cannot be read" in str(CliRunner().invoke(app, command).exception)
+
+
+def test_a_year_among_dates_is_one(tmp_path: Path) -> None:
+    dates = ("1999", "2003-05-06", "2004-07-08T10:00:00")
+    log = "user_id,item_id,watched_at\n"
+    log += "".join(f"{user},{item},{dates[n % 3]}\n" for n, (user, item) in enumerate(PAIRS))
+    events, _ = ingest(tmp_path, "log.csv", log)
+    assert set(events["timestamp"].dt.strftime("%Y-%m-%d")) == {"1999-01-01", "2003-05-06", "2004-07-08"}

@@ -285,8 +285,28 @@ TITLES = {
     ),
     "cp949": ("태백산맥, 조정래", "토지, 박경리", "채식주의자", "소년이 온다"),
     "cp1253": ("Οδύσσεια, Όμηρος", "Ιλιάδα", "Αλέξης Ζορμπάς", "Αντιγόνη"),
+    "cp1250": ("Książka o żółwiach", "Łódź i okolice", "Podróże małe i duże", "Święta w górach"),
+    "iso8859_2": ("Książka o żółwiach", "Łódź i okolice", "Podróże małe i duże", "Święta w górach"),
+    "cp1254": ("Kırmızı ışık", "Gümüş yüzük", "İstanbul hatırası", "dağ başında çocuk"),
     "cp1252": ("À la recherche", "L'ÉTÉ", "Größe", "El niño", "Œuvres à l'état brut", "ÅÄÖ", "Ødegård"),
 }
+
+
+@pytest.mark.parametrize(
+    ("encoding", "titles"),
+    [
+        ("cp1250", ("Příliš žluťoučký kůň", "Česká kuchařka", "úpěl ďábelské ódy")),
+        ("cp1250", ("Árvíztűrő tükörfúrógép", "Magyar nyelvű könyvek")),
+        ("cp1252", ("Það er gott að lesa", "Nýtt líf", "Sögur af fólki", "Þrjár bækur")),
+        ("cp1252", ("Bakstein 5m³ rød", "Sand 2m³", "Grus 3m³", "Jord 4m³", "Leca 1m³")),
+    ],
+    ids=["Czech", "Hungarian", "Icelandic", "cubic metres"],
+)
+def test_a_language_is_told_by_its_letters(tmp_path: Path, encoding: str, titles: tuple[str, ...]) -> None:
+    rows = "".join(f"i{n};{title}\n" for n, title in enumerate(titles))
+    (tmp_path / "items.csv").write_bytes(f"item_id;title\n{rows}".encode(encoding))
+    source = read_source(tmp_path / "items.csv")
+    assert source.about["encoding"] == encoding and source.table["title"].to_pylist() == list(titles)
 
 
 @pytest.mark.parametrize("encoding", TITLES)

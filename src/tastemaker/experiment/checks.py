@@ -20,7 +20,7 @@ from tastemaker.errors import InputError
 from tastemaker.experiment.assign import check_shares
 from tastemaker.experiment.moments import Metric, batches_of
 from tastemaker.experiment.quantiles import Values, effect_of_rows, quantile_effect
-from tastemaker.schema.columns import complete, present, somebody
+from tastemaker.schema.columns import complete, one_spelling, present, somebody
 from tastemaker.schema.values import seen
 from tastemaker.stats.random import generator
 
@@ -60,6 +60,7 @@ def srm(
     if not 0 < alarm <= warn < 1:
         raise InputError(f"alarm is {alarm} and warn is {warn}; give 0 < alarm <= warn < 1")
     unknown = [arm for arm in counts if arm not in shares]
+    one_spelling([*counts, *shares], "arm")
     if unknown:
         raise InputError(f"arm '{unknown[0]}' has units but no share; the arms are {', '.join(shares)}")
     values = np.array([counts.get(arm, 0) for arm in shares], dtype=np.float64)

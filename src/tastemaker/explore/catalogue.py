@@ -12,6 +12,7 @@ from tastemaker.arrays import Bools, Floats, Ints
 from tastemaker.errors import InputError
 from tastemaker.explore.table import MOST, Log, played_by_log
 
+SPELT = 0.95  # share of actions that differ in more than case, below which they are misspelt
 MOST_INDICATORS = 512  # actions without vectors that are told apart by an indicator each
 FLAGS = dict.fromkeys(("true", "1", "1.0", "yes"), True) | dict.fromkeys(
     ("false", "0", "0.0", "no", ""), False
@@ -60,6 +61,8 @@ class Catalogue:
                 f"column '{action}' is missing; name the action column with --column action=NAME"
             )
         names = sorted(set(read.texts(table, action).to_pylist()))
+        if len({name.casefold() for name in names}) < SPELT * len(names):  # in some ids case tells apart
+            read.one_spelling(names, action)
         return cls.of(pa.table({"action": names}))
 
     def existing(self, log: Log) -> Bools:

@@ -225,7 +225,7 @@ def read(column: pa.ChunkedArray, name: str, years: bool = False, unit: str | No
     if series.dtype == pl.String and times.null_count() > series.null_count():
         words = times.is_null() & series.is_not_null()
         times = times.scatter(words.arg_true(), _iso(series.filter(words), unit))
-    if years:
+    if years or 0 < counted < filled:  # among dates 1995 is a year, not seconds
         is_year = (numbers.is_between(1000, 2999) & (numbers == numbers.floor())).fill_null(False)
         times = _years(numbers.set(~is_year, None)).zip_with(is_year, times)
         # a year that nobody knew is written 0, one before Christ -500: no moments of 1970

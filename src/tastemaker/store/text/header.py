@@ -7,6 +7,7 @@ from __future__ import annotations
 import codecs
 import csv
 import re
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +34,16 @@ _ALPHABETS = (  # encodings of languages that are written without Latin letters
     *("gb18030", "big5", "cp949"),
 )
 _JAPANESE = ("cp932", "euc_jp")  # told by their kana, for the guess takes them for Thai or Korean
+_LETTERS = {  # beside a to z, of languages that these encodings write
+    "cp1252": (
+        *("äöüß", "àâçéèêëîïôùûœæ", "áéíñóúüç", "ãõáéíóúâêôçà", "àèéìòù", "åäöæøé", "áéíóúýþæöð", "ëïéèöü"),
+        *("àçéèíïóòúü", "äõöüšž"),
+    ),
+    "cp1250": ("ąćęłńóśźż", "áčďéěíňóřšťúůýž", "áäčďéíĺľňóôŕšťúýž", "áéíóöőúüű", "ăâîşţ", "čćđšž"),
+    "iso8859_2": ("ąćęłńóśźż", "áčďéěíňóřšťúůýž", "áäčďéíĺľňóôŕšťúýž", "áéíóöőúüű", "ăâîşţ", "čćđšž"),
+    "cp1254": ("çğıöşüâîi̇",),
+}
+_INSIDE = re.compile("(?<=[A-Za-z])[^\x00-\x7f’‘“”–—…®™©°]|[^\x00-\x7f’‘“”–—…®™©°](?=[a-z])")
 _GUESSED = 1000  # lines that an encoding is guessed from
 _TYPE = rb"(?:[cdst]|continuous|discrete|string|time)"
 _ROLE = rb"(?:class|meta|ignore|\w+=\w+)?"
@@ -293,7 +304,7 @@ def as_utf8(data: bytes, path: Path, encoding: str | None, about: dict[str, Any]
     if begun or good > len(lines) - good:  # a few damaged lines of UTF-8, which are refused one by one
         about["encoding"] = "utf-8, in part"
         return data, []
-    for guess in (*_without_latin(lines), "cp1252", "latin-1"):  # the last takes everything
+    for guess in (*_elsewhere(lines), "cp1252", "latin-1"):  # the last takes everything
         try:
             text, about["encoding"] = data.decode(guess), guess
             break
@@ -307,9 +318,9 @@ def as_utf8(data: bytes, path: Path, encoding: str | None, about: dict[str, Any]
     ]
 
 
-def _without_latin(lines: list[bytes]) -> list[str]:
-    """The likely encoding of `lines` that are not UTF-8, where their words have no Latin letters: read as
-    Western European, most of these would be letters with accents alone, which words of no language are.
+def _elsewhere(lines: list[bytes]) -> list[str]:
+    """The likely encoding of `lines` that are not UTF-8, where it is not that of Western Europe: read so,
+    words without Latin letters would be letters with accents alone, which words of no language are.
     """
     sample = b"\n".join(lines[:_GUESSED])
     for name in _JAPANESE:
@@ -320,11 +331,26 @@ def _without_latin(lines: list[bytes]) -> list[str]:
     accented = [word for word in words if not word.isascii()]
     alone = sum(re.search("[A-Za-z]", word) is None for word in accented)
     if alone < 4 or alone < 0.3 * len(accented):
-        return []
+        return _of_letters(sample)
     from charset_normalizer import from_bytes
 
     best = from_bytes(sample, cp_isolation=list(_ALPHABETS)).best()
     return [] if best is None else [best.encoding]
+
+
+def _of_letters(sample: bytes) -> list[str]:
+    """The encoding in which (nearly) all letters beside a to z are those of one language, where in that of
+    Western Europe they are not: Polish, Czech, Hungarian, Turkish ...
+    """
+    shares = {}
+    for name, alphabets in _LETTERS.items():
+        counts = Counter(_INSIDE.findall(sample.decode(name, "replace").lower()))
+        if name != "cp1252" and len(counts) < 3:  # m³ alone is no Polish
+            continue
+        held = max(sum(n for letter, n in counts.items() if letter in letters) for letters in alphabets)
+        shares[name] = held / max(4, counts.total())
+    best = max(shares, key=lambda name: shares[name])
+    return [best] if shares[best] > max(0.9, shares["cp1252"] + 0.05) else []
 
 
 def _is_utf8(data: bytes) -> bool:
