@@ -458,3 +458,48 @@ def test_slips_among_features_are_named(
         caplog.clear()
         CliRunner().invoke(app, ["retention", *words, "--out", words[0], "-q"])
         assert "'tenure' is below 0 in 1 of 400 rows" in caplog.text
+
+
+DAYS = ["2026-02-01", "2026-02-02", "2026-02-03"]
+
+
+def looked_at(frame: pl.DataFrame) -> Any:
+    frame.write_csv("days.csv")
+    Path("plan.toml").write_text(f"planned = 200\nn_min = 20\n{PLAN}")
+    return CliRunner().invoke(app, ["experiment", "watch", "days.csv", "--plan", "plan.toml", "--json", "-q"])
+
+
+@pytest.mark.parametrize("arm", ["control", "treatment"])
+def test_a_day_before_anybody_is_in_an_arm_has_no_look(
+    arm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    late = by_day(DAYS).filter((pl.col("day") > DAYS[0]) | (pl.col("arm") != arm))
+    result = looked_at(late)
+    assert result.exit_code in (0, 1), result.exception
+    table = next(table for table in json.loads(result.stdout)["tables"] if "day" in table["columns"])
+    assert [row[0] for row in table["rows"]] == DAYS
+    assert f"nobody is in arm '{arm}'" in table["rows"][0] and "refused" not in table["rows"][1]
+    results()[:200].write_csv("whole.csv")
+    words = ["experiment", "read", "whole.csv", "--plan", "plan.toml", "--days", "days.csv", "-q"]
+    read = CliRunner().invoke(app, words)
+    assert read.exit_code in (0, 1) and "Verdict" in read.stdout, read.exception
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (lambda days: days.filter(pl.col("arm") == "control"), "arm 'treatment' is empty: no row has it"),
+        (lambda days: days.clear(), "no row"),
+        (
+            lambda days: pl.concat([days, days[:1].with_columns(arm=pl.lit("treatment"))]),
+            "is in two arms; a unit belongs to one arm",
+        ),
+    ],
+)
+def test_days_of_one_arm_of_nobody_or_of_a_unit_in_both_are_refused(
+    rows: Any, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = looked_at(rows(by_day(DAYS).sort("arm")))
+    assert isinstance(result.exception, InputError) and message in str(result.exception)

@@ -189,7 +189,7 @@ def _totals(metrics: Sequence[Metric]) -> list[str]:
 
 def each_day(table: pa.Table, metrics: Sequence[Metric], ids: tuple[str, str, str]) -> pa.Table:
     """`in_order` of a table with one row a unit and day. Raises InputError naming an empty or nameless unit,
-    an empty arm, what is no number in a column that is added up, or a unit twice on one day.
+    an empty arm, what is no number in a column that is added up, or a unit in two arms or twice on one day.
     """
     unit, by, day = ids
     codes(table, unit)
@@ -197,8 +197,13 @@ def each_day(table: pa.Table, metrics: Sequence[Metric], ids: tuple[str, str, st
     for name in _totals(metrics):
         numbers(table, name, remedy="a unit without events has the value 0")
     table = in_order(table, day)
-    rows = pl.DataFrame(table.select([unit, day]))
-    twice = rows.filter(rows.is_duplicated())
+    frame = pl.DataFrame(table.select([unit, day, by]))
+    mixed = frame.group_by(unit).agg(pl.col(by).n_unique().alias("arms")).filter(pl.col("arms") > 1)
+    if len(mixed):
+        raise InputError(
+            f"unit '{mixed[unit].sort()[0]}' is in two arms; a unit belongs to one arm for the whole test"
+        )
+    twice = frame.filter(frame.select(unit, day).is_duplicated())
     if len(twice):
         raise InputError(
             f"unit '{twice[unit][0]}' has two rows on day {twice[day][0]}; add up its rows of a day first"
@@ -226,11 +231,6 @@ def cumulated(
     for name in extra:
         complete(table[name], name)
     frame = pl.DataFrame(each_day(table.select(wanted), metrics, ids))
-    mixed = frame.group_by(unit).agg(pl.col(by).n_unique().alias("arms")).filter(pl.col("arms") > 1)
-    if len(mixed):
-        raise InputError(
-            f"unit '{mixed[unit].sort()[0]}' is in two arms; a unit belongs to one arm for the whole test"
-        )
     for moment in frame[day].unique().sort():
         so_far = frame.filter(pl.col(day) <= moment).sort(unit, day)
         totals = so_far.group_by(unit, maintain_order=True).agg(

@@ -339,11 +339,22 @@ def by_day(table: pa.Table, design: Design) -> tuple[list[Any], dict[str, list[E
     for day in days:
         part = whole.filter(pc.equal(whole[design.day], day))
         read = {} if metric.quantile else measured(part, [metric], design)
+        arms = Counter(part[design.arm].to_pylist())
         for name in design.treatments:
-            if not metric.quantile and not {name, design.control} <= set(read):
-                raise InputError(f"day {day}: arm '{name}' or '{design.control}' is empty: no row has it")
-            results[name] += _effects(read, selected(part), [metric], design, name)
+            results[name] += _unless_empty(arms, design, name, [metric]) or _effects(
+                read, selected(part), [metric], design, name
+            )
     return days, results
+
+
+def _unless_empty(
+    arms: Mapping[str, int], design: Design, arm: str, metrics: Sequence[Metric]
+) -> list[Effect]:
+    """Effects without a number where nobody is in an arm on a day; nothing where somebody is in both."""
+    missing = [name for name in (arm, design.control) if not arms.get(name)]
+    why, n = f"nobody is in arm '{missing[0]}'" if missing else "", sum(arms.values())
+    empty = [no_effect(metric.name, why, design.kind, n, better=metric.better) for metric in metrics]
+    return [_named(item, design, arm) for item in empty] if missing else []
 
 
 def look_back(
@@ -357,7 +368,7 @@ def look_back(
     Raises InputError as `cumulated` and `watch`, and on an arm without a share.
     """
     taken: dict[tuple[str, str], list[Effect]] = {}
-    days, alarms = [], list[str]()
+    days, alarms, people = [], list[str](), dict[str, int]()
     extra = tuple(filter(None, (design.cluster, design.triggered)))
     for day, so_far in cumulated(table, design.metrics, (design.unit, design.arm, design.day), extra):
         ratio = _ratio(selected(so_far), design, Counter(so_far[design.arm].to_pylist()))
@@ -368,12 +379,16 @@ def look_back(
             ]
         opened, metrics = prepared(selected(so_far), design)
         read = measured(opened(columns(design, metrics)), metrics, design)
+        people = {name: moments.n for name, moments in read.items()}
         for arm in design.treatments:
-            if not {arm, design.control} <= set(read):
-                raise InputError(f"day {day}: arm '{arm}' or '{design.control}' is empty: no row has it yet")
-            for item in _effects(read, opened, metrics, design, arm):
+            for item in _unless_empty(people, design, arm, metrics) or _effects(
+                read, opened, metrics, design, arm
+            ):
                 taken.setdefault((arm, item.metric), []).append(item)
         days.append(day)
+    for name in (design.control, *design.treatments):
+        if not people.get(name):
+            raise InputError(f"arm '{name}' is empty: no row has it")
     alarms += [text for arm in design.treatments for text in _other_unit(read, opened, metrics, design, arm)]
     plan, arms = design.plan, len(design.treatments)
     sizes = dict.fromkeys(plan.exploratory, len(plan.exploratory) * arms)
