@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -260,10 +261,11 @@ def test_commas_part_a_list_only_where_its_parts_recur_alone(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     "form", ["{y}-03-{d:02d}", "{d}/3/{y}", "{d} Mar {y}", "Mar {d}, {y}", "{y}-03-{d:02d} 10:00:00"]
 )
-def test_of_days_the_year_is_a_fact(tmp_path: Path, form: str) -> None:
+def test_days_and_their_years_are_facts(tmp_path: Path, form: str) -> None:
     cells = [form.format(y=2000 + row % 5, d=1 + row % 28) for row in range(N)]
     kinds, items = taken(tmp_path, {"aired_on": cells, "short": [f"3/{1 + row % 9}/21" for row in range(N)]})
-    assert kinds == {"aired_on": "number"} and items[7]["attributes"] == ["aired_year=2002"]
+    assert kinds["aired_on"] == "date"
+    assert items[7]["attributes"][:2] == ["aired_year=2002", "aired=2002-03-08"]
 
 
 def test_what_leaks_from_guessed_attributes_is_left_out(tmp_path: Path) -> None:
@@ -339,3 +341,10 @@ def test_sums_in_several_currencies_are_told(tmp_path: Path) -> None:
     report = ingest_files(Workspace.create(tmp_path / "other").root, file, None)["items"]
     assert report["understood"]["facts"] == {"price": "number"}
     assert not any("currenc" in note for note in report["notes"])
+
+
+def test_what_says_little_by_itself_is_named_after_the_record_that_holds_it(tmp_path: Path) -> None:
+    pay = [{"min": 20000 + 700 * row, "max": 30000 + 900 * row} for row in range(N)]
+    kinds, items = taken(tmp_path, {"salary": [json.dumps(each).replace('"', '""') for each in pay]})
+    assert kinds == {"salary_min": "number", "salary_max": "number"}
+    assert {"salary_min=20700", "salary_max=30900"} <= set(items[1]["attributes"])

@@ -748,3 +748,9 @@ def test_events_with_items_that_are_gone_are_no_refused_rows(
     assert "were refused" not in told.out + told.err
     assert run("ingest", "-w", shop, "--items", items, "--interactions", log) == 1
     assert "most rows of interactions were refused: 6 of 9" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("column", ["candidate", "applicant_id"])
+def test_who_applies_is_a_person(shop: Path, column: str) -> None:
+    log = f"{column},item_id,applied_at\n" + "".join(f"c{n % 7},i{n % 20},{n + 1}\n" for n in range(60))
+    assert taken(shop, log)["interactions"]["columns"]["user_id"] == column

@@ -53,7 +53,7 @@ _REFUSING = re.compile(
     r"\b(?:no|nothing|none|without|except|excluding|hate|dislike|avoid|(?:can'?t|cannot) (?:stand|bear)"
     r"|(?:don'?t|do not|doesn'?t) (?:want|like|need|care for|show me|give me)|(?:sick|tired) of|fed up with"
     r"|(?:is|are|was|were)(?:n'?t| not)(?= (?:in|from|by|about|set)\b)|allergic to|leave out"
-    r"|anything but|not(?="
+    r"|any(?:thing|where|one|body) but|not(?="
     r" (?:(?:with|about|by|from|starring|featuring|any)\b|(?:(?:too|so|very|overly|that) )*[a-z'-]{3,}(?:\W*$"
     r"|[,.;!?]| (?:and|or|but)\b))))\s+(?:(?:with|by|too|so|very|overly"
     r"|about|from|of|for|in|set in|made in|starring|featuring|containing|involving|to do with|(?:that|which)"

@@ -17,6 +17,7 @@ from tastemaker.assist.parts import Explanation, Item, NothingFits, Understood
 from tastemaker.assist.ranking import Evidence, Ranker, free, nearest
 from tastemaker.assist.shelf import Floats, Shelf
 from tastemaker.assist.state import ABOUT, REMEMBERED, WITHOUT, State, chip_name, label, worded_label
+from tastemaker.converse.catalogue import Day
 from tastemaker.converse.claims import safe
 from tastemaker.converse.constraints import Change, Constraint, demands, granted
 from tastemaker.converse.reading.plain import in_words
@@ -317,7 +318,7 @@ class Desk:
     def item(self, row: int, handle: str, unmet: tuple[str, ...] = ()) -> Item:
         """An item as it is shown."""
         catalogue = self.shelf.catalogue
-        facts = dict(catalogue.facts(row))
+        facts = {name: str(v) if isinstance(v, Day) else v for name, v in catalogue.facts(row)}
         return Item(
             catalogue.item_ids[row],
             handle,
@@ -430,13 +431,17 @@ class Desk:
 
     def facts(self, row: int, names: Sequence[str]) -> str:
         """What is known of an item, in one clause a field; says so where it is not known."""
-        parts = []
+        parts, spans = [], self.shelf.vocabulary.spans
         for name in names:
+            if name in spans.values() and any(spans.get(other) == name for other in names):
+                continue
             value = (
                 self.shelf.fact(row, name)
                 if name in self.shelf.catalogue.columns
                 else self.shelf.catalogue.creators[row]
             )
+            if value is not None and spans.get(name) in names:
+                value = f"{in_words(value)} to {in_words(self.shelf.fact(row, spans[name]) or value)}"
             noun = self.shelf.vocabulary.called(name)
             parts.append(f"{noun} {'not known' if value is None else in_words(value)}")
         return "; ".join(parts)

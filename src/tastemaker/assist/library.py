@@ -39,7 +39,7 @@ class Library:
         self.service, self.parts = service, service.parts
         data = self.parts.searcher.data
         try:
-            catalogue = build_catalogue(workspace, data)
+            catalogue = build_catalogue(workspace, data, days=True)
         except InputError:  # titles and texts alone: it works by words
             titles = tuple(
                 title or f"item {item}"

@@ -19,6 +19,7 @@ from tastemaker.assist.replies.places import placed
 from tastemaker.assist.tools import Toolbox, openai_tools
 from tastemaker.assist.understand import understand
 from tastemaker.converse.claims import safe
+from tastemaker.converse.reading.plain import in_words
 from tastemaker.converse.reading.standing import settle
 from tastemaker.errors import InputError, TastemakerError
 
@@ -216,7 +217,7 @@ def _fields(desk: Desk) -> str:
     lines = []
     for known in list(desk.shelf.catalogue.fields.values())[:30]:
         values = (
-            f"{known.low:g} to {known.high:g}"
+            f"{in_words(known.low)} to {in_words(known.high)}"
             if known.kind == "number"
             else ", ".join(safe(v) for v in known.values[:20])
         )

@@ -18,6 +18,7 @@ from tastemaker.assist.replies.places import placed
 from tastemaker.assist.replies.questions import answer_question, list_values
 from tastemaker.assist.state import ABOUT, NOWHERE, UNREAD, State, early, label, worded_label
 from tastemaker.assist.understand import READ, Understanding, guesses, understand
+from tastemaker.converse.catalogue import TITLE
 from tastemaker.converse.constraints import Constraint
 from tastemaker.converse.reading.numbers import among
 from tastemaker.converse.reading.plain import plain
@@ -352,7 +353,7 @@ def _ask(desk: Desk, brief: bool = False) -> Iterator[Part]:
     fields = [
         known
         for known in desk.shelf.catalogue.fields.values()
-        if known.kind != "number" and known.coverage >= 0.3
+        if known.kind != "number" and known.coverage >= 0.3 and known.name != TITLE
     ]
     fields.sort(key=lambda known: -known.coverage * min(len(known.values), 12))
     if fields:

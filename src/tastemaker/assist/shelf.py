@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
 from tastemaker.assist.parts import item_line
-from tastemaker.converse.catalogue import Catalogue, Value
+from tastemaker.converse.catalogue import TITLE, Catalogue, Value
 from tastemaker.converse.claims import Claims, safe
 from tastemaker.converse.constraints import Adherence, Constraint, adhere, demands
+from tastemaker.converse.derived import derived
 from tastemaker.converse.reading.names import Names
 from tastemaker.converse.reading.plain import in_words, spoken
 from tastemaker.converse.reading.vocabulary import Vocabulary
@@ -27,7 +28,7 @@ from tastemaker.retrieve.facts import Matcher
 from tastemaker.store import Workspace
 
 Floats = npt.NDArray[np.float32]
-UNNAMED = ("attribute", "topic")  # fields that nobody gave a name
+UNNAMED = ("attribute", "topic", TITLE)  # fields that nobody gave a name
 LISTED = 20  # values that are named in one answer
 SENTENCE = 384  # width of the sentence encoder's vectors
 Embed = Callable[[Sequence[str]], Floats]
@@ -63,6 +64,7 @@ class Shelf:
         cls, catalogue: Catalogue, texts: Sequence[str], embed: Embed, vectors: Floats | None = None
     ) -> Shelf:
         """A shelf; `vectors` are made of the texts where they are not given."""
+        catalogue = replace(catalogue, columns=derived(catalogue.columns, catalogue.titles))
         own = [text.strip() or title for text, title in zip(texts, catalogue.titles, strict=True)]
         known = embed(own) if vectors is None else vectors
         return cls(catalogue, tuple(own), embed, np.nan_to_num(np.asarray(known, np.float32)))

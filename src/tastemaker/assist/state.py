@@ -13,12 +13,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from tastemaker.assist.shelf import UNNAMED
-from tastemaker.converse.catalogue import Catalogue
+from tastemaker.converse.catalogue import Catalogue, Day, Field
 from tastemaker.converse.constraints import Clause, Constraint
 from tastemaker.converse.reading.numbers import NUMBER, figure
 from tastemaker.converse.reading.passage import negated
 from tastemaker.converse.reading.plain import ORDINALS, in_words, spoken
-from tastemaker.converse.reading.together import KINDS, clause_of, ways_of
+from tastemaker.converse.reading.together import KINDS, clause_of, fields_of, ways_of
 from tastemaker.converse.reading.vocabulary import Vocabulary
 from tastemaker.converse.reading.words import fold
 from tastemaker.errors import InputError
@@ -133,7 +133,7 @@ def load(text: str, conversation_id: str, user_id: str | None, catalogue: Catalo
     clauses = [
         (kind, clause)
         for kind, name, cmp, value in record["active"]
-        if _fields(clause := Clause(name, cmp, tuple(value) if isinstance(value, list) else value))
+        if fields_of(clause := Clause(name, cmp, _value(value, catalogue.fields.get(name))))
         <= catalogue.columns.keys()
     ]
     rows = {name: tuple(row[item] for item in record.get(name, ()) if item in row) for name in _ROWS}
@@ -156,11 +156,10 @@ def load(text: str, conversation_id: str, user_id: str | None, catalogue: Catalo
     )
 
 
-def _fields(clause: Clause) -> set[str]:
-    """The fields that a clause speaks of."""
-    if clause.cmp != "either":
-        return {clause.field}
-    return {name for way in ways_of(clause) for name, _ in way}
+def _value(value: Any, known: Field | None) -> Any:
+    """The value of a clause as it was before it was dumped."""
+    as_it_was = Day if known is not None and known.days else lambda each: each
+    return tuple(map(as_it_was, value)) if isinstance(value, list) else as_it_was(value)
 
 
 def moved(state: State, handles: Sequence[int], old: Catalogue, new: Catalogue) -> tuple[State, list[int]]:
@@ -216,7 +215,8 @@ def _called(clause: Clause, vocabulary: Vocabulary) -> str:
     if clause.cmp == "between":
         return f"{noun}{plain[0]} to {plain[1]}" if plain[0] != plain[1] else f"{noun}{plain[0]}"
     if clause.cmp in ("le", "ge"):
-        return f"{noun}{'at most' if clause.cmp == 'le' else 'at least'} {plain[0]}"
+        ends = ("until", "from") if isinstance(values[0], Day) else ("at most", "at least")
+        return f"{noun}{ends[clause.cmp == 'ge']} {plain[0]}"
     return f"{noun}{' or '.join(plain)}"
 
 

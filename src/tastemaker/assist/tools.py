@@ -232,8 +232,8 @@ class Toolbox:
                 numbers = []
             if len(numbers) > 2 or not numbers or not all(map(math.isfinite, numbers)):
                 raise InputError(
-                    f"field '{wish.field}' holds numbers from {known.low:g} to {known.high:g}; give one, or"
-                    " the two ends of a range"
+                    f"field '{wish.field}' holds numbers from {in_words(known.low)} to"
+                    f" {in_words(known.high)}; give one, or the two ends of a range"
                 )
             if len(numbers) == 2:
                 return Clause(wish.field, "between", (min(numbers), max(numbers)))

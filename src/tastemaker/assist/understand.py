@@ -254,7 +254,7 @@ def _listing(text: str, shelf: Shelf, parse: WishReading, about_items: bool) -> 
         return ()
     asked, vocabulary = [], shelf.vocabulary
     fields = {name for name, _ in parse.values}
-    for name, nouns in vocabulary.nouns.items():
+    for name, nouns in vocabulary.uncounted.items():
         each = [re.escape(noun).removesuffix("s") for noun in nouns]
         many = "|".join(
             [*(f"{noun}s" for noun in each), *(f"{noun[:-1]}ies" for noun in each if noun[-1] == "y")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from functools import cached_property
 from typing import Literal
 
@@ -16,6 +17,20 @@ from tastemaker.errors import InputError
 Value = str | float | tuple[str, ...] | None
 Kind = Literal["word", "words", "number"]
 FAMILY = "family"
+TITLE = "title"  # the field of what most titles end in, which no item shows beside its title
+
+
+class Day(float):
+    """A day as the number of days since the first of January of year 1, which is 1; written 2024-03-05."""
+
+    @classmethod
+    def of(cls, text: str) -> Day:
+        """Of 2024-03-05. Raises ValueError for anything else."""
+        return cls(date.fromisoformat(text).toordinal())
+
+    def __str__(self) -> str:
+        """2024-03-05."""
+        return date.fromordinal(int(self)).isoformat()
 
 
 @dataclass(frozen=True)
@@ -31,6 +46,11 @@ class Field:
     low: float = float("nan")
     high: float = float("nan")
     quarters: tuple[float, float] = (float("nan"), float("nan"))
+
+    @property
+    def days(self) -> bool:
+        """Whether the numbers are days."""
+        return isinstance(self.low, Day)
 
 
 def describe(name: str, column: tuple[Value, ...]) -> Field:
@@ -114,7 +134,9 @@ class Catalogue:
     def facts(self, row: int) -> tuple[tuple[str, Value], ...]:
         """What is known of an item, field by field."""
         return tuple(
-            (name, self.columns[name][row]) for name in self.fields if self.columns[name][row] is not None
+            (name, self.columns[name][row])
+            for name in self.fields
+            if name != TITLE and self.columns[name][row] is not None
         )
 
     def names(self, row: int) -> tuple[str, ...]:

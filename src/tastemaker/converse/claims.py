@@ -15,7 +15,8 @@ from tastemaker.converse.reading.names import Names
 from tastemaker.converse.reading.numbers import NUMBER
 from tastemaker.converse.reading.passage import negated
 from tastemaker.converse.reading.plain import plain
-from tastemaker.converse.reading.vocabulary import Surface, Vocabulary
+from tastemaker.converse.reading.surfaces import Surface
+from tastemaker.converse.reading.vocabulary import Vocabulary
 from tastemaker.converse.reading.words import fold
 
 FORBIDDEN = (

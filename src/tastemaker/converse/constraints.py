@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tastemaker.errors import InputError
+from tastemaker.schema.values import SPAN
 
 Op = Literal["add", "replace", "drop"]
 Strength = Literal["must", "must_not", "prefer"]
@@ -168,3 +170,30 @@ def relaxations(
 def feasible(specificity: str, n_first: int) -> bool:
     """Whether a first request stands: second letter L needs 20 fitting items, H one to three."""
     return n_first >= MANY if specificity[1] == "L" else 1 <= n_first <= RARE
+
+
+def spanned(clause: Clause) -> str:
+    """A bound or a span as a value of an `either`."""
+    if isinstance(clause.value, tuple):
+        low, high = clause.value
+        return f"{SPAN}{low}{SPAN}{high}"
+    return f"{SPAN}{SPAN}{clause.value}" if clause.cmp == "le" else f"{SPAN}{clause.value}{SPAN}"
+
+
+def spanning(clause: Clause) -> bool:
+    """Whether a clause is a bound or a span."""
+    return clause.cmp in ("between", "le", "ge")
+
+
+def ends_of(clause: Clause) -> tuple[float, float]:
+    """The ends of a bound or a span; an open one is infinite."""
+    low, high = clause.value if isinstance(clause.value, tuple) else (clause.value, clause.value)
+    return -math.inf if clause.cmp == "le" else float(low), math.inf if clause.cmp == "ge" else float(high)
+
+
+def apart(clause: Clause, other: Clause) -> bool:
+    """Whether no number meets both of two bounds or spans."""
+    if not (spanning(clause) and spanning(other)):
+        return False
+    (low, high), (least, most) = ends_of(clause), ends_of(other)
+    return max(low, least) > min(high, most)

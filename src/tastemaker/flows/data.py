@@ -31,6 +31,7 @@ from tastemaker.store.ingest.facts import fact_name
 ORDER_KEY = "item order"
 BARE = "attribute"  # the field of attributes that name none, where no column of the file gives it a name
 MAKERS = 10_000  # creators up to which they are a field
+DAY = re.compile(r"=\d{4}-\d\d-\d\d$")  # an attribute that is a day
 EVENTS = "events"  # kind of artifact that keeps what training read of the server's events
 POINTER = "training.json"
 
@@ -58,6 +59,7 @@ class Names:
     bare: str = BARE
     creator: str = "creator"
     year: str = "year"
+    date: str = "date"
     flags: frozenset[str] = frozenset()
 
     @classmethod
@@ -70,7 +72,8 @@ class Names:
             bare if bare != "attributes" and bare else BARE,
             called.get("creator") or "creator",
             year if "year" in year.split("_") else "year",
-            frozenset(map(fact_name, source["flags"])),
+            re.sub(r"_(?:date|day|at|on)$", "", year) or "date",
+            flags=frozenset(map(fact_name, source["flags"])),
         )
 
     def field(self, attribute: str) -> tuple[str, str]:
@@ -272,8 +275,9 @@ def item_texts(items: pa.Table) -> list[str]:
 
 
 def item_text(title: str | None, text: str | None, attributes: Sequence[str] | None) -> str:
-    """Title, text and attributes of an item in one string; empty where it has none of them."""
-    return ". ".join(part for part in (title, text, ", ".join(attributes or ())) if part)
+    """Title, text and attributes but days of an item in one string; empty where it has none of them."""
+    words = [each for each in attributes or () if not DAY.search(each)]
+    return ". ".join(part for part in (title, text, ", ".join(words)) if part)
 
 
 def rows_by_field(items: pa.Table, names: Names = Names()) -> dict[str, dict[str, npt.NDArray[np.int64]]]:
@@ -283,6 +287,8 @@ def rows_by_field(items: pa.Table, names: Names = Names()) -> dict[str, dict[str
     fields: dict[str, dict[str, npt.NDArray[np.int64]]] = {}
     lists = items["attributes"].combine_chunks()
     for attribute, own in _rows_of(lists.flatten(), pc.list_parent_indices(lists).to_numpy()).items():
+        if DAY.search(attribute):  # nobody filters by a single day
+            continue
         name, value = names.field(attribute)
         values = fields.setdefault(name, {})
         values[value] = np.sort(np.concatenate([values[value], own])) if value in values else own

@@ -8,6 +8,7 @@ from tastemaker.assist.desk import MOST_SHOWN, Desk
 from tastemaker.assist.parts import Part, Question, Text
 from tastemaker.assist.state import label
 from tastemaker.assist.understand import Understanding
+from tastemaker.converse.catalogue import TITLE
 from tastemaker.converse.constraints import Clause, Constraint
 from tastemaker.converse.reading.plain import in_words
 from tastemaker.converse.reading.scales import place
@@ -142,7 +143,7 @@ def _end_of_scale(read: Understanding, desk: Desk, rows: tuple[int, ...]) -> Ite
 
 
 def _compared(desk: Desk, rows: tuple[int, ...]) -> Iterator[Part]:
-    names = list(desk.shelf.catalogue.fields)
+    names = [name for name in desk.shelf.catalogue.fields if name != TITLE]
     if len(rows) < 2:
         yield Question(
             "Which ones shall I compare?", tuple(desk.shelf.title(row) for row in desk.state.shown[:5])

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
 from tastemaker.converse.catalogue import Field
-from tastemaker.converse.constraints import Change, Clause, Strength
+from tastemaker.converse.constraints import Change, Clause, Strength, ends_of, spanned, spanning
 from tastemaker.converse.reading.passage import CORRECTION, NEGATION, REACH, Text
 from tastemaker.converse.reading.plain import DIGITS, SECONDS, factor
 from tastemaker.converse.reading.vocabulary import Vocabulary
 from tastemaker.converse.reading.words import chat, english, stop_words
-from tastemaker.schema.values import SPAN
 
 NUMBER = (  # no part of a fraction, a time of day or a power
     r"(?<![\d/:])(?<!\d[.,e])(?<!\de[+-])(\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:[.,]\d+)?(?:k\b)?)"
@@ -81,11 +79,17 @@ class Numbers:
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
-        numbers = [name for name, known in vocabulary.fields.items() if known.kind == "number"]
+        tops = vocabulary.spans.values()
+        numbers = [name for name in vocabulary.units if name not in tops]
         self._numbers: Mapping[str, tuple[str, ...]] = {
             name: vocabulary.units.get(name, ()) for name in numbers
         }
-        words = (noun for name in vocabulary.fields if name not in numbers for noun in vocabulary.nouns[name])
+        words = (
+            noun
+            for name in vocabulary.fields
+            if name not in (*numbers, *tops)
+            for noun in vocabulary.nouns[name]
+        )
         self._others = "|".join(f"{re.escape(noun)}s?" for noun in words) or "(?!)"
         own = [word for name in numbers for word in (*self._numbers[name], *vocabulary.nouns[name])]
         self.words = "|".join(
@@ -125,10 +129,12 @@ class Numbers:
             return True
         return text.negated(at) and bool(self._refusal.search(before) or re.search(r"\w n?or $", before))
 
-    def _add(self, text: Text, hit: re.Match[str], clause: Clause, group: int = 0) -> None:
-        """Keep a bound; group: where its words begin, before which it is refused."""
+    def _add(
+        self, text: Text, hit: re.Match[str], clause: Clause, group: int = 0, near: bool = False
+    ) -> None:
+        """Keep a bound; group: where its words begin, before which it is refused. near: it is one number."""
         kind: Strength = "must"
-        if dated(self.vocabulary.fields[clause.field]) and min(_ends(clause), key=abs) < 1000:
+        if dated(self.vocabulary.fields[clause.field]) and min(ends_of(clause), key=abs) < 1000:
             text.leave(hit)  # "for my 5 year old"
             return
         if tail := _TOO_MUCH.match(text.whole, hit.end()):  # "more than 40 is too much"
@@ -137,7 +143,21 @@ class Numbers:
             text.refused[hit.start()] = clause
             other = {"ge": "le", "le": "ge"}.get(clause.cmp)
             kind, clause = ("must", replace(clause, cmp=other)) if other else ("must_not", clause)
-        text.add(hit.start(), Change("add", kind, clause))
+        for each in self._spanned(clause, near) if kind == "must" else [clause]:
+            text.add(hit.start(), Change("add", kind, each))
+
+    def _spanned(self, clause: Clause, near: bool) -> list[Clause]:
+        """A bound of what has two ends (salary_min, salary_max): all of the span keeps it, or holds a number
+        that it is `near`.
+        """
+        top = self.vocabulary.spans.get(clause.field)
+        if top is None:
+            return [clause]
+        low, high = ends_of(clause)
+        if near:
+            return [Clause(clause.field, "le", high), Clause(top, "ge", low)]
+        above = [] if clause.cmp == "le" else [Clause(clause.field, "ge", low)]
+        return above + ([] if clause.cmp == "ge" else [Clause(top, "le", high)])
 
     def read(self, text: Text) -> None:
         """Bounds that carry a unit or a noun, or that only one number field could hold."""
@@ -181,7 +201,7 @@ class Numbers:
         loose = r"(?:(?!\b(?:or|and)\b)[^.;!?\d]){0,12}?" if before else ""
 
         def value(hit: re.Match[str], group: int) -> float:
-            return round(figure(hit[group]) * factor(name, hit.group()), 6)
+            return round(figure(hit[group]) * factor(self.vocabulary.own(name), hit.group()), 6)
 
         for left, right in ((first, second), (second, first)):
             for hit in text.each(rf"{before}{left}{unit}{SPREAD}{right}(%?){behind}") + (
@@ -228,7 +248,7 @@ class Numbers:
                 continue
             budget = not hit[1] and re.match("budget", hit.group(), re.IGNORECASE)
             clause = Clause(name, "le", middle) if budget else Clause(name, "between", _spread(middle, reach))
-            self._add(text, hit, clause, 2)
+            self._add(text, hit, clause, 2, near=True)
 
     def _known(self, word: str) -> bool:
         """Whether a word is one of a value here, or of any message."""
@@ -254,7 +274,7 @@ class Numbers:
     def _bare(self, text: Text, name: str) -> None:
         """ "Faster than 120", "under 50": a number only this field can hold, for its range and words."""
         known = self.vocabulary.fields[name]
-        stems = re.split(r"[^a-z]+", name.casefold())
+        stems = re.split(r"[^a-z]+", self.vocabulary.own(name).casefold())
         table = english()["comparatives"]
         ups = [word for word, (way, own) in table.items() if way == "up" and set(own) & set(stems)]
         downs = [word for word, (way, own) in table.items() if way == "down" and set(own) & set(stems)]
@@ -350,7 +370,7 @@ class Numbers:
         for at, change in sorted(text.changes, key=lambda entry: entry[0]):
             if entries and CORRECTED.search(text.whole[entries[-1][0] : at]):  # "90 bpm, no, 110 bpm"
                 same = change.op == "add" and entries[-1][1].clause.field == change.clause.field
-                entries = entries[:-1] if same and _spanning(change.clause) else entries
+                entries = entries[:-1] if same and spanning(change.clause) else entries
             entries.append((at, change))
         text.changes = entries
         ends = {at: at + len(re.match("\x00*", text.text[at:])[0]) for at, _ in entries}  # type: ignore[index]
@@ -377,7 +397,7 @@ class Numbers:
         for run in runs:
             joins = [text.whole[ends[a[0]] : b[0]] for a, b in pairwise(run)]
             clauses = [change.clause for _, change in run]
-            spans = [_ends(clause) for clause in clauses if _spanning(clause)]
+            spans = [ends_of(clause) for clause in clauses if spanning(clause)]
             same_field = len({clause.field for clause in clauses}) == 1
             apart = same_field and spans and max(low for low, _ in spans) > min(high for _, high in spans)
             if len(run) < 2 or not (apart or any(re.search(r"\bor\b", join, re.I) for join in joins)):
@@ -413,31 +433,6 @@ def figure(text: str) -> float:
     if re.match(r"\d{1,3}(?:,\d{3})+(?!\d)", text):
         return float(text.replace(",", ""))
     return float(text.lower().rstrip("k").replace(",", ".")) * (1000 if text[-1:] in "kK" else 1)
-
-
-def spanned(clause: Clause) -> str:
-    """A bound or a span as a value of an `either`."""
-    if isinstance(clause.value, tuple):
-        low, high = clause.value
-        return f"{SPAN}{low}{SPAN}{high}"
-    return f"{SPAN}{SPAN}{clause.value}" if clause.cmp == "le" else f"{SPAN}{clause.value}{SPAN}"
-
-
-def _spanning(clause: Clause) -> bool:
-    return clause.cmp in ("between", "le", "ge")
-
-
-def _ends(clause: Clause) -> tuple[float, float]:
-    low, high = clause.value if isinstance(clause.value, tuple) else (clause.value, clause.value)
-    return -math.inf if clause.cmp == "le" else float(low), math.inf if clause.cmp == "ge" else float(high)
-
-
-def apart(clause: Clause, other: Clause) -> bool:
-    """Whether no number meets both of two bounds or spans."""
-    if not (_spanning(clause) and _spanning(other)):
-        return False
-    (low, high), (least, most) = _ends(clause), _ends(other)
-    return max(low, least) > min(high, most)
 
 
 def _spread(middle: float, reach: float, share: str = "") -> tuple[float, float]:

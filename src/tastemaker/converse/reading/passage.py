@@ -63,7 +63,8 @@ _HEADED = re.compile(  # "not my thing: horror"
     re.IGNORECASE,
 )
 _ANYTHING_BUT = re.compile(
-    r"\b(?:anything|everything|any(?: other)? \w+) (?:but|except|other than|besides)\b", re.IGNORECASE
+    r"\b(?:(?:any|every)(?:thing|where|one|body)|any(?: other)? \w+) (?:but|except|other than|besides)\b",
+    re.IGNORECASE,
 )
 _AWAY = re.compile(
     r"[^.,;:!?]*?\b(?:away|out|at bay|off)(?! of (?:the|africa|\d))\b(?! (?:west|east|there))", re.I

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from tastemaker.converse.catalogue import Day
 from tastemaker.converse.reading.words import english
 
 QUOTES = str.maketrans(
@@ -123,7 +124,8 @@ def in_words(value: Any) -> str:
     """A fact's value in words."""
     if isinstance(value, tuple):
         return ", ".join(spoken(word) for word in value)
-    return f"{value:.10g}" if isinstance(value, int | float) else spoken(str(value))
+    number = isinstance(value, int | float) and not isinstance(value, Day)
+    return f"{value:.10g}" if number else spoken(str(value))
 
 
 def factor(name: str, quantity: str) -> float:

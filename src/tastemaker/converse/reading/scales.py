@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
+from tastemaker.converse.catalogue import Day
 from tastemaker.converse.constraints import Change, Clause, Constraint, Strength
 from tastemaker.converse.reading.numbers import CLOSE, among, dated
 from tastemaker.converse.reading.passage import Text
@@ -143,7 +144,13 @@ def _by_values(text: Text, vocabulary: Vocabulary, value: Facts, row: int | None
         if noun == word or scale is None or scale.words or noun not in text.text.casefold():
             continue
         for form, down, keeps in (
-            (r"\b(?:not|nothing|without|n't have)(?: with)? too (?:many|much) ", True, False),
+            (
+                r"\b(?:not|nothing|without|n't have)(?: with)? (?:too |so |very |that )?(?:many|much) ",
+                True,
+                False,
+            ),
+            (r"\b(?:only |just )?(?:an? |very |really )?few ", True, True),
+            (r"(?<!how )(?<!too )\b(?:many|lots of|loads of|a lot of|plenty of) ", False, True),
             (r"\blow(?: in|-)? ?", True, True),
             (r"\bhigh(?: in|-)? ?", False, True),
         ):
@@ -159,6 +166,19 @@ def adjectives(text: Text, vocabulary: Vocabulary) -> None:
         rf"(?:{DEGREE}|,\s?(?=\w+\W*$))({words})\b(?! (?:as|ago|time|enough|run|way|for|at|on)\b)"
     ):
         _mild(text, hit, vocabulary, opposite[hit[1].lower()], "prefer")
+
+
+def free(text: Text, vocabulary: Vocabulary) -> None:
+    """ "Free", "for nothing" of prices that may be nothing, where no value was read in the word."""
+    prices = [n for n, units in vocabulary.units.items() if "$" in units and vocabulary.fields[n].low == 0]
+    for hit in text.each(
+        r"(?<![\w-])(?<!feel )(?:for free|free(?: of charge| admission| entry)?|gratis|costs? nothing)"
+        r"(?![\w-])(?! (?:of|from|time|to|as)\b)"
+        if len(prices) == 1
+        else "(?!)"
+    ):
+        kind: Strength = "must_not" if text.negated(hit.start()) else "must"
+        text.add(hit.start(), Change("add", kind, Clause(prices[0], "between", (0.0, 0.0))))
 
 
 def _mild(text: Text, hit: re.Match[str], vocabulary: Vocabulary, opposite: str, kind: Strength) -> None:
@@ -212,6 +232,11 @@ def beyond(vocabulary: Vocabulary, scale: Scale, down: bool, value: object) -> C
         wanted = scale.words[:place] if down else scale.words[place + 1 :]
         return among(scale.field, wanted or (scale.words[:1] if down else scale.words[-1:]))
     known = vocabulary.fields[scale.field]
+    if known.days:
+        day = value if isinstance(value, int | float) else (known.low + known.high) // 2
+        return Change(
+            "add", "must", Clause(scale.field, "le" if down else "ge", Day(day - 1 if down else day + 1))
+        )
     middle = float(value) if isinstance(value, int | float) else (known.low + known.high) / 2
     step = 1.0 if dated(known) else max(abs(middle) * 0.02, (known.high - known.low) * 0.004)
     bound = middle - step if down else middle + step

@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 
-from tastemaker.converse.constraints import Change, Clause, Constraint, merge
+from tastemaker.converse.constraints import Change, Clause, Constraint, apart, merge
 from tastemaker.converse.reading.lifts import allow, let_go
-from tastemaker.converse.reading.numbers import among, apart
+from tastemaker.converse.reading.numbers import among
 from tastemaker.converse.reading.scales import narrowed
 from tastemaker.converse.reading.together import Way, backed, either_of, lifted, shared, values_of, ways_of
 from tastemaker.converse.reading.wishes import WishReading

@@ -14,11 +14,11 @@ from itertools import groupby, pairwise, product
 from operator import itemgetter
 
 from tastemaker.converse.catalogue import Field
-from tastemaker.converse.constraints import Change, Clause, Constraint
-from tastemaker.converse.reading.numbers import among, spanned
+from tastemaker.converse.constraints import Change, Clause, Constraint, spanned
+from tastemaker.converse.reading.numbers import among
 from tastemaker.converse.reading.passage import Text
-from tastemaker.converse.reading.vocabulary import KINDS as KINDS
-from tastemaker.converse.reading.vocabulary import Surface
+from tastemaker.converse.reading.surfaces import KINDS as KINDS
+from tastemaker.converse.reading.surfaces import Surface
 from tastemaker.schema.values import EITHER, SPAN
 
 Spot = tuple[int, int, Surface]
@@ -296,6 +296,13 @@ def either_of(ways: Sequence[Way]) -> Change:
     value = tuple(EITHER.join(f"{name}={word}" for name, word in way) for way in ways)
     head = next((name for name, _ in ways[0] if all(name in dict(way) for way in ways)), ways[0][0][0])
     return Change("add", "must", Clause(head, "either", value))
+
+
+def fields_of(clause: Clause) -> set[str]:
+    """The fields that a clause speaks of."""
+    if clause.cmp != "either":
+        return {clause.field}
+    return {name for way in ways_of(clause) for name, _ in way}
 
 
 def ways_of(clause: Clause) -> list[Way]:

@@ -13,17 +13,12 @@ from rapidfuzz.distance import OSA
 
 from tastemaker.converse.catalogue import Field, Value
 from tastemaker.converse.reading.plain import spoken
-from tastemaker.converse.reading.words import chat, compared, english, fold, singular, stop_words
+from tastemaker.converse.reading.surfaces import COUNT, surfaces_of
+from tastemaker.converse.reading.words import chat, compared, english, fold, stop_words
 
 Facts = Callable[[int, str], Value]  # what is known of an item: (row, field)
 UNITS = frozenset(english()["numbers"]["units"].split())
-SHORT = 3  # letters below which a value is only read beside its field's noun, or after "in"
-KINDS = re.compile(  # fields that say what a thing is
-    r"type|kind|categor|genre|attribute|topic|format|class|department|tag|keyword", re.IGNORECASE
-)
-LEAD = r"(?:not|no|but|only|just|forget|never ?mind|drop|lose|scrap)(?: about)?(?: the)?"  # before a letter
 _ABROAD: dict[str, str] = {word: own for own, words in english()["abroad"].items() for word in words.split()}
-MODES = r"(?:major|minor|dorian|mixolydian|phrygian|lydian|locrian|maj|min)"
 
 
 def _undoubled(word: str) -> str:
@@ -36,23 +31,7 @@ def _slip(word: str, known: str, errors: int) -> bool:
         return word[0] == known[0]
     if errors == 1 and len(word) >= 6 and re.sub("[aeiouy]", "a", word) == re.sub("[aeiouy]", "a", known):
         return True  # "toyata"
-    return len(known) >= 8 and word[0] == known[0] and word[-2:] == known[-2:]
-
-
-def bounded(pattern: str) -> str:
-    """`pattern` where no word, number or fraction goes on."""
-    return rf"(?<![\w/#'])(?:{pattern})(?![\w/#]|'(?!s\b)\w|-(?!free\b)\w)"
-
-
-@dataclass(frozen=True)
-class Surface:
-    """One way in which a value is said. sure: by its own name, not by an everyday word for it."""
-
-    field: str
-    value: str
-    pattern: re.Pattern[str]
-    length: int
-    sure: bool = True
+    return len(known) >= 6 + errors and word[0] == known[0] and word[-2:] == known[-2:]
 
 
 @dataclass(frozen=True)
@@ -74,14 +53,20 @@ class Vocabulary:
 
     def __init__(self, fields: Mapping[str, Field]) -> None:
         self.fields = fields
-        self._names = {name: _without_years(field) for name, field in fields.items()}
+        self.spans, bases = _spans(fields)
+        self._names = {name: bases.get(name) or _own(field, fields) for name, field in fields.items()}
         self.nouns = {name: _nouns(self._names[name]) for name in fields}
+        for name in fields:  # "how many ingredients" is of their number
+            if self.counts(name):
+                self.nouns[name] += tuple(noun for noun in _plurals(self.nouns[name.removesuffix(COUNT)]))
         lasts = Counter(_words(name)[-1] for name in fields)
-        for name in fields:  # "time" for prep_time_min, where no other field is called so
-            head = [word for word in _words(name) if word not in UNITS][-1:]
+        for name, own in self._names.items():  # "time" for prep_time_min, where no other field is called so
+            words = _words(own)
+            words = words[: words.index("per")] if "per" in words[1:] else words  # "price" of price_per_night
+            head = [word for word in words if word not in UNITS][-1:]
             if head and len(head[0]) > 3 and not any(head[0] in nouns for nouns in self.nouns.values()):
                 self.nouns[name] += (head[0],)
-            first, *rest = _bare(name).split() or [""]
+            first, *rest = _bare(own).split() or [""]
             if rest and lasts[rest[-1]] > 1 and not any(first in nouns for nouns in self.nouns.values()):
                 self.nouns[name] += (first,)  # "frame" for frame_colour, beside seat_colour
             if fields[name].kind == "number":
@@ -95,7 +80,7 @@ class Vocabulary:
         surfaces = []
         for field in fields.values():
             for value in field.values:
-                surfaces += _surfaces(field, value, self.nouns[field.name], (shared, parts, others))
+                surfaces += surfaces_of(field, value, self.nouns[field.name], (shared, parts, others))
         surfaces.sort(key=lambda surface: (-surface.length, not surface.sure, surface.field, surface.value))
         self.surfaces = tuple(surfaces)
 
@@ -104,9 +89,11 @@ class Vocabulary:
         """Words that say which number is meant, by number field."""
         table = english()["units"]
         return {
-            name: tuple(dict.fromkeys(unit for word in _words(name) for unit in table.get(word, ())))
+            name: tuple(
+                dict.fromkeys(unit for word in _words(self._names[name]) for unit in table.get(word, ()))
+            )
             for name, field in self.fields.items()
-            if field.kind == "number"
+            if field.kind == "number" and not field.days
         }
 
     @cached_property
@@ -155,7 +142,14 @@ class Vocabulary:
         """The text with typing errors in words of values, moods and nouns put right: a letter too many, one
         left out or two swapped; in long words two errors that leave the end as it is.
         """
-        known = {*self._spelt, *english()["too"], *self.comparatives, *self.superlatives}
+        calendar = " ".join(english()["days"].values()) if self.days else ""
+        known = {
+            *self._spelt,
+            *re.findall(r"[a-z]+", calendar),
+            *english()["too"],
+            *self.comparatives,
+            *self.superlatives,
+        }
 
         def mend(hit: re.Match[str]) -> str:
             word = hit.group().casefold()
@@ -166,6 +160,11 @@ class Vocabulary:
                     (other for other in self._spelt if _undoubled(other) == _undoubled(word)), hit.group()
                 )
             near = process.extractOne(word, self._spelt, scorer=OSA.distance, score_cutoff=2)
+            if word.endswith("s") and (
+                near is None or not _slip(word, near[0], int(near[1]))
+            ):  # in the plural
+                word = word[:-1]
+                near = process.extractOne(word, self._spelt, scorer=OSA.distance, score_cutoff=2)
             return near[0] if near and _slip(word, near[0], int(near[1])) else hit.group()
 
         for free in self._free:  # a value, and no refusal of gluten
@@ -177,6 +176,24 @@ class Vocabulary:
         """Values such as "gluten-free"."""
         values = (spoken(value) for field in self.fields.values() for value in field.values)
         return tuple(value for value in values if value.casefold().endswith("-free"))
+
+    def counts(self, name: str) -> bool:
+        """Whether a field counts the values of another one."""
+        return name.endswith(COUNT) and name.removesuffix(COUNT) in self.fields
+
+    @cached_property
+    def uncounted(self) -> dict[str, tuple[str, ...]]:
+        """The nouns of the fields that count no others."""
+        return {name: nouns for name, nouns in self.nouns.items() if not self.counts(name)}
+
+    def own(self, name: str) -> str:
+        """A field's name without what says which end of a span it is: salary of salary_min."""
+        return self._names[name]
+
+    @cached_property
+    def days(self) -> tuple[str, ...]:
+        """The fields that hold days."""
+        return tuple(name for name, field in self.fields.items() if field.days)
 
     def called(self, name: str) -> str:
         """A field in one short word where there is one: "tempo" for tempo_bpm."""
@@ -199,7 +216,7 @@ class Vocabulary:
         words = {word for stem in stems for word in (stem, *_words(stem))}
         groups = (set(own) for _, own in english()["comparatives"].values() if words & set(own))
         wide = set(stems).union(*groups)
-        return [name for name in self.fields if name in wide or wide & set(_words(name))]
+        return [name for name, own in self._names.items() if name in wide or wide & set(_words(own))]
 
     def meant_by(self, noun: str) -> list[str]:
         """The fields that a noun speaks of, and what tells the same of an item."""
@@ -213,11 +230,15 @@ class Vocabulary:
         return asked
 
     def scale_for(self, stems: Sequence[str]) -> Scale | None:
-        """The ordered field that a comparative speaks of: a number rather than words."""
+        """The ordered field that a comparative speaks of: a number rather than words, days before years."""
         fitting = [
-            scale for name, scale in self.scales.items() if any(stem in _words(name) for stem in stems)
+            scale
+            for name, scale in self.scales.items()
+            if any(stem in _words(self._names[name]) for stem in stems)
+            or ("date" in stems and name in self.days[:1])
         ]
-        return min(fitting, key=lambda scale: bool(scale.words)) if fitting else None
+        order = {name: bool(scale.words) + (name not in self.days) for name, scale in self.scales.items()}
+        return min(fitting, key=lambda scale: order[scale.field]) if fitting else None
 
     @cached_property
     def comparatives(self) -> dict[str, tuple[bool, Scale | None]]:
@@ -229,12 +250,19 @@ class Vocabulary:
         for word, other in otherwise.items():
             table[word] = table[word] if table[word][1] else table[other]
         for name, scale in self.scales.items():
+            if name in self.days or name in self.spans.values():
+                continue
             units = [unit for unit in self.units.get(name, ()) if unit.isalpha() and len(unit) > 3]
             for noun in (*self.nouns[name], *units):
                 for up, forms in ((False, ("less", "fewer", "lower")), (True, ("more", "higher"))):
                     for form in forms:
                         table.setdefault(f"{form} {noun}", (up, scale))
-        return table
+        return {  # of a span what goes up is its upper end
+            word: (up, self.scales[self.spans[scale.field]] if up and scale.field in self.spans else scale)
+            if scale
+            else (up, None)
+            for word, (up, scale) in table.items()
+        }
 
     @cached_property
     def superlatives(self) -> dict[str, str]:
@@ -271,7 +299,11 @@ class Vocabulary:
         }
         if matches:
             longest = max(length for _, length in matches)
-            return tuple(name for name in self.nouns if (name, longest) in matches)
+            names = tuple(name for name in self.nouns if (name, longest) in matches)
+            number = re.search(r"\b(?:how many|number of|count of)\b", text, re.IGNORECASE) is not None
+            return tuple(n for n in names if self.counts(n) == number) or names
+        if self.days and " when " in folded:
+            return self.days[:1]
         for asking, stems in english()["asked"].items():
             if f" {asking} " in folded:
                 for stem in stems:
@@ -281,8 +313,40 @@ class Vocabulary:
         return ()
 
 
-def _without_years(field: Field) -> str:
-    """A field's name without the unit of a length of time that is no year: "warranty" for warranty_year."""
+_LOW, _HIGH = (
+    ("min", "minimum", "from", "low", "lowest", "lower", "least", "start"),
+    ("max", "maximum", "to", "high", "highest", "upper", "most", "end"),
+)
+
+
+def _spans(fields: Mapping[str, Field]) -> tuple[dict[str, str], dict[str, str]]:
+    """Fields that are the ends of a span (salary_min, salary_max): the upper by the lower; their names."""
+    pairs, names = dict[str, str](), dict[str, str]()
+    numbers = {name: _words(name) for name, field in fields.items() if field.kind == "number"}
+    by_words = {tuple(words): name for name, words in numbers.items()}
+    for name, words in numbers.items():
+        for low, high in zip(_LOW, _HIGH, strict=True):
+            other = by_words.get(tuple(high if word == low else word for word in words))
+            base = "_".join(word for word in words if word != low)
+            if low in words and base and other and fields[name].days == fields[other].days:
+                pairs[name], names[name], names[other] = other, base, base
+    return pairs, names
+
+
+def _plurals(nouns: Sequence[str]) -> list[str]:
+    """What of nouns can be counted: "ingredients" and "ingredient"."""
+    singles = [noun.removesuffix("s") for noun in nouns]
+    many = [f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s" for noun in singles]
+    return list(dict.fromkeys([*many, *singles]))
+
+
+def _own(field: Field, fields: Mapping[str, Field]) -> str:
+    """A field's name as it is said: of a count, and without the unit of a length of time that is no year:
+    "warranty" for warranty_year.
+    """
+    base = field.name.removesuffix(COUNT)
+    if base != field.name and base in fields:
+        return f"number_of_{base}"
     spans = field.kind == "number" and field.high < 1000
     return re.sub(r"[\W_]+years?$", "", field.name, flags=re.IGNORECASE) if spans else field.name
 
@@ -314,128 +378,3 @@ def _nouns(name: str) -> tuple[str, ...]:
             ]
         )
     )
-
-
-def _surfaces(
-    field: Field, value: str, nouns: tuple[str, ...], counts: tuple[Counter[str], Counter[str], Counter[str]]
-) -> list[Surface]:
-    """Every way to say a value: its name, alone or with its noun, its parts, everyday words.
-
-    counts: of values, of the words of values, and of both without the last words.
-    """
-    shared, parts, others = counts
-    phrase = spoken(value)
-    body = re.sub(r"\\[ -]", "[ -]?" if "-" in phrase else "[ -]", re.escape(phrase)).replace("'", "'?")
-    near = "|".join(re.escape(noun) for noun in nouns)
-    short = len(fold(phrase)) < SHORT or fold(phrase) in stop_words() or phrase.isdigit()
-    refusing = re.match(r"(?:no|none|not|without)\b", phrase, re.IGNORECASE) is not None
-    forms: list[tuple[str, int, bool]] = []
-    if refusing:  # "no assembly required" for "Not required"
-        tail = "(?: (?:required|needed|necessary))?"
-        forms.append((rf"(?:no|without(?: any)?|needs? no) (?:{near}){tail}", len(phrase) + 9, False))
-    elif phrase.isdigit():
-        forms.append((rf"(?<=\x00 ){body}(?! ?[a-z%$€£])", 1, True))
-    if short and phrase[:1].isalpha():
-        forms += [(form, length, True) for form, length in _letters(phrase, body, near)]
-    elif short or shared[fold(phrase)] > 1:
-        forms += [
-            (rf"{body} (?:{near})", len(phrase) + 5, True),
-            (rf"(?:{near})(?: is| of|:)? {body}", len(phrase) + 5, True),
-        ]
-        if "/" not in phrase and not phrase.isdigit():
-            forms.append((rf"(?:in|by|from|of) {body}", len(phrase) + 3, True))
-    else:
-        ending = "(?:es)?" if phrase.endswith("s") else "(?:e?s)?"
-        plural = body + ending if phrase[-1:].isalpha() else body
-        forms.append((plural, len(phrase), True))
-        if KINDS.search(field.name) and (alone := singular(phrase, others)):
-            forms.append((alone, len(phrase) - 1, True))
-        if phrase.endswith("y"):
-            forms.append((re.escape(phrase[:-1]) + "ies", len(phrase), True))
-    if re.fullmatch(r"\d{3}0s", phrase):
-        forms.append((rf"(?:'|the |early |late |mid[- ])?'?(?:{phrase[:2]})?{phrase[2:4]}'?s", 4, True))
-    forms += [(form, length, field.kind != "words") for form, length in _parts(phrase, parts, nouns)]
-    if " " in phrase:  # "popularity middling" for "middling known"
-        own = [word for word in fold(phrase).split() if parts[word] == 1 and len(word) > 3]
-        forms += [(rf"(?:{near})(?: is| of|:)? {re.escape(word)}", len(word) + 5, True) for word in own]
-    everyday = english()["synonyms"].get(phrase.casefold(), ())
-    forms += [(re.escape(word).replace(r"\ ", r"[ -]"), len(word), False) for word in everyday]
-    return [
-        Surface(field.name, value, re.compile(bounded(form), re.IGNORECASE), length, sure and not refusing)
-        for form, length, sure in forms
-    ]
-
-
-def _letters(label: str, body: str, near: str) -> list[tuple[str, int]]:
-    """Ways to say a key or a size: "in D", "key of D", "D major", "a D reel", "E flat", "or A"."""
-    exact = letter = rf"(?-i:{body})" + (r"(?![ -](?:sharp|flat)\b|♯|♭)" if len(label) == 1 else "")
-    if len(label) > 1:
-        letter = body
-        for sign, name in (("b", "(?:[ -]flat|♭)"), ("#", "(?:[ -]sharp|♯)")):
-            if len(label) == 2 and label.endswith(sign):
-                letter, exact = (
-                    rf"(?:{body}|(?-i:{label[0]}){name})",
-                    rf"(?:{exact}|(?-i:{label[0]}){name})",
-                )
-    more = len(label) - 1
-    forms = (
-        [(exact, 10)]
-        if more and not label.islower()
-        else []
-        if more
-        else []
-        if label in "AI"
-        else [(rf"(?:an?|any|some) {letter}(?= [a-z])", 7)]
-    )
-    small = (
-        rf"(?-i:{body.lower()})"
-        if label not in "AI"
-        else rf"(?-i:{body.lower()})(?=[.,!?]|$| (?:please|minor|major)\b(?! (?:key|mode)))"
-    )
-    never = r"(?! (?:[a-z]+ )?(?:one|few|bit|little|lot|minute|day|week|year|month|moment|while|hurry)\b)"
-    return [
-        *forms,
-        (rf"(?:(?<=\x00 or )|(?<=\x00 and )|(?<=\x00, ))(?:in )?{letter}{never}", 1),
-        (rf"(?:{LEAD}) {letter}(?! (?!(?:please|but|and|or|thanks|then|any)\b)[a-z])", 7),
-        (
-            (
-                rf"{letter}(?=(?: is|'s| would be) (?:also )?(?:fine|ok|okay|good|allowed|alright|all"
-                r" right|out|in(?=\W|$)(?! [a-z]))\b)"
-            ),
-            7,
-        ),
-        (rf"{letter}(?=(?:, (?-i:[A-Z][b#]?))*,? or (?-i:[A-Z]{{1,2}})\b)", 6),
-        (rf"(?<=\x00 please, ){letter}(?=\W*$)", 6),
-        (
-            (
-                rf"(?:^(?:or|and|also|plus|then|rather) |^){letter}(?= (?:too|instead|as"
-                r" well|please|not)\b|[^\w\x00]*$)"
-            ),
-            6,
-        ),
-        (rf"(?:{near})(?: is| of| from|:)? {letter}", 9 + more),
-        (rf"in (?:the key of )?{letter}{never}", 8 + more),
-        (rf"(?:in|key of|the key) {small}{never}", 8 + more),
-        (rf"{letter}(?=[ -]{MODES}\b)" if label != "A" else rf"(?<=\w ){letter}(?=[ -]{MODES}\b)", 8 + more),
-        (rf"{letter}(?=[ -]{MODES}\b(?! [a-z]))", 8 + more),
-        (rf"{letter} (?:{near})", 8 + more),
-    ]
-
-
-def _parts(phrase: str, parts: Counter[str], nouns: tuple[str, ...]) -> list[tuple[str, int]]:
-    """ "O'Neill's" for "O'Neill's Music of Ireland": capital words that no other value has."""
-    forms = []
-    for word in phrase.replace(",", " ").split() if " " in phrase else ():
-        bare = fold(word)
-        telling = (
-            word[:1].isupper()
-            and len(bare) > 3
-            and bare not in chat()
-            and bare not in stop_words()
-            and bare not in nouns
-        )
-        plural = {bare.removesuffix("s"), bare + "s"} & parts.keys() - {bare}
-        if telling and parts[bare] == 1 and not plural:
-            stem = re.escape(word.removesuffix("'s").removesuffix("s'"))
-            forms.append((rf"{stem}(?:'s|s'?)?".replace("'", "'?"), len(bare)))
-    return forms

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
+import tastemaker.converse.reading.times.days as days
+import tastemaker.converse.reading.times.years as years
 import tastemaker.converse.reading.unread as unread
-import tastemaker.converse.reading.years as years
 from tastemaker.converse.constraints import Change, Clause, Strength
 from tastemaker.converse.reading.lifts import ALONE, ONLY, lift_fields, manner_of
 from tastemaker.converse.reading.numbers import ABOUT, LEAST, MOST, UNITS, Numbers, among
@@ -25,7 +26,8 @@ from tastemaker.converse.reading.passage import (
     joined,
 )
 from tastemaker.converse.reading.plain import plain
-from tastemaker.converse.reading.scales import adjectives, comparatives, multiples, opposed_mood
+from tastemaker.converse.reading.scales import adjectives, comparatives, free, multiples, opposed_mood
+from tastemaker.converse.reading.surfaces import LEAD, SHORT, bounded
 from tastemaker.converse.reading.together import (
     Spot,
     clause_of,
@@ -38,7 +40,7 @@ from tastemaker.converse.reading.together import (
     values_of,
     ways_of,
 )
-from tastemaker.converse.reading.vocabulary import LEAD, SHORT, Facts, Vocabulary, bounded
+from tastemaker.converse.reading.vocabulary import Facts, Vocabulary
 
 FURTHER = re.compile(
     r"^\W*(?:(?:yes|ok(?:ay)?|great|good|fine|hmm+|well|oh|um|uh|so)\W+)*"
@@ -97,6 +99,7 @@ class Wishes:
             text.ends(*hit.span())
         text.each(r"\banti[- ]\w+")  # neither a wish for it nor a refusal
         lift_fields(text, vocabulary)
+        days.days(text, vocabulary)
         years.years(text, vocabulary)
         multiples(text, vocabulary, self.value, focus)
         odd = unread.odd(text, self._numbers.words)
@@ -109,6 +112,7 @@ class Wishes:
         values, unclear, manner = self._values(text, second)
         if years.alone(text, vocabulary):
             self._numbers.alternatives(text)
+        free(text, vocabulary)
         adjectives(text, vocabulary)
         strange = strange or years.absent_decades(text, vocabulary)
         moods = self._moods(text)
@@ -129,16 +133,16 @@ class Wishes:
         """ "The same key", "in that key", "a different book", seen from the item in focus."""
         if not focus:
             return
-        for name, nouns in self.vocabulary.nouns.items():
+        for name, nouns in self.vocabulary.uncounted.items():
             noun = "|".join(re.escape(noun) for noun in nouns)
             for hit in text.each(
-                r"\b(?:((?:the |that )?same|in that)|(?:an?|some)(?:other| different)|not the same)"
-                rf" (?:{noun})\b(?: as (?:that|it|this|the last)(?: one)?)?"
+                r"\b(?:((?:the |that )?same|(?:in|by|from|not|of) that)|(?:an?|some)(?:other| different)"
+                rf"|not the same) (?:{noun})\b(?: as (?:that|it|this|the last)(?: one)?)?"
             ):
                 value = self.value(focus[-1], name)
                 if value is None:
                     continue
-                same = bool(hit[1]) and not text.negated(hit.start())
+                same = bool(hit[1]) and not text.negated(hit.start()) and hit[1][:3].lower() != "not"
                 kind: Strength = "must" if same else "must_not"
                 clause = (
                     Clause(name, "between", (float(value), float(value)))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from tastemaker.converse.agents.plan import Listeners
-from tastemaker.converse.catalogue import FAMILY, Catalogue, Value
+from tastemaker.converse.catalogue import FAMILY, Catalogue, Day, Value
 from tastemaker.converse.record import Profile
 from tastemaker.errors import InputError
 from tastemaker.flows.data import BARE, Data, Names, item_texts
@@ -25,8 +25,9 @@ FEWEST_SHARE, FEWEST_TOPICS, TOPICS = 3, 8, 6  # items a topic has, topics there
 SHOWN_VALUES = 400  # a field of more values than this is a name, not a fact one asks by
 
 
-def build_catalogue(workspace: Workspace, data: Data) -> Catalogue:
+def build_catalogue(workspace: Workspace, data: Data, days: bool = False) -> Catalogue:
     """Items in the order of `data`, their attributes typed, with families, further names and popularity.
+    days: with the days that are known of them, beside their years.
 
     Raises InputError when no item has an attribute field=value, so that nothing could be asked for.
     """
@@ -41,9 +42,13 @@ def build_catalogue(workspace: Workspace, data: Data) -> Catalogue:
     }
     for name in {BARE, data.names.bare} & set(columns):
         columns[name] = _bare([attributes.get(name) for attributes in words], [bool(each) for each in words])
+    dated = {name: days_of for name, column in columns.items() if (days_of := _days(column)) is not None}
+    columns = {name: column for name, column in columns.items() if name not in dated}
     creators = items["creator"].to_pylist()
     columns |= _derived(creators, columns, data)
     columns = {name: column for name, column in columns.items() if _askable(column)}
+    if days:
+        columns |= _appeared(data, {*columns, *dated}) | dated
     if not set(columns) - {"popularity", "decade", data.names.year} and (topics := _topics(data)) is not None:
         columns["topic"] = topics  # titles and texts are all there is
     if not set(columns) - {"popularity"}:
@@ -98,6 +103,23 @@ def _topics(data: Data) -> tuple[Value, ...] | None:
         best = here.indices[np.argsort(-here.data, kind="stable")][:TOPICS]
         topics.append(tuple(str(words[place]) for place in best) or None)
     return tuple(topics)
+
+
+def _days(column: tuple[Value, ...]) -> tuple[Day | None, ...] | None:
+    """A column of nothing but days, 2024-03-05, as such; None for any other."""
+    try:
+        days = tuple(None if value is None else Day.of(str(value)) for value in column)
+    except ValueError:
+        return None
+    return days if any(days) else None
+
+
+def _appeared(data: Data, taken: Set[str]) -> dict[str, tuple[Value, ...]]:
+    """The days on which items appeared, where more than their years is known."""
+    times = data.items["created_at"].to_pylist()
+    if data.names.date in taken or all((time.month, time.day) == (1, 1) for time in times if time):
+        return {}
+    return {data.names.date: tuple(time and Day(time.date().toordinal()) for time in times)}
 
 
 def _facts(workspace: Workspace) -> dict[str, dict[str, Any]]:

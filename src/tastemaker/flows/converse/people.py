@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tastemaker.converse.constraints import Change, Clause, Constraint, adhere, count_fits
+from tastemaker.converse.reading.together import fields_of
 from tastemaker.converse.record import (
     MOVES,
     STAYS,
@@ -145,8 +146,8 @@ class _Reader:
 
     def _constraints(self, rows: Sequence[Any]) -> Iterator[Constraint]:
         for kind, name, cmp, value in rows:
-            if name in self.env.world.catalogue.columns:
-                clause = Clause(name, cmp, tuple(value) if isinstance(value, list) else value)
+            clause = Clause(name, cmp, tuple(value) if isinstance(value, list) else value)
+            if fields_of(clause) <= self.env.world.catalogue.columns.keys():
                 yield Constraint(kind, clause)
 
     def _turn(

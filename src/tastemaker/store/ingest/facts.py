@@ -10,6 +10,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.types as pt
 
+import tastemaker.schema.moments as moments
 import tastemaker.schema.values as values
 from tastemaker.errors import InputError
 from tastemaker.store.ingest.columns import NO, YES
@@ -85,7 +86,9 @@ _TRUE, _FALSE = frozenset(YES), frozenset(NO)
 
 @dataclass(frozen=True)
 class _Fact:
-    """kind: "number", "word", "words" or "flag"; name: what it is called; cells (n,): lists of attributes."""
+    """kind: "number", "word", "words", "date" or "flag"; name: what it is called; cells (n,): lists of
+    attributes.
+    """
 
     kind: str
     name: str
@@ -153,8 +156,9 @@ def without_people(items: pa.Table, people: pa.ChunkedArray) -> tuple[pa.Table, 
 
 
 def facts_of(rows: Rows, columns: list[str]) -> tuple[dict[str, str], pl.Series]:
-    """column -> kind ("number", "word", "words", "flag") of the `columns` that tell something about items,
-    and the attributes (n,) that they add: `color=red`, `price=49.9`, or a flag's own name where it holds.
+    """column -> kind ("number", "word", "words", "date", "flag") of the `columns` that tell something about
+    items, and the attributes (n,) that they add: `color=red`, `price=49.9`, or a flag's own name where it
+    holds.
 
     A word column repeats its values; a number column is no numbering; what is known of few, urls, ids, codes,
     prose, and what tells of people or must stay secret are no facts. What is left out for its number or as
@@ -233,10 +237,8 @@ def _read(cells: pa.ChunkedArray, column: str, name: str) -> _Fact | None:
         return _Fact("flag", name, _listed(text.str.to_lowercase(), sorted(_TRUE), labels))
     if known.n_unique() < 2 or known.str.starts_with("{").any() or _codes(known, name):  # {: objects of JSON
         return None
-    if int(known.str.contains(_DATE).sum()) >= MOSTLY * len(known):  # of a day its year tells something
-        years = pl.DataFrame(text.str.extract_groups(_DATE)).unnest(text.name).select(pl.coalesce(pl.all()))
-        bare = re.sub(r"_?(?:date|day|at|on)$", "", name) or name
-        return _number(years.to_series().cast(pl.Float64, strict=False), f"{bare}_year")
+    if int(known.str.contains(_DATE).sum()) >= MOSTLY * len(known):
+        return _dated(cells, text, column, re.sub(r"_?(?:date|day|at|on)$", "", name) or name)
     leading = known.str.contains(r"^-?0\d+$").any() or _CODE.search(name)
     unit, numbers = ("", None) if leading else _measured(text)
     if numbers is not None:
@@ -249,6 +251,26 @@ def _read(cells: pa.ChunkedArray, column: str, name: str) -> _Fact | None:
         return None
     facts = words.drop_nulls().unique()
     return _Fact("word", name, _listed(words, facts.to_list(), (f"{name}=" + facts).to_list()))
+
+
+def _dated(cells: pa.ChunkedArray, text: pl.Series, column: str, name: str) -> _Fact | None:
+    """Of days: each as 2024-03-05, and its year where that tells items apart."""
+    years = pl.DataFrame(text.str.extract_groups(_DATE)).unnest(text.name).select(pl.coalesce(pl.all()))
+    year = _number(years.to_series().cast(pl.Float64, strict=False), f"{name}_year")
+    days = text.str.extract(r"^(\d{4}-\d\d-\d\d)")  # as it is written there, whatever the time zone
+    if days.null_count() > text.null_count():
+        try:
+            days = moments.read(cells, column).moments.dt.strftime("%Y-%m-%d")
+        except InputError:
+            return year
+    distinct = days.drop_nulls().unique()
+    if len(distinct) < 2:
+        return year
+    each = _listed(days, distinct.to_list(), (f"{name}=" + distinct).to_list())
+    if year is None:
+        return _Fact("date", name, each)
+    both = pl.DataFrame({"year": year.cells, "day": each}).select(pl.concat_list(pl.all().fill_null([])))
+    return _Fact("date", name, both.to_series())
 
 
 def _text(cells: pa.ChunkedArray, column: str) -> pl.Series:

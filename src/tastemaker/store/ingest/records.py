@@ -25,8 +25,25 @@ from tastemaker.store.text import MOST_ROWS, as_column
 
 _HEAD = 1_000  # rows from which a shape is told
 _RECORDS = re.compile(r"\s*(\{\s*[\"}]|\[\s*(\{|\]|null))")  # how they begin
-# What these fields name is told by what holds them: the amount of a price.
-_BARE = {"id", "name", "key", "type", "value", "title", "amount", "currency"}
+# What these fields name is told by what holds them: the amount of a price, the least of a salary.
+_BARE = {
+    *(
+        "id",
+        "name",
+        "key",
+        "type",
+        "value",
+        "title",
+        "amount",
+        "currency",
+        "min",
+        "max",
+        "minimum",
+        "maximum",
+    ),
+    *("from", "to", "low", "high", "lower", "upper", "avg", "average", "mean", "median", "count", "total"),
+    *("start", "end", "unit"),
+}
 _MOST = 256  # fields that become columns, the commonest
 _REPEATED = 1 << 30  # bytes of text that a column may hold once its cells are repeated
 

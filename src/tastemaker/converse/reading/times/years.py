@@ -39,21 +39,21 @@ _ALONE = (
     r" )((?:1[89]|20)\d{2})(?![\w'%/:-]|[.,]\d| [a-z]+ old|"
     r" (?:dollars|euros|pounds|bucks|bpm|kcal|calories|words|pages|minutes|people))"
 )
-_COUNT = rf"(\d{{1,3}}|an?|{'|'.join(DIGITS[1:])}|couple of|few)"
+SMALL = rf"(\d{{1,3}}|an?|{'|'.join(DIGITS[1:])}|couple of|few)"
 _AGES = (  # "no more than 20 years old", "20 years old or less"; whether items are newer than that
     (
         (
-            rf"\b(?:{MOST}|younger than|newer than|not older than|no older than) {_COUNT} (?:years?|yrs?)(?:"
+            rf"\b(?:{MOST}|younger than|newer than|not older than|no older than) {SMALL} (?:years?|yrs?)(?:"
             r" old| of age)?\b"
         ),
         True,
     ),
-    (rf"\b(?:{LEAST}) {_COUNT} (?:years?|yrs?)(?: old| of age)\b", False),
-    (rf"\bolder than {_COUNT} (?:years?|yrs?)(?: old| of age)?\b", False),
-    (rf"\b{_COUNT} (?:years?|yrs?) old (?:or (?:less|newer|younger)|at (?:the )?most|max(?:imum)?)\b", True),
-    (rf"\b{_COUNT} (?:years?|yrs?) old (?:or (?:more|older)|at (?:the )?least)\b", False),
+    (rf"\b(?:{LEAST}) {SMALL} (?:years?|yrs?)(?: old| of age)\b", False),
+    (rf"\bolder than {SMALL} (?:years?|yrs?)(?: old| of age)?\b", False),
+    (rf"\b{SMALL} (?:years?|yrs?) old (?:or (?:less|newer|younger)|at (?:the )?most|max(?:imum)?)\b", True),
+    (rf"\b{SMALL} (?:years?|yrs?) old (?:or (?:more|older)|at (?:the )?least)\b", False),
     (
-        rf"\b(?:(?:from |of |in |within |during )?the )?(?:last|past)(?: (?:{_COUNT}))? (years?|decades?)\b",
+        rf"\b(?:(?:from |of |in |within |during )?the )?(?:last|past)(?: (?:{SMALL}))? (years?|decades?)\b",
         True,
     ),
 )
@@ -157,7 +157,7 @@ def _ages(text: Text, name: str, decades: Mapping[str, float]) -> None:
     for form, newer in _AGES:
         for hit in text.each(form):
             parts = [part for part in hit.groups() if part]
-            year = now - (10 if parts[-1].startswith("decade") else 1) * _count(parts[0])
+            year = now - (10 if parts[-1].startswith("decade") else 1) * counted(parts[0])
             if decades:
                 _among(
                     text,
@@ -169,7 +169,7 @@ def _ages(text: Text, name: str, decades: Mapping[str, float]) -> None:
                 _add(text, hit, Clause(name, "ge" if newer else "le", float(year)))
 
 
-def _count(word: str) -> int:
+def counted(word: str) -> int:
     word = word.lower()
     if word.isdigit():
         return int(word)
@@ -178,7 +178,7 @@ def _count(word: str) -> int:
 
 def _add(text: Text, hit: re.Match[str], clause: Clause) -> None:
     """Keep years; a bound that is refused ("nothing after 1980") is the other one."""
-    refused, kind = _against(text, hit.start()), "must"
+    refused, kind = against(text, hit.start()), "must"
     if refused:
         text.refused[hit.start()] = clause
     if refused and isinstance(clause.value, int | float):
@@ -191,13 +191,13 @@ def _add(text: Text, hit: re.Match[str], clause: Clause) -> None:
 
 def _among(text: Text, hit: re.Match[str], name: str, words: Sequence[str]) -> None:
     if words:
-        kind: Strength = "must_not" if _against(text, hit.start()) else "must"
+        kind: Strength = "must_not" if against(text, hit.start()) else "must"
         text.add(hit.start(), replace(among(name, tuple(words)), kind=kind))
     else:
         text.leave(hit)
 
 
-def _against(text: Text, at: int) -> bool:
+def against(text: Text, at: int) -> bool:
     """Whether a year is refused; a comma ends what was refused before: "not too old, after 1990"."""
     before = text.whole[max(0, at - REACH) : at]
     piece = before[before.rfind(",") + 1 :]
