@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from tests.assist.conftest import Talk
-from tests.assist.test_films import chips
+from tests.assist.test_films import chips, films  # noqa: F401
 
 from tastemaker.assist.parts import Item
 from tastemaker.assist.shelf import Shelf
@@ -118,3 +119,19 @@ def test_the_black_one_is_the_one_of_the_list_that_is_black(shop: Shelf) -> None
     assert all(shop.title(row) in answered for row in rows)
     talk.say("I like the red one")
     assert talk.state.liked == (colours["red"],)
+
+
+def test_most_popular_is_what_most_people_had(shop: Shelf) -> None:
+    n = len(shop)
+    played = np.arange(n) % 17 * 3
+    words = tuple("well known" if count > 30 else "little known" for count in played.tolist())
+    catalogue = replace(
+        shop.catalogue, columns={**shop.catalogue.columns, "popularity": words}, played=played
+    )
+    talk = Talk(Shelf.of(catalogue, shop.texts, shop.embed, shop.vectors))
+    rows = talk.rows("what is your most popular thing?")
+    assert [int(played[row]) for row in rows] == sorted(played.tolist(), reverse=True)[:3]
+
+
+def test_either_of_two_genres_stays_either_behind_an_adjective(films: Shelf) -> None:  # noqa: F811
+    assert chips(Talk(films), "a comedy or a gentle musical") == {"Comedy or Musical"}

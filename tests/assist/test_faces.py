@@ -334,3 +334,18 @@ def test_a_conversation_that_called_enough_is_told_so_for_good(
     said = [rooms.call("relax", "c", {}).get("error", "") for _ in range(4)]
     assert said[:2] == ["", ""] and all("choose another name" in one for one in said[2:])
     assert "error" not in rooms.call("relax", "d", {})
+
+
+def test_pictures_are_said_to_be_unread(client: OpenAI) -> None:
+    words: list[Any] = [{"type": "text", "text": "a jig"}]
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+
+    def said(content: list[Any]) -> str:
+        answer = client.chat.completions.create(
+            model="tastemaker", messages=[{"role": "user", "content": content}]
+        )
+        return answer.choices[0].message.content or ""
+
+    assert said([*words, picture]).startswith("I cannot read pictures")
+    assert "pictures" not in said(words)
+    assert said([{"type": "text", "text": None}, picture]).startswith("I cannot read pictures")

@@ -296,7 +296,8 @@ def _extremes(read: Understanding, desk: Desk, rows: Rows, most: int = POOL) -> 
         return []
     last = sorted(places.values())[:most][-1]
     near = np.array([row for row, place in places.items() if place <= last], np.int64)
-    return sorted(desk.ranked(near, len(near)), key=lambda row: places[row])[:most]
+    often = sign * desk.shelf.catalogue.played * (scale.field == "popularity")  # within a word for it
+    return sorted(desk.ranked(near, len(near)), key=lambda row: (places[row], often[row]))[:most]
 
 
 def _shown(desk: Desk, choice: Choice, closest: bool = False) -> Iterator[Part]:

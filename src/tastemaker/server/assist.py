@@ -9,12 +9,13 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from tastemaker.assist.parts import plain_text
+from tastemaker.assist.parts import Text, plain_text
 from tastemaker.errors import TastemakerError
 from tastemaker.server.access import PERSON, READING, SERVING, VISITOR, Me, Routes, allow
 from tastemaker.server.admission import Refused
@@ -74,8 +75,15 @@ class MessageIn(BaseModel):
     def text(self) -> str:
         """Its words."""
         if isinstance(self.content, list):
-            return " ".join(str(part.get("text", "")) for part in self.content if part.get("type") == "text")
+            return " ".join(
+                str(part.get("text") or "") for part in self.content if part.get("type") == "text"
+            )
         return self.content or ""
+
+    @property
+    def attached(self) -> bool:
+        """Whether it brings more than words: a picture, sound, a file."""
+        return isinstance(self.content, list) and any(part.get("type") != "text" for part in self.content)
 
 
 class CompletionIn(BaseModel):
@@ -206,6 +214,9 @@ def _add_completions(router: Routes, talker: Assistant, slots: Slots) -> None:
         earlier = body.messages[:-1]
         name = rooms.conversation(body.user, earlier)
         first, rest = slots.begun(lambda: talker.respond(body.messages[-1].text or "?", name, body.user))
+        if body.messages[-1].attached:
+            rest = chain([first], rest)
+            first = Text("I cannot read pictures, sound or files, so I go by words alone.")
         answer = _Answer(rooms, body)
         if body.stream:
             return StreamingResponse(

@@ -51,6 +51,7 @@ FURTHER = re.compile(
 NUMBER_ENDS = re.compile(
     r"(?<![/\d.])\d+(?:\.\d+)?(?: ?[a-z%]+)?, (?:in|by|with|from|on|for) (?!no\b|not\b)[^,.;!?]*$", re.I
 )
+_OR_A = re.compile(r"s?,? or an? [a-z]{3,} ", re.IGNORECASE)  # "a western or a sad musical"
 _OF = r"(?: (?:for|on)(?: an?| the| my)?)? $"
 BOUND_ENDS = re.compile(rf"\b(?:{LEAST}|{MOST}|{ABOUT}) [$€£]?\d+(?:\.\d+)?(?: ?(?:{UNITS}))?{_OF}", re.I)
 
@@ -235,7 +236,7 @@ class Wishes:
             if (
                 last
                 and alike
-                and joined(text.whole[last[1] : spot[0]])
+                and (joined(text.whole[last[1] : spot[0]]) or _OR_A.fullmatch(text.text[last[1] : spot[0]]))
                 and text.negated(last[0]) == text.negated(spot[0])
                 and (
                     manner_of(text, *last[:2]) != "let go"
