@@ -585,8 +585,8 @@ def test_files_given_twice_changed_while_read_or_through_a_pipe(
 
 def test_a_folder_of_several_tables_is_none(tmp_path: Path) -> None:
     (tmp_path / "log").mkdir()
-    (tmp_path / "log" / "movies.csv").write_text("item_id,title\ni1,T\n")
-    (tmp_path / "log" / "ratings.csv").write_text("user_id,item_id\nu,i1\n")
+    (tmp_path / "log" / "movies.csv").write_text("item_id,title\ni1,T\ni1,U\n")
+    (tmp_path / "log" / "ratings.csv").write_text("user_id,item_id\n" + "u,i1\n" * 3)
     CliRunner().invoke(app, ["init", str(tmp_path / "w")])
     result = CliRunner().invoke(
         app, ["ingest", "-w", str(tmp_path / "w"), "--interactions", str(tmp_path / "log")]

@@ -169,3 +169,27 @@ def test_a_year_among_dates_is_one(tmp_path: Path) -> None:
     log += "".join(f"{user},{item},{dates[n % 3]}\n" for n, (user, item) in enumerate(PAIRS))
     events, _ = ingest(tmp_path, "log.csv", log)
     assert set(events["timestamp"].dt.strftime("%Y-%m-%d")) == {"1999-01-01", "2003-05-06", "2004-07-08"}
+
+
+def test_lines_of_orders_come_to_who_ordered(tmp_path: Path) -> None:
+    """Instacart as it is published: orders, their lines in two files, products, and departments."""
+    folder = tmp_path / "instacart"
+    folder.mkdir()
+    tables = {
+        "orders": "order_id,user_id\n" + "".join(f"{n},u{n % 7}\n" for n in range(40)),
+        "order_products__prior": "order_id,product_id\n" + "".join(f"{n % 39},{n % 23}\n" for n in range(90)),
+        "order_products__train": "order_id,product_id\n39,3\n77,3\n",
+        "products": "product_id,product_name,department_id\n"
+        + "".join(f"{n},Cookies {n},{n % 3}\n" for n in range(23)),
+        "departments": "department_id,department\n0,frozen\n1,bakery\n2,snacks\n",
+    }
+    for name, text in tables.items():
+        (folder / f"{name}.csv").write_text(text)
+    CliRunner().invoke(app, ["init", str(tmp_path / "w")])
+    command = ["ingest", "-w", str(tmp_path / "w"), "--interactions", str(folder), "--json"]
+    report = json.loads(CliRunner().invoke(app, command).stdout)["interactions"]
+    assert (report["accepted"], report["refused"]) == (91, 1)  # nobody ordered 77
+    workspace = Workspace.open(tmp_path / "w")
+    assert set(workspace.table("interactions")["user_id"].to_pylist()) == {f"u{n}" for n in range(7)}
+    items = {row["item_id"]: row for row in workspace.table("items").to_pylist()}
+    assert items["4"]["title"] == "Cookies 4" and items["4"]["attributes"] == ["bakery"]

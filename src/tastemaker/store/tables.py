@@ -23,6 +23,7 @@ import tastemaker.store.text as text
 from tastemaker.errors import ArtifactError, InputError, many
 from tastemaker.schema import values
 from tastemaker.store.files import replacing
+from tastemaker.store.lookup import as_texts, looked_up, squeezed
 from tastemaker.store.remote import origin
 
 _CSV = (".csv", ".tsv", ".txt", ".inter", ".item", ".user")
@@ -164,7 +165,7 @@ def read_source(
             )
         filled = [file for file in paths if file.stat().st_size] or paths[:1]
         parts = [_read_file(file, encoding, numbers, legal) for file in filled]
-        source = _joined([_of_folders(part, file, path) for part, file in zip(parts, filled, strict=True)])
+        source = _together([_of_folders(part, file, path) for part, file in zip(parts, filled, strict=True)])
         if empty := len(paths) - len(filled):
             source = replace(source, notes=(*source.notes, f"files of the folder that are empty: {empty:,}"))
         if more := len(files) - len(paths):
@@ -378,20 +379,35 @@ def _decode_each(raw: list[bytes | None]) -> tuple[list[str | None], npt.NDArray
     return values, bad
 
 
+def _together(parts: list[Source]) -> Source:
+    """The rows of all files; of several tables those of the longest, with what the others say of them."""
+    groups: dict[frozenset[str], list[Source]] = {}
+    for part in parts:
+        groups.setdefault(frozenset(map(squeezed, part.table.column_names)), []).append(part)
+    if len(groups) > 1 and parts[0].about.get("format") == "csv":
+        first, *others = sorted(map(_joined, groups.values()), key=lambda source: -source.table.num_rows)
+        lookup = looked_up(first.table, [(source.name, source.table) for source in others])
+        if lookup is not None:
+            unread = tuple(row for source in (first, *others) for row in source.unreadable)
+            return replace(first, table=lookup[0], notes=(*first.notes, *lookup[1]), unreadable=unread)
+    return _joined(parts)
+
+
 def _joined(parts: list[Source]) -> Source:
     for part in parts if parts[0].about.get("format") in ("csv", "json", "json lines") else ():
-        ours, theirs = (set(map(_squeezed, source.table.column_names)) for source in (parts[0], part))
+        ours, theirs = (set(map(squeezed, source.table.column_names)) for source in (parts[0], part))
         lines = part.about.get("format") != "csv"  # of JSON not each has every field
         if ours != theirs and not (lines and 2 * len(ours & theirs) >= min(len(ours), len(theirs))):
             raise InputError(
-                f"{part.name}: has other columns than {parts[0].name}; give one table's files in a folder"
+                f"{part.name}: has other columns than {parts[0].name}; give one table's files in a folder, or"
+                " tables of which each shares one column with the longest, and has each value of it once"
             )
     tables = [part.table for part in parts]
     try:
         try:
             table = pa.concat_tables(tables, promote_options="permissive")
         except pa.ArrowTypeError:  # ids that are numbers in one file and text in another
-            tables = [_as_texts(table, tables) for table in tables]
+            tables = [as_texts(table, tables) for table in tables]
             table = pa.concat_tables(tables, promote_options="permissive")
     except (pa.ArrowException, InputError) as error:
         raise InputError(
@@ -419,7 +435,7 @@ def _one_spelling(source: Source) -> Source:
     """A source where columns spelt in two ways (userId, user_id), in no row both, are one."""
     first, table = dict[str, str](), source.table
     for name in source.table.column_names:
-        ours = first.setdefault(_squeezed(name) or name, name)
+        ours = first.setdefault(squeezed(name) or name, name)
         cells = table[ours], table[name]
         if ours == name or pc.any(pc.and_(*map(pc.is_valid, cells))).as_py():
             continue
@@ -427,19 +443,6 @@ def _one_spelling(source: Source) -> Source:
             cells = tuple(values.as_text(column, name).to_arrow() for column in cells)
         table = table.set_column(table.column_names.index(ours), ours, pc.coalesce(*cells)).drop_columns(name)
     return source if table is source.table else replace(source, table=table)
-
-
-def _squeezed(name: str) -> str:
-    return re.sub(r"[\W_]", "", name.lower())
-
-
-def _as_texts(table: pa.Table, tables: Sequence[pa.Table]) -> pa.Table:
-    """A table where columns that are of other types in other `tables` are text."""
-    for place, name in enumerate(table.column_names):
-        kinds = {other.schema.field(name).type for other in tables if name in other.column_names}
-        if len(kinds) > 1 and not any(map(pa.types.is_nested, kinds)):
-            table = table.set_column(place, name, values.as_text(table[name], name).to_arrow())
-    return table
 
 
 def _line(error: BaseException) -> str:
