@@ -28,7 +28,7 @@ import polars as pl
 from recipes.common import command, options, whole_numbers
 
 from tastemaker.flows.deploy import activate
-from tastemaker.flows.deployment import KIND, Base, named, write
+from tastemaker.flows.deployment import KIND, Base, name_of, write
 from tastemaker.flows.ingest import ingest_files
 from tastemaker.flows.stages.tokens import write_codes
 from tastemaker.lm.items import ItemModel, ItemShape, save_items
@@ -83,7 +83,7 @@ def workspace_of(folder: Path, n: int, width: int) -> Workspace:
     } | dict.fromkeys(("memory", "proxy", "policy", "note"), "")
     arrays: dict[str, Any] = {"codes": codes, "sizes": np.array(sizes, np.int64)}
     put(KIND, "3" * 32, lambda path: write(path, about, table, arrays))
-    activate(workspace, named("3" * 32))
+    activate(workspace, name_of("3" * 32))
     return workspace
 
 

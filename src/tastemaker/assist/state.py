@@ -113,7 +113,7 @@ def leave(common: Any, held: Held, catalogue: Catalogue) -> None:
 def take_up(common: Any, held: Held, catalogue: Catalogue) -> None:
     """State and handles as the last turn left them, in any process; InputError: another person's."""
     name, who = held.state.conversation_id, held.state.user_id
-    left = None if common is None else common.talks.left(name)
+    left = None if common is None else common.talks.state_of(name)
     if left is None or left == held.left:
         return
     owner, before, handles = json.loads(left)

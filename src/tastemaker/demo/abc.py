@@ -165,8 +165,8 @@ def clean_title(text: str) -> str:
     text = re.sub(r"[\[(][^\])]*[\])]", "", text).strip()
     kind = re.search(r"\s+-{1,2}\s+([^-]+)$", text)
     if kind and TYPE_PATTERN.search(kind[1]):
-        named = TYPE_PATTERN.fullmatch(kind[1].strip(" ."))
-        text = text[: kind.start()] + ("" if named else f" {kind[1]}")
+        type_only = TYPE_PATTERN.fullmatch(kind[1].strip(" ."))
+        text = text[: kind.start()] + ("" if type_only else f" {kind[1]}")
     text = re.sub(r"\s+", " ", text).strip(' .,;:"').strip()
     if article:
         text = f"{article[1]} {text}"

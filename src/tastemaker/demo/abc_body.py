@@ -64,7 +64,7 @@ def read_key(text: str) -> Key:
     match = _KEY.match(text)
     if match is None:
         return Key("C", "major", dict.fromkeys(FIFTHS, 0))
-    letter, sign, word, rest = match.groups()
+    letter, sign, word, accidentals = match.groups()
     mode = word.lower()[:3]
     # A lone capital M is a minor in the collections read here (E M, closing on E with natural Gs).
     mode = (
@@ -74,7 +74,7 @@ def read_key(text: str) -> Key:
     title, signature = MODES[mode]
     sharps = FIFTHS.index(letter) - 1 + 7 * shift + signature
     alterations = {name: (sharps + 6 - place) // 7 for place, name in enumerate(FIFTHS)}
-    for accidental, name in re.findall(r"(\^{1,2}|_{1,2}|=)([A-Ga-g])", word + rest):
+    for accidental, name in re.findall(r"(\^{1,2}|_{1,2}|=)([A-Ga-g])", word + accidentals):
         alterations[name.upper()] = int(_ACCIDENTALS[accidental] or 0)
     return Key(letter + {"♯": "#", "♭": "b"}.get(sign, sign), title, alterations)
 
@@ -122,7 +122,7 @@ class _Body:
         self.key, self.unit, self.metre, self.bar = key, unit, metre, bar
         self.altered: dict[str, int] = {}
         # Alterations of the last group, by letter and octave, and the same while a tie holds them.
-        self.written: dict[tuple[str, int], int] = {}
+        self.recent: dict[tuple[str, int], int] = {}
         self.carried: dict[tuple[str, int], int] = {}
         self.tuplet_left, self.tuplet_factor, self.broken = 0, 1.0, 1.0
         self.last: tuple[int, float] = (0, 0.0)  # first note of the last group, its length
@@ -155,8 +155,8 @@ class _Body:
         self.last = (len(segment.notes), duration)
         segment.notes += [[segment.length, duration, midi, float(tied)] for midi, _ in pitches]
         segment.length += duration
-        self.written = {where: int(midi) - 12 * where[1] - _SEMITONES[where[0]] for midi, where in pitches}
-        self.carried = self.written if tied else {}
+        self.recent = {where: int(midi) - 12 * where[1] - _SEMITONES[where[0]] for midi, where in pitches}
+        self.carried = self.recent if tied else {}
 
     def dot(self, marks: str) -> None:
         """Broken rhythm: `>` lengthens the last group and shortens the next, `<` the other way round."""
@@ -171,7 +171,7 @@ class _Body:
 
     def tie(self) -> None:
         """Mark the last group as tied to what follows."""
-        self.carried = self.written
+        self.carried = self.recent
         for note in self.segments[-1].notes[self.last[0] :]:
             note[3] = 1.0
 
@@ -240,11 +240,11 @@ def _step(body: _Body, match: re.Match[str]) -> None:
         into = int(match["into"] or 0) or _TUPLETS.get(count, 3 if is_compound(body.metre) else 2)
         body.tuplet_left, body.tuplet_factor = int(match["over"] or 0) or count, into / max(count, 1)
     elif match["chord"] is not None:
-        written = _NOTE.findall(match["chord"])
-        if written:
-            tied = any(note[4] for note in written)
-            units = _length(written[0][3]) * _length(match["chord_length"])
-            body.place([body.pitch(*note[:3]) for note in written], units, tied)
+        notes = _NOTE.findall(match["chord"])
+        if notes:
+            tied = any(note[4] for note in notes)
+            units = _length(notes[0][3]) * _length(match["chord_length"])
+            body.place([body.pitch(*note[:3]) for note in notes], units, tied)
     elif match["ending"]:
         body.mark("", match["ending"])
 

@@ -105,13 +105,13 @@ def _part(rng: np.random.Generator, kind: str, mode: str, tonic: str, height: in
     total = sum(length for _, length in bars[7])
     last = {3: 2.0, 4: 2.0, 6: 3.0, 8: 4.0, 9: 6.0}[int(total)]
     head: list[tuple[int, float]] = []
-    used = 0.0
+    elapsed = 0.0
     for note, length in bars[7]:
-        if used + length > total - last:
+        if elapsed + length > total - last:
             break
         head.append((note, length))
-        used += length
-    bars[7] = [*head, (0 if degree < 5 else 7, total - used)]
+        elapsed += length
+    bars[7] = [*head, (0 if degree < 5 else 7, total - elapsed)]
     return "|".join(_write(bar, tonic) for bar in bars)
 
 

@@ -9,7 +9,7 @@ from tastemaker.store import Database, Finding, Workspace
 
 OF_ONE_ITEM = 3  # events of a person about one item that count, the latest
 OF_ONE_PERSON = 500  # events of a person that count, the latest
-FEW, SHARE = 20, 0.5  # an item is told when so many of its events, and such a share, lie beyond the cap
+LEAST, SHARE = 20, 0.5  # an item is told when so many of its events, and such a share, lie beyond the cap
 
 
 def capped(events: pa.Table) -> pa.Table:
@@ -47,7 +47,7 @@ def anomalies(workspace: Workspace) -> list[Finding]:
         (~pl.col("counted")).sum().alias("beyond"),
         pl.col("user_id").filter(~pl.col("counted")).n_unique().alias("people"),
     )
-    pushed = beyond.filter((pl.col("beyond") >= FEW) & (pl.col("beyond") >= SHARE * pl.col("events")))
+    pushed = beyond.filter((pl.col("beyond") >= LEAST) & (pl.col("beyond") >= SHARE * pl.col("events")))
     findings = [
         Finding(
             "warn",

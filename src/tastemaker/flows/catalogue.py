@@ -73,9 +73,9 @@ def coded(
     served = stays + comes
     if not served:
         raise InputError(f"{workspace.root}: no item of the tables can be served; run `tastemaker train`")
-    table, gone = _rows(items, row, served), len(order) - len(stays)
+    table, removed = _rows(items, row, served), len(order) - len(stays)
     rows = np.stack([known[item] for item in served])
-    catalogue = Catalogue(table, rows, sizes, {}, len(comes), gone, left_out)
+    catalogue = Catalogue(table, rows, sizes, {}, len(comes), removed, left_out)
     shown = _shown(workspace, base, trained, since, views) if since else []
     if not since:
         return catalogue
@@ -102,14 +102,14 @@ def _new_codes(
         return {}
     folder = workspace.artifacts.get("tokens", base.tokens)
     policy = read_manifest(folder)["about"]["settings"]["collisions"]
-    taken, sizes = np.stack(list(known.values())), codes_in(folder)[2]
+    existing, sizes = np.stack(list(known.values())), codes_in(folder)[2]
     book = load_codebook(folder)
     new_views = {name: vectors[place] for name, vectors in views.items()}
     if not new_views:  # nothing is known of them but that they are there: any free code will do
         new_views = {
             view.name: np.full((len(place), len(view.mean)), np.nan, np.float32) for view in book.views[:1]
         }
-    codes = encode_beside(book, new_views, taken, sizes, policy)
+    codes = encode_beside(book, new_views, existing, sizes, policy)
     return dict(zip((since[row] for row in place), codes, strict=True))
 
 
@@ -123,8 +123,8 @@ def _shown(
     for name in sorted(set(views) & set(stored)):
         if name == "text" and words:
             continue
-        both = np.nan_to_num(np.concatenate([stored[name], views[name]]))
-        unit = both / np.maximum(np.linalg.norm(both, axis=1, keepdims=True), 1e-9)
+        table = np.nan_to_num(np.concatenate([stored[name], views[name]]))
+        unit = table / np.maximum(np.linalg.norm(table, axis=1, keepdims=True), 1e-9)
         vectors.append(dict(zip((*trained, *since), unit.astype(np.float32), strict=True)))
     return vectors
 

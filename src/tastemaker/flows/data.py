@@ -170,9 +170,9 @@ def load_data(
 def after(interactions: pa.Table, events: pa.Table) -> pa.Table:
     """The server's events behind those of the table; one in both (person, item, time) counts once."""
     end = (pc.max(interactions["position"]).as_py() or 0) + 1
-    own = pl.DataFrame(pl.from_arrow(events)).with_columns(pl.col("position") + end)
+    recorded = pl.DataFrame(pl.from_arrow(events)).with_columns(pl.col("position") + end)
     table = pl.DataFrame(pl.from_arrow(interactions))
-    new = own.join(table, on=["user_id", "item_id", "timestamp"], how="anti").select(
+    new = recorded.join(table, on=["user_id", "item_id", "timestamp"], how="anti").select(
         interactions.column_names
     )
     return pa.concat_tables([interactions, new.to_arrow().cast(interactions.schema)])
@@ -253,10 +253,10 @@ def _pointer(workspace: Workspace) -> tuple[Snapshot, bool] | None:
             f"{path}: damaged; delete it, and `tastemaker train` looks anew for what to learn from"
         ) from None
     snapshot, finished = Snapshot(str(about["tables"]), str(about["events"])), bool(about["finished"])
-    whole = (workspace.data / f"tables-{snapshot.tables}").is_dir()
+    complete = (workspace.data / f"tables-{snapshot.tables}").is_dir()
     if snapshot.events:
-        whole = whole and workspace.artifacts.has(EVENTS, snapshot.events)
-    return (snapshot, finished) if whole else None
+        complete = complete and workspace.artifacts.has(EVENTS, snapshot.events)
+    return (snapshot, finished) if complete else None
 
 
 def _point(workspace: Workspace, snapshot: Snapshot, finished: bool) -> None:
@@ -286,12 +286,12 @@ def rows_by_field(items: pa.Table, names: Names = Names()) -> dict[str, dict[str
     """
     fields: dict[str, dict[str, npt.NDArray[np.int64]]] = {}
     lists = items["attributes"].combine_chunks()
-    for attribute, own in _rows_of(lists.flatten(), pc.list_parent_indices(lists).to_numpy()).items():
+    for attribute, holders in _rows_of(lists.flatten(), pc.list_parent_indices(lists).to_numpy()).items():
         if DAY.search(attribute):  # nobody filters by a single day
             continue
         name, value = names.field(attribute)
         values = fields.setdefault(name, {})
-        values[value] = np.sort(np.concatenate([values[value], own])) if value in values else own
+        values[value] = np.sort(np.concatenate([values[value], holders])) if value in values else holders
     for name, column in _field_columns(items, names, set(fields)):
         known = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
         rows = _rows_of(column.drop_null(), known)

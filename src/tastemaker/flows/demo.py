@@ -40,8 +40,8 @@ def build_demo(folder: Path, dataset: str, tunes: int, report: Report) -> dict[s
     if not workspace.has_tables():
         lines.append(ingest_dataset(folder, dataset, report, tunes)["text"])
     lines.append(run_stages(folder, report)["text"])
-    done = _evaluated(workspace)
-    lines.append(done or _evaluate(folder, report))
+    evaluation = _evaluated(workspace)
+    lines.append(evaluation or _evaluate(folder, report))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     lines.append(f"\ndone in {time.monotonic() - started:.0f} s, {peak:,.0f} MB of memory at the peak")
     return {"workspace": str(folder), "text": "\n".join(lines)}

@@ -25,7 +25,7 @@ from tastemaker.flows.deployment import (
     TABLES,
     Base,
     Deployment,
-    named,
+    name_of,
     read,
     trained_base,
     write,
@@ -66,7 +66,7 @@ def deployments(workspace: Workspace, unread: dict[str, ArtifactError] | None = 
 def active_name(database: Database) -> str:
     """The name of the deployment to be served; "" before the first one. One look at one row."""
     row = database.newest_deployment(SERVING)
-    return "" if row is None else named(row.fingerprint)
+    return "" if row is None else name_of(row.fingerprint)
 
 
 def active(workspace: Workspace) -> Deployment | None:
@@ -154,7 +154,7 @@ def activate(workspace: Workspace, name: str, note: str = AGAIN) -> Deployment:
         unread: dict[str, ArtifactError] = {}
         choices = deployments(workspace, unread)
         matches = [choice for choice in choices if choice.name.startswith(name) and name]
-        damaged = [error for mark, error in unread.items() if named(mark).startswith(name) and name]
+        damaged = [error for mark, error in unread.items() if name_of(mark).startswith(name) and name]
         if damaged and not matches:
             raise damaged[0]
         if len(matches) != 1:
@@ -178,7 +178,7 @@ def rollback(
     damaged = {} if damaged is None else damaged
     with _changing(workspace):
         served, unread = _served(workspace), dict[str, ArtifactError]()
-        agreed(named(served[-1]) if served else "")
+        agreed(name_of(served[-1]) if served else "")
         stored = {deployment.fingerprint for deployment in deployments(workspace, unread)} | set(unread)
         before = [mark for mark in served[:-1] if mark in stored and mark != served[-1]]
         for mark in reversed(before):
@@ -186,7 +186,7 @@ def rollback(
                 deployment = read(workspace, mark)
                 deployment.folders()
             except ArtifactError as error:
-                damaged[named(mark)] = error
+                damaged[name_of(mark)] = error
                 continue
             return _activate(workspace, deployment, BACK)
     if damaged:
@@ -214,7 +214,7 @@ def listed(folder: Path) -> dict[str, Any]:
         for row in rows
     ]
     lines += [
-        f"{'*' if named(mark) == current else ' '} {named(mark)}  cannot be read: {error}"
+        f"{'*' if name_of(mark) == current else ' '} {name_of(mark)}  cannot be read: {error}"
         for mark, error in unread.items()
     ]
     return {"deployments": rows, "text": "\n".join(lines) or "nothing was deployed yet; train first"}
@@ -245,11 +245,11 @@ def pushed(folder: Path, place: str) -> dict[str, Any]:
     deployment = in_service(workspace)
     folders = deployment.folders()
     about = {"format": FORMAT, "deployment": deployment.fingerprint}
-    sent = send_folders(place, folders, about)
+    new = send_folders(place, folders, about)
     text = (
-        f"deployment {deployment.name} is at {place}: {sent} of its {len(folders)} folders were not there yet"
+        f"deployment {deployment.name} is at {place}: {new} of its {len(folders)} folders were not there yet"
     )
-    return {"deployment": deployment.about(), "place": place, "sent": sent, "text": text}
+    return {"deployment": deployment.about(), "place": place, "sent": new, "text": text}
 
 
 def pulled(folder: Path, place: str) -> dict[str, Any]:
@@ -268,21 +268,21 @@ def pulled(folder: Path, place: str) -> dict[str, Any]:
     tables, received = "", list[Path]()
     try:
         for name, mark in listed.get("folders", {}).items():
-            kind, _, own = name.partition("/")
-            path = workspace.artifacts.path(kind, own)
+            kind, _, key = name.partition("/")
+            path = workspace.artifacts.path(kind, key)
             if kind == TABLES:
-                tables, path = own, workspace.data / f"{TABLES}-{own}"
+                tables, path = key, workspace.data / f"{TABLES}-{key}"
             if receive_folder(place, name, mark, path):
                 received.append(path)
         with workspace.changing_tables():
-            held = workspace.tombstones.without(workspace.table("interactions", tables=tables))[1]
-            if held.people:
+            dropped = workspace.tombstones.without(workspace.table("interactions", tables=tables))[1]
+            if dropped.people:
                 raise InputError(
-                    f"{place}: {held.rows} of its events are about people who asked here to be forgotten; run"
-                    " `tastemaker admin forget` for them where it was pushed from, and push again"
+                    f"{place}: {dropped.rows} of its events are about people who asked here to be forgotten;"
+                    " run `tastemaker admin forget` for them where it was pushed from, and push again"
                 )
             before = workspace.tables_fingerprint() if workspace.has_tables() else tables
-            deployment = activate(workspace, named(str(listed["deployment"])), f"pulled from {place}")
+            deployment = activate(workspace, name_of(str(listed["deployment"])), f"pulled from {place}")
             received.clear()  # they are served now
             workspace.use_tables(tables)
     except TastemakerError:

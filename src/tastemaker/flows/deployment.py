@@ -84,13 +84,13 @@ class Deployment:
     @property
     def name(self) -> str:
         """What people call it."""
-        return named(self.fingerprint)
+        return name_of(self.fingerprint)
 
     def about(self) -> dict[str, Any]:
         """JSON-ready: everything but the workspace."""
         parts = {name: getattr(self, name) for name in ("catalogue", "trie", "memory", "proxy", "policy")}
-        own = {"name": self.name, "model": self.base.model, "tokens": self.base.tokens, **parts}
-        return own | {
+        identity = {"name": self.name, "model": self.base.model, "tokens": self.base.tokens, **parts}
+        return identity | {
             "items": self.items,
             "without_model": self.base.why,
             "created": self.created.isoformat(timespec="seconds"),
@@ -203,7 +203,7 @@ def read(workspace: Workspace, fingerprint: str) -> Deployment:
         if path.exists() and isinstance(error, ArtifactError):
             raise
         raise ArtifactError(
-            f"{workspace.root}: deployment {named(fingerprint)} is gone; `tastemaker admin deployments -w"
+            f"{workspace.root}: deployment {name_of(fingerprint)} is gone; `tastemaker admin deployments -w"
             f" {workspace.root}` lists those there are, `tastemaker train` makes a new one"
         ) from None
     except (ValueError, KeyError):
@@ -215,7 +215,7 @@ def read(workspace: Workspace, fingerprint: str) -> Deployment:
     return restored(Deployment, parts | about, path)
 
 
-def named(fingerprint: str) -> str:
+def name_of(fingerprint: str) -> str:
     """The name of the deployment with this fingerprint."""
     return f"d-{fingerprint[:12]}"
 

@@ -112,12 +112,12 @@ def ingest_dataset(
         items, interactions = _tunes(opened, tunes, listeners)
     else:
         raise InputError(f"--dataset {dataset}: there is no such data set; choose {' or '.join(DATASETS)}")
-    interactions, left = opened.tombstones.without(interactions)  # a copy of what a package carries
+    interactions, removed = opened.tombstones.without(interactions)  # a copy of what a package carries
     write_table(source / "items.parquet", items)
     write_table(source / "interactions.parquet", interactions)
     report("catalogue", 1, 1, "")
     result = ingest_files(workspace, source / "items.parquet", source / "interactions.parquet")
-    return result | {"text": f"{result['text']}\n{left}"} if left.rows else result
+    return result | {"text": f"{result['text']}\n{removed}"} if removed.rows else result
 
 
 def _tunes(workspace: Workspace, tunes: int | None, listeners: int) -> tuple[pa.Table, pa.Table]:

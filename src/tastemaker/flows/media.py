@@ -204,7 +204,7 @@ def _view(
     items: pa.Table,
     kind: str,
     media: Media,
-    read: Callable[[str], npt.NDArray[Any]],
+    load: Callable[[str], npt.NDArray[Any]],
     vectors: Callable[[Iterable[npt.NDArray[Any]]], Floats],
     report: Report,
     notes: list[str],
@@ -217,7 +217,7 @@ def _view(
     def readable(batch: list[int]) -> Iterator[npt.NDArray[Any]]:
         for row in batch:
             try:
-                content = read(item_ids[row])
+                content = load(item_ids[row])
             except TastemakerError as error:
                 faults.append(str(error))
                 continue
@@ -225,9 +225,9 @@ def _view(
             rows.setdefault(sha256_bytes(np.ascontiguousarray(content).tobytes()), []).append(row)
             yield content
 
-    for done in range(0, len(having), 50):
-        parts.append(np.asarray(vectors(readable(having[done : done + 50])), np.float32))
-        report(f"{kind} features", min(done + 50, len(having)), len(having), "")
+    for start in range(0, len(having), 50):
+        parts.append(np.asarray(vectors(readable(having[start : start + 50])), np.float32))
+        report(f"{kind} features", min(start + 50, len(having)), len(having), "")
     if faults:
         notes.append(f"{len(faults)} of {len(having)} items learn without their {kind}: {_first(faults)}")
     if not order:

@@ -107,15 +107,15 @@ def experiment(workspace: Workspace) -> Part:
 def surveys(workspace: Workspace) -> Part:
     """Who answers, which proxy ranks, and what its last report said of its calibration."""
     with Database(workspace.database) as database:
-        (asked, answered), mark = Surveys(database).count(), deployed(database)
+        (questions, answered), mark = Surveys(database).count(), deployed(database)
         newest = database.newest_deployment(PROXY)
-    response = answered / asked if asked else None
+    response = answered / questions if questions else None
     proxy = None
     if mark is not None and newest is not None:
         proxy = {"name": mark, "since": newest.timestamp.isoformat(timespec="seconds")}
         proxy["learnt_from"] = learnt_from(load_deployed(workspace, mark))
     return {
-        "asked": asked,
+        "asked": questions,
         "answered": answered,
         "response": response,
         "proxy": proxy,
@@ -165,23 +165,23 @@ def catalogue(workspace: Workspace) -> Part:
     known = dict(zip(counts.field(0).to_pylist(), counts.field(1).to_pylist(), strict=True))
     plays += np.array([known.get(item, 0) for item in items["item_id"].to_pylist()], np.int64)
     first, size = arrays["codes"][:, 0], int(arrays["sizes"][0])
-    held, events = np.bincount(first, minlength=size), np.bincount(first, plays, size)
-    crowded = held > CROWDED * items.num_rows / max(1, np.count_nonzero(held))
+    fill, events = np.bincount(first, minlength=size), np.bincount(first, plays, size)
+    crowded = fill > CROWDED * items.num_rows / max(1, np.count_nonzero(fill))
     order = np.lexsort((-plays, first))
-    starts = np.r_[0, np.cumsum(held)]
+    starts = np.r_[0, np.cumsum(fill)]
     shown = items.select(["item_id", "title"]).append_column("has_image", items["image"].is_valid())
     rows = []
-    for code in np.argsort(-held, kind="stable")[:CODES]:
+    for code in np.argsort(-fill, kind="stable")[:CODES]:
         best = order[starts[code] : starts[code + 1]][:NEIGHBOURS]
         if len(best):
             rows.append(
-                {"code": int(code), "items": int(held[code]), "events": int(events[code])}
+                {"code": int(code), "items": int(fill[code]), "events": int(events[code])}
                 | {"crowded": bool(crowded[code]), "neighbours": shown.take(pa.array(best)).to_pylist()}
             )
     return {
         "items": items.num_rows,
         "codes": size,
-        "dead": int((held == 0).sum()),
+        "dead": int((fill == 0).sum()),
         "crowded": int(crowded.sum()),
         "without an event": int((plays == 0).sum()),
         "rows": rows,
@@ -190,7 +190,7 @@ def catalogue(workspace: Workspace) -> Part:
 
 def cost(workspace: Workspace) -> Part:
     """What this server used since it started, what lies on the disk, and what conversations were paid for."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
+    resources = resource.getrusage(resource.RUSAGE_SELF)
     rows: list[Part] = []
     for place in (workspace.artifacts.root, workspace.data, workspace.runs, workspace.root / "conversations"):
         for folder in sorted(place.glob("*")) if place == workspace.artifacts.root else [place]:
@@ -203,8 +203,8 @@ def cost(workspace: Workspace) -> Part:
         usage, count = Journal(lambda line: None, read_lines(journal), {}, "always").billed()
         calls, tokens = calls + count, tokens + usage.total
     return {
-        "processor seconds": round(used.ru_utime + used.ru_stime, 1),
-        "peak megabytes": round(used.ru_maxrss / 1024, 1),
+        "processor seconds": round(resources.ru_utime + resources.ru_stime, 1),
+        "peak megabytes": round(resources.ru_maxrss / 1024, 1),
         "paid calls of conversations": calls,
         "their tokens": tokens,
         "rows": rows,

@@ -120,8 +120,8 @@ class Pipeline:
         """The settings the stage depends on."""
         stage, chosen = self.stages[name], asdict(self.workspace.settings)
         extras = [name for name in stage.extras if chosen[name] != FIELDS[name].default]
-        used = {"tokenizers": [self.workspace.settings.tokenizer]}.get(stage.plugins)
-        installed = plugins.versions(stage.plugins, used) if stage.plugins else {}
+        selection = {"tokenizers": [self.workspace.settings.tokenizer]}.get(stage.plugins)
+        installed = plugins.versions(stage.plugins, selection) if stage.plugins else {}
         about = {"plugins": installed} if installed else {}
         return {name: chosen[name] for name in (*stage.settings, *extras)} | about
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 Ints = npt.NDArray[np.int64]
 EMPTY = np.empty(0, np.int64)
 BLOCK, SCORES = 2048, 4_000_000  # histories, and scores of theirs, held at once
-FEW, CACHED = 32, 8_000_000  # histories that are people who ask; scores of theirs that are kept
+ASKERS, CACHED = 32, 8_000_000  # histories that are people who ask; scores of theirs that are kept
 MEMBER = "member-"  # subfolders of a small model that is averaged with others
 Filters = tuple[tuple[str, tuple[str, ...]], ...]
 
@@ -185,8 +185,8 @@ class Searcher:
 
     def mask(self, filters: Mapping[str, Sequence[str]]) -> Mask | None:
         """The items that pass every filter; None where there is none. InputError on an unknown field."""
-        named = sorted((name, tuple(sorted(values))) for name, values in filters.items() if values)
-        return self._mask(tuple(named)) if named else None
+        chosen = sorted((name, tuple(sorted(values))) for name, values in filters.items() if values)
+        return self._mask(tuple(chosen)) if chosen else None
 
     def _build_mask(self, filters: Filters) -> Mask:
         keep = np.ones(len(self.data.item_ids), bool)
@@ -261,9 +261,9 @@ class Searcher:
         """`LanguageModelRetriever.read_outs` of histories, seen items as the workspace says."""
         assert self.retriever is not None
         return [
-            both
+            pair
             for part in self.blocks(histories)
-            for both in self.retriever.read_outs(self._prompts(part), self.settings.beam, self._unseen(part))
+            for pair in self.retriever.read_outs(self._prompts(part), self.settings.beam, self._unseen(part))
         ]
 
     def _unseen(self, part: Histories) -> list[Allowed]:
@@ -288,12 +288,12 @@ class Searcher:
     def _tables(self, histories: Histories, weights: Sequence[float]) -> list[npt.NDArray[np.float32]]:
         """(U, N) scores of all items by weight of the memory; of the last histories they are kept."""
         assert self.score is not None
-        if len(histories) > FEW or tuple(weights) != (self.weight,):
+        if len(histories) > ASKERS or tuple(weights) != (self.weight,):
             scores, known = self.score(histories), self._remembered(histories, weights)
             return [scores + weight * known for weight in weights]
         items, marks = histories.items, histories.marks
-        both = np.stack([items, np.zeros_like(items) if marks is None else marks], axis=1)
-        keys = [both[start:stop].tobytes() for start, stop in pairwise(histories.offsets.tolist())]
+        events = np.stack([items, np.zeros_like(items) if marks is None else marks], axis=1)
+        keys = [events[start:stop].tobytes() for start, stop in pairwise(histories.offsets.tolist())]
         with self._guard:  # the assistant's turns ask beside the lists
             tables = {key: self._cache[key] for key in keys if key in self._cache}
         new = np.array([key not in tables and keys.index(key) == row for row, key in enumerate(keys)])
@@ -327,7 +327,7 @@ class Searcher:
     def search_all(
         self,
         contexts: Histories,
-        tick: Callable[[int], None] = lambda done: None,
+        tick: Callable[[int], None] = lambda count: None,
         weights: Sequence[float] | None = None,
     ) -> list[list[Candidates]]:
         """`search`, `beam` wide, for any number of histories, in blocks so that memory stays flat; seen items
@@ -346,7 +346,7 @@ class Searcher:
         self,
         targets: Targets,
         weights: Sequence[float],
-        tick: Callable[[int], None] = lambda done: None,
+        tick: Callable[[int], None] = lambda count: None,
         extras: Sequence[tuple[float, float]] = ((0.0, 0.0),),
     ) -> npt.NDArray[np.int64]:
         """(W * M, T) the rank of each target under each weight of the memory and, within it, each likeness

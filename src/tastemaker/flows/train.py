@@ -80,7 +80,7 @@ def run_stages(workspace: Path, report: Report, until: str = ORDER[-1]) -> dict[
 
 
 def _run_stages(workspace: Path, report: Report, until: str) -> dict[str, Any]:
-    opened, whole = Workspace.open(workspace), until == ORDER[-1]
+    opened, complete = Workspace.open(workspace), until == ORDER[-1]
     if unfit := cannot_run(opened):
         raise InputError(
             f"{opened.root / SETTINGS_FILE}: {unfit[0].subject} {unfit[0].message}; {unfit[0].remedy}"
@@ -91,21 +91,21 @@ def _run_stages(workspace: Path, report: Report, until: str) -> dict[str, Any]:
         stages: list[dict[str, Any]] = []
         old: list[Path] = []
         try:
-            if whole and (reason := shortage(pipeline.data)):
+            if complete and (reason := shortage(pipeline.data)):
                 raise SparseDataError(reason)
             for name in order(pipeline, until):
                 stages.append(_run(pipeline, name))
             marks = {stage["stage"]: stage["artifact"] for stage in stages}
-            base = base_of(opened, marks["memory"], marks["sft"]) if whole else Base()
+            base = base_of(opened, marks["memory"], marks["sft"]) if complete else Base()
         except SparseDataError as error:
-            if not whole:
+            if not complete:
                 raise
             base = Base(why=str(error))
-        deployment = deploy(opened, base, report, _chosen(base, stages)) if whole else None
+        deployment = deploy(opened, base, report, _chosen(base, stages)) if complete else None
         finish_snapshot(opened, snapshot)
-        removed = _let_go(opened) if whole else []
+        removed = _let_go(opened) if complete else []
         lines = _lines(stages, deployment, len(removed)) + _newer(opened, snapshot)
-        if whole:
+        if complete:
             old = _prune(opened, stages)
         if old:
             lines.append(
@@ -177,9 +177,9 @@ def _newer(workspace: Workspace, snapshot: Snapshot) -> list[str]:
 def _prune(workspace: Workspace, stages: Sequence[Mapping[str, Any]]) -> list[Path]:
     """Remove earlier trainings' stages and tables but the last ones and what is in use or needed by it."""
     about = {artifact: artifact.about for artifact in workspace.artifacts.finished()}
-    named = {(artifact.kind, artifact.fingerprint): artifact for artifact in about}
+    by_pair = {(artifact.kind, artifact.fingerprint): artifact for artifact in about}
     roots = [artifact for artifact in about if artifact.kind not in KINDS]
-    roots += [named[stage["stage"], stage["artifact"]] for stage in stages]
+    roots += [by_pair[stage["stage"], stage["artifact"]] for stage in stages]
     by_age = sorted(about, key=lambda artifact: str(about[artifact]["created"]))
     for kind in KINDS:
         roots += [artifact for artifact in by_age if artifact.kind == kind][-TRAININGS:]
@@ -188,11 +188,11 @@ def _prune(workspace: Workspace, stages: Sequence[Mapping[str, Any]]) -> list[Pa
         artifact = roots.pop()
         if artifact not in keep:
             keep.add(artifact)
-            roots += [named[pair] for pair in about[artifact]["inputs"].items() if pair in named]
+            roots += [by_pair[pair] for pair in about[artifact]["inputs"].items() if pair in by_pair]
     removed = [artifact.path for artifact in about if artifact not in keep]
-    used = {about[artifact]["inputs"].get("tables") for artifact in keep} | {workspace.tables_fingerprint()}
+    in_use = {about[artifact]["inputs"].get("tables") for artifact in keep} | {workspace.tables_fingerprint()}
     tables = sorted(workspace.data.glob("tables-*"), key=lambda path: path.stat().st_mtime)
-    removed += [path for path in tables[:-TRAININGS] if path.name.removeprefix("tables-") not in used]
+    removed += [path for path in tables[:-TRAININGS] if path.name.removeprefix("tables-") not in in_use]
     for path in removed:
         remove_folder(path)
     return removed

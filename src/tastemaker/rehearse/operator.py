@@ -37,11 +37,11 @@ class Catalogue:
 
     items: pa.Table
     interactions: pa.Table
-    held: tuple[str, ...]
+    arrivals: tuple[str, ...]
 
-    def without(self, gone: Sequence[str]) -> tuple[pa.Table, pa.Table]:
+    def without(self, item_ids: Sequence[str]) -> tuple[pa.Table, pa.Table]:
         """Both tables without some items."""
-        absent = pa.array(list(gone), pa.string())
+        absent = pa.array(list(item_ids), pa.string())
         return tuple(
             table.filter(pc.invert(pc.is_in(table["item_id"], value_set=absent)))
             for table in (self.items, self.interactions)
@@ -115,10 +115,10 @@ class Operator:
                 raise TastemakerError(f"{path}: no line for '{name}'; run `tastemaker init` for a fresh file")
         write_text(path, text)
 
-    def ingest(self, catalogue: Catalogue, gone: Sequence[str]) -> None:
+    def ingest(self, catalogue: Catalogue, item_ids: Sequence[str]) -> None:
         """The catalogue as it is today. Raises TastemakerError when it is refused."""
         files = []
-        for name, table in zip(("items", "interactions"), catalogue.without(gone), strict=True):
+        for name, table in zip(("items", "interactions"), catalogue.without(item_ids), strict=True):
             files += [f"--{name}", str(self.folder.parent / f"{self.folder.name}-{name}.parquet")]
             write_table(Path(files[-1]), table)
         code, result = self.command("ingest", *files)

@@ -28,7 +28,7 @@ from tastemaker.store.settings import SETTINGS_FILE
 
 Floats = npt.NDArray[np.float64]
 Report = Callable[[str, float, float, str], None]
-HELD = 0.1  # share of the catalogue that arrives during the rehearsal
+ARRIVING = 0.1  # share of the catalogue that arrives during the rehearsal
 ALL, NONE, TOGETHER = "everything", "nothing", "all parts together"
 HARM = 0.01  # a part may cost at most this much of the chance to return, in all worlds
 DRAWS = 2_000
@@ -59,9 +59,9 @@ class RehearsalSettings:
     @property
     def arms(self) -> dict[str, frozenset[str]]:
         """The parts that each world has."""
-        whole = frozenset(PARTS)
+        parts = frozenset(PARTS)
         return (
-            {ALL: whole} | {f"without {part}": whole - {part} for part in self.without} | {NONE: frozenset()}
+            {ALL: parts} | {f"without {part}": parts - {part} for part in self.without} | {NONE: frozenset()}
         )
 
 
@@ -93,12 +93,12 @@ def rehearse(
     report("worlds", len(settings.arms) - len(waiting), len(settings.arms), "")
     with processes(settings.jobs) if pool is None else nullcontext(pool) as pool:
         work = [pool.submit(live, arm, out, workspace, settings) for arm in waiting]
-        for done, (arm, lived) in enumerate(zip(waiting, work, strict=True), start=1):
+        for number, (arm, lived) in enumerate(zip(waiting, work, strict=True), start=1):
             lived.result()
-            report("worlds", len(settings.arms) - len(waiting) + done, len(settings.arms), arm)
+            report("worlds", len(settings.arms) - len(waiting) + number, len(settings.arms), arm)
     diaries = {arm: json.loads((out / f"{slug(arm)}.json").read_text()) for arm in settings.arms}
-    written = write_claim(judged(diaries, settings), out)
-    return written | {"exit_code": 0}  # it was lived to its end, whatever it showed
+    summary = write_claim(judged(diaries, settings), out)
+    return summary | {"exit_code": 0}  # it was lived to its end, whatever it showed
 
 
 def slug(arm: str) -> str:
@@ -113,8 +113,8 @@ def split(workspace: Workspace, settings: RehearsalSettings) -> Catalogue:
     items = items.drop_columns(media)
     ids = items["item_id"].to_pylist()
     order = hashed_order(ids, f"rehearsal-{settings.seed}")
-    held = tuple(ids[place] for place in order[: round(HELD * len(ids))])
-    catalogue = Catalogue(items, workspace.table("interactions"), held)
+    arrivals = tuple(ids[place] for place in order[: round(ARRIVING * len(ids))])
+    catalogue = Catalogue(items, workspace.table("interactions"), arrivals)
     people = len(set(catalogue.interactions["user_id"].to_pylist()))
     if people < settings.people:
         raise InputError(f"{workspace.root}: {people} people, fewer than --people {settings.people}")
@@ -131,7 +131,7 @@ def prepare(workspace: Path, folder: Path, catalogue: Catalogue) -> None:
     shutil.copyfile(workspace / SETTINGS_FILE, folder / SETTINGS_FILE)
     operator = Operator(folder)
     operator.set({"exploration": 0.0, "ask_share": 0.0, "experiment": "", "host": "127.0.0.1"})
-    operator.ingest(catalogue, catalogue.held)
+    operator.ingest(catalogue, catalogue.arrivals)
     code, result = operator.command("train")
     if code:
         raise InputError(f"{folder}: the first training failed: {result.get('error', result)}")

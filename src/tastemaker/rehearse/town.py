@@ -115,7 +115,7 @@ class Town:
         self.folder, self.crowd, self.catalogue = folder, crowd, catalogue
         self.parts, self.schedule = parts, schedule
         self.now = START
-        self.absent = list(catalogue.held)
+        self.absent = list(catalogue.arrivals)
         self.arrived: dict[str, int] = {}
         self.down: list[str] = []
         self.service: WorkspaceService | None = None
@@ -191,8 +191,8 @@ class Town:
 
     def talk(self, client: httpx.Client, person: str, day: int, diary: Diary) -> None:
         """A person asks in words, as the page does, and does with what is shown what they do with a list."""
-        asked = self.crowd.wish(person, day)
-        answer = client.post("/assist", json={"message": asked, "user_id": person})
+        wish = self.crowd.wish(person, day)
+        answer = client.post("/assist", json={"message": wish, "user_id": person})
         if answer.status_code >= 400:
             diary.errors += 1
             return
@@ -200,7 +200,7 @@ class Town:
         items = {part["item_id"]: part["request_id"] for part in parts if part["kind"] == "item"}
         shown = list(items)
         returning = self.crowd.expected(person, shown, day) if shown else None
-        diary.talks.append(Talk(person, day, asked, len(shown), returning))
+        diary.talks.append(Talk(person, day, wish, len(shown), returning))
         for number, deed in enumerate(self.crowd.deeds(person, shown, day, 1)[0]):
             event = self.event(person, deed, f"{person}-{day}-said-{number}", items[deed.item_id] or None)
             self.post(client, "/events", {"events": [event]}, diary)
@@ -247,7 +247,7 @@ class Town:
         if day % self.schedule.arrivals or not self.absent:
             return
         steps = max(1, self.schedule.days // self.schedule.arrivals)
-        coming = self.absent[: max(1, len(self.catalogue.held) // steps)]
+        coming = self.absent[: max(1, len(self.catalogue.arrivals) // steps)]
         self.absent = self.absent[len(coming) :]
         self.arrived |= dict.fromkeys(coming, day)
         here = [item for item in self.catalogue.items["item_id"].to_pylist() if item not in self.absent]
@@ -302,8 +302,8 @@ class Town:
         write_text(plan, PLAN.format(EXPERIMENT))
         days = str(min(TEST_DAYS, day - self.trial))
         self.operator.command("experiment", "export", "--out", table, "--days", days)
-        read = ("experiment", "read", table, "--plan", str(plan), "--out", str(out / "read"))
-        code, result = self.operator.command(*read, here=False)
+        arguments = ("experiment", "read", table, "--plan", str(plan), "--out", str(out / "read"))
+        code, result = self.operator.command(*arguments, here=False)
         diary.nights.append({"day": day, "what": "test", "code": code, "verdict": reason(result)})
         self.operator.set({"experiment": ""})
         self.take_over()

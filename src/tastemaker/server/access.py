@@ -28,8 +28,8 @@ from tastemaker.server.admission import Refused
 from tastemaker.server.web import Problem
 from tastemaker.store.database import Key, Keys
 
-OPERATOR, APP, READ, PERSON, NOBODY = "operator", "app", "read", "person", "nobody"
-KEYS = (OPERATOR, APP, READ)  # callers with a key
+OPERATOR, APP, READER, PERSON, NOBODY = "operator", "app", "read", "person", "nobody"
+KEYS = (OPERATOR, APP, READER)  # callers with a key
 READING = (*KEYS, PERSON)
 SERVING = (OPERATOR, APP, PERSON)
 PAGE, OPEN = "page", "open"  # issuers of tokens beside the keys: the page's own, and of a server without keys
@@ -62,25 +62,25 @@ class Caller:
 
 @dataclass(frozen=True)
 class Rule:
-    """roles: who may call. own: a person may name nobody but themselves, as `user_id` in the path, the query
-    or anywhere in the body. public: credentials are not looked at. lenient: a bad cookie counts as none, and
-    so does, while this machine is trusted, a key that is not of our making: a visitor's cookie beside it
+    """roles: who may call. self_only: a person may name nobody but themselves, as `user_id` in the path, the
+    query or anywhere in the body. public: credentials are not looked at. lenient: a bad cookie is none, and
+    so is, while this machine is trusted, a key that is not of our making: a visitor's cookie beside it
     still says who calls.
     """
 
     roles: frozenset[str]
-    own: bool = True
+    self_only: bool = True
     public: bool = False
     lenient: bool = False
 
 
 def allow(
-    *roles: str, own: bool = True, public: bool = False, lenient: bool = False
+    *roles: str, self_only: bool = True, public: bool = False, lenient: bool = False
 ) -> Callable[[Endpoint], Endpoint]:
     """Declare who may call an endpoint of `Routes`; see `Rule`."""
 
     def declared(endpoint: Endpoint) -> Endpoint:
-        endpoint.__dict__["rule"] = Rule(frozenset(roles), own, public, lenient)
+        endpoint.__dict__["rule"] = Rule(frozenset(roles), self_only, public, lenient)
         return endpoint
 
     return declared
@@ -160,12 +160,12 @@ class Rates:
             return 0
         with self._guard:
             now, full = self._clock(), max(1.0, rate * SECONDS)
-            left, since = buckets.pop(name, (full, now))
-            left = min(full, left + (now - since) * rate)
-            buckets[name] = left - (left >= 1), now
+            tokens, since = buckets.pop(name, (full, now))
+            tokens = min(full, tokens + (now - since) * rate)
+            buckets[name] = tokens - (tokens >= 1), now
             if len(buckets) > MANY:
                 buckets.popitem(last=False)
-        return 0 if left >= 1 else max(1, math.ceil((1 - left) / rate))
+        return 0 if tokens >= 1 else max(1, math.ceil((1 - tokens) / rate))
 
 
 class Access:
@@ -186,7 +186,7 @@ class Access:
         self._secret = keys.signing()
         self.cookie = f"tastemaker-{sha256(self._secret.encode()).hexdigest()[:8]}"
         self._known: dict[str, Key] = {}
-        self._read = -float("inf")
+        self._read_at = -float("inf")
 
     @property
     def open(self) -> bool:
@@ -201,17 +201,17 @@ class Access:
         """
         if rule.public:
             return Caller()
-        if self._clock() - self._read >= self.settings.fresh:
+        if self._clock() - self._read_at >= self.settings.fresh:
             await asyncio.to_thread(self._refresh)
         caller = self._caller(request, rule.lenient)
         body = _json(await request.body()) if request.method not in ("GET", "DELETE", "HEAD") else None
         self._count(caller, request)
         if caller.role not in rule.roles and not (caller.local and NOBODY in rule.roles):
             raise _stranger() if caller.role == NOBODY else _forbidden(caller, "this call")
-        if caller.role == PERSON and rule.own:
-            named = {*request.query_params.getlist("user_id"), *_named(body)}
-            named |= {request.path_params["user_id"]} if "user_id" in request.path_params else set()
-            if named - {caller.person}:
+        if caller.role == PERSON and rule.self_only:
+            people = {*request.query_params.getlist("user_id"), *_people_in(body)}
+            people |= {request.path_params["user_id"]} if "user_id" in request.path_params else set()
+            if people - {caller.person}:
                 raise _forbidden(caller, "anything of another person")
         return caller
 
@@ -231,17 +231,17 @@ class Access:
         try:
             self._known = {key.key_id: key for key in self.keys.all()}
         except BusyError:  # a database that is away: those that were read hold until it is back
-            if self._read == -float("inf"):
+            if self._read_at == -float("inf"):
                 raise
-        self._read = self._clock()
+        self._read_at = self._clock()
 
     def _caller(self, request: Request, lenient: bool) -> Caller:
-        given = request.headers.get("authorization")
-        scheme, _, credentials = (given or "").partition(" ")
+        header = request.headers.get("authorization")
+        scheme, _, credentials = (header or "").partition(" ")
         bearer = scheme.lower() == "bearer" and bool(credentials)
         if lenient and self.open and bearer and not credentials.startswith("tm-"):
-            given = given if credentials.count(".") == 2 else None  # OpenAI's clients must send something
-        if given is None:
+            header = header if credentials.count(".") == 2 else None  # OpenAI's clients must send something
+        if header is None:
             cookie = request.cookies.get(self.cookie)
             if cookie is not None:
                 try:
@@ -255,8 +255,8 @@ class Access:
         return self._keyholder(credentials) if credentials.startswith("tm-") else self._person(credentials)
 
     def _keyholder(self, credentials: str) -> Caller:
-        _, _, rest = credentials.partition("-")
-        key_id, _, secret = rest.partition("-")
+        _, _, pair = credentials.partition("-")
+        key_id, _, secret = pair.partition("-")
         key = self._known.get(key_id)
         if key is None or not key.opens(secret):
             raise _refused("this key is not one of the server's, or was revoked")
@@ -318,7 +318,7 @@ def _json(body: bytes) -> Any:
         return None
 
 
-def _named(value: Any) -> Iterator[str]:
+def _people_in(value: Any) -> Iterator[str]:
     """Every `user_id` anywhere in a JSON value."""
     waiting = [value]
     while waiting:

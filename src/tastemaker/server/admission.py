@@ -52,7 +52,7 @@ class LaneSettings:
 
 
 @dataclass(frozen=True)
-class Done(Generic[Answer]):
+class Outcome(Generic[Answer]):
     """An answer, with the seconds it waited and was computed in, and how many were computed together."""
 
     answer: Answer
@@ -66,7 +66,7 @@ class _Job(Generic[Ask, Answer]):
     ask: Ask
     arrived: float
     deadline: float
-    future: asyncio.Future[Done[Answer]]
+    future: asyncio.Future[Outcome[Answer]]
 
 
 class Lane(Generic[Ask, Answer]):
@@ -90,7 +90,7 @@ class Lane(Generic[Ask, Answer]):
         self._busy = 0
         self._each = 0.0  # smoothed seconds of computing per request
         self._open = False
-        self._own = threading.local()
+        self._local = threading.local()
 
     async def start(self) -> None:
         """Open the lane in the running event loop."""
@@ -113,7 +113,7 @@ class Lane(Generic[Ask, Answer]):
         self._queue.clear()
         self._pool.shutdown(wait=not late, cancel_futures=True)
 
-    async def run(self, ask: Ask, seconds: float) -> Done[Answer]:
+    async def run(self, ask: Ask, seconds: float) -> Outcome[Answer]:
         """Answer one request within `seconds`.
 
         Raises Refused: 503 when the lane is closed or the answer was not ready in time; 429 when the queue is
@@ -174,9 +174,9 @@ class Lane(Generic[Ask, Answer]):
 
     async def _linger(self) -> None:
         """Give the first request of a batch its few milliseconds of company, unless the queue has waited."""
-        left = self._queue[0].arrived + self.settings.linger - self._clock()
-        if self._open and left > 0 and len(self._queue) < self.settings.batch:
-            await asyncio.sleep(left)
+        remaining = self._queue[0].arrived + self.settings.linger - self._clock()
+        if self._open and remaining > 0 and len(self._queue) < self.settings.batch:
+            await asyncio.sleep(remaining)
 
     async def _answer(self, jobs: list[_Job[Ask, Answer]], started: float) -> None:
         self._busy += len(jobs)
@@ -193,16 +193,16 @@ class Lane(Generic[Ask, Answer]):
                 if isinstance(answer, Exception):
                     job.future.set_exception(answer)
                 else:
-                    job.future.set_result(Done(answer, started - job.arrived, computed, len(jobs)))
+                    job.future.set_result(Outcome(answer, started - job.arrived, computed, len(jobs)))
 
     def free(self) -> None:
         """The call that runs in this thread waits from now on, as for a disk: another batch may begin."""
-        if getattr(self._own, "turn", False):
-            self._own.turn = False
+        if getattr(self._local, "turn", False):
+            self._local.turn = False
             self._loop.call_soon_threadsafe(self._turns.release)
 
     def _in_turn(self, asks: list[Ask]) -> list[Answer | Exception]:
-        self._own.turn = True
+        self._local.turn = True
         try:
             return self._safely(asks)
         finally:
@@ -234,5 +234,5 @@ class Calls:
 
     async def __call__(self, call: Callable[[], Answer]) -> Answer:
         """The call's result, or its error; `Refused` when the lane is full or the call takes too long."""
-        done = await self.lane.run(call, self._seconds)
-        return cast(Answer, done.answer)
+        outcome = await self.lane.run(call, self._seconds)
+        return cast(Answer, outcome.answer)

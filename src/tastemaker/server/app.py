@@ -103,7 +103,7 @@ def create_app(
     lane: RecommendationLane = Lane(
         lambda queries: answer(service, queries, lane.free), settings.recommendations, clock
     )
-    marks: MarkLane = Lane(lambda sent: mark(service, sent), settings.delivered, clock)
+    marks: MarkLane = Lane(lambda slates: mark(service, slates), settings.delivered, clock)
     access = Access(service.keys, settings.access, clock, board.rates if board else None)
     lanes = settings.reading, settings.writing, settings.media, settings.health
     reads, writes, media, health = (Calls(limits, clock) for limits in lanes)

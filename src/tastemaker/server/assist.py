@@ -140,10 +140,10 @@ class Slots:
         """The first part, made before the answer begins so that a refusal has a status, and the others."""
         if not self._free.acquire(blocking=False):
             raise Refused("too many are talking at once", 1, 429)
-        parts = self._held(make())
+        parts = self._releasing(make())
         return next(parts), parts
 
-    def _held(self, parts: Iterator[Part]) -> Iterator[Part]:
+    def _releasing(self, parts: Iterator[Part]) -> Iterator[Part]:
         try:
             yield from parts
         finally:
@@ -166,19 +166,19 @@ def assistant_routes(talker: Assistant) -> Routes:
         was pressed. With a person's token it is that person who talks, named or not; only the page's visitors
         are nobody until they are named.
         """
-        named = me.role == PERSON and not str(me.person).startswith(VISITOR)
-        first, rest = slots.begun(
+        known = me.role == PERSON and not str(me.person).startswith(VISITOR)
+        first, others = slots.begun(
             lambda: talker.respond(
                 body.message,
                 body.conversation_id,
-                body.user_id or (me.person if named else None),
+                body.user_id or (me.person if known else None),
                 remove=tuple(body.remove),
                 feedback=dict(body.feedback),
                 stored=body.stored,
             ),
         )
         return StreamingResponse(
-            _events(first, rest), media_type=EVENTS, headers={"Cache-Control": "no-store"}
+            _events(first, others), media_type=EVENTS, headers={"Cache-Control": "no-store"}
         )
 
     @router.get("/v1/models", responses=REFUSALS)
@@ -213,24 +213,24 @@ def _add_completions(router: Routes, talker: Assistant, slots: Slots) -> None:
         body.user = me.person if me.role == PERSON else body.user
         earlier = body.messages[:-1]
         name = rooms.conversation(body.user, earlier)
-        first, rest = slots.begun(lambda: talker.respond(body.messages[-1].text or "?", name, body.user))
+        first, others = slots.begun(lambda: talker.respond(body.messages[-1].text or "?", name, body.user))
         if body.messages[-1].attached:
-            rest = chain([first], rest)
+            others = chain([first], others)
             first = Text("I cannot read pictures, sound or files, so I go by words alone.")
         answer = _Answer(rooms, body)
         if body.stream:
             return StreamingResponse(
-                answer.chunks(first, rest), media_type=EVENTS, headers={"Cache-Control": "no-store"}
+                answer.chunks(first, others), media_type=EVENTS, headers={"Cache-Control": "no-store"}
             )
-        for _ in answer.chunks(first, rest):
+        for _ in answer.chunks(first, others):
             pass
-        return JSONResponse(answer.whole())
+        return JSONResponse(answer.completion())
 
 
-def _events(first: Part, rest: Iterator[Part]) -> Iterator[str]:
+def _events(first: Part, others: Iterator[Part]) -> Iterator[str]:
     yield f"data: {_json(first.public())}\n\n"
     try:
-        for part in rest:
+        for part in others:
             yield f"data: {_json(part.public())}\n\n"
     except TastemakerError as error:  # the status is out already
         yield f"data: {_json({'kind': 'notice', 'text': str(error)})}\n\n"
@@ -247,10 +247,10 @@ class _Answer:
     def text(self) -> str:
         return "\n".join(self.lines)
 
-    def chunks(self, first: Part, rest: Iterator[Part]) -> Iterator[str]:
+    def chunks(self, first: Part, others: Iterator[Part]) -> Iterator[str]:
         """Server-sent events, as the OpenAI client reads them."""
         yield self._chunk({"role": "assistant", "content": ""})
-        for part in (p for parts in ([first], rest) for p in parts):
+        for part in (p for parts in ([first], others) for p in parts):
             public = part.public()
             self.parts.append(public)
             line = plain_text(part)
@@ -266,7 +266,7 @@ class _Answer:
             yield f"data: {_json(counted)}\n\n"
         yield "data: [DONE]\n\n"
 
-    def whole(self) -> dict[str, Any]:
+    def completion(self) -> dict[str, Any]:
         """The answer in one piece."""
         message = {"role": "assistant", "content": self.text}
         choices = [{"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}]
@@ -278,16 +278,16 @@ class _Answer:
             "tastemaker": {"parts": self.parts},
         }
 
-    def _chunk(self, delta: dict[str, Any], finish: str | None = None, **more: Any) -> str:
+    def _chunk(self, delta: dict[str, Any], finish: str | None = None, **data: Any) -> str:
         choices = [{"index": 0, "delta": delta, "finish_reason": finish}]
         return (
-            f"data: {_json({**self.head, 'object': 'chat.completion.chunk', 'choices': choices, **more})}\n\n"
+            f"data: {_json({**self.head, 'object': 'chat.completion.chunk', 'choices': choices, **data})}\n\n"
         )
 
     def _usage(self) -> dict[str, int]:
-        asked = sum(len(message.text) for message in self.body.messages) // 4
+        prompt = sum(len(message.text) for message in self.body.messages) // 4
         completion = len(self.text) // 4
-        return {"prompt_tokens": asked, "completion_tokens": completion, "total_tokens": asked + completion}
+        return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
 
 
 def _json(value: Any) -> str:

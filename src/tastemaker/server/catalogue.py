@@ -139,8 +139,8 @@ def streamed(
     """The file whole, in part, or "not modified", as the request's headers ask (RFC 9110 §13, §14; one range,
     several at once are answered with the whole). It is tagged by its size and the time it was written.
     """
-    asked = _RANGE.fullmatch(header("range") or "")
-    ranges = asked is not None and asked.groups() != ("", "")
+    match = _RANGE.fullmatch(header("range") or "")
+    ranges = match is not None and match.groups() != ("", "")
     response = File(path, media_type, status, ranges)
     tag = response.headers["etag"]
     known = [entry.strip().removeprefix("W/") for entry in (header("if-none-match") or "").split(",")]
@@ -148,8 +148,8 @@ def streamed(
         return Response(
             status_code=304, headers={name: response.headers[name] for name in ("etag", "cache-control")}
         )
-    if asked is not None and ranges and header("if-range") in (None, tag):
-        first, last = asked.groups()
+    if match is not None and ranges and header("if-range") in (None, tag):
+        first, last = match.groups()
         size = status.st_size
         start = int(first) if first else max(0, size - int(last))
         end = min(int(last), size - 1) if first and last else size - 1

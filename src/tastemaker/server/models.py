@@ -24,12 +24,12 @@ from tastemaker.schema import KINDS, kind_of
 Identifier = Annotated[str, Field(min_length=1, max_length=200, pattern="^[^\\x00-\\x1f\\x7f-\\x9f]+$")]
 
 
-def _whole(value: object) -> object:
+def _integer(value: object) -> object:
     """JSON has one kind of number: 5 and 5.0 are the same; true and "5" are none."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Whole = Annotated[int, Field(strict=True), BeforeValidator(_whole)]
+Integer = Annotated[int, Field(strict=True), BeforeValidator(_integer)]
 _EXAMPLES = json.loads(files(__package__).joinpath("examples.json").read_text("utf-8"))
 
 
@@ -90,7 +90,7 @@ class EventIn(In):
         description="of a play: the share heard, 0 to 1; of a rating: the rating",
     )
     request_id: Identifier | None = Field(default=None, description="the slate it came from")
-    position: Whole | None = Field(default=None, ge=0, description="the row of that slate")
+    position: Integer | None = Field(default=None, ge=0, description="the row of that slate")
     timestamp: AwareDatetime | None = Field(
         default=None, description="when it happened, with its zone; default: when it arrived"
     )
@@ -136,7 +136,7 @@ class AnswerIn(In):
 
     question_id: Identifier
     user_id: Identifier
-    answer: Whole | None = Field(ge=1, le=5)
+    answer: Integer | None = Field(ge=1, le=5)
 
 
 class ImpressionIn(In):
@@ -272,7 +272,7 @@ class RecommendationRequest(In):
 
     user_id: Identifier | None = None
     history: list[Identifier] | None = Field(default=None, max_length=1000)
-    k: Whole = Field(default=10, ge=1, le=100, description="rows wanted")
+    k: Integer = Field(default=10, ge=1, le=100, description="rows wanted")
     filters: dict[str, list[str]] = Field(default_factory=dict, description="per field, the values that pass")
     exclude: list[Identifier] = Field(
         default_factory=list, max_length=5000, description="item ids never to show"
@@ -281,7 +281,7 @@ class RecommendationRequest(In):
         default=None,
         description="your own name for this request: a retry with the same one gets the same slate for a day",
     )
-    deadline_ms: Whole | None = Field(default=None, ge=1, le=60_000, description="give up after this long")
+    deadline_ms: Integer | None = Field(default=None, ge=1, le=60_000, description="give up after this long")
     confirm: bool = Field(
         default=False,
         strict=True,

@@ -26,7 +26,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tastemaker.server.access import OPERATOR, READ, Routes, allow
+from tastemaker.server.access import OPERATOR, READER, Routes, allow
 from tastemaker.server.admission import Calls, Lane
 
 if TYPE_CHECKING:
@@ -71,11 +71,11 @@ class Meters(Collector):
         return summed(families, others)
 
 
-def summed(own: Families, others: Sequence[Families]) -> Families:
+def summed(base: Families, others: Sequence[Families]) -> Families:
     """The families of a process, with those of others added where they count something."""
     total: dict[tuple[str, frozenset[tuple[str, str]]], float] = defaultdict(float)
-    families = {family.name: Metric(family.name, family.documentation, family.type) for family in own}
-    for family in (row for rows in (own, *others) for row in rows):
+    families = {family.name: Metric(family.name, family.documentation, family.type) for family in base}
+    for family in (row for rows in (base, *others) for row in rows):
         gauge = family.type == "gauge"
         known = families.setdefault(family.name, Metric(family.name, family.documentation, family.type))
         for sample in family.samples:
@@ -136,7 +136,7 @@ def metrics_routes(
     meters.registry.register(Watched(lanes, service))
 
     @router.get("/metrics", response_class=Response)
-    @allow(OPERATOR, READ)
+    @allow(OPERATOR, READER)
     async def metrics() -> Response:
         """What Prometheus scrapes: requests, latencies, lanes, the deployment's age, events and errors."""
         text = await calls(lambda: generate_latest(meters))
@@ -156,14 +156,14 @@ class Observe:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        given = Headers(scope=scope).get("x-request-id", "")
-        name = given if _ID.fullmatch(given) else secrets.token_hex(8)
+        header = Headers(scope=scope).get("x-request-id", "")
+        name = header if _ID.fullmatch(header) else secrets.token_hex(8)
         request_id.set(name)
         # What the layers below find out; a layer may copy the scope, but not this.
         seen = scope["seen"] = {"route": OTHER, "caller": "", "name": name}
         started, status = self.clock(), 500
 
-        async def named(message: Message) -> None:
+        async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -171,7 +171,7 @@ class Observe:
             await send(message)
 
         try:
-            await self.app(scope, receive, named)
+            await self.app(scope, receive, send_with_id)
         finally:
             seconds, route = self.clock() - started, seen["route"]
             method = scope["method"] if scope["method"] in METHODS else OTHER

@@ -46,7 +46,7 @@ class Conversations:
     def __init__(self) -> None:
         self._states, self._guard = OrderedDict[str, str](), threading.Lock()
 
-    def left(self, name: str) -> str | None:
+    def state_of(self, name: str) -> str | None:
         """That of one conversation; None for one that is not remembered."""
         with self._guard:
             return self._states.get(name)

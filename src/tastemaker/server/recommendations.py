@@ -65,26 +65,26 @@ class Delivery(Response):
 
     media_type = "application/json"
 
-    def __init__(self, content: str, headers: dict[str, str], sent: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, content: str, headers: dict[str, str], confirm: Callable[[], Awaitable[None]]) -> None:
         super().__init__(content, headers=headers)
-        self._sent = sent
+        self._mark_sent = confirm
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send, then tell."""
-        gone = await _hung_up(receive)
+        hung_up = await _hung_up(receive)
         await super().__call__(scope, receive, send)
-        if not gone:
-            await self._sent()
+        if not hung_up:
+            await self._mark_sent()
 
 
-def mark(service: WorkspaceService, sent: Sequence[tuple[str, bool]]) -> list[Exception | None]:
+def mark(service: WorkspaceService, slates: Sequence[tuple[str, bool]]) -> list[Exception | None]:
     """Tell the service which slates were sent, and which wait for a client's word; together in one write."""
-    for confirms in {confirms for _, confirms in sent}:
-        service.delivered([name for name, other in sent if other == confirms], confirms)
-    return [None] * len(sent)
+    for confirms in {confirms for _, confirms in slates}:
+        service.delivered([name for name, other in slates if other == confirms], confirms)
+    return [None] * len(slates)
 
 
-async def _sent(marks: MarkLane, request_id: str, confirms: bool) -> None:
+async def _mark_sent(marks: MarkLane, request_id: str, confirms: bool) -> None:
     """Have a slate marked as sent; the answer is out, so a failure can only be noted."""
     try:
         await marks.run((request_id, confirms), MARKED)
@@ -127,17 +127,17 @@ def recommendation_routes(
         """
         started = clock()
         allowed = min(seconds, body.deadline_ms / 1000) if body.deadline_ms else seconds
-        done = await lane.run(_query(body, caller, started + allowed), allowed)
-        slate = done.answer
+        outcome = await lane.run(_query(body, caller, started + allowed), allowed)
+        slate = outcome.answer
         queue, compute, total = (
-            round(seconds * 1000, 2) for seconds in (done.waited, done.computed, clock() - started)
+            round(seconds * 1000, 2) for seconds in (outcome.waited, outcome.computed, clock() - started)
         )
-        timings = Timings(queue_ms=queue, compute_ms=compute, total_ms=total, batch=done.batch)
+        timings = Timings(queue_ms=queue, compute_ms=compute, total_ms=total, batch=outcome.batch)
         times = f"queue;dur={timings.queue_ms}, model;dur={timings.compute_ms}"
         return Delivery(
             Recommendations.model_validate(slate.public() | {"timings": timings}).model_dump_json(),
             {"Cache-Control": "no-store", "Server-Timing": times},
-            lambda: _sent(marks, slate.request_id, body.confirm),
+            lambda: _mark_sent(marks, slate.request_id, body.confirm),
         )
 
     @router.post(

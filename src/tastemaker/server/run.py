@@ -89,10 +89,10 @@ class Impatient(H11Protocol):
         """Wait on while a request is only half there; it must be whole in time, however slowly it drips."""
         waiting = self.timeout_keep_alive_task
         super().data_received(data)
-        whole = self.conn.their_state is not h11.IDLE
-        if waiting is not None and not whole and not self.transport.is_closing():
-            left = max(0.0, waiting.when() - self.loop.time())
-            self.timeout_keep_alive_task = self.loop.call_later(left, self._give_up)
+        complete = self.conn.their_state is not h11.IDLE
+        if waiting is not None and not complete and not self.transport.is_closing():
+            remaining = max(0.0, waiting.when() - self.loop.time())
+            self.timeout_keep_alive_task = self.loop.call_later(remaining, self._give_up)
 
     def shutdown(self) -> None:
         """The server stops: a request that is only half there is not waited for."""

@@ -52,7 +52,7 @@ def session_routes(service: WorkspaceService, access: Access, calls: Calls) -> R
         return Token(user_id=body.user_id, token=token, hours=body.hours)
 
     @routes.post("/session", responses=REFUSALS)
-    @allow(PERSON, NOBODY, own=False, lenient=True)
+    @allow(PERSON, NOBODY, self_only=False, lenient=True)
     async def session(body: SessionRequest, caller: Me, http: HttpRequest, response: Response) -> Session:
         """Who the page's visitor is: the person of the token or cookie sent along, else somebody new with a
         name of their own, whom a cookie brings back.

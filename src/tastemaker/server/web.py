@@ -193,7 +193,7 @@ def add_handlers(app: FastAPI, count: Callable[[str], None] = lambda _: None) ->
         return response
 
     @app.exception_handler(ClientDisconnect)
-    async def gone(_: Request, __: ClientDisconnect) -> Response:
+    async def disconnected(_: Request, __: ClientDisconnect) -> Response:
         return Response(status_code=400)  # which nobody reads: they left before their request was whole
 
     @app.exception_handler(Exception)
@@ -297,19 +297,19 @@ class Edge:
 
     async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Count the bytes too: a chunked body announces no length."""
-        read, whole = 0, False
+        size, complete = 0, False
 
         async def counted() -> Message:
-            nonlocal read, whole
+            nonlocal size, complete
             try:
-                message = await asyncio.wait_for(receive(), None if whole else self.settings.patience)
+                message = await asyncio.wait_for(receive(), None if complete else self.settings.patience)
             except TimeoutError:
                 raise HTTPException(
                     408, f"the body did not come within {self.settings.patience:g} s"
                 ) from None
-            whole = not message.get("more_body", False)
-            read += len(message.get("body", b""))
-            if read > self.settings.body:
+            complete = not message.get("more_body", False)
+            size += len(message.get("body", b""))
+            if size > self.settings.body:
                 raise HTTPException(413, f"the body is larger than {self.settings.body:,} bytes")
             return message
 

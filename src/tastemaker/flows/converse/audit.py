@@ -35,7 +35,7 @@ from tastemaker.store import write_json
 from tastemaker.store.files import plain
 
 LABELS = ("accepted", "rejected")
-ASKED = 0.2  # of the users; what the others said would be learnt from
+TEST_SHARE = 0.2  # of the users; what the others said would be learnt from
 
 
 def audit_run(workspace: Path, name: str, report: Report) -> dict[str, Any]:
@@ -112,7 +112,7 @@ def audit_shift(env: ConversationEnv, folder: RunFolder) -> Shift | None:
             if turn.item_id is not None:
                 label_counts[int(conversation.label(turn.turn) != MOVES)] += 1
     users = sorted(counts)
-    test = generator(0, "test users").random(len(users)) < ASKED
+    test = generator(0, "test users").random(len(users)) < TEST_SHARE
     try:
         return label_shift([counts[user] for user in users], test, LABELS, env.settings.seed)
     except InputError:

@@ -57,8 +57,8 @@ def build_catalogue(workspace: Workspace, data: Data, days: bool = False) -> Cat
             " texts share no words to ask by, so no request can be made; add attributes or texts and ingest"
             " again"
         )
-    named = zip(data.item_ids, items["title"].to_pylist(), strict=True)
-    titles = [title or f"item {item}" for item, title in named]
+    pairs = zip(data.item_ids, items["title"].to_pylist(), strict=True)
+    titles = [title or f"item {item}" for item, title in pairs]
     families = [
         str(
             facts.get(item, {}).get("family_id")

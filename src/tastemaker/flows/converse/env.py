@@ -73,15 +73,15 @@ class ConversationEnv:
         row = self.world.catalogue.row
         if not self.settings.kinds or turn.item_id not in row:
             return ()
-        asked = [(each.medium, row.get(str(each.clause.value))) for each in turn.delta if each.attached]
-        attachments = [self.artefacts.attach(kind, item) for kind, item in asked if item is not None]
-        given = [media for media in attachments if media is not None]
+        wanted = [(each.medium, row.get(str(each.clause.value))) for each in turn.delta if each.attached]
+        media_or_none = [self.artefacts.attach(kind, item) for kind, item in wanted if item is not None]
+        attachments = [media for media in media_or_none if media is not None]
         playable = [
             media
             for media in self.artefacts.show(row[str(turn.item_id)])
             if media.medium in self.settings.kinds
         ]
-        return ("Attached to the message", tuple(given)), ("The item played", tuple(playable))
+        return ("Attached to the message", tuple(attachments)), ("The item played", tuple(playable))
 
     def plan(self, index: int) -> Plan:
         """The plan of one conversation."""
@@ -176,10 +176,10 @@ class Cast:
 def by_role(model: str) -> dict[str, str]:
     """ "listener=a@http://...,b@http://..." as role -> model; "" is every other role, by default rules."""
     parts = [part.strip() for part in model.split(",") if part.strip()]
-    named = [part.partition("=") for part in parts]
-    cast = {head: name for head, sign, name in named if sign and head in ROLES}
-    rest = [part for part in parts if part.partition("=")[0] not in ROLES]
-    return {"": rest[0] if rest else RULES} | cast
+    pairs = [part.partition("=") for part in parts]
+    cast = {head: name for head, sign, name in pairs if sign and head in ROLES}
+    defaults = [part for part in parts if part.partition("=")[0] not in ROLES]
+    return {"": defaults[0] if defaults else RULES} | cast
 
 
 def open_chat(model: str, lexicon: Lexicon, seed: int) -> Chat:

@@ -21,7 +21,7 @@ from tastemaker.flows.pipeline import Report
 from tastemaker.store import Workspace
 
 
-def silent(task: str, done: float, total: float, note: str) -> None:
+def silent(task: str, count: float, total: float, note: str) -> None:
     """Progress that nobody looks at."""
 
 

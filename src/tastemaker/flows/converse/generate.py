@@ -150,10 +150,10 @@ class Played:
         return pa.table({"row": pa.array(rows, pa.string())})
 
     def elsewhere(
-        self, work: Callable[[Unit[int]], Any], env: ConversationEnv, done: Collection[str], report: Report
+        self, work: Callable[[Unit[int]], Any], env: ConversationEnv, known: Collection[str], report: Report
     ) -> Callable[[Unit[int]], Any]:
         """`work`, done by the workspace's engine for all conversations that are not finished."""
-        places = [unit.value for unit in units(env) if unit.id not in done]
+        places = [unit.value for unit in units(env) if unit.id not in known]
         parts = [tuple(places[start : start + PART]) for start in range(0, len(places), PART)]
         key = repr((self, env.identity, env.settings_hash))
         tables = mapped(self, parts, env.workspace, "conversations played", key, report)
@@ -163,11 +163,11 @@ class Played:
         )
         results = zip(places, texts, strict=True)
 
-        def read(unit: Unit[int]) -> Any:
+        def row_of(unit: Unit[int]) -> Any:
             row = next(json.loads(text) for place, text in results if place == unit.value)
             return work(unit) if row is None else row
 
-        return read
+        return row_of
 
 
 @lru_cache(maxsize=1)
@@ -239,16 +239,16 @@ def forecast(env: ConversationEnv, price: Price | None, report: Report) -> dict[
         usage += Usage(estimated_input(request), estimated_output(text))
         return request.answer.model_validate_json(text)
 
-    for done, unit in enumerate(tried, start=1):
+    for number, unit in enumerate(tried, start=1):
         converse(env.plan(unit.value), env.world, ask_with(answer_to, env.settings, unit))
-        report("trial", done, len(tried), "")
+        report("trial", number, len(tried), "")
     scale = env.settings.n / len(tried)
-    whole = Usage(round(usage.input * scale), round(usage.output * scale))
+    total = Usage(round(usage.input * scale), round(usage.output * scale))
     return {
         "units": env.settings.n,
         "calls": round(calls * scale),
-        "usage": asdict(whole),
-        "money": None if price is None else price.of(whole),
+        "usage": asdict(total),
+        "money": None if price is None else price.of(total),
         "currency": None if price is None else price.currency,
         "price_as_of": None if price is None else price.as_of.isoformat(),
     }
@@ -317,9 +317,9 @@ def generate(
     write_json(folder.settings, asdict(settings))
     work = work_on(env, engine, folder)
     if settings.model == RULES and session.chat is None and env.workspace.settings.engine != "local":
-        done = engine.journal.units if engine.journal else ()
+        finished = engine.journal.units if engine.journal else ()
         played = Played(str(env.workspace.root.resolve()), name, settings)
-        work = played.elsewhere(work, env, done, report)
+        work = played.elsewhere(work, env, finished, report)
     outcomes = map_units(
         engine,
         work,
@@ -363,8 +363,8 @@ def _reasons(failed: dict[str, str]) -> str:
 def _summary(
     env: ConversationEnv, folder: RunFolder, engine: Engine, failed: dict[str, str]
 ) -> dict[str, Any]:
-    done, budget = env.settings.n - len(failed), engine.budget
-    text = f"{done:,} conversations in {folder.table}"
+    count, budget = env.settings.n - len(failed), engine.budget
+    text = f"{count:,} conversations in {folder.table}"
     if failed:
         text += f"; {len(failed)} failed: {_reasons(failed)}. Try them again with `tastemaker converse retry`"
     text += (
@@ -375,7 +375,7 @@ def _summary(
     return {
         "workspace": str(env.workspace.root),
         "table": str(folder.table),
-        "conversations": done,
+        "conversations": count,
         "failed": failed,
         "calls": budget.calls,
         "usage": asdict(budget.usage),
@@ -397,17 +397,17 @@ def status(workspace: Path, name: str) -> dict[str, Any]:
         )
     settings = saved_settings(folder)
     journal = Journal(lambda line: None, read_lines(folder.journal), {}, "always")
-    done = sum(outcome == "done" for outcome in journal.units.values())
+    finished = sum(outcome == "done" for outcome in journal.units.values())
     usage, calls = journal.billed()
     failures = dict(journal.failures())
     listed = "; ".join(f"{count} {kind} ({FAILURES.get(kind, kind)})" for kind, count in failures.items())
-    text = f"{done:,} of {settings.n:,} conversations finished; failed: {listed or 'none'}"
+    text = f"{finished:,} of {settings.n:,} conversations finished; failed: {listed or 'none'}"
     text += f"\n{calls:,} paid calls, {usage.total:,} tokens"
     if journal.unconfirmed:
         text += f"; {len(journal.unconfirmed)} calls were cut off and may have been billed"
     return {
         "name": name,
-        "finished": done,
+        "finished": finished,
         "asked": settings.n,
         "failed": failures,
         "calls": calls,

@@ -105,7 +105,7 @@ def open_judges(
 
 
 def ask_turns(
-    engine: Engine, asked: Sequence[Question], known: Known, warm: bool, report: Report
+    engine: Engine, questions: Sequence[Question], known: Known, warm: bool, report: Report
 ) -> list[Rated]:
     """One judge's grades; an answer that stays unusable counts as asked and not valid."""
     sampling = Sampling(temperature=WARM if warm else 0.0, max_tokens=1024)
@@ -120,14 +120,14 @@ def ask_turns(
     model = engine.chat.model
     units = [
         Unit(f"{model}/{question.item}/{question.defect}", question.conversation.user_id, question)
-        for question in asked
+        for question in questions
     ]
     rated: list[Rated] = []
     outcomes = map_units(engine, work, units, retry=FAILURES, unit_label="judgement")
-    for done, (outcome, question) in enumerate(zip(outcomes, asked, strict=True), start=1):
+    for number, (outcome, question) in enumerate(zip(outcomes, questions, strict=True), start=1):
         grades = (_rated(model, question, aspect, outcome) for aspect in ASPECTS)
         rated += [grade for grade in grades if grade is not None]
-        report(f"judge {model}", done, len(asked), "")
+        report(f"judge {model}", number, len(questions), "")
     return rated
 
 
@@ -149,9 +149,9 @@ def ask_pairs(engine: Engine, pairs: Sequence[Pair], known: Known, report: Repor
     ]
     choices: list[str | None] = []
     outcomes = map_units(engine, work, units, retry=FAILURES, unit_label="judgement")
-    for done, outcome in enumerate(outcomes, start=1):
+    for number, outcome in enumerate(outcomes, start=1):
         choices.append((outcome.value or {}).get("choice"))
-        report(f"pairs {model}", done, len(units), "")
+        report(f"pairs {model}", number, len(units), "")
     return [
         Chosen(model, pair.conversation.conversation_id, pair.name, straight, swapped)
         for pair, straight, swapped in zip(pairs, choices[::2], choices[1::2], strict=True)
@@ -198,8 +198,8 @@ def judge_run(
     spoiled: dict[str, list[Rated]] = {defect: [] for defect in ASPECT_OF}
     for engine in open_judges(judges, env, folder, session).values():
         rated += ask_turns(engine, again, known, repeats > 1, report)
-        for defect, asked in planted.items():
-            spoiled[defect] += ask_turns(engine, asked, known, repeats > 1, report)
+        for defect, flawed in planted.items():
+            spoiled[defect] += ask_turns(engine, flawed, known, repeats > 1, report)
         chosen += ask_pairs(engine, pairs, known, report)
     if rated and all(rating.score is None for rating in rated):
         raise StoppedEarly(f"no judge gave a usable answer: {rated[0].reason}; nothing is reported")

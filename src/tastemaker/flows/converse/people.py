@@ -191,10 +191,10 @@ class _Reader:
 
 def _changes(before: Collection[Constraint], after: Collection[Constraint]) -> Iterator[Change]:
     """What turns the constraints that stood into those that stand."""
-    gone = {constraint.clause.field: constraint for constraint in before if constraint not in after}
-    yield from (Change("drop", constraint.kind, constraint.clause) for constraint in gone.values())
+    dropped = {constraint.clause.field: constraint for constraint in before if constraint not in after}
+    yield from (Change("drop", constraint.kind, constraint.clause) for constraint in dropped.values())
     yield from (
         constraint.added
         for constraint in after
-        if constraint not in before or constraint.clause.field in gone
+        if constraint not in before or constraint.clause.field in dropped
     )

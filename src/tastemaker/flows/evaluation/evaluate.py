@@ -148,10 +148,10 @@ def ours(searcher: Searcher, targets: Targets, lists: Callable[[], list[list[Int
     started = time.monotonic()
     weights = _weights(searcher)
     names, by_weight = [OURS, ALONE][: len(weights)], lists()
-    few = targets.sample(1000, 0)
-    other = evaluation.swapped(few.context, 0)
-    moved = replace(few.context, offsets=other.offsets, items=other.items, times=None, worth=None)
-    before, after = (searcher.search_all(contexts, weights=weights) for contexts in (few.context, moved))
+    sample = targets.sample(1000, 0)
+    other = evaluation.swapped(sample.context, 0)
+    moved = replace(sample.context, offsets=other.offsets, items=other.items, times=None, worth=None)
+    before, after = (searcher.search_all(contexts, weights=weights) for contexts in (sample.context, moved))
     seconds = time.monotonic() - started
     outcomes = []
     for place, name in enumerate(names):
@@ -166,9 +166,9 @@ def _scored(pipeline: Pipeline, label: str, score: evaluation.Score, targets: Ta
     started = time.monotonic()
     seen: Any = "remove" if pipeline.workspace.settings.remove_seen else "keep"
     ranks = evaluation.ranks_of_targets(score, targets.context, targets.target, seen)
-    few = targets.sample(1000, 0)
-    before = evaluation.top_items(score, few.context, seen=seen)
-    after = evaluation.top_items(score, evaluation.swapped(few.context, 0), seen=seen)
+    sample = targets.sample(1000, 0)
+    before = evaluation.top_items(score, sample.context, seen=seen)
+    after = evaluation.top_items(score, evaluation.swapped(sample.context, 0), seen=seen)
     lists = evaluation.top_items(score, targets.context, seen=seen)
     return Outcome(label, ranks, lists, before + after, time.monotonic() - started)
 
@@ -208,15 +208,15 @@ def _control(pipeline: Pipeline, score: evaluation.Score, memory: Memory, target
     """Another recommender with the same memory added to all items, at the weight validation chooses."""
     settings = pipeline.workspace.settings
     seen: Any = "remove" if settings.remove_seen else "keep"
-    held = pipeline.data.split.validation.sample(4000, settings.seed)
-    habits = habits_for(had_before(held), settings.remove_seen)
+    validation = pipeline.data.split.validation.sample(4000, settings.seed)
+    habits = habits_for(had_before(validation), settings.remove_seen)
     grid = [Weighing(weight, habit=habit) for weight, habit in product(GRID, habits)]
 
     def remembering(weighing: Weighing) -> evaluation.Score:
         return replace(memory, habit=weighing.habit).added_to(score, weighing.weight)
 
     ranks = [
-        evaluation.ranks_of_targets(remembering(weighing), held.context, held.target, seen)
+        evaluation.ranks_of_targets(remembering(weighing), validation.context, validation.target, seen)
         for weighing in grid
     ]
     best, _ = choose_weight(np.stack(ranks), grid)

@@ -75,11 +75,11 @@ class SpentRows:
                 blobs += [bytes(row[0]) for row in rows]
         return blobs
 
-    def add(self, log: Log, whole: Log | None) -> None:
-        """Remember these rows, of a whole log, as opened. InputError: somebody else opened them meanwhile."""
+    def add(self, log: Log, full: Log | None) -> None:
+        """Remember these rows, of the `full` log, as opened. InputError: others opened them meanwhile."""
         marks, columns = spent_marks(log).astype("<u8").tobytes(), io.BytesIO()
-        named: dict[str, Any] = {**column_marks(log), "whole": whole_marks(log if whole is None else whole)}
-        np.savez_compressed(columns, **named)
+        arrays: dict[str, Any] = {**column_marks(log), "whole": whole_marks(log if full is None else full)}
+        np.savez_compressed(columns, **arrays)
         for path in self._paths():
             with Database(path) as database, database.transaction() as connection:
                 connection.execute(TABLE)
@@ -88,7 +88,7 @@ class SpentRows:
                 column_rows = connection.execute("SELECT marks FROM spent_columns").fetchall()
                 opened = np.concatenate([np.empty(0, dtype="<u8"), *(_marks(row[0]) for row in rows)])
                 earlier = [_columns(row[0]) for row in column_rows]
-                if spent_again(log, opened) or told_again(log, earlier, whole):
+                if spent_again(log, opened) or told_again(log, earlier, full):
                     raise InputError(SPENT.format("these rows were meanwhile"))
                 connection.execute("INSERT INTO spent_rows (marks) VALUES (?)", (marks,))
                 connection.execute("INSERT INTO spent_columns (marks) VALUES (?)", (columns.getvalue(),))
@@ -111,17 +111,17 @@ FILE = "certificates.json"
 
 @dataclass(frozen=True)
 class GateRequest:
-    """given: terms named by the caller (c, floor, delta, K, r_max), which an existing ledger must share;
+    """terms: those named by the caller (c, floor, delta, K, r_max), which an existing ledger must share;
     support: what counts for new items; planned: rounds the deployment is meant for; most_rows: a person of
-    more rows counts as that many (default: the most that one has on S1 and S2); own: the key of a split for
-    the policy of the column `target`, instead of the candidates of a run.
+    more rows counts as that many (default: the most that one has on S1 and S2); own_key: the key of a split
+    for the policy of the column `target`, instead of the candidates of a run.
     """
 
-    given: Mapping[str, float | int | None] = field(default_factory=dict)
+    terms: Mapping[str, float | int | None] = field(default_factory=dict)
     support: Support = "logged"
     planned: int = 10_000
     most_rows: int | None = None
-    own: str | None = None
+    own_key: str | None = None
 
 
 def certify(
@@ -131,9 +131,9 @@ def certify(
     recorded in the ledger; a page in `out`. `passed` says how it ended.
     """
     report("certify", 0, 2, "reading")
-    loaded = load(source if request.own is not None else learnt_from(folder, source))
-    run = open_run(folder, loaded) if request.own is None else own_run(loaded, request.own)
-    book = store.read(request.given)
+    loaded = load(source if request.own_key is not None else learnt_from(folder, source))
+    run = open_run(folder, loaded) if request.own_key is None else own_run(loaded, request.own_key)
+    book = store.read(request.terms)
     if run.parts.digest not in book.spent:
         _require_reference(source, book, store.path)
     needed = margin(book, request.planned, store.unsettled_rounds(book))

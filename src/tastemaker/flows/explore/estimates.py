@@ -54,9 +54,9 @@ def learn(
     objective = objective or ("dr" if anchored else "clipped_ips")
     settings = PathSettings(objective=objective, shares=shares, learner=Settings(steps=steps), parts=PARTS)  # type: ignore[arg-type]
     parts = split(loaded.log, PARTS, key)
-    few = too_few(parts.certify.units(source.unit), "S3, the part kept to certify on,")
-    if few and "units" not in source.accept:
-        return _refused(f"refused: units: {few}. Or go on with --accept units")
+    shortage = too_few(parts.certify.units(source.unit), "S3, the part kept to certify on,")
+    if shortage and "units" not in source.accept:
+        return _refused(f"refused: units: {shortage}. Or go on with --accept units")
     if not parts.learn.rewarded:
         return _refused(
             f"refused: none of the {len(parts.learn):,} rows to learn on has a reward; collect more rows"
@@ -236,9 +236,9 @@ def _halves(
     if log.early is None or not rows:
         return {}
     name, halves = rows[0].estimator, (log.take(log.early), log.take(~log.early))
-    both = [estimate_policy(half, policy, loaded.vectors, names=[name], unit=unit)[0] for half in halves]
-    first, second = (half.interval.value for half in both)
-    error = math.hypot(*(half.standard_error for half in both))
+    estimates = [estimate_policy(half, policy, loaded.vectors, names=[name], unit=unit)[0] for half in halves]
+    first, second = (half.interval.value for half in estimates)
+    error = math.hypot(*(half.standard_error for half in estimates))
     return {name: (first, second, (second - first) / error if 0 < error < math.inf else 0.0)}
 
 

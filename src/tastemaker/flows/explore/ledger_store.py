@@ -42,15 +42,15 @@ class LedgerStore:
             )
         return cls(Workspace.open(workspace).database, workspace)
 
-    def read(self, given: Mapping[str, float | int | None] | None = None) -> Ledger:
-        """The ledger as it stands; a file without one begins with the terms `given` (None: the usual one).
+    def read(self, terms: Mapping[str, float | int | None] | None = None) -> Ledger:
+        """The ledger as it stands; a file without one begins with these `terms` (None: the usual one).
 
         Raises InputError when there is none and none are given, and on terms that contradict the ledger's.
         """
-        wanted = {name: value for name, value in (given or {}).items() if value is not None}
+        wanted = {name: value for name, value in (terms or {}).items() if value is not None}
         with Database(self.path) as database:
             book = ledger_in(database)
-            if book is None and given is not None:
+            if book is None and terms is not None:
                 book = Ledger(**wanted)  # type: ignore[arg-type]
                 if book.delta > MOST_DELTA:
                     raise InputError(

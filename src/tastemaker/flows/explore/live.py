@@ -52,10 +52,10 @@ def bank_served(source: Source, store: LedgerStore, key: str) -> dict[str, Any]:
         raise InputError("nothing was deployed, so nothing served can be banked")
     log = _rows(source, book)
     if source.workspace is not None:
-        done = book.latest.rounds - book.left
-        if len(log) == done:
-            raise InputError(f"all {done:,} rounds that were served are banked already; there is nothing new")
-        log = log.take(np.arange(done, min(len(log), book.latest.rounds)))
+        seen = book.latest.rounds - book.left
+        if len(log) == seen:
+            raise InputError(f"all {seen:,} rounds that were served are banked already; there is nothing new")
+        log = log.take(np.arange(seen, min(len(log), book.latest.rounds)))
     parts = split(log, PARTS, key)
     gains = np.concatenate([live_gains(parts.learn, book), live_gains(parts.choose, book)])
     note, people = str(source.log or source.workspace), _people(store, parts)
@@ -143,8 +143,8 @@ def watch(
     handed_back = ""
     text = f"no alarm in {many(rows, 'row')} of {units.words}"
     if not units.single:
-        taken = ", ".join(f"{row:,}" for row in looks(rows))
-        text += f"; looked at after {taken or f'{FIRST} rows at first'}"
+        positions = ", ".join(f"{row:,}" for row in looks(rows))
+        text += f"; looked at after {positions or f'{FIRST} rows at first'}"
     if alarm is not None:
         text = f"ALARM at row {alarm:,} of {rows:,} ({units.words}): the mean reward is below {against}"
         if hand_back and store is not None and book is not None:

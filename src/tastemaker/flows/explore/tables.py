@@ -166,7 +166,7 @@ def _pools(rows: Sequence[dict[str, Any]], data: Data) -> Pools | None:
     if not rows or rows[0]["pool"] is None:
         return None
     known = data.index
-    left = [
+    pools = [
         {
             known[item]: logit
             for item, logit in row["pool"].items()
@@ -174,9 +174,9 @@ def _pools(rows: Sequence[dict[str, Any]], data: Data) -> Pools | None:
         }
         for row in rows
     ]
-    if any(logit is None for pool in left for logit in pool.values()):  # some were logged without
-        return Pools.of([list(pool) for pool in left])
-    return Pools.of([list(pool) for pool in left], [list(pool.values()) for pool in left])
+    if any(logit is None for pool in pools for logit in pool.values()):  # some were logged without
+        return Pools.of([list(pool) for pool in pools])
+    return Pools.of([list(pool) for pool in pools], [list(pool.values()) for pool in pools])
 
 
 def _kept_share(row: Mapping[str, Any], data: Data) -> float:
@@ -206,11 +206,11 @@ def _served(workspace: Workspace, source: Source) -> tuple[Source, list[dict[str
         over = above.get(request, ())
         above[request] = (*over, item)
         policy = row["policy_id"]
-        asked = since < row["timestamp"] <= until and policy.startswith(source.deployment)
-        asked = asked and (policy.startswith(IN_TALK) == source.deployment.startswith(IN_TALK))
+        wanted = since < row["timestamp"] <= until and policy.startswith(source.deployment)
+        wanted = wanted and (policy.startswith(IN_TALK) == source.deployment.startswith(IN_TALK))
         # The last places may be kept for new items: what is drawn there is drawn among those alone.
-        asked = asked and row["position"] < lengths[request] - kept_for_new(policy)
-        if asked and row["position"] < source.places:
+        wanted = wanted and row["position"] < lengths[request] - kept_for_new(policy)
+        if wanted and row["position"] < source.places:
             earned = reward.get((request, item), 0.0)
             rows.append(row | {"action": item, "reward": earned, "pool": pools.get(request), "above": over})
     if not rows:

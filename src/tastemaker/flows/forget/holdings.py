@@ -50,8 +50,8 @@ def database(workspace: Workspace, user_id: str) -> Iterator[Holding]:
     if not workspace.database.exists():
         return
     with Database(workspace.database) as opened:
-        held = opened.held(user_id)
-    for table, count in held.items():
+        counts = opened.held(user_id)
+    for table, count in counts.items():
         if count:
             what, remove = f"{table} in the database", partial(close_database, workspace, user_id)
             learnt = _learnt_events(workspace) if table == EVENTS else ()
@@ -106,11 +106,11 @@ def renew_tables(workspace: Workspace, holdings: Iterable[Holding], served: str 
     Those that are `served`, if others, are written again beside them. Both fingerprints.
     """
     folders, renewed = {holding.where for holding in holdings}, dict[str, str]()
-    used = workspace.tables_folder() if workspace.has_tables() else None
-    if used in folders:
-        settings = restored(IngestSettings, read_manifest(used)["about"]["settings"], used)
-        ingest_files(workspace, used / "items.parquet", used / "interactions.parquet", settings)
-        renewed[used.name.removeprefix("tables-")] = workspace.tables_fingerprint()
+    current = workspace.tables_folder() if workspace.has_tables() else None
+    if current in folders:
+        settings = restored(IngestSettings, read_manifest(current)["about"]["settings"], current)
+        ingest_files(workspace, current / "items.parquet", current / "interactions.parquet", settings)
+        renewed[current.name.removeprefix("tables-")] = workspace.tables_fingerprint()
     if served not in renewed and workspace.data / f"tables-{served}" in folders:
         renewed[served] = tables_without(workspace, served)
     return renewed

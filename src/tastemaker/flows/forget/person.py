@@ -48,12 +48,12 @@ def forget(folder: Path, user: str, dry_run: bool = False) -> dict[str, Any]:
     check_person(user_id)
     workspace = Workspace.open(folder)
     if dry_run:
-        places, known = _asked(workspace, user_id)
+        places, known = _places_of(workspace, user_id)
         return _result(workspace, user_id, places, known, dry_run=True)
     with workspace.lock(
         "forgetting a person", command="tastemaker admin forget"
     ):  # the command line holds the id
-        places, known = _asked(workspace, user_id)
+        places, known = _places_of(workspace, user_id)
         if places or not workspace.tombstones.finished(user_id):
             _remove(workspace, user_id, places)
     return _result(workspace, user_id, places, known, dry_run=False)
@@ -64,23 +64,23 @@ def _remove(workspace: Workspace, user_id: str, places: list[Holding]) -> None:
     another; tables and a deployment without the person, so that a server that starts meanwhile finds what
     it is to serve; everything else; the pages and the log that held them; the deployments.
     """
-    left, renewed = places, dict[str, str]()
+    remaining, renewed = places, dict[str, str]()
     for _ in range(TRIES):  # an ingest or a server that was in the middle of something may bring them again
         with workspace.changing_tables():
-            workspace.tombstones.add(user_id, _inputs(left))
+            workspace.tombstones.add(user_id, _inputs(remaining))
         close_database(workspace, user_id)
         with suppress(TastemakerError):  # what cannot be served must not keep the person here; raised below
             serving = active(workspace)
-            renewed |= renew_tables(workspace, left, "" if serving is None else serving.catalogue)
+            renewed |= renew_tables(workspace, remaining, "" if serving is None else serving.catalogue)
             keep_serving(workspace, renewed)
-        record_media(workspace, {holding.where for holding in left})  # a server that loads meanwhile compares
-        for holding in left:
+        record_media(workspace, {holding.where for holding in remaining})  # a server that loads compares
+        for holding in remaining:
             holding.remove()
         record_media(workspace)
-        if not (left := list(holdings(workspace, user_id))):
+        if not (remaining := list(holdings(workspace, user_id))):
             break
     else:
-        where = ", ".join(sorted({str(holding.where) for holding in left}))
+        where = ", ".join(sorted({str(holding.where) for holding in remaining}))
         raise ArtifactError(
             f"{where}: holds the person again; stop `converse` on this workspace and repeat this"
         )
@@ -103,7 +103,7 @@ def holdings(workspace: Workspace, user_id: str) -> Iterator[Holding]:
     yield from learnt
 
 
-def _asked(workspace: Workspace, user_id: str) -> tuple[list[Holding], bool]:
+def _places_of(workspace: Workspace, user_id: str) -> tuple[list[Holding], bool]:
     """Where the person is, and whether they were forgotten before."""
     places, known = list(holdings(workspace, user_id)), workspace.tombstones.holds(user_id)
     if not user_id or not (places or known):

@@ -69,14 +69,14 @@ def read_asked(
     reading = read_asking(people, design)
     report("asked", 2, 3, "report")
     claim = asked_claim(reading, design, window)
-    written = write_claim(claim, out)
+    summary = write_claim(claim, out)
     report("asked", 3, 3, "")
     results = {
         effect.metric: {"value": effect.value, "low": effect.low, "high": effect.high}
         for effect in reading.effects
         if not effect.reason
     }
-    return written | {"counts": dict(reading.ratio.counts), "effects": results}
+    return summary | {"counts": dict(reading.ratio.counts), "effects": results}
 
 
 def _logged(workspace: Path, tolerated: float, least: int, days: int) -> tuple[pa.Table, AskingSettings, str]:

@@ -88,11 +88,11 @@ def fit_calibration(
     check_rows(table, proxy.settings, name)
     seed, unit, cohort = proxy.about["seed"], proxy.settings.unit, proxy.about["cohort"] or None
     report(FOLDER, 1, 3, "fitting the calibrators")
-    done = calibrate_proxy(proxy, rows_of(table, "calibrate", seed, unit, name), method, name)
+    fresh = calibrate_proxy(proxy, rows_of(table, "calibrate", seed, unit, name), method, name)
     report(FOLDER, 2, 3, "calibration on other users")
     unseen = rows_of(table, "test", seed, unit, name)
-    after, before = (calibration(each, unseen, cohort, seed, name) for each in (done, proxy.calibrated({})))
-    return _finish(done, calibration_claim(after, done, before), out, report)
+    after, before = (calibration(each, unseen, cohort, seed, name) for each in (fresh, proxy.calibrated({})))
+    return _finish(fresh, calibration_claim(after, fresh, before), out, report)
 
 
 def thresholds(
@@ -109,8 +109,8 @@ def thresholds(
     check_rows(table, proxy.settings, str(rows))
     unseen = rows_of(table, "test", proxy.about["seed"], proxy.settings.unit, str(rows))
     report(FOLDER, 1, 3, "walking the thresholds")
-    done = choose_thresholds(proxy, unseen, targets, alpha, str(rows))
-    return _finish(done, threshold_claim(done), out, report)
+    chosen = choose_thresholds(proxy, unseen, targets, alpha, str(rows))
+    return _finish(chosen, threshold_claim(chosen), out, report)
 
 
 def score(folder: Path, rows: Path, out: Path, report: Report) -> dict[str, Any]:
@@ -138,17 +138,17 @@ def drift(folder: Path, rows: Path, out: Path, report: Report) -> dict[str, Any]
     """`tastemaker retention proxy drift`, on fresh answers; exit code 1 when off, or too few answers."""
     report("drift", 0, 1, "reading")
     claim = drift_claim(load_proxy(folder), read_typed(rows), str(rows))
-    written = write_claim(claim, out)
+    summary = write_claim(claim, out)
     report("drift", 1, 1, "")
-    return written
+    return summary
 
 
 def _finish(proxy: Proxy, claim: Any, out: Path, report: Report) -> dict[str, Any]:
     saved = save_proxy(proxy, out / FOLDER)
-    written = write_claim(claim, out)
+    summary = write_claim(claim, out)
     report(FOLDER, 3, 3, "")
-    text = f"{written['text']}\nproxy: {saved}"
-    return written | {"proxy": str(saved), "text": text}
+    text = f"{summary['text']}\nproxy: {saved}"
+    return summary | {"proxy": str(saved), "text": text}
 
 
 RULES: dict[str, type[Step | Hinge | Value | Constrained]] = {
@@ -190,9 +190,9 @@ def preview_rule(
         write_table(out / "adjusted.parquet", adjust(table, rule))
         report("adjust", 1, 2, "effects and ablations")
         _, claim = preview(table, rule, name, k)
-    written = write_claim(claim, out)
+    summary = write_claim(claim, out)
     report("adjust", 2, 2, "")
-    return written | {"adjusted": str(out / "adjusted.parquet")}
+    return summary | {"adjusted": str(out / "adjusted.parquet")}
 
 
 def tune_rule(
@@ -208,6 +208,6 @@ def tune_rule(
         report("tune", 1, 2, "effects of what was found")
         _, claim = preview(table, rule, "value", k)
     claim = tuned_claim(claim, rule, loss, cap)
-    written = write_claim(claim, out)
+    summary = write_claim(claim, out)
     report("tune", 2, 2, "")
-    return written | {"weight": rule.weight, "loss": loss}
+    return summary | {"weight": rule.weight, "loss": loss}

@@ -87,9 +87,9 @@ def weigh_surveys(
         weighted = weighted.append_column("raked", pa.array(result.raked))
     write_table(out / "weights.parquet", weighted)
     write_table(out / "balance.parquet", result.balance)
-    written = write_claim(claim, out)
+    summary = write_claim(claim, out)
     report("survey weights", 3, 3, "")
-    return written | {
+    return summary | {
         "weights": str(out / "weights.parquet"),
         "ess": result.ess,
         "deff": result.deff,
@@ -129,15 +129,15 @@ def validate_answers(
     retests = {}
     if (columns or {}).get("question", "question") in table.column_names:
         table = check_surveys(table, columns=columns, name=name)
-        asked = set(table["question"].unique().to_pylist())
+        known = set(table["question"].unique().to_pylist())
         retests = {
             question: retest(table, question, weight=settings.weight, key=(*settings.key, "retest", question))
             for question in settings.questions
-            if question in asked
+            if question in known
         }
         table = widen(table, [*settings.events, *(c for c in (settings.by, settings.weight) if c)])
-    given = [numbers(table, question, name, nulls=True) for question in settings.questions]
-    doubts = no_answers(np.column_stack(given), settings.questions)
+    values = [numbers(table, question, name, nulls=True) for question in settings.questions]
+    doubts = no_answers(np.column_stack(values), settings.questions)
     table = turned(table, reverse, name=name)
     report("survey validity", 1, 2, "intervals by user")
     asked_twice = {question: pairs for question, pairs in retests.items() if pairs.pairs}
@@ -146,9 +146,9 @@ def validate_answers(
     for title, part in (("pairs", result.pairs), ("contrasts", result.contrasts), ("events", result.events)):
         if part:
             write_table(out / f"{title}.parquet", flat(part))
-    written = write_claim(claim, out)
+    summary = write_claim(claim, out)
     report("survey validity", 2, 2, "")
-    return written
+    return summary
 
 
 def _doubted(claim: ClaimReport, doubts: Sequence[str]) -> ClaimReport:
@@ -178,24 +178,24 @@ def validate_battery(
 
     report("battery", 0, 2, "reading")
     table, name = read_typed(answers), str(answers)
-    given = battery(table, blocks, by=by, reverse=reverse, key=(seed, "battery"), name=name)
+    items = battery(table, blocks, by=by, reverse=reverse, key=(seed, "battery"), name=name)
     report("battery", 1, 2, "fitting")
     fit, claim = battery_claim(
-        given.covariance,
-        given.n,
-        given.blocks,
-        names=given.names,
-        groups=given.groups,
-        bounds=given.bounds,
-        ordinal=given.ordinal,
+        items.covariance,
+        items.n,
+        items.blocks,
+        names=items.names,
+        groups=items.groups,
+        bounds=items.bounds,
+        ordinal=items.ordinal,
     )
-    claim = _doubted(claim, given.doubts)
-    if given.left_out:
-        left = f"{given.left_out:,} people with an empty item are left out: they may answer differently."
-        claim = replace(claim, limits=(*claim.limits, left))
-    written = write_claim(claim, out)
+    claim = _doubted(claim, items.doubts)
+    if items.left_out:
+        note = f"{items.left_out:,} people with an empty item are left out: they may answer differently."
+        claim = replace(claim, limits=(*claim.limits, note))
+    summary = write_claim(claim, out)
     report("battery", 2, 2, "")
-    return written | {"left_out": given.left_out, "chi2": fit.fit.chi2}
+    return summary | {"left_out": items.left_out, "chi2": fit.fit.chi2}
 
 
 def increment(
@@ -221,9 +221,9 @@ def increment(
         table = turned(table, reverse, name=str(rows))
         increments = increment_table(table, settings, seed, name=str(rows))
     result = claim(increments, survey=settings.surveys[0])
-    written = write_claim(result, out)
+    summary = write_claim(result, out)
     report("increment", 2, 2, "")
-    return written
+    return summary
 
 
 def mediation(
@@ -252,6 +252,6 @@ def mediation(
     warn_of_slips(table, chosen.controls, str(rows))
     report("mediation", 1, 2, "testing")
     tests = mediation_tests(table, dealt, candidates=options, settings=chosen, key=seed, name=str(rows))
-    written = write_claim(claim(tests), out)
+    summary = write_claim(claim(tests), out)
     report("mediation", 2, 2, "")
-    return written | {"path": tests.verdict, "exit_code": 1 if tests.verdict == "unknown" else 0}
+    return summary | {"path": tests.verdict, "exit_code": 1 if tests.verdict == "unknown" else 0}

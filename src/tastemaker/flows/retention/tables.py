@@ -62,13 +62,13 @@ def read_design(path: Path) -> Design:
     """Read and check a design (TOML or JSON). Raises InputError naming the file and the key that is wrong."""
     try:
         text = path.read_text(encoding="utf-8-sig")
-        given: Any = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+        document: Any = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}; write the plan before the test, {_SEE}") from None
     except (tomllib.TOMLDecodeError, json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: {error}; a plan is TOML or JSON, {_SEE}") from None
     with in_file(path):
-        return design_of(given)
+        return design_of(document)
 
 
 def open_table(path: Path, columns: Iterable[str], text: tuple[str, ...] = ()) -> Any:

@@ -120,9 +120,9 @@ def build_refit(pipeline: Pipeline, folder: Path) -> None:
     """The same on whole histories, nothing held out: the pass and the share as they were chosen."""
     first = chosen_in(pipeline.path("sft"))
     chosen = first.get("ensemble", [first])
-    whole = pipeline.data.histories
+    histories = pipeline.data.histories
     students = [
-        Student.of(pipeline, folder, number, whole, summary["passes"])
+        Student.of(pipeline, folder, number, histories, summary["passes"])
         for number, summary in enumerate(chosen)
     ]
     _taught(students, lambda student: None)
@@ -155,7 +155,7 @@ class Student:
         member = Member.of(pipeline, number)
         settings = replace(pipeline.workspace.settings, seed=member.seed)
         ids, sizes = pipeline.data.item_ids, member.sizes
-        known, read = np.flatnonzero(train.counts(len(ids))), _read(pipeline, train, settings.seed)
+        known, inputs = np.flatnonzero(train.counts(len(ids))), _read(pipeline, train, settings.seed)
         shape = ItemShape(
             sizes,
             len(known),
@@ -163,20 +163,20 @@ class Student:
             width=settings.width,
             heads=max(1, settings.width // 32),
             max_items=settings.max_items,
-            marks=MARKS if read.marks is not None else 0,
+            marks=MARKS if inputs.marks is not None else 0,
         )
         words = codeword_rows(member.book.codewords, settings.width, settings.seed)
         device = device_of(settings.device)
         model = start_model(shape, [ids[row] for row in known], words, settings.seed).to(device)
         lesson = ItemLesson(
-            read.items,
-            read.target,
-            read.offsets,
+            inputs.items,
+            inputs.target,
+            inputs.offsets,
             Catalogue(member.codes, sizes, residual_rows(model, ids), device),
             settings.seed,
             settings.dense,
             fast_bfloat16(device),
-            read.marks,
+            inputs.marks,
         )
         chosen = Settings(
             **fine_tuning_settings(settings, len(train), stop),
@@ -295,9 +295,9 @@ def _choose_share(pipeline: Pipeline, member: Member, model: Any) -> tuple[float
     ranks: dict[float, list[Any]] = {share: [] for share in SHARES}
     for rows in batches(len(targets), max(1, SCORES // len(data.item_ids))):
         part = take(targets.context, rows)
-        both = scorer.read_outs(part)
+        read_outs = scorer.read_outs(part)
         for share in SHARES:
-            scores = mixed(*both, share).cpu().numpy()
+            scores = mixed(*read_outs, share).cpu().numpy()
             seen = part if settings.remove_seen else None
             ranks[share].append(rank_of_target(scores, targets.target[rows], seen))
     ndcg = {share: float(ndcg_at(np.concatenate(parts), 10).mean()) for share, parts in ranks.items()}

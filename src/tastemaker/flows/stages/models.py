@@ -285,9 +285,9 @@ def _choose_share(pipeline: Pipeline, vocabulary: Vocabulary, model: Any) -> flo
     from tastemaker.retrieve.retriever import blended
 
     searcher, targets = _searching(pipeline, vocabulary, model)
-    both = searcher.read_outs(targets.context)
+    read_outs = searcher.read_outs(targets.context)
     gained = {}
     for share in SHARES:
-        lists = [blended(*pair, share, 10).items for pair in both]
+        lists = [blended(*pair, share, 10).items for pair in read_outs]
         gained[share] = float(ndcg_at(rank_in_lists(lists, targets.target), 10).mean())
     return max(gained, key=lambda share: (gained[share], -share))

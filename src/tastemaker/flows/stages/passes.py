@@ -42,8 +42,8 @@ def passes(pipeline: Pipeline, train: Histories, seed: int) -> Iterator[Pass]:
     for copy in range(settings.sft_epochs):
         targets = None
         if rewards is not None:
-            left = thinned(numbered, settings.thinning, seed, copy)
-            targets = targets_by_reward(rewards[left.items], left.user_rows, seed, copy)
+            remaining = thinned(numbered, settings.thinning, seed, copy)
+            targets = targets_by_reward(rewards[remaining.items], remaining.user_rows, seed, copy)
         yield thinned(train, settings.thinning, seed, copy), targets
 
 

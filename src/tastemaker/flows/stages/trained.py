@@ -64,8 +64,8 @@ def build_memory(pipeline: Pipeline, folder: Path) -> None:
     """
     data, settings = pipeline.data, pipeline.workspace.settings
 
-    def tell(done: int) -> None:
-        pipeline.report("memory", done, len(targets), "")
+    def tell(count: int) -> None:
+        pipeline.report("memory", count, len(targets), "")
 
     memory = fit_memory(data.split.train, len(data.item_ids))
     says = f"{memory.table.nnz:,} transitions"
@@ -79,13 +79,13 @@ def build_memory(pipeline: Pipeline, folder: Path) -> None:
             searcher = Searcher(replace(parts, settings=chosen))
             ratios = RATIOS if texts is not None and searcher.score is not None else RATIOS[:1]
             grid = [Weighing(*pair) for pair in product(GRID, ratios)]
-            more = [(ratio, 0.0) for ratio in ratios]
-            best, scores = choose_weight(searcher.ranks(targets, GRID, tell, more), grid)
+            extras = [(ratio, 0.0) for ratio in ratios]
+            best, scores = choose_weight(searcher.ranks(targets, GRID, tell, extras), grid)
             habits = habits_for(had_before(targets), removed) if searcher.score is not None else ()
             if len(habits) > 1:
-                more = [(best.likeness, habit) for habit in habits]
-                grid = [Weighing(weight, *pair) for weight, pair in product(GRID, more)]
-                best, again = choose_weight(searcher.ranks(targets, GRID, tell, more), grid)
+                extras = [(best.likeness, habit) for habit in habits]
+                grid = [Weighing(weight, *pair) for weight, pair in product(GRID, extras)]
+                best, again = choose_weight(searcher.ranks(targets, GRID, tell, extras), grid)
                 scores |= again
             about |= {name: best.weight} | {f"{name}: {part}": best._asdict()[part] for part in PARTS}
             about[f"validation N@10 by {name}"] = {str(weighing): value for weighing, value in scores.items()}

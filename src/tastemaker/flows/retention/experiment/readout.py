@@ -42,20 +42,20 @@ def readout_claim(
     means = [metric for metric in design.metrics if not metric.quantile and metric.winsorise == 1]
     means = [clustered(metric) for metric in means] if design.cluster else means
     rows = words.sensitivity_rows(reading.moments, design.control, means, design.plan.alpha)
-    more = []
+    extra = []
     if rows:
         caption = "The smallest lift these units find four times of five."
-        more.append(Table.of("What this test could see", rows, caption))
+        extra.append(Table.of("What this test could see", rows, caption))
     if reading.balance:
         caption = "Measured before the start, so the arms must agree in it."
-        more.append(Table.of("Balance of covariates", words.balance_rows(reading.balance), caption))
+        extra.append(Table.of("Balance of covariates", words.balance_rows(reading.balance), caption))
     split = reading.split
     if split.triggered is not None:
         share = sum(split.triggered.counts.values()) / sum(split.everybody.counts.values())
         caption = f"Only units with '{design.triggered}' were analysed: {share:.1%} of all."
         rows, caption = words.diluted_rows(reading.effects, share), f"{caption} {split.everybody.reason}"
-        more.append(Table.of("What it means for everybody", rows, caption))
-    claim = decision_claim(design, reading.decision, reading.effects, more)
+        extra.append(Table.of("What it means for everybody", rows, caption))
+    claim = decision_claim(design, reading.decision, reading.effects, extra)
     if daily is None:
         return claim
     caption = "A gain that fades is novelty; one that grows is learning."
@@ -69,13 +69,13 @@ def readout_claim(
 
 
 def decision_claim(
-    design: Design, decision: Decision, values: Sequence[Any], more: Sequence[Table] = ()
+    design: Design, decision: Decision, values: Sequence[Any], extra: Sequence[Table] = ()
 ) -> ClaimReport:
     """The report of a decision, however its effects were found."""
     plan = design.plan
-    held = "A guardrail passes when harm beyond what is tolerated is excluded. Intervals are of one metric"
-    held += " alone; p is corrected as 'held to' says."
-    tables = [Table.of("Decision", words.decision_rows(decision), held)]
+    caption = "A guardrail passes when harm beyond what is tolerated is excluded. Intervals are of one metric"
+    caption += " alone; p is corrected as 'held to' says."
+    tables = [Table.of("Decision", words.decision_rows(decision), caption)]
     if decision.sample_ratio is not None:
         units = f"Sample ratio, clusters of '{design.cluster}'" if design.cluster else "Sample ratio"
         tables.append(Table.of(units, words.ratio_rows(decision.sample_ratio), decision.sample_ratio.reason))
@@ -94,7 +94,7 @@ def decision_claim(
         f"'{design.treatment}' improves {', '.join(plan.primary)} and harms no guardrail",
         words.CLAIMS[decision.verdict],
         words.summary(decision, design.treatment),
-        (*tables, *more),
+        (*tables, *extra),
         picture,
         assumed,
         _LIMITS,

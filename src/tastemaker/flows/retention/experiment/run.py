@@ -104,8 +104,8 @@ def _trials(table: Path, design: Design, runs: int, seed: int, report: Report) -
             rows = pa.Table.from_batches(list(batches_of(opened(columns(design, [metric])))))
             if design.cluster and not metric.quantile:
                 rows, metric = cluster_totals(rows, design.cluster, [metric], design.arm), clustered(metric)
-            whole = design.cluster if metric.quantile else ""
-            yield aa_test(rows, metric, seed, runs, design.plan.alpha, share, whole)
+            cluster = design.cluster if metric.quantile else ""
+            yield aa_test(rows, metric, seed, runs, design.plan.alpha, share, cluster)
         report("A/A trials", place + 1, len(metrics), metric.name)
 
 
@@ -130,10 +130,10 @@ def read_experiment(
         with in_file(days):
             daily = by_day(read_typed(days, text=design.ids), design)
     claim = readout_claim(design, reading, daily)
-    written = write_claim(claim, out)
+    summary = write_claim(claim, out)
     report("read-out", 2, 2, "")
     decision = reading.decision
-    return written | {
+    return summary | {
         "decision": decision.verdict,
         "reasons": list(decision.reasons),
         "warnings": list(decision.warnings),
@@ -156,9 +156,9 @@ def watch_experiment(days: Path, plan: Path, out: Path, report: Report) -> dict[
     with in_file(days):
         seen, looks, alarms = look_back(read_typed(days, text=design.ids), design)
     claim = watch_claim(design, seen, looks, alarms)
-    written = write_claim(claim, out)
+    summary = write_claim(claim, out)
     report("looks", 1, 1, "")
-    return written
+    return summary
 
 
 @dataclass(frozen=True)
@@ -243,9 +243,9 @@ def read_surrogate(
         index, effect, alone = index_on_tables(past, test, plan)
     report("surrogate index", 1, 2, "report")
     claim = surrogate_claim(index, effect, alone, plan)
-    written = write_claim(claim, out)
+    summary = write_claim(claim, out)
     report("surrogate index", 2, 2, "")
-    return written
+    return summary
 
 
 def export_trial(workspace: Path, out: str | Path, experiment: str = "", days: int = 14) -> dict[str, Any]:

@@ -74,8 +74,8 @@ def shown_rows(workspace: Workspace, database: Database) -> pa.Table:
     """
     shown = complete(Surveys(database).shown())
     settings, rules, salt = workspace.settings, workspace.event_rules(), never_salt(workspace.settings.seed)
-    users, asked = shown["user_id"].to_pylist(), question_rows(Surveys(database))
-    met = set(asked["user_id"].to_pylist())  # whatever ask_holdout says today
+    users, questions = shown["user_id"].to_pylist(), question_rows(Surveys(database))
+    met = set(questions["user_id"].to_pylist())  # whatever ask_holdout says today
     askable = {
         user: user in met or (user != ANONYMOUS and bool(position(user, salt) >= settings.ask_holdout))
         for user in set(users)
@@ -90,8 +90,8 @@ def shown_rows(workspace: Workspace, database: Database) -> pa.Table:
         )
         if request is not None and rules.reward(kind, value) >= HEARD_SHARE
     }
-    places = zip(asked["request_id"].to_pylist(), asked["item_id"].to_pylist(), strict=True)
-    answers = dict(zip(places, asked["answer"].to_pylist(), strict=True))
+    places = zip(questions["request_id"].to_pylist(), questions["item_id"].to_pylist(), strict=True)
+    answers = dict(zip(places, questions["answer"].to_pylist(), strict=True))
     columns = {
         "played": [float(key in wished or key in answers) for key in keys],
         "asked": [float(key in answers) for key in keys],
@@ -155,7 +155,7 @@ def fit_live(workspace: Path, report: Report, least: int = LEAST, deploy: bool =
     training = rows_of(rows, "fit", opened.settings.seed, name=NAME)
     slopes = slope_intervals(training, learnt.proxy.settings, opened.settings.seed, NAME)
     claim = replace(learnt.claim, tables=(*learnt.claim.tables, *slopes_table(slopes)))
-    written = write_claim(claim, opened.new_run(KIND))
+    summary = write_claim(claim, opened.new_run(KIND))
     report(KIND, 3, 4, "deploying")
     ranks = deploy and not learnt.objection
     if ranks:
@@ -166,7 +166,7 @@ def fit_live(workspace: Path, report: Report, least: int = LEAST, deploy: bool =
     state = "deployed: it ranks from the next request on" if ranks else "not deployed"
     skill = learnt.skill
     lines = [
-        written["text"],
+        summary["text"],
         (
             f"{learnt_from(learnt.proxy)}; {weighing}; on {skill.n:,} unseen people it takes away"
             f" {skill.value:.1%} [{skill.low:.1%}, {skill.high:.1%}] of the log loss of knowing only their"
@@ -175,7 +175,7 @@ def fit_live(workspace: Path, report: Report, least: int = LEAST, deploy: bool =
         *([f"the proxy until now: {before}"] if before else []),
         f"proxy {mark} {state}{f': {learnt.objection}' if learnt.objection else ''}",
     ]
-    return written | {
+    return summary | {
         "answers": answers,
         "fitted": learnt.proxy.n,
         "proxy": mark,
@@ -204,9 +204,9 @@ def watch_live(workspace: Path, out: Path, report: Report) -> dict[str, Any]:
         return {"proxy": mark, "reason": reason, "text": reason, "exit_code": 1}
     claim = drift_claim(load_deployed(opened, mark), weighed(since)[0], NAME)
     settings = dict(claim.settings) | {"proxy": mark, "adjust": opened.settings.adjust}
-    written = write_claim(replace(claim, settings=settings), out)
+    summary = write_claim(replace(claim, settings=settings), out)
     report("drift", 1, 1, "")
-    return written | {"proxy": mark}
+    return summary | {"proxy": mark}
 
 
 def fresh_answers(workspace: Workspace) -> tuple[str | None, pa.Table | None]:
@@ -246,8 +246,8 @@ def weighed(rows: pa.Table, shown: pa.Table | None = None) -> tuple[pa.Table, st
     words = []
     if shown is not None:
         try:
-            asked = asked_of_shown(shown, SHOWN)
-            chance = dict(zip(_keys(asked), asked["asked_probability"].to_pylist(), strict=True))
+            matched = asked_of_shown(shown, SHOWN)
+            chance = dict(zip(_keys(matched), matched["asked_probability"].to_pylist(), strict=True))
             place = rows.column_names.index("asked_probability")
             known = pa.array([chance.get(key) for key in _keys(rows)], pa.float64())
             staged = rows.set_column(place, "asked_probability", known)
@@ -299,8 +299,8 @@ def learn_proxy(rows: pa.Table, seed: int | str) -> Learnt:
     settings = ProxySettings(features, answer="answer", weight="weight", l2=0.01, window=window)
     training, middle, unseen = (rows_of(rows, part, seed, name=NAME) for part in PARTS)
     fitted = fit_proxy(training, settings, NAME)
-    given = training.filter(pc.is_valid(training["answer"]))["user_id"].to_pylist()
-    simulated = sum(bool(SIMULATED.match(user)) for user in given)
+    people = training.filter(pc.is_valid(training["answer"]))["user_id"].to_pylist()
+    simulated = sum(bool(SIMULATED.match(user)) for user in people)
     means = {name: pc.mean(training[name]).as_py() for name in features}
     answers = rows.num_rows - rows["answer"].null_count
     about = {"seed": seed, "cohort": "", "answers": answers, "simulated": simulated, "means": means}
