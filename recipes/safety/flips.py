@@ -127,7 +127,7 @@ def prepare(root: Path) -> None:
 
 def outcome(root: Path, place: str, right: str, log_lines: LogLines) -> tuple[str, str]:
     """What became of a change, and the words for it."""
-    opened._whole.clear()  # a new process would look through the file
+    opened._checked.clear()  # a new process would look through the file
     log_lines.lines.clear()
     try:
         same = answers(root, place) == right
@@ -154,7 +154,7 @@ def run(root: Path, flips: int, only: list[str], seed: int) -> dict[str, Any]:
         for path, content in (trio | keep).items():
             put(path, content)
         if place not in right:
-            opened._whole.clear()
+            opened._checked.clear()
             right[place] = answers(root, place)
             for path, content in trio.items():  # reading moved the log into the file
                 put(path, content)

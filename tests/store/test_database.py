@@ -308,7 +308,7 @@ def test_a_callers_request_id_stands_for_one_query_for_a_day(database: Database)
     offers.delivered(["r1", "r2", "r3"], START)
     assert {row["request_id"] for row in database.slates_table().to_pylist()} == {"r1", "r3"}
     assert offers.earlier("u", "mine") == Earlier("q", "answer r1") and offers.earlier("u", "other") is None
-    assert offers.named("u", "mine") == "r1" and offers.named("w", "mine") == "mine"
+    assert offers.server_id("u", "mine") == "r1" and offers.server_id("w", "mine") == "mine"
     offers.add([replace(_offer("r4", key="new"), timestamp=START + timedelta(days=2))])
     assert offers.earlier("u", "mine") == Earlier("q", None)
 

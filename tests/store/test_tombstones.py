@@ -112,7 +112,7 @@ def test_rows_are_counted_and_gone_from_the_log_while_others_have_it_open(tmp_pa
         [Event("e1", "somebody-secret", "like", when, "i"), Event("e2", "other", "like", when, "i")]
     )
     database = Database(path)
-    assert database.held("somebody-secret") == {
+    assert database.row_counts("somebody-secret") == {
         "events": 1,
         "slates": 0,
         "surveys": 0,
@@ -121,7 +121,7 @@ def test_rows_are_counted_and_gone_from_the_log_while_others_have_it_open(tmp_pa
         "exposures": 0,
         "talks": 0,
     }
-    assert database.erase("somebody-secret") == 1 and not any(database.held("somebody-secret").values())
+    assert database.erase("somebody-secret") == 1 and not any(database.row_counts("somebody-secret").values())
     database.scrub()
     for file in tmp_path.iterdir():
         assert b"somebody-secret" not in file.read_bytes(), file

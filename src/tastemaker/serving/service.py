@@ -180,7 +180,7 @@ class WorkspaceService:
 
     def shown(self, request_id: str, user_id: str | None) -> bool:
         """The client showed a slate of this person, or of a bare history; whether there is one."""
-        name = request_id if user_id is None else self.offers.named(user_id, request_id)
+        name = request_id if user_id is None else self.offers.server_id(user_id, request_id)
         return name is not None and self.offers.shown(user_id, [name], self.clock()) == 1
 
     def measures(self) -> Measures:
@@ -321,7 +321,7 @@ class WorkspaceService:
                 f"event '{event.event_id[:80]}': timestamp {when:%Y-%m-%d %H:%M:%S} UTC lies {where};"
                 " set the client's clock, or leave it out"
             )
-        request = None if event.request_id is None else self.offers.named(event.user_id, event.request_id)
+        request = None if event.request_id is None else self.offers.server_id(event.user_id, event.request_id)
         about = (event.item_id, event.value, request, event.target)
         stored = Event(event.event_id, event.user_id, event.kind, when, *about)
         check_value(stored, self.parts.searcher.data.rules)

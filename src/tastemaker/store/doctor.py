@@ -153,14 +153,14 @@ def _tables(workspace: Workspace, full: bool) -> Iterator[Finding]:
 
 
 def _artifacts(workspace: Workspace, full: bool) -> Iterator[Finding]:
-    whole = 0
+    count = 0
     for artifact in workspace.artifacts.finished():
         try:
             workspace.artifacts.verify(artifact.kind, artifact.fingerprint, full)
-            whole += 1
+            count += 1
         except TastemakerError as error:
             yield _error(f"artifact {artifact.kind}", error)
-    yield Finding("ok", "artifacts", f"{whole} whole")
+    yield Finding("ok", "artifacts", f"{count} whole")
     for partial in sorted(workspace.artifacts.root.glob("*/*.partial")):
         yield Finding(
             "warn",
@@ -177,12 +177,12 @@ def _forgotten(workspace: Workspace) -> Iterator[Finding]:
         if not tombstones.people:
             return
         level: Literal["ok", "warn", "error"]
-        left = [mark for mark in sorted(tombstones.held) if (workspace.data / f"tables-{mark}").exists()]
+        marks = [mark for mark in sorted(tombstones.held) if (workspace.data / f"tables-{mark}").exists()]
         if tombstones.unfinished:
             level, message = "error", f"the erasure of {len(tombstones.unfinished)} people has not ended"
             remedy = "run `tastemaker admin forget` for them again"
-        elif left:
-            level, message = "error", f"tables-{left[0]} holds a person who was to be forgotten"
+        elif marks:
+            level, message = "error", f"tables-{marks[0]} holds a person who was to be forgotten"
             remedy = "`tastemaker admin forget` was cut off, so run it for them again"
         elif stale := outdated(workspace.artifacts, tombstones.held):
             level, message = "warn", f"{len(stale)} artifacts learnt from people who asked to be forgotten"

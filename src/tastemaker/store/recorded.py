@@ -27,7 +27,7 @@ def record_media(workspace: Workspace, changing: Collection[Path] = ()) -> None:
     recorded until the next call.
     """
     before, files = _read(workspace.data / RECORD), dict[str, Entry]()
-    for relative in _named(workspace):
+    for relative in _paths(workspace):
         path = workspace.root / relative
         rendered = path.with_name(f"{path.name}.sha256").is_file()  # it has a sum of its own
         if not path.is_file() or rendered or path in changing:
@@ -52,7 +52,7 @@ class Recorded:
     def __init__(self, workspace: Workspace) -> None:
         self._root, self._record = workspace.root, workspace.data / RECORD
         self._files, self._of = dict[str, Entry](), 0
-        self._whole: dict[str, Entry] = {}
+        self._verified: dict[str, Entry] = {}
 
     def check(self, path: Path, label: str) -> Path:
         """`path`, when its bytes are those that were recorded, or nothing was recorded of it.
@@ -60,20 +60,20 @@ class Recorded:
         Raises ArtifactError beginning with `label`, when they are others.
         """
         relative = path.resolve().relative_to(self._root.resolve()).as_posix()
-        written = self._record.stat().st_mtime_ns if self._record.exists() else 0
-        if written != self._of:
-            self._files, self._of, self._whole = _read(self._record), written, {}
+        stamp = self._record.stat().st_mtime_ns if self._record.exists() else 0
+        if stamp != self._of:
+            self._files, self._of, self._verified = _read(self._record), stamp, {}
         entry = self._files.get(relative)
         if entry is None:
             return path
         about = _stat(path)
-        if self._whole.get(relative) != about:
+        if self._verified.get(relative) != about:
             if about["size"] != entry["size"] or sha256_file(path) != entry["sha256"]:
                 raise ArtifactError(
                     f"{label}: {path} is not what it was at the last `tastemaker ingest`; where that is"
                     " meant, ingest again, else restore the file from a copy"
                 )
-            self._whole[relative] = about
+            self._verified[relative] = about
         return path
 
 
@@ -99,7 +99,7 @@ def check_base(workspace: Workspace, folder: Path) -> None:
             )
 
 
-def _named(workspace: Workspace) -> Iterator[str]:
+def _paths(workspace: Workspace) -> Iterator[str]:
     """Paths inside the workspace: of items' files, then of what is kept beside the tables."""
     if workspace.has_tables():
         items = pq.read_table(workspace.tables_folder() / "items.parquet", columns=["audio", "image"])

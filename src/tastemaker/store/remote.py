@@ -39,17 +39,17 @@ def fetched(place: str | Path | None) -> Iterator[Path | None]:
 
     Raises InputError when there is nothing, it cannot be reached, or its kind of store is not installed.
     """
-    given = None if place is None or is_url(place) else Path("/dev/stdin" if str(place) == "-" else place)
-    given = given and given.expanduser()  # which a shell leaves to us in --items=~/items.csv
-    piped = given is not None and (given.is_fifo() or given.is_char_device() or given.is_socket())
-    if place is None or (given is not None and not piped):
-        yield given
+    source = None if place is None or is_url(place) else Path("/dev/stdin" if str(place) == "-" else place)
+    source = source and source.expanduser()  # which a shell leaves to us in --items=~/items.csv
+    piped = source is not None and (source.is_fifo() or source.is_char_device() or source.is_socket())
+    if place is None or (source is not None and not piped):
+        yield source
         return
     with tempfile.TemporaryDirectory() as folder:
         local = Path(folder) / ((not piped and PurePosixPath(str(place)).name) or "table")
         with explained(str(place), "read"), on_disk(local):
-            if given is not None:
-                with given.open("rb") as stream, local.open("wb") as copy:
+            if source is not None:
+                with source.open("rb") as stream, local.open("wb") as copy:
                     shutil.copyfileobj(stream, copy)
             else:
                 system, path = _opened(str(place))
@@ -103,7 +103,7 @@ def send_folders(place: str, folders: Mapping[str, Path], about: Mapping[str, An
         listed = f"{root}/{LIST}"
         before = _listed(place, system.cat_file(listed)) if system.exists(listed) else {}
         marks = {name: sha256_bytes((folder / MANIFEST).read_bytes()) for name, folder in folders.items()}
-        sent = sum(_send(system, f"{root}/{name}", folder) for name, folder in folders.items())
+        count = sum(_send(system, f"{root}/{name}", folder) for name, folder in folders.items())
         listing = sealed({**about, "folders": marks})
         system.pipe_file(listed, listing)
         for name, folder in folders.items():  # who pushed at the same time may have removed some
@@ -111,7 +111,7 @@ def send_folders(place: str, folders: Mapping[str, Path], about: Mapping[str, An
         for name in filter(_NAME.fullmatch, set(before.get("folders", ())) - set(folders)):
             if system.cat_file(listed) == listing:
                 system.rm(f"{root}/{name}", recursive=True)
-    return sent
+    return count
 
 
 def sent_folders(place: str) -> dict[str, Any]:
@@ -166,8 +166,8 @@ def _send(system: Any, there: str, folder: Path) -> bool:
     manifest = (folder / MANIFEST).read_bytes()
     here = {f"{there}/{file}": folder / file for file in (*read_manifest(folder)["files"], MANIFEST)}
     sizes = {path: file.stat().st_size for path, file in here.items()}
-    whole = all(system.exists(path) and system.size(path) == size for path, size in sizes.items())
-    if whole and system.cat_file(f"{there}/{MANIFEST}") == manifest:
+    complete = all(system.exists(path) and system.size(path) == size for path, size in sizes.items())
+    if complete and system.cat_file(f"{there}/{MANIFEST}") == manifest:
         return False
     for path, file in here.items():
         system.put_file(str(file), path)

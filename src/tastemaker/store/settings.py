@@ -310,7 +310,7 @@ def read_settings(root: Path) -> Settings:
     """The settings of the workspace at `root`, defaults filled in; InputError as `Workspace.open` says."""
     path = root / SETTINGS_FILE
     try:
-        given = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+        document = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(
             f"{root}: is not a Tastemaker workspace (no {SETTINGS_FILE}); make one with"
@@ -320,15 +320,15 @@ def read_settings(root: Path) -> Settings:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
     except ValueError as error:
         raise InputError(f"{path}: is not valid TOML: {error}") from None
-    return parse_settings(given, path)
+    return parse_settings(document, path)
 
 
-def parse_settings(given: Mapping[str, Any], path: Path) -> Settings:
-    """Validate what was read from `path`; settings not `given` get their defaults.
+def parse_settings(document: Mapping[str, Any], path: Path) -> Settings:
+    """Validate what was read from `path`; settings not in the `document` get their defaults.
 
     A setting may stand at the top or under `[advanced]`: files of version 0.1 have all of them at the top.
     """
-    version = given.get("format")
+    version = document.get("format")
     if type(version) is not int or version < 1:
         raise InputError(f"{path}: needs the line `format = {FORMAT}`")
     if version > FORMAT:
@@ -336,10 +336,10 @@ def parse_settings(given: Mapping[str, Any], path: Path) -> Settings:
             f"{path}: this workspace was made by a newer Tastemaker (format {version}, this program knows up"
             f" to {FORMAT}); upgrade with `pip install --upgrade tastemaker`"
         )
-    below = given.get(ADVANCED, {})
+    below = document.get(ADVANCED, {})
     if not isinstance(below, Mapping):
         raise InputError(f"{path}: '{ADVANCED}' is {below!r}; it is a section, written [{ADVANCED}]")
-    top = {name: value for name, value in given.items() if name not in ("format", ADVANCED)}
+    top = {name: value for name, value in document.items() if name not in ("format", ADVANCED)}
     for name in (*top, *below):
         if name not in FIELDS and name not in RENAMED:
             near = difflib.get_close_matches(name, FIELDS, n=1)
@@ -349,8 +349,8 @@ def parse_settings(given: Mapping[str, Any], path: Path) -> Settings:
             raise InputError(f"{path}: '{name}' stands at the top and under [{ADVANCED}]; delete one of them")
     legal: dict[str, Any] = {}
     for name, value in {**top, **below}.items():
-        new, read = RENAMED.get(name, (name, None))
-        legal[new] = _read(new, value if read is None else read(value), path)
+        new, convert = RENAMED.get(name, (name, None))
+        legal[new] = _read(new, value if convert is None else convert(value), path)
     return Settings(**legal)
 
 

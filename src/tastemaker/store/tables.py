@@ -156,8 +156,8 @@ def read_source(
         formats = (_PARQUET, _ARROW, _CSV, _JSON)
         kinds = [[file for file in files if _suffix(file) in names] for names in formats]
         if not any(kinds):  # part-00000, as Hadoop names them
-            held = {file: text.sniffed(file) for file in files}
-            kinds = [[file for file in files if held[file] == kind] for kind in ("parquet", "csv", "json")]
+            sniffed = {file: text.sniffed(file) for file in files}
+            kinds = [[file for file in files if sniffed[file] == kind] for kind in ("parquet", "csv", "json")]
         paths: list[Path] = next(filter(None, kinds), [])
         if not paths:
             raise InputError(
@@ -168,8 +168,8 @@ def read_source(
         source = _together([_of_folders(part, file, path) for part, file in zip(parts, filled, strict=True)])
         if empty := len(paths) - len(filled):
             source = replace(source, notes=(*source.notes, f"files of the folder that are empty: {empty:,}"))
-        if more := len(files) - len(paths):
-            note = f"{len(paths):,} files of the folder were read, {more:,} of other kinds were not"
+        if others := len(files) - len(paths):
+            note = f"{len(paths):,} files of the folder were read, {others:,} of other kinds were not"
             source = replace(source, notes=(*source.notes, note))
     elif not path.exists():
         raise InputError(f"{path}: no such file; check the path")
@@ -227,12 +227,12 @@ def _read_file(
 ) -> Source:
     name, suffix = path.name.lower(), _suffix(path)
     try:
-        named = dict.fromkeys(_CSV, "csv") | dict.fromkeys(_JSON, "json") | dict.fromkeys(_PARQUET, "parquet")
+        kinds = dict.fromkeys(_CSV, "csv") | dict.fromkeys(_JSON, "json") | dict.fromkeys(_PARQUET, "parquet")
         with path.open("rb") as stream:
             head = stream.read(64)
         packed, begin = head.startswith(_PACKED), head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
         document = begin.startswith(_DOCUMENTS)  # a page of login, perhaps
-        kind = "" if packed or document else named.get(suffix) or text.sniffed(path)
+        kind = "" if packed or document else kinds.get(suffix) or text.sniffed(path)
         kind = "json" if kind == "csv" and re.match(rb'\{"|\[\s*\{\s*"', begin) else kind
         if head.startswith(b"PAR1") or (kind == "parquet" and not name.endswith(text.PACKED)):
             return _read_parquet(path)
@@ -241,7 +241,7 @@ def _read_file(
         if kind not in ("csv", "json"):
             remedy = (
                 f"unpack it first (of packed files {', '.join(text.PACKED)} are read as they are), or "
-                if suffix in _ARCHIVES or (packed and suffix in named)
+                if suffix in _ARCHIVES or (packed and suffix in kinds)
                 else ""
             )
             raise InputError(
@@ -351,8 +351,8 @@ def _decoded(
         if pa.types.is_string_view(cells.type):
             table = table.set_column(index, cells.name, table.column(index).cast(pa.large_string()))
             continue
-        written = pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type)
-        if not written and not pa.types.is_binary(cells.type) and not pa.types.is_large_binary(cells.type):
+        is_text = pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type)
+        if not is_text and not pa.types.is_binary(cells.type) and not pa.types.is_large_binary(cells.type):
             continue
         column = table.column(index)
         raw = column.cast(pa.large_binary())

@@ -21,7 +21,7 @@ TOMBSTONES_FILE = "tombstones.json"
 
 
 @dataclass(frozen=True)
-class Left:
+class Removal:
     """What a filter left out: rows, and the number of people they were about."""
 
     rows: int = 0
@@ -70,38 +70,38 @@ class Tombstones:
         """Whether the person asked to be forgotten."""
         return self._hash(user_id) in self.people
 
-    def add(self, user_id: str, held: Iterable[str]) -> Tombstones:
+    def add(self, user_id: str, fingerprints: Iterable[str]) -> Tombstones:
         """With one more person, their erasure unfinished; on disk, readable by the owner alone, on return."""
         mark = frozenset((self._hash(user_id),))
-        held = self.held | frozenset(held)
-        return self._written(
-            replace(self, people=self.people | mark, held=held, unfinished=self.unfinished | mark)
+        fingerprints = self.held | frozenset(fingerprints)
+        return self._saved(
+            replace(self, people=self.people | mark, held=fingerprints, unfinished=self.unfinished | mark)
         )
 
     def finish(self, user_id: str) -> Tombstones:
         """With the person's erasure ended."""
-        return self._written(replace(self, unfinished=self.unfinished - {self._hash(user_id)}))
+        return self._saved(replace(self, unfinished=self.unfinished - {self._hash(user_id)}))
 
     def finished(self, user_id: str) -> bool:
         """Whether nothing is left to be done of the person's erasure."""
         return self._hash(user_id) not in self.unfinished
 
-    def _written(self, more: Tombstones) -> Tombstones:
-        sets = {name: sorted(getattr(more, name)) for name in ("people", "held", "unfinished")}
+    def _saved(self, updated: Tombstones) -> Tombstones:
+        sets = {name: sorted(getattr(updated, name)) for name in ("people", "held", "unfinished")}
         with replacing(self.path) as temporary:
             temporary.chmod(0o600)
-            temporary.write_bytes(sealed({"format": 2, "key": more.key, **sets}))
-        return more
+            temporary.write_bytes(sealed({"format": 2, "key": updated.key, **sets}))
+        return updated
 
-    def without(self, table: pa.Table, column: str = "user_id") -> tuple[pa.Table, Left]:
+    def without(self, table: pa.Table, column: str = "user_id") -> tuple[pa.Table, Removal]:
         """The rows of `table` about anybody else, in their order, and what was left out."""
         if not self.people:
-            return table, Left()
+            return table, Removal()
         people = pc.unique(table[column]).drop_null().to_pylist()
-        gone = [user_id for user_id in people if self.holds(user_id)]
-        mask = pc.is_in(table[column], value_set=pa.array(gone, table[column].type))
+        forgotten = [user_id for user_id in people if self.holds(user_id)]
+        mask = pc.is_in(table[column], value_set=pa.array(forgotten, table[column].type))
         others = table.filter(pc.invert(mask))
-        return others, Left(table.num_rows - others.num_rows, len(gone))
+        return others, Removal(table.num_rows - others.num_rows, len(forgotten))
 
     def mark(self) -> dict[str, str]:
         """What names the set of people among the inputs of tables; nothing while nobody was forgotten."""
@@ -111,12 +111,12 @@ class Tombstones:
         return hmac.new(bytes.fromhex(self.key), user_id.encode(), hashlib.sha256).hexdigest()
 
 
-def outdated(artifacts: Artifacts, held: Iterable[str]) -> list[Artifact]:
-    """Finished artifacts made, directly or through others, from inputs whose fingerprints are in `held`."""
-    marks, stale, fresh = set(held), list[Artifact](), artifacts.finished()
+def outdated(artifacts: Artifacts, fingerprints: Iterable[str]) -> list[Artifact]:
+    """Finished artifacts made, directly or through others, from inputs of these `fingerprints`."""
+    marks, stale, fresh = set(fingerprints), list[Artifact](), artifacts.finished()
     inputs = {artifact: set(artifact.about.get("inputs", {}).values()) for artifact in fresh}
-    while more := [artifact for artifact in fresh if inputs[artifact] & marks]:
-        marks |= {artifact.fingerprint for artifact in more}
-        stale += more
-        fresh = [artifact for artifact in fresh if artifact not in more]
+    while affected := [artifact for artifact in fresh if inputs[artifact] & marks]:
+        marks |= {artifact.fingerprint for artifact in affected}
+        stale += affected
+        fresh = [artifact for artifact in fresh if artifact not in affected]
     return stale

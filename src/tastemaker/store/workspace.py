@@ -216,7 +216,7 @@ class Workspace:
         """
         descriptor = os.open(self.root / "tastemaker.lock", os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            if not _taken(descriptor):
+            if not _try_lock(descriptor):
                 who = _holder(descriptor)
                 raise BusyError(
                     f"{self.root}: {describe_holder(who)} holds the lock; wait for it to end, or stop it with"
@@ -227,9 +227,9 @@ class Workspace:
             note["since"] = datetime.now(UTC).isoformat(timespec="seconds")
             os.truncate(descriptor, 0)
             os.pwrite(descriptor, json.dumps(note).encode(), 0)
-            with self.lease("training", purpose) as held:
+            with self.lease("training", purpose) as check:
                 yield
-                held()
+                check()
             os.truncate(descriptor, 0)
         finally:
             os.close(descriptor)
@@ -238,8 +238,8 @@ class Workspace:
     def lease(self, name: str, purpose: str = "", wait: bool = False) -> Iterator[Callable[[], None]]:
         """Hold `name` among the machines that share a server's database (`postgres.lease`); else nothing."""
         if isinstance(self.database, Address):
-            with lease(self.database, name, purpose or name, wait) as held:
-                yield held
+            with lease(self.database, name, purpose or name, wait) as check:
+                yield check
         else:
             yield lambda: None
 
@@ -256,7 +256,7 @@ def describe_holder(who: Mapping[str, Any]) -> str:
     return f"process {pid} on {host} (since {since}, for {purpose}: {who.get('command', '?')})"
 
 
-def _taken(descriptor: int) -> bool:
+def _try_lock(descriptor: int) -> bool:
     """Try for the lock a few times: `holder` of another process takes it for an instant to look."""
     for pause in (0.02, 0.05, 0.0):
         try:

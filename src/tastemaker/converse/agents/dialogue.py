@@ -167,10 +167,10 @@ def request_of(scene: Scene, state: State) -> tuple[Change, ...] | None:
         goal=state.goal.demands,
         active=state.active,
         played=_families(world, state),
-        left=plan.turns - len(state.turns),
+        turns_left=plan.turns - len(state.turns),
         last=None if before.item_id is None else (str(before.handle), world.catalogue.row[before.item_id]),
         failed=tuple(dict.fromkeys(change.clause.field for change in before.delta if before.nothing_fits)),
-        asked=before.asks,
+        question=before.asks,
     )
     if before.item_id is not None and not _adheres(world, state.active, before.item_id) and now.fits(()):
         return ()  # that was not what was asked for: ask again
@@ -179,8 +179,8 @@ def request_of(scene: Scene, state: State) -> tuple[Change, ...] | None:
 
 
 def _adheres(world: World, active: Sequence[Constraint], item: str) -> bool:
-    held = adhere(active, world.tools.match, len(world.catalogue)).holds
-    return bool(held[world.catalogue.row[item]])
+    adherent = adhere(active, world.tools.match, len(world.catalogue)).holds
+    return bool(adherent[world.catalogue.row[item]])
 
 
 def play_turn(scene: Scene, state: State, changes: tuple[Change, ...]) -> State:

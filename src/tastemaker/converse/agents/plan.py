@@ -95,8 +95,8 @@ def make_plan(
     tracks = tuple(int(history[int(place)]) for place in order[:TRACKS])
     pool = None
     if settings.pool == "session":
-        rest = np.unique(history[order[TRACKS:]])
-        pool = rng.permutation(rest)[:SESSION]
+        candidates = np.unique(history[order[TRACKS:]])
+        pool = rng.permutation(candidates)[:SESSION]
     first, last = settings.turns
     turns = int(rng.integers(first, last + 1))
     nothing = frozenset(

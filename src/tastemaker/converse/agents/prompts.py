@@ -37,13 +37,13 @@ def quoted(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _named(item: Named | None) -> dict[str, str | None] | None:
+def _facts(item: Named | None) -> dict[str, str | None] | None:
     return None if item is None else {"title": item.title, "creator": item.creator}
 
 
 def _dialogue(lines: Sequence[Exchange]) -> str:
     turns = [
-        {"listener": line.message, "item": _named(line.played), "recommender": line.reply} for line in lines
+        {"listener": line.message, "item": _facts(line.played), "recommender": line.reply} for line in lines
     ]
     return "\n".join(map(quoted, turns)) or "(this is the first turn)"
 
@@ -83,7 +83,7 @@ def render(view: View) -> tuple[Message, ...]:
 @render.register
 def _profile(view: ProfileView) -> tuple[Message, ...]:
     text = (
-        f"Known: {quoted(dict(view.demographics))}\nItems: {quoted([_named(track) for track in view.tracks])}"
+        f"Known: {quoted(dict(view.demographics))}\nItems: {quoted([_facts(track) for track in view.tracks])}"
     )
     return system(_SYSTEM["profile"]), user(text)
 
@@ -102,7 +102,7 @@ def _listener(view: ListenerView) -> tuple[Message, ...]:
     names = dict(view.names)
     lines = [
         f"You: {quoted(dict(view.profile))}, {view.expertise}",
-        f"Items you know: {quoted([_named(track) for track in view.tracks])}",
+        f"Items you know: {quoted([_facts(track) for track in view.tracks])}",
         f"Your goal: {quoted(view.goal)}",
         f"The dialogue so far:\n{_dialogue(view.dialogue)}",
         "Wishes that stand:\n" + ("\n".join(_constraint(line, names) for line in view.active) or "(none)"),

@@ -22,9 +22,9 @@ REPEATS = 0.12  # how often a pleased listener just asks for another one
 class Situation:
     """Where a conversation stands.
 
-    goal: the demands that the listener is after, most of them not told yet. left: turns to come, with this
-    one. last: (handle, row) of the item just played. failed: fields asked for in vain. asked: the field that
-    the recommender asked about.
+    goal: the demands that the listener is after, most of them not told yet. turns_left: those to come, with
+    this one. last: (handle, row) of the item just played. failed: fields asked for in vain. question: the
+    field that the recommender asked about.
     """
 
     catalogue: Catalogue
@@ -32,10 +32,10 @@ class Situation:
     goal: tuple[Constraint, ...]
     active: tuple[Constraint, ...]
     played: frozenset[int]
-    left: int
+    turns_left: int
     last: tuple[str, int] | None
     failed: tuple[str, ...] = ()
-    asked: str | None = None
+    question: str | None = None
 
     def fits(self, changes: Sequence[Change]) -> int:
         """n_t if these changes were made now."""
@@ -70,12 +70,12 @@ class Situation:
 
     def open_fields(self, row: int | None = None, words: bool = False) -> list[str]:
         """Fields of no goal or constraint; with `row`: that the item has; with `words`: of one word."""
-        taken = self.aims | {constraint.clause.field for constraint in self.active}
+        excluded = self.aims | {constraint.clause.field for constraint in self.active}
         fields, columns = self.catalogue.fields, self.catalogue.columns
         return [
             name
             for name in fields_of_role("any", fields)
-            if name not in taken
+            if name not in excluded
             and (not words or fields[name].kind == "word")
             and (row is None or columns[name][row] is not None)
         ]
@@ -114,17 +114,17 @@ def _tell(now: Situation, rng: np.random.Generator) -> tuple[Change, ...]:
     goal would run out before the turns do.
     """
     untold = now.untold
-    spare = now.left - min(now.reach, now.left) + 1  # turns until all has to be told
+    spare = now.turns_left - min(now.reach, now.turns_left) + 1  # turns until all has to be told
     if not untold or (len(untold) == 1 and spare > 1):
         return ()
     least = max(0, len(untold) - spare + 1)
-    scarce = now.reach < now.left
+    scarce = now.reach < now.turns_left
     chance = (len(untold) - 1) / spare if scarce else TELLS
     if not least and rng.random() >= chance:
         return ()
     order = sorted(untold, key=lambda demand: (demand.medium != "text", _had(now, demand), rng.random()))
-    if now.asked is not None:  # an answer to the question comes first
-        order.sort(key=lambda demand: demand.clause.field != now.asked)
+    if now.question is not None:  # an answer to the question comes first
+        order.sort(key=lambda demand: demand.clause.field != now.question)
     chosen = order[: max(1, least)]
     if len(chosen) == 1 and spare > 2 and rng.random() < SLIPS and (slip := _slip(now, chosen[0], rng)):
         return slip
@@ -263,11 +263,11 @@ def _relax(now: Situation, rng: np.random.Generator) -> tuple[Change, ...]:
     """Drop what was too much: the fields that failed, else wishes beside the goal, else all that it takes
     until something fits.
     """
-    held = {constraint.clause.field for constraint in demands(now.active)}
-    failed = [name for name in now.failed if name in held]
-    rest = [name for name in now.extra_fields if name not in failed]
-    order = [name for group in (failed, rest) for name in rng.permutation(group).tolist()]
-    order += sorted(held - set(order))
+    fields = {constraint.clause.field for constraint in demands(now.active)}
+    failed = [name for name in now.failed if name in fields]
+    others = [name for name in now.extra_fields if name not in failed]
+    order = [name for group in (failed, others) for name in rng.permutation(group).tolist()]
+    order += sorted(fields - set(order))
     for name in order:
         if now.fits((_dropped(name),)):
             return (_dropped(name),)

@@ -105,8 +105,8 @@ def _prediction(
                 f"{where}: field '{name}' is missing; every record has"
                 f" {', '.join(Prediction.__dataclass_fields__)}"
             )
-    given, reply = row["predicted_track_ids"], row["predicted_response"]
-    ids = isinstance(given, list | tuple) and {*map(type, given)} <= {str}
+    track_ids, reply = row["predicted_track_ids"], row["predicted_response"]
+    ids = isinstance(track_ids, list | tuple) and {*map(type, track_ids)} <= {str}
     for name, right, wanted in (
         ("session_id", isinstance(row["session_id"], str), "text"),
         ("turn_number", str(row["turn_number"]).isdecimal(), "a whole number"),
@@ -115,7 +115,7 @@ def _prediction(
     ):
         if not right:
             raise InputError(f"{where}: '{name}' is {str(row[name])[:40]!r}; give {wanted}")
-    items = tuple(given)
+    items = tuple(track_ids)
     if len(items) > MOST_ITEMS:
         raise InputError(f"{where}: {len(items)} items predicted; give at most {MOST_ITEMS}")
     if len(set(items)) != len(items):

@@ -130,10 +130,10 @@ def _reply(conversation: Conversation, turn: Turn, item: str, about: Exporting) 
     """The answer that recommends an item: by the same draws whatever the item, so that two answers of a turn
     differ in nothing but the item and its facts.
     """
-    asked = tuple(change.clause.field for change in turn.delta if change.op != "drop")
+    fields = tuple(change.clause.field for change in turn.delta if change.op != "drop")
     rng = generator("preference", conversation.conversation_id, turn.turn)
     shown = offered(about.catalogue, about.catalogue.row[item], "")
-    return [_assistant(found_text(shown, asked, None, about.lexicon, rng))]
+    return [_assistant(found_text(shown, fields, None, about.lexicon, rng))]
 
 
 def preference(conversations: Iterable[Conversation], about: Exporting) -> Iterator[dict[str, Any]]:

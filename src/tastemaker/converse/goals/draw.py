@@ -194,10 +194,10 @@ class Sampler:
         n: int,
         rng: np.random.Generator,
     ) -> Draft:
-        named = {name: fact_words(clause, self.lexicon) for name, clause in slots.items()}
+        words = {name: fact_words(clause, self.lexicon) for name, clause in slots.items()}
         first = len(slots) + bool(template.media)
-        more = [fact_words(constraint.clause, self.lexicon) for constraint in constraints[first:]]
-        text = template.fill(int(rng.integers(len(template.variants))), named, more)
+        additions = [fact_words(constraint.clause, self.lexicon) for constraint in constraints[first:]]
+        text = template.fill(int(rng.integers(len(template.variants))), words, additions)
         delta = tuple(
             Change("add", constraint.kind, constraint.clause, constraint.reference, constraint.medium)
             for constraint in constraints

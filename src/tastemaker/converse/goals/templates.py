@@ -36,12 +36,12 @@ class Template:
         """Category and specificity."""
         return f"{self.category}-{self.specificity}"
 
-    def fill(self, variant: int, slots: Mapping[str, str], more: Sequence[str]) -> str:
+    def fill(self, variant: int, slots: Mapping[str, str], additions: Sequence[str]) -> str:
         """The goal's text; {, more} brings its own comma and vanishes when there is nothing more. A variant
         without a place for more gets a sentence for it.
         """
         text = self.variants[variant % len(self.variants)]
-        further = ", ".join(more)
+        further = ", ".join(additions)
         if further and "more}" not in text:
             text += f" It should also be right in this: {further}."
         for name, words in slots.items():
@@ -67,8 +67,8 @@ def fields_of_role(role: str, fields: Mapping[str, Field]) -> list[str]:
     if role == "any":
         return usable
     if role == "fact":
-        taken = {name for role in ("cover", "popularity", "maker", "words") for name in roles[role]}
-        return [name for name in usable if name not in taken]
+        reserved = {name for role in ("cover", "popularity", "maker", "words") for name in roles[role]}
+        return [name for name in usable if name not in reserved]
     return [name for name in roles[role] if name in usable]
 
 

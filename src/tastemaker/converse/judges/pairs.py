@@ -142,11 +142,11 @@ class Consistency:
 
 def consistency(chosen: Sequence[Chosen], judge: str, seed: int = 0) -> Consistency:
     """What one judge's choices say of it; shares are NaN when no pair has two valid answers."""
-    asked = [choice for choice in chosen if choice.judge == judge]
-    valid = [choice for choice in asked if choice.straight is not None and choice.swapped is not None]
+    choices = [choice for choice in chosen if choice.judge == judge]
+    valid = [choice for choice in choices if choice.straight is not None and choice.swapped is not None]
     if not valid:
         nan = float("nan")
-        return Consistency(judge, len(asked), 0, nan, nan, nan, nan, None)
+        return Consistency(judge, len(choices), 0, nan, nan, nan, nan, None)
     same = [SWAPPED[str(choice.swapped)] == choice.straight for choice in valid]
     share = of_totals(
         by_unit(np.array([(1.0, float(equal)) for equal in same]), [each.conversation for each in valid]),
@@ -164,4 +164,4 @@ def consistency(chosen: Sequence[Chosen], judge: str, seed: int = 0) -> Consiste
     ]
     right = sum(decided) / len(decided) if decided else None
     first = places["first"] / either if either else 0.5
-    return Consistency(judge, len(asked), len(valid), share.value, share.low, share.high, first, right)
+    return Consistency(judge, len(choices), len(valid), share.value, share.low, share.high, first, right)

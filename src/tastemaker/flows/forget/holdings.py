@@ -50,7 +50,7 @@ def database(workspace: Workspace, user_id: str) -> Iterator[Holding]:
     if not workspace.database.exists():
         return
     with Database(workspace.database) as opened:
-        counts = opened.held(user_id)
+        counts = opened.row_counts(user_id)
     for table, count in counts.items():
         if count:
             what, remove = f"{table} in the database", partial(close_database, workspace, user_id)

@@ -99,10 +99,10 @@ class Database:
             return fetch(connection, sql, values)
 
     def select(
-        self, table: str, columns: Sequence[str], rest: str = "", *values: Any
+        self, table: str, columns: Sequence[str], clauses: str = "", *values: Any
     ) -> list[tuple[Any, ...]]:
         """Columns of the rows of a table, each compared with its checksum; rest: what follows in SQL."""
-        return self.read(f"SELECT {', '.join(columns)}, {intact(table)} FROM {table} {rest}", *values)
+        return self.read(f"SELECT {', '.join(columns)}, {intact(table)} FROM {table} {clauses}", *values)
 
     def insert(self, table: str, **row: Any) -> None:
         """Store a row, moments as `micros`."""
@@ -192,7 +192,7 @@ class Database:
             connection.execute("INSERT INTO erased (person) VALUES (?) ON CONFLICT DO NOTHING", (mark,))
         return count
 
-    def held(self, user_id: str) -> dict[str, int]:
+    def row_counts(self, user_id: str) -> dict[str, int]:
         """Rows about a person in each table that can hold any; `erase` removes them."""
         counted = "SELECT count(*) FROM {} WHERE {} = ?"
         with self.transaction(write=False) as connection:
@@ -221,8 +221,8 @@ class Database:
         rows = self._deployments("WHERE kind = ? ORDER BY deployment_id DESC LIMIT 1", kind)
         return rows[0] if rows else None
 
-    def _deployments(self, rest: str, *values: Any) -> list[Deployment]:
-        rows = self.select("deployments", ("kind", "fingerprint", "timestamp", "note"), rest, *values)
+    def _deployments(self, clauses: str, *values: Any) -> list[Deployment]:
+        rows = self.select("deployments", ("kind", "fingerprint", "timestamp", "note"), clauses, *values)
         return [Deployment(kind, mark, moment(time), note) for kind, mark, time, note in rows]
 
     def secret(self, name: str) -> str:
@@ -239,10 +239,10 @@ class Database:
         columns = (*EVENT, "sequence")
         stored = self.select("events", columns, f"{where} ORDER BY user_id, timestamp, sequence", *values)
         rows = [dict(zip(columns, row, strict=True)) for row in stored]
-        gone = undone(rows)
+        taken_back = undone(rows)
         for row in rows:
             del row["sequence"]
-            if row["kind"] != "undo" and (row["user_id"], row["event_id"]) not in gone:
+            if row["kind"] != "undo" and (row["user_id"], row["event_id"]) not in taken_back:
                 yield Event(**row | {"timestamp": moment(row["timestamp"])})
 
 

@@ -80,12 +80,12 @@ def undone(rows: Iterable[dict[str, Any]]) -> set[tuple[str, str]]:
     """(user, event) pairs taken back. The undo that came last speaks first, so one that was itself undone
     has no effect; rows come in the order of `sequence`, whatever the clock says.
     """
-    gone: set[tuple[str, str]] = set()
+    taken_back: set[tuple[str, str]] = set()
     undos = [row for row in rows if row["kind"] == "undo"]
     for undo in sorted(undos, key=lambda row: int(row["sequence"]), reverse=True):
-        if (undo["user_id"], undo["event_id"]) not in gone:
-            gone.add((undo["user_id"], undo["refers_to"]))
-    return gone
+        if (undo["user_id"], undo["event_id"]) not in taken_back:
+            taken_back.add((undo["user_id"], undo["refers_to"]))
+    return taken_back
 
 
 def now() -> datetime:

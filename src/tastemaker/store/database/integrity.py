@@ -71,11 +71,10 @@ def migrate(connection: sqlite3.Connection, migrations: Sequence[Sequence[str]],
 
 def _summed_tables(connection: sqlite3.Connection) -> dict[str, list[str]]:
     """The tables with checksums as they are now, and their other columns."""
-    names = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall()
-    columns = {name: _columns(connection, name) for (name,) in names}
-    return {
-        table: [name for name in own if name != CHECKSUM] for table, own in columns.items() if CHECKSUM in own
-    }
+    tables = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall()
+    columns = {table: _columns(connection, table) for (table,) in tables}
+    summed = {table: names for table, names in columns.items() if CHECKSUM in names}
+    return {table: [name for name in names if name != CHECKSUM] for table, names in summed.items()}
 
 
 def arm(connection: sqlite3.Connection) -> None:
@@ -144,7 +143,7 @@ def tables() -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
 
 def damage(connection: sqlite3.Connection) -> str:
     """What is wrong with a database that can be read, in a few words; "" when nothing. Reads everything."""
-    there = _named(connection)
+    there = _objects(connection)
     for name, about in _schema().items():
         if there.get(name) != about:
             return f"{about[0]} {name} is not as it was made"
@@ -193,29 +192,29 @@ def _lost(content: npt.NDArray[np.uint8], index: bytes) -> str:
         return "the head of the write-ahead log is damaged" if committed or len(content) > _HEADER else ""
     frames = content[_HEADER:]
     frames = frames[: len(frames) // (page + _FRAME) * (page + _FRAME)].reshape(-1, page + _FRAME)
-    whole = _whole(frames, sums, raw[16:24], magic & 1)
-    if salt == raw[16:24] and whole < committed:
-        return f"page {whole + 1} of {committed} in the write-ahead log is damaged"
-    later = frames[whole:]
+    valid = _valid_pages(frames, sums, raw[16:24], magic & 1)
+    if salt == raw[16:24] and valid < committed:
+        return f"page {valid + 1} of {committed} in the write-ahead log is damaged"
+    later = frames[valid:]
     ours = (later[:, 8:16] == np.frombuffer(raw[16:24], np.uint8)).all(axis=1)
     ends = ours & later[:, 4:8].any(axis=1)
-    return f"page {whole + 1} of the write-ahead log is damaged" if ends[1:].any() else ""
+    return f"page {valid + 1} of the write-ahead log is damaged" if ends[1:].any() else ""
 
 
-def _whole(frames: npt.NDArray[np.uint8], sums: tuple[int, int], salt: bytes, big: int) -> int:
+def _valid_pages(frames: npt.NDArray[np.uint8], sums: tuple[int, int], salt: bytes, big: int) -> int:
     """How many pages from the first on carry the log's salt and their right checksum."""
-    done = 0
+    count = 0
     for start in range(0, len(frames), _BLOCK):
         block = frames[start : start + _BLOCK]
-        own = np.concatenate([block[:, :8], block[:, _FRAME:]], axis=1)
-        added, step = _added(own, big)
+        content = np.concatenate([block[:, :8], block[:, _FRAME:]], axis=1)
+        added, step = _added(content, big)
         for frame, (a, b) in zip(block, added.tolist(), strict=True):
             (w, x), (y, z) = step
             sums = (w * sums[0] + x * sums[1] + a) % 2**32, (y * sums[0] + z * sums[1] + b) % 2**32
             if frame[8:16].tobytes() != salt or struct.unpack(">II", frame[16:24].tobytes()) != sums:
-                return done
-            done += 1
-    return done
+                return count
+            count += 1
+    return count
 
 
 def _chain(data: bytes, big: int = 0) -> tuple[int, int]:
@@ -270,7 +269,7 @@ def _columns(connection: sqlite3.Connection, table: str) -> list[str]:
     return [row[1] for row in connection.execute(f"PRAGMA table_info({table})").fetchall()]
 
 
-def _named(connection: sqlite3.Connection) -> dict[str, tuple[str, str, str]]:
+def _objects(connection: sqlite3.Connection) -> dict[str, tuple[str, str, str]]:
     rows = connection.execute(
         "SELECT name, type, tbl_name, sql FROM sqlite_schema WHERE sql IS NOT NULL"
     ).fetchall()
@@ -282,7 +281,7 @@ def _schema() -> dict[str, tuple[str, str, str]]:
     """Name -> type, table and SQL of all that the migrations make."""
     connection = _empty()
     try:
-        return {name: about for name, about in _named(connection).items() if not name.startswith("sqlite_")}
+        return {name: about for name, about in _objects(connection).items() if not name.startswith("sqlite_")}
     finally:
         connection.close()
 

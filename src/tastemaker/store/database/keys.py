@@ -89,8 +89,8 @@ class Keys:
         columns = ("key_id", "name", "role", "hash", "created_at", "revoked_at")
         rows = self._database.select("keys", columns, "ORDER BY created_at, key_id")
         return [
-            Key(key_id, name, role, digest, moment(created), None if gone is None else moment(gone))
-            for key_id, name, role, digest, created, gone in rows
+            Key(key_id, name, role, digest, moment(created), None if revoked is None else moment(revoked))
+            for key_id, name, role, digest, created, revoked in rows
         ]
 
     def revoke(self, which: str) -> Key:

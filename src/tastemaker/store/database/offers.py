@@ -93,7 +93,7 @@ class Offers:
         """These slates were sent, and count as shown; where the client `confirms` what it showed, once it has
         done so. The first time counts, and an empty slate shows nothing.
         """
-        sql = SENT if confirms else SHOWN
+        sql = DELIVER if confirms else SHOWN
         with self._database.transaction() as connection:
             connection.executemany(sql, [(micros(at), name) for name in request_ids])
 
@@ -108,7 +108,7 @@ class Offers:
         with self._database.transaction() as connection:
             return sum(_shown(connection, user_id, name, micros(at)) for name in set(request_ids))
 
-    def named(self, user_id: str, request_id: str) -> str | None:
+    def server_id(self, user_id: str, request_id: str) -> str | None:
         """The server's id of the slate that a person's client calls `request_id`: itself, or the client's own
         id for the request; None for another person's slate.
         """
@@ -138,7 +138,9 @@ SHOWN = (
     " AND EXISTS (SELECT 1 FROM slates WHERE slates.request_id = offers.request_id)"
 )
 
-SENT = "UPDATE offers SET delivered_at = ? WHERE request_id = ? AND delivered_at IS NULL AND shown_at IS NULL"
+DELIVER = (
+    "UPDATE offers SET delivered_at = ? WHERE request_id = ? AND delivered_at IS NULL AND shown_at IS NULL"
+)
 EARLIER = (
     "UPDATE offers SET shown_at = delivered_at WHERE user_id = ? AND shown_at IS NULL AND delivered_at IS NOT"
     " NULL AND timestamp <= ? AND EXISTS (SELECT 1 FROM slates WHERE slates.request_id = offers.request_id)"

@@ -36,7 +36,7 @@ _HOLDER = (
     " WHERE locktype = 'advisory' AND granted AND (classid::bigint, objid::bigint::bit(32)) ="
     " (SELECT a, b::bit(32) FROM (VALUES {key}) AS wanted (a, b))"
 )
-READ = ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",)
+READ_ONLY = ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",)
 WAIT = 5000  # milliseconds that a writer waits for another
 CONNECT = 5  # seconds that connecting may take
 SILENCE = 10.0  # seconds after which a server's statement that has no answer is given up
@@ -81,7 +81,7 @@ class Postgres:
         """Statements that become durable together, or not at all; a reader sees one moment."""
         try:
             session = self._session()
-            session.waiting = WRITE if write else READ
+            session.waiting = WRITE if write else READ_ONLY
             try:
                 yield session
                 session.end("COMMIT")
@@ -98,10 +98,10 @@ class Postgres:
             session = self._local.session = Session(self._connect)
             here = threading.current_thread()
             with self._guard:  # threads of a pool come and go; a connection goes with its own
-                left = [row for row in self._opened if not row[0].is_alive()]
-                for _, unused in left:
+                dead = [row for row in self._opened if not row[0].is_alive()]
+                for _, unused in dead:
                     unused.raw.close()
-                self._opened = [*(row for row in self._opened if row not in left), (here, session)]
+                self._opened = [*(row for row in self._opened if row not in dead), (here, session)]
         return session
 
     def _connect(self) -> psycopg.Connection[Any]:
@@ -208,13 +208,13 @@ def lease(address: Address, name: str, purpose: str, wait: bool = False) -> Iter
                 " resumes later"
             )
 
-        def held() -> None:
+        def check() -> None:
             try:
                 session.execute(b"SELECT 1")
             except engine._driver.Error:
                 raise lost from None
 
-        yield held
+        yield check
     except engine._driver.Error as error:
         raise engine._explained(error) from error
     finally:
@@ -232,8 +232,8 @@ def check_server(address: Address) -> str | None:
 
 def _options(address: Address, extra: str) -> str:
     """Ours beside those that the address gives, such as a search path."""
-    given = driver().conninfo.conninfo_to_dict(address.url).get("options", "")
-    return f"{given} {extra}".strip()
+    options = driver().conninfo.conninfo_to_dict(address.url).get("options", "")
+    return f"{options} {extra}".strip()
 
 
 def _migrate(session: Session, address: Address) -> None:

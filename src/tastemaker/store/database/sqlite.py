@@ -22,7 +22,7 @@ from tastemaker.store.database.migrations import MIGRATIONS, VERSION
 SYNCHRONOUS = "FULL"  # what is written survives a power cut
 PATIENCE = 5.0  # seconds that a write waits for the one before it
 TOGETHER, SOON = 64, 0.05  # writes that one commit makes durable at most, and seconds after which it comes
-_whole = set[tuple[str, int]]()  # files that this process has looked through
+_checked = set[tuple[str, int]]()  # files that this process has looked through
 
 
 class Rows(Protocol):
@@ -68,7 +68,7 @@ class _Batch:
 
     began: float = field(default_factory=time.monotonic)
     entries: int = 0
-    done: threading.Event = field(default_factory=threading.Event)
+    durable: threading.Event = field(default_factory=threading.Event)
     error: BaseException | None = None
 
 
@@ -89,17 +89,17 @@ class Sqlite:
         self._writer: sqlite3.Connection | None = None
         self._armed = False
         name = _identity(path)
-        if name not in _whole and (wrong := integrity.log_damage(path)):
+        if name not in _checked and (wrong := integrity.log_damage(path)):
             raise ArtifactError(_damaged(path, wrong))
         with self.transaction() as connection:
             _migrate(connection, path)
         self._armed = True
         integrity.arm(connection)
-        if name not in _whole:
+        if name not in _checked:
             with self.transaction(write=False) as connection:
                 if wrong := integrity.damage(connection):
                     raise ArtifactError(_damaged(path, wrong))
-            _whole.add(_identity(path))
+            _checked.add(_identity(path))
 
     def close(self) -> None:
         """Close the connections of every thread, once what was written is durable; the object can be used
@@ -145,14 +145,14 @@ class Sqlite:
         reads.
         """
         end = time.monotonic() + seconds
-        written = False
+        vacuumed = False
         try:
             while True:
                 try:
                     connection = self._connection()
-                    if not written:
+                    if not vacuumed:
                         connection.execute("VACUUM")
-                    written = True
+                    vacuumed = True
                     if connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0:
                         return
                 except sqlite3.OperationalError as error:
@@ -184,7 +184,7 @@ class Sqlite:
         """
         try:
             if write:
-                with self._written() as connection:
+                with self._writing() as connection:
                     yield connection
                 return
             connection = self._connection()
@@ -202,7 +202,7 @@ class Sqlite:
             raise _explained(error, self.path) from error
 
     @contextmanager
-    def _written(self) -> Iterator[sqlite3.Connection]:
+    def _writing(self) -> Iterator[sqlite3.Connection]:
         """One write of a batch: taken back alone where it fails, and not over before the batch is durable."""
         batch = self._enter()
         try:
@@ -221,11 +221,11 @@ class Sqlite:
                 raise
         finally:
             self._leave(batch)
-        while not batch.done.wait(PATIENCE / 10):
+        while not batch.durable.wait(PATIENCE / 10):
             with self._turn:  # whoever was to commit was interrupted
-                left = not self._busy and not self._line and self._batch is batch
-                self._busy = self._busy or left
-            if left:
+                orphaned = not self._busy and not self._line and self._batch is batch
+                self._busy = self._busy or orphaned
+            if orphaned:
                 self._leave(batch)
         if batch.error is not None:
             raise batch.error
@@ -285,7 +285,7 @@ class Sqlite:
                 if connection is not None and connection.in_transaction:
                     connection.execute("ROLLBACK")
         finally:
-            batch.done.set()
+            batch.durable.set()
 
     def _check_files(self) -> None:
         """Whether the files that SQLite opened are still those of their names; takes a few microseconds."""
@@ -324,10 +324,10 @@ class Sqlite:
         integrity.add_functions(connection)
         with self._guard:  # threads of a pool come and go; a connection goes with its own
             self._files = self._files or [_inode(name) for name in self._names]
-            left = [row for row in self._opened if not row[0].is_alive()]
-            for _, unused in left:
+            dead = [row for row in self._opened if not row[0].is_alive()]
+            for _, unused in dead:
                 unused.close()
-            self._opened = [row for row in self._opened if row not in left]
+            self._opened = [row for row in self._opened if row not in dead]
             self._opened.append((owner, connection))
         return connection
 
@@ -337,7 +337,7 @@ def check_file(path: Path) -> str | None:
     try:
         # Not where this process has the file open: closing the index beside the log would take SQLite's locks
         # from it, and opening has looked already.
-        if _identity(path) not in _whole and (wrong := integrity.log_damage(path)):
+        if _identity(path) not in _checked and (wrong := integrity.log_damage(path)):
             return _damaged(path, wrong)
         connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=5.0)
         try:

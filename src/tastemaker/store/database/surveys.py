@@ -25,7 +25,7 @@ EXPOSURES = pa.schema(
         pa.field("timestamp", pa.timestamp("us", tz="UTC"), nullable=False),
     ]
 )
-ASKED = (  # the columns of `Surveys.rows` before the features
+SURVEY_COLUMNS = (  # the columns of `Surveys.rows` before the features
     "question_id",
     "request_id",
     "user_id",
@@ -116,7 +116,7 @@ class Surveys:
             s.answer, s.timestamp, i.features,
             {intact("surveys", "s")} AND (i.request_id IS NULL OR {intact("impressions", "i")})
             FROM surveys s LEFT JOIN impressions i USING (request_id) ORDER BY s.timestamp, s.question_id"""
-        table, rows = self._columns(sql, ASKED)
+        table, rows = self._columns(sql, SURVEY_COLUMNS)
         checked = schema.check(table, schema.SURVEYS, "surveys")
         for name in ("question_id", "request_id"):
             checked = checked.append_column(name, table[name])

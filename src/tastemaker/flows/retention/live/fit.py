@@ -51,7 +51,7 @@ from tastemaker.schema import ANONYMOUS
 from tastemaker.stats.intervals import Interval
 from tastemaker.store import Database, Surveys, Workspace, fingerprint, write_json, write_table
 from tastemaker.store.database.events import now
-from tastemaker.store.database.surveys import ASKED
+from tastemaker.store.database.surveys import SURVEY_COLUMNS
 from tastemaker.store.remote import uploaded
 
 
@@ -63,7 +63,7 @@ def question_rows(surveys: Surveys) -> pa.Table:
 
 def complete(rows: pa.Table) -> pa.Table:
     """The rows that have every feature, which is every column that is none of a question's."""
-    for name in [name for name in rows.column_names if name not in ASKED]:
+    for name in [name for name in rows.column_names if name not in SURVEY_COLUMNS]:
         rows = rows.filter(pc.is_valid(rows[name]))
     return rows
 
@@ -293,7 +293,7 @@ def learn_proxy(rows: pa.Table, seed: int | str) -> Learnt:
 
     Raises InputError when the answers cannot be learnt from.
     """
-    features = tuple(name for name in rows.column_names if name not in (*ASKED, "weight"))
+    features = tuple(name for name in rows.column_names if name not in (*SURVEY_COLUMNS, "weight"))
     days = sorted(str(row.date()) for row in rows["timestamp"].to_pylist())
     window = f"{days[0]} to {days[-1]}"
     settings = ProxySettings(features, answer="answer", weight="weight", l2=0.01, window=window)
