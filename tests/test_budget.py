@@ -19,6 +19,19 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 ROOT = SOURCE.parents[1]
 PARAMETERS, MODULE_LINES, FUNCTION_LINES, FOLDER_MODULES = 7, 450, 65, 13
 NO_NOUNS = {"one", "found", "told", "made", "kept", "mine", "some", "beside", "heard", "said"}
+NO_NOUN_VALUES = {  # of functions, `read` and `put` are verbs
+    *("own", "given", "gone", "whole", "taken", "more", "both", "few", "rest", "spent"),
+    *("used", "sent", "meant", "came", "written", "read", "put", "done"),
+}
+UNFINISHED = (
+    "assist",
+    "converse/reading",
+    "store/ingest",
+    "store/text",
+    "retention",
+    "experiment",
+    "explore",
+)
 UNSAFE_MODULES = {"pickle", "joblib", "cloudpickle", "shelve", "dill", "marshal"}
 
 
@@ -47,7 +60,7 @@ def test_functions_take_few_parameters_and_modules_stay_readable(path: Path) -> 
         )
 
 
-def given_names(path: Path) -> Iterator[tuple[int, str]]:
+def given_names(path: Path, functions: bool = True) -> Iterator[tuple[int, str]]:
     """Every variable, attribute, parameter, function and class that a module names, with its line."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
@@ -56,7 +69,7 @@ def given_names(path: Path) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.attr
         elif isinstance(node, ast.arg):
             yield node.lineno, node.arg
-        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        elif functions and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             yield node.lineno, node.name
 
 
@@ -72,6 +85,18 @@ def test_names_are_nouns(folder: str) -> None:
         f"{', '.join(poor)}: a pronoun or participle says nothing; take the noun of what it holds, as in"
         " `for row in rows`, `match = pattern.match(text)`, or `kept_items`"
     )
+
+
+def test_values_are_named_by_what_they_hold() -> None:
+    """The same of variables, parameters and attributes, in every room but those `UNFINISHED`."""
+    poor = [
+        f"{name}:{line} {value}"
+        for path in MODULES
+        if not (name := path.relative_to(SOURCE).as_posix()).startswith(UNFINISHED)
+        for line, value in given_names(path, functions=False)
+        if value.lower().strip("_") in NO_NOUN_VALUES
+    ]
+    assert not poor, f"{', '.join(poor)}: take the noun of what it holds, as `digest` or `settings`"
 
 
 def test_folders_hold_few_modules() -> None:

@@ -58,11 +58,11 @@ class Workspace:
         """A new workspace with `settings`; InputError: the folder is not empty, a setting is not legal."""
         from tastemaker.store import Workspace as Store
 
-        named = isinstance(settings, Mapping) and all(isinstance(name, str) for name in settings)
-        if settings is not None and not named:
+        valid = isinstance(settings, Mapping) and all(isinstance(name, str) for name in settings)
+        if settings is not None and not valid:
             raise InputError(f"settings={settings!r}: give a mapping of names and values, as {{'beam': 20}}")
-        given = dict(settings or {}).items()
-        plain = {name: value.item() if hasattr(value, "item") else value for name, value in given}
+        entries = dict(settings or {}).items()
+        plain = {name: value.item() if hasattr(value, "item") else value for name, value in entries}
         try:
             Store.create(Path(folder), plain)
         except OSError as error:
@@ -112,13 +112,13 @@ class Workspace:
             raise InputError(f"positive={reading['positive']!r}: give kinds, as ['like', 'purchase']")
         settings = IngestSettings(columns=dict(columns or {}), **reading)
         with ExitStack() as stack:
-            given = {"items": items, "interactions": interactions}
-            paths = {name: _as_file(name, table, stack) for name, table in given.items()}
+            tables = {"items": items, "interactions": interactions}
+            paths = {name: _as_file(name, table, stack) for name, table in tables.items()}
             try:
                 self.result = ingest_files(self.folder, paths["items"], paths["interactions"], settings)
             except TastemakerError as error:
-                raise type(error)(_named(str(error), given, paths)) from None
-        self.result = _renamed(self.result, given, paths)
+                raise type(error)(_argument_named(str(error), tables, paths)) from None
+        self.result = _renamed(self.result, tables, paths)
         return self._changed()
 
     def train(self) -> Workspace:
@@ -282,28 +282,28 @@ def _count(name: str, value: Any, least: int, what: str) -> int:
     return int(value)
 
 
-def _ids(given: Any) -> list[str] | None:
+def _ids(values: Any) -> list[str] | None:
     """The ids of a list of texts; None for what is none."""
-    if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
+    if isinstance(values, str | Mapping) or not isinstance(values, Iterable):
         return None
-    ids = given.to_pylist() if hasattr(given, "to_pylist") else list(given)  # an array of Arrow
+    ids = values.to_pylist() if hasattr(values, "to_pylist") else list(values)  # an array of Arrow
     return ids if all(isinstance(entry, str) for entry in ids) else None
 
 
-def _named(text: str, given: Mapping[str, Table], paths: Mapping[str, Path | str | None]) -> str:
+def _argument_named(text: str, tables: Mapping[str, Table], paths: Mapping[str, Path | str | None]) -> str:
     """A message about the file of a table in memory, with the name of the argument instead."""
     for name, path in paths.items():
-        if path is not None and not isinstance(given[name], str | Path):
+        if path is not None and not isinstance(tables[name], str | Path):
             text = text.replace(str(path), name)
     return text
 
 
-def _renamed(value: Any, given: Mapping[str, Table], paths: Mapping[str, Path | str | None]) -> Any:
+def _renamed(value: Any, tables: Mapping[str, Table], paths: Mapping[str, Path | str | None]) -> Any:
     if isinstance(value, dict):
-        return {key: _renamed(inner, given, paths) for key, inner in value.items()}
+        return {key: _renamed(inner, tables, paths) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_renamed(inner, given, paths) for inner in value]
-    return _named(value, given, paths) if isinstance(value, str) else value
+        return [_renamed(inner, tables, paths) for inner in value]
+    return _argument_named(value, tables, paths) if isinstance(value, str) else value
 
 
 def _table(users: Sequence[str | None], slates: Sequence[Slate]) -> pa.Table:

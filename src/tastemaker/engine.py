@@ -41,14 +41,14 @@ def mapped(
     folder = workspace.root / "cache" / PARTS
     files = [folder / f"{name}-{number:06}-of-{len(parts)}.parquet" for number in range(len(parts))]
     missing = {number: parts[number] for number, file in enumerate(files) if not file.exists()}
-    done, engine = len(files) - len(missing), workspace.settings.engine
+    count, engine = len(files) - len(missing), workspace.settings.engine
     note = "" if engine == "local" else f"on {engine}"
-    report(label, done, len(files), note)
+    report(label, count, len(files), note)
     results = _on_ray(batch, missing) if engine == "ray" and missing else _here(batch, missing)
     for number, table in results:
         write_table(files[number], table)
-        done += 1
-        report(label, done, len(files), note)
+        count += 1
+        report(label, count, len(files), note)
     for file in files:
         yield read_table(file)
     for file in files:

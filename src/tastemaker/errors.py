@@ -34,9 +34,9 @@ class ModelError(TastemakerError):
     """A language model cannot be loaded, extended, trained or decoded as asked."""
 
 
-def many(count: int, noun: str, more: str = "") -> str:
-    """A number with its noun, as "1 row" and "2,000 rows"; more: the plural, unless that is an s more."""
-    return f"{count:,} {noun if count == 1 else more or noun + 's'}"
+def many(count: int, noun: str, plural: str = "") -> str:
+    """A number with its noun, as "1 row" and "2,000 rows"; plural: its plural, unless that is an s more."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
 @contextmanager

@@ -102,14 +102,14 @@ def get(group: str, name: str) -> Any:
     return plugin
 
 
-def call(group: str, name: str, *arguments: Any, read: Callable[[Any], Any] = lambda given: given) -> Any:
-    """What the plugin of that name gives back for `arguments`, as `read` takes it; InputError naming the
+def call(group: str, name: str, *arguments: Any, convert: Callable[[Any], Any] = lambda value: value) -> Any:
+    """What the plugin of that name gives back for `arguments`, as `convert` takes it; InputError naming the
     plugin when it fails, or gives what cannot be read.
     """
     plugin = get(group, name)
     try:
         with aside():
-            return read(plugin(*arguments))
+            return convert(plugin(*arguments))
     except InputError:
         raise
     except (Exception, SystemExit) as error:  # whatever somebody else's function raises

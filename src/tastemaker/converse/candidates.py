@@ -54,13 +54,13 @@ class Candidate:
 
 def near_misses(active: Sequence[Constraint], match: Match, adherence: Adherence) -> dict[int, str]:
     """Rows that violate exactly one demand, and surely: row -> the field of that demand."""
-    asked = demands(active)
+    wanted = demands(active)
     rows = np.flatnonzero((adherence.failures == 1) & ~adherence.unknown)
     if not len(rows):
         return {}
-    broken = np.array([granted(constraint, match)[rows] for constraint in asked]) == 0
+    broken = np.array([granted(constraint, match)[rows] for constraint in wanted]) == 0
     return {
-        int(row): asked[int(place)].clause.field
+        int(row): wanted[int(place)].clause.field
         for row, place in zip(rows, broken.argmax(axis=0), strict=True)
     }
 
@@ -80,12 +80,12 @@ class Sources:
     pool: Rows | None = None
 
 
-def compose(query: Query, given: Sources, tools: Tools, rng: np.random.Generator) -> tuple[Candidate, ...]:
+def compose(query: Query, inputs: Sources, tools: Tools, rng: np.random.Generator) -> tuple[Candidate, ...]:
     """The turn's candidates in keyed order, each row once with all its sources.
 
     Of the matching rows a uniform draw is shown, so that only words tell which is taken.
     """
-    blocked = set(given.barred)
+    blocked = set(inputs.barred)
     sources: dict[int, list[str]] = {}
 
     def add(rows: Sequence[int] | Rows, source: str, most: int) -> None:
@@ -93,15 +93,15 @@ def compose(query: Query, given: Sources, tools: Tools, rng: np.random.Generator
         for row in islice(free, most):
             sources.setdefault(row, []).append(source)
 
-    if given.pool is not None:
-        add(given.pool, "session", len(given.pool))
+    if inputs.pool is not None:
+        add(inputs.pool, "session", len(inputs.pool))
     else:
-        add(rng.permutation(given.matching), "match", MATCHING)
+        add(rng.permutation(inputs.matching), "match", MATCHING)
         for name, source in tools.sources.items():
             add(source(query, EACH + len(blocked)), name, EACH)
-        draws = rng.integers(given.n_items, size=4 * RANDOM + len(blocked))
+        draws = rng.integers(inputs.n_items, size=4 * RANDOM + len(blocked))
         add(draws, "random", RANDOM)
-        add(rng.permutation(np.array(sorted(given.misses), np.int64)), "near_miss", NEAR_MISSES)
+        add(rng.permutation(np.array(sorted(inputs.misses), np.int64)), "near_miss", NEAR_MISSES)
     rows = sorted(sources)
     order = [rows[int(place)] for place in rng.permutation(len(rows))]
-    return tuple(Candidate(row, tuple(dict.fromkeys(sources[row])), given.misses.get(row)) for row in order)
+    return tuple(Candidate(row, tuple(dict.fromkeys(sources[row])), inputs.misses.get(row)) for row in order)

@@ -130,31 +130,29 @@ class Claims:
                 and words not in self._values | self._creators
             ):
                 claims.append(Claim("title", hit.group(1), "no item of that title is in the catalogue"))
-        for named in self.names.find(QUOTED.sub(" , ", body)):
-            quote = body[named.start : named.end] if named.end <= len(body) else named.name
-            telling = (
-                len(fold(named.name).split()) > 1 and named.sure >= 0.9 and fold(named.name) not in known
-            )
-            capital = sum(word[:1].isupper() for word in named.name.split()) and named.role == "title"
+        for span in self.names.find(QUOTED.sub(" , ", body)):
+            quote = body[span.start : span.end] if span.end <= len(body) else span.name
+            telling = len(fold(span.name).split()) > 1 and span.sure >= 0.9 and fold(span.name) not in known
+            capital = sum(word[:1].isupper() for word in span.name.split()) and span.role == "title"
             if (
                 telling
                 and capital
-                and fold(named.name) not in self._values | self._creators
-                and not known & _parts(named.name)
+                and fold(span.name) not in self._values | self._creators
+                and not known & _parts(span.name)
             ):
                 claims.append(Claim("title", quote, "no item of that title is spoken of"))
         return body, claims
 
     def _facts(self, body: str, spoken: Spoken) -> list[Claim]:
         """Values that no item spoken of has; and values denied that all of them have."""
-        left, claims = plain(body), []
-        whole = left
+        free, claims = plain(body), []
+        text = free
         for surface in self.vocabulary.surfaces:
-            while hit := surface.pattern.search(left):
-                left = left[: hit.start()] + "\x00" * (hit.end() - hit.start()) + left[hit.end() :]
+            while hit := surface.pattern.search(free):
+                free = free[: hit.start()] + "\x00" * (hit.end() - hit.start()) + free[hit.end() :]
                 if not surface.sure and not self.strict:
                     continue
-                claim = self._fact(surface, hit.group(), negated(whole, hit.start()), spoken)
+                claim = self._fact(surface, hit.group(), negated(text, hit.start()), spoken)
                 if claim is not None:
                     claims.append(claim)
         return claims

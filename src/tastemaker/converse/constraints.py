@@ -143,10 +143,10 @@ def count_fits(active: Sequence[Constraint], match: Match, families: Rows, playe
 
 def satisfaction(goal: Sequence[Constraint], match: Match, n_items: int) -> npt.NDArray[np.float64]:
     """(N,) the share of the goal's demands that each item grants; 1 everywhere when it has none."""
-    asked = demands(goal)
-    if not asked:
+    wanted = demands(goal)
+    if not wanted:
         return np.ones(n_items)
-    return np.asarray(np.mean([granted(demand, match) == 1 for demand in asked], axis=0))
+    return np.asarray(np.mean([granted(demand, match) == 1 for demand in wanted], axis=0))
 
 
 def moves(satisfied: float, best: float) -> bool:
@@ -162,8 +162,8 @@ def relaxations(
     """For each demand the n_t that dropping it alone leaves, where it leaves any, most first."""
     counts = []
     for demand in demands(active):
-        rest = [other for other in active if other != demand]
-        counts.append((demand, count_fits(rest, match, families, played)))
+        others = [other for other in active if other != demand]
+        counts.append((demand, count_fits(others, match, families, played)))
     return tuple(sorted((pair for pair in counts if pair[1]), key=lambda pair: -pair[1]))
 
 

@@ -145,9 +145,9 @@ def speech(texts: Sequence[str], catalogue: Catalogue) -> Speech:
         key=len,
         reverse=True,
     )
-    named = re.compile("|".join(rf"(?<![\w/]){re.escape(value)}(?![\w/])" for value in values) or "(?!)")
+    pattern = re.compile("|".join(rf"(?<![\w/]){re.escape(value)}(?![\w/])" for value in values) or "(?!)")
     bare = [re.sub(r"[“\"][^”\"]*[”\"]|\d+(?:\.\d+)?", " ", text) for text in texts]
-    words = {word for text in bare for word in re.findall(r"[^\W\d_]+", named.sub(" ", text).lower())}
+    words = {word for text in bare for word in re.findall(r"[^\W\d_]+", pattern.sub(" ", text).lower())}
     begun = len({" ".join(text.split()[:4]) for text in texts})
     return Speech(
         len(texts), begun, tuple(distinct), self_bleu(sample), 1 - len(set(texts)) / len(texts), len(words)
@@ -176,12 +176,12 @@ def self_bleu(sample: Sequence[Sequence[str]]) -> float:
 def _bleu(place: int, sample: Sequence[Sequence[str]], best: Sequence[Any], lengths: Sequence[int]) -> float:
     words, precisions = sample[place], []
     for n, most in enumerate(best, start=1):
-        own = Counter(_grams(words, n))
+        grams = Counter(_grams(words, n))
         hits = 0
-        for gram, count in own.items():
+        for gram, count in grams.items():
             first, whose, second = most[gram]
             hits += min(count, second if whose == place else first)
-        precisions.append((hits or 1e-9) / max(sum(own.values()), 1))
+        precisions.append((hits or 1e-9) / max(sum(grams.values()), 1))
     others = (length for at, length in enumerate(lengths) if at != place)
     closest = min((abs(length - len(words)), length) for length in others)[1]
     brevity = 1.0 if len(words) > closest else math.exp(1 - closest / len(words))

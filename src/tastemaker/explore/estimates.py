@@ -125,7 +125,7 @@ def _of_plugin(name: str, log: Log, policy: Policy) -> Contributions:
         raise InputError(
             f"estimator '{name}' does not exist; choose one of {', '.join((*BUILT_IN, *installed))}"
         )
-    values = plugins.call(GROUP, name, log, policy, read=_terms)
+    values = plugins.call(GROUP, name, log, policy, convert=_terms)
     if isinstance(values, Contributions):
         return values
     if values.shape != (len(log),):

@@ -123,7 +123,7 @@ def plugged(query: Query, slate: Slate) -> Slate:
         if name in _LATE and _LATE[name].is_alive():
             continue
         try:
-            slate = _taken(slate, _in_time(name, step, query, slate))
+            slate = _checked(slate, _in_time(name, step, query, slate))
         except BaseException as error:  # whatever somebody else's function raises
             if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
                 raise
@@ -162,7 +162,7 @@ def _in_time(name: str, step: Callable[[Query, Slate], Any], query: Query, slate
     return answer[0]
 
 
-def _taken(slate: Slate, ranked: Any) -> Slate:
+def _checked(slate: Slate, ranked: Any) -> Slate:
     """The slate with what a plugin may change: the order, fewer items, scores, and the words about them.
 
     Raises TypeError, ValueError on anything that later steps could not read.

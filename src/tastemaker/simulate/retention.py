@@ -190,8 +190,8 @@ def retention_latent(
     world: ListenerWorld, quality: Floats, trait: Floats, state: Floats, rng: np.random.Generator
 ) -> Floats:
     """(n,) Q by pair: quality with the listener's affinity and noise, listener's trait, day's state."""
-    own, affinity, noise = (np.sqrt(part) for part in world.item_parts)
-    item = own * quality + affinity * rng.normal(size=len(quality)) + noise * rng.normal(size=len(quality))
+    weight, affinity, noise = (np.sqrt(part) for part in world.item_parts)
+    item = weight * quality + affinity * rng.normal(size=len(quality)) + noise * rng.normal(size=len(quality))
     parts = ((world.share_item, item), (world.share_user, trait), (world.share_state, state))
     return np.asarray(sum(np.sqrt(share) * part for share, part in parts), dtype=np.float64)
 
@@ -211,7 +211,7 @@ def draw_pairs(world: ListenerWorld, listeners: pa.Table, key: int | str) -> pa.
     state, value = rng.normal(size=n), rng.normal(size=n)
     latent = retention_latent(world, item_quality(world, key)[item], column(seen, "true_trait"), state, rng)
     seen = seen.drop_columns(["number"])
-    more = {
+    columns = {
         "item_id": names("item-", item),
         "request_id": names("request-", np.arange(n)),
         "day": np.tile(np.arange(world.days), listeners.num_rows),
@@ -221,7 +221,7 @@ def draw_pairs(world: ListenerWorld, listeners: pa.Table, key: int | str) -> pa.
         "true_value": value,
         "true_latent": latent,
     }
-    for name, values in more.items():
+    for name, values in columns.items():
         seen = seen.append_column(name, pa.array(values) if isinstance(values, np.ndarray) else values)
     return seen
 
@@ -275,8 +275,8 @@ def returns(world: ListenerWorld, pairs: pa.Table, key: int | str) -> pa.Table:
     probability = expit(return_logit(world, base, latent, sameday, low, asked))
     returned = rng.random(pairs.num_rows) < probability
     views = np.where(returned, 1 + rng.poisson(np.exp(2.5 + 0.4 * column(pairs, "sameday"))), 0)
-    more = {"returned": returned.astype(np.int8), "next_day_views": views, "true_return": probability}
-    for name, values in more.items():
+    columns = {"returned": returned.astype(np.int8), "next_day_views": views, "true_return": probability}
+    for name, values in columns.items():
         pairs = pairs.append_column(name, pa.array(values))
     return pairs
 
@@ -299,14 +299,14 @@ def ranker_features(world: ListenerWorld, pairs: pa.Table, key: int | str) -> pa
     quality = item_quality(world, key) + 0.5 * generator(key, "item rates").normal(size=world.items)
     users = np.unique(np.asarray(pairs["user_id"].to_pylist(), dtype=np.str_), return_inverse=True)[1]
     past = rng.normal(size=int(users.max()) + 1)
-    more = {
+    columns = {
         "base_score": 0.8 * value + 0.6 * rng.normal(size=n),
         "p_like": expit(world.like[0] + world.like[1] * seen),
         "p_skip": expit(-0.5 - 1.2 * seen),
         "item_rate": np.sqrt(world.share_item) * quality[items],
         "user_rate": np.sqrt(world.share_user) * column(pairs, "true_trait") + 0.7 * past[users],
     }
-    for name, values in more.items():
+    for name, values in columns.items():
         pairs = pairs.append_column(name, pa.array(values))
     return pairs
 

@@ -19,7 +19,7 @@ from tastemaker.stats.intervals import Interval, paired_bootstrap
 from tastemaker.stats.random import generator
 from tastemaker.stats.ranking import ndcg_at
 
-FEW = 5
+SMALL_POOL = 5
 MOST_IDENTIFIED = 0.01
 MOST_RECOVERED = 0.05
 SAMPLED = 40  # of what fits, when more does
@@ -115,7 +115,7 @@ def identified(
         if rows:
             columns = (had[:, rows] > 0).sum(axis=1)
             matches = np.flatnonzero(np.asarray(columns).ravel() == len(rows))
-            out[place] = len(matches) <= FEW and conversation.user in matches
+            out[place] = len(matches) <= SMALL_POOL and conversation.user in matches
     return out
 
 
@@ -222,12 +222,12 @@ def label_shift(
 
     Raises InputError when one part has no label.
     """
-    table, asked = np.asarray(counts, np.float64), np.asarray(test, bool)
-    parts = np.stack([table[~asked].sum(axis=0), table[asked].sum(axis=0)])
+    table, in_test = np.asarray(counts, np.float64), np.asarray(test, bool)
+    parts = np.stack([table[~in_test].sum(axis=0), table[in_test].sum(axis=0)])
     if not parts.sum(axis=1).all():
         raise InputError("the label test needs labels in both parts; generate more conversations")
     rng = generator(seed, "label shift")
-    drawn = np.stack([rng.permutation(asked) for _ in range(draws)]).astype(np.float64) @ table
+    drawn = np.stack([rng.permutation(in_test) for _ in range(draws)]).astype(np.float64) @ table
     total = table.sum(axis=0)
     statistic = float(_chi_square(parts[1][None], total)[0])
     extreme = int((_chi_square(drawn, total) >= statistic * (1 - 1e-12)).sum())

@@ -63,7 +63,7 @@ class Summary:
 
 
 def audit(
-    conversations: Iterable[Conversation], known: Known, report: Callable[[int], None] = lambda done: None
+    conversations: Iterable[Conversation], known: Known, report: Callable[[int], None] = lambda count: None
 ) -> Summary:
     """Every conversation checked anew, one at a time."""
     faulty: Counter[str] = Counter()
@@ -73,10 +73,10 @@ def audit(
     messages: Counter[str] = Counter()
     openings: set[str] = set()
     for conversation in conversations:
-        own = [turn.message for turn in conversation.turns]
-        totals["copies"] += sum(text in messages for text in own) * 2 > len(own)
-        messages.update(own)
-        openings.add(own[0] if own else "")
+        texts = [turn.message for turn in conversation.turns]
+        totals["copies"] += sum(text in messages for text in texts) * 2 > len(texts)
+        messages.update(texts)
+        openings.add(texts[0] if texts else "")
         for line in check(conversation, known):
             faulty[line.name] += not line.ok
             times[line.name] += int(line.value)

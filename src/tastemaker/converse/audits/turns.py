@@ -262,9 +262,9 @@ def _search_faults(facts: Facts, known: Known) -> Iterator[str]:
     """The search against what stands: its clauses, its count, what it found; and the ways out."""
     turn, catalogue, tool = facts.turn, known.catalogue, facts.turn.tool
     families = {int(catalogue.family_codes[catalogue.row[mention.item_id]]) for mention in facts.played}
-    asked = {(line.kind, line.clause) for line in demands(tool.constraints)}
+    searched = {(line.kind, line.clause) for line in demands(tool.constraints)}
     stands = {(line.kind, line.clause) for line in demands(facts.constraints)}
-    if asked != stands and (tool.by == "code" or not asked & stands):
+    if searched != stands and (tool.by == "code" or not searched & stands):
         yield "tool"
     if tool.count != count_fits(tool.constraints, known.match, catalogue.family_codes, families):
         yield "tool"

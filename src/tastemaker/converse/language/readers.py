@@ -87,20 +87,20 @@ class Readers:
         return read_changes(self.lexicon, utterance.without_names)
 
     def misread(
-        self, utterance: Utterance, meant: Sequence[Change], before: Sequence[Constraint]
+        self, utterance: Utterance, intended: Sequence[Change], before: Sequence[Constraint]
     ) -> tuple[list[Change], list[Constraint]]:
         """(changes that no reader finds in the message, demands that it makes and that were not meant).
 
         before: the constraints that stood before it. A standing wish said again is no new demand.
         """
-        changes, after = self.read(utterance), merge(before, meant)
-        read = {self._wanted(change) for change in changes if change.op != "drop"}
+        changes, after = self.read(utterance), merge(before, intended)
+        wants = {self._wanted(change) for change in changes if change.op != "drop"}
         dropped = {change.clause.field for change in changes if change.op == "drop"}
         missing = [
             change
-            for change in meant
+            for change in intended
             if change.kind != "prefer"
-            and not (change.clause.field in dropped if change.op == "drop" else self._wanted(change) in read)
+            and not (change.clause.field in dropped if change.op == "drop" else self._wanted(change) in wants)
             and not evident(change, utterance, self.lexicon)
         ]
         fine = {self._wanted(line) for line in (*before, *after)}
@@ -112,7 +112,7 @@ class Readers:
             and not self._stands(change, fine)
             and evident(change, utterance, self.lexicon, everyday=False)
         ]
-        meant_to_go = {change.clause.field for change in meant if change.op == "drop"}
+        meant_to_go = {change.clause.field for change in intended if change.op == "drop"}
         dropped -= {
             *self.lexicon.vocabulary.kin(sorted(meant_to_go))
         } - meant_to_go  # "any pace" lifts a tempo too
@@ -154,8 +154,8 @@ def evident(change: Change, utterance: Utterance, lexicon: Lexicon, everyday: bo
     if clause.cmp in ("same_group", "similar_to"):
         media = {"audio": "sound", "image": "cover"}.get(clause.field)
         about = names_field or media is None or _holds(media, text)
-        named = any(name in text for item in utterance.played for name in item.names)
-        return about and (named or bool(_POINTS.search(text)))
+        names_item = any(name in text for item in utterance.played for name in item.names)
+        return about and (names_item or bool(_POINTS.search(text)))
     if clause.cmp in ("le", "ge", "between"):
         numbers = {float(number) for number in _NUMBER.findall(text)}
         ends = clause.value if isinstance(clause.value, tuple) else (clause.value,)

@@ -27,7 +27,7 @@ _TRIES = 6
 _RULE = re.compile(r"<(\w+)>")
 _SHOWN = 3
 Persona = Mapping[str, str]
-MORE = 0.3  # how often a reply tells a fact that was not asked about
+ASIDE = 0.3  # how often a reply tells a fact that was not asked about
 STYLES = ("terse", "plain", "chatty", "chatty")
 """How much a listener says beside its wishes."""
 
@@ -44,7 +44,7 @@ def say(
     name: str,
     rng: np.random.Generator,
     who: Persona = MappingProxyType({}),
-    given: Mapping[str, str] = MappingProxyType({}),
+    fillers: Mapping[str, str] = MappingProxyType({}),
     lexicon: Lexicon | None = None,
     **slots: str,
 ) -> str:
@@ -56,11 +56,11 @@ def say(
     text = _frame(name, rng, who)
     for _ in range(_TRIES if lexicon else 0):
         assert lexicon is not None
-        own = _SLOT.sub("it", text)
-        if not lexicon.names_title(own) and all(c.kind == "prefer" for c in read_changes(lexicon, own)):
+        frame = _SLOT.sub("it", text)
+        if not lexicon.names_title(frame) and all(c.kind == "prefer" for c in read_changes(lexicon, frame)):
             break
         text = _frame(name, rng, who)
-    for slot, words in {**given, **slots}.items():
+    for slot, words in {**fillers, **slots}.items():
         text = text.replace("{" + slot + "}", words)
     return _tidy(text)
 
@@ -139,8 +139,8 @@ def _wishes(
                 say("swap", rng, lexicon=lexicon, x=phrase(change.constraint, lexicon, rng, names))
             )
         elif change.kind == "must_not":
-            asked = Constraint("must", change.clause, change.medium, change.reference)
-            sentences.append(say("refuse", rng, lexicon=lexicon, x=phrase(asked, lexicon, rng, names)))
+            wish = Constraint("must", change.clause, change.medium, change.reference)
+            sentences.append(say("refuse", rng, lexicon=lexicon, x=phrase(wish, lexicon, rng, names)))
         else:
             wanted.append(change.constraint)
     if wanted:
@@ -168,9 +168,9 @@ def _reaction(view: ListenerView, lexicon: Lexicon, rng: np.random.Generator, wh
         nouns = [_drawn(lexicon.fields[field].nouns, rng) for field in known if field in lexicon.fields]
         rule = slot if nouns else f"{slot}_none"
         slots[slot] = _lower(
-            say(rule, rng, who, lexicon=lexicon, given={name: _drawn(nouns, rng) if nouns else ""})
+            say(rule, rng, who, lexicon=lexicon, fillers={name: _drawn(nouns, rng) if nouns else ""})
         )
-    return say("moves" if view.verdict == MOVES else "stays", rng, who, lexicon=lexicon, given=slots)
+    return say("moves" if view.verdict == MOVES else "stays", rng, who, lexicon=lexicon, fillers=slots)
 
 
 def _lower(text: str) -> str:
@@ -178,16 +178,15 @@ def _lower(text: str) -> str:
 
 
 def found_text(
-    chosen: Offered, asked: Sequence[str], asks: str | None, lexicon: Lexicon, rng: np.random.Generator
+    chosen: Offered, fields: Sequence[str], asks: str | None, lexicon: Lexicon, rng: np.random.Generator
 ) -> str:
     """The item's title, the facts that were asked about, one more, and a question about a field."""
     facts = [(name, value) for name, value in chosen.facts if name in lexicon.fields and value is not None]
-    first = [fact for fact in facts if fact[0] in asked][:_SHOWN]
-    rest = [fact for fact in facts if fact[0] not in asked]
-    more = [
-        rest[int(place)] for place in rng.permutation(len(rest))[: int(rng.random() < MORE) if first else 1]
-    ]
-    head, tail = (first, more) if first else (more, [])
+    first = [fact for fact in facts if fact[0] in fields][:_SHOWN]
+    spare = [fact for fact in facts if fact[0] not in fields]
+    order = rng.permutation(len(spare))
+    extra = [spare[int(place)] for place in order[: int(rng.random() < ASIDE) if first else 1]]
+    head, tail = (first, extra) if first else (extra, [])
     if not head:
         return f"How about “{chosen.title}”?"
     parts = [say("found", rng, lexicon=lexicon, title=chosen.title, x=_facts(head, lexicon, rng))]

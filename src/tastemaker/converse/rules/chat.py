@@ -99,9 +99,9 @@ class RuleChat:
         open_ = [item for item in view.candidates if item.handle not in view.played]
         fitting = [item for item in open_ if item.handle in view.matches]
         chosen = (fitting or open_)[0]
-        asked = {change.clause.field for change in self.readers.read(Utterance(view.message))}
+        fields = {change.clause.field for change in self.readers.read(Utterance(view.message))}
         earlier = [Utterance(turn.message) for turn in view.dialogue]
-        known = asked | {change.clause.field for text in earlier for change in self.readers.read(text)}
+        known = fields | {change.clause.field for text in earlier for change in self.readers.read(text)}
         unasked = [name for name, _ in chosen.facts if name in self.lexicon.fields and name not in known]
         asks = None
         if unasked and view.count >= MANY and rng.random() < ASKS:
@@ -110,6 +110,6 @@ class RuleChat:
             thought=f"{view.count} items match what was said; {chosen.handle} is one of them.",
             handle=chosen.handle,
             nothing_fits=False,
-            message=found_text(chosen, tuple(asked), asks, self.lexicon, rng),
+            message=found_text(chosen, tuple(fields), asks, self.lexicon, rng),
             asks=asks,
         )

@@ -126,6 +126,6 @@ class WordJudge(_Judge):
 
     def _word_grade(self, text: str, facts: str) -> int | None:
         """1 to 4 by the share of values named in the text that the facts hold; None for no name."""
-        named = [value.casefold() for value in self.lexicon.values.findall(plain(text))]
+        values = [value.casefold() for value in self.lexicon.values.findall(plain(text))]
         folded = facts.replace("_", " ").casefold()
-        return 1 + round(3 * sum(value in folded for value in named) / len(named)) if named else None
+        return 1 + round(3 * sum(value in folded for value in values) / len(values)) if values else None

@@ -44,7 +44,7 @@ def audit_run(workspace: Path, name: str, report: Report) -> dict[str, Any]:
     if env.settings.model == PEOPLE:
         raise InputError(f"data set '{name}' holds what people said; an audit checks what was generated")
     total = count_conversations(folder)
-    turns = audit(read_conversations(folder), env.known, lambda done: report("audit", done, total, ""))
+    turns = audit(read_conversations(folder), env.known, lambda count: report("audit", count, total, ""))
     pool, shift = audit_pool(env, folder), audit_shift(env, folder)
     figures = quality(env, folder)
     shares = {

@@ -84,7 +84,7 @@ def _builders(pipeline: Pipeline, folder: Path, notes: list[str]) -> dict[str, C
 
 def plugin_view(name: str, items: pa.Table) -> Floats:
     """(N, d) vectors that an encoder plugin gives for `items`; InputError naming it when they are none."""
-    vectors: Floats = plugins.call("encoders", name, items, read=partial(np.asarray, dtype=np.float32))
+    vectors: Floats = plugins.call("encoders", name, items, convert=partial(np.asarray, dtype=np.float32))
     if vectors.ndim != 2 or len(vectors) != items.num_rows:
         raise InputError(
             f"encoder plugin '{name}': {items.num_rows} items gave an array of shape {vectors.shape}; it must"
