@@ -19,7 +19,7 @@ from tastemaker.errors import InputError
 
 TOO_LARGE = 1e90  # sums of its third powers would be infinite
 _UNSEEN = "[\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff\u00ad]"
-_POINTS, _FEW = r"^-?[1-9]\d{0,2}(\.\d{3})+$", 5  # 1.299 of Europe, and how many of them tell of it
+_POINTS, _LEAST = r"^-?[1-9]\d{0,2}(\.\d{3})+$", 5  # 1.299 of Europe, and how many of them tell of it
 Reader = Callable[[pa.ChunkedArray, str], tuple[pl.Series, pl.Series]]
 EITHER = "\x1f"  # between the `field=value` that an alternative of a clause `either` demands together
 SPAN = "\x1e"  # before each end of a span of numbers that stands there for a value; an open end is empty
@@ -98,7 +98,7 @@ def _pointed(text: pl.Series) -> pl.Series:
     """
     pointed = text.str.contains(".", literal=True).fill_null(False)
     parted, plain = text.filter(pointed), text.filter(~pointed).drop_nulls()
-    if not parted.str.contains(_POINTS).all() or len(parted) < _FEW:
+    if not parted.str.contains(_POINTS).all() or len(parted) < _LEAST:
         return pointed & False
     small = len(plain) > 0 and bool(plain.str.contains(r"^-?\d{1,3}$").all())
     return pointed & (small or bool((parted.str.count_matches(".", literal=True) > 1).any()))
