@@ -25,7 +25,7 @@ _TIMES = [
     "season",
 ]
 MANY, MOST_HEADS, _SIZES = 50, 400, (1, 2, 3)  # items and heads, and words of a head
-_REST = re.compile(r"\s[-–—|]\s.*|[,(\[:/;].*|[\W\d_]+$")  # behind what a thing is: "(m/f/d)", "- Lyon", "12"
+_TAIL = re.compile(r"\s[-–—|]\s.*|[,(\[:/;].*|[\W\d_]+$")  # behind what a thing is: "(m/f/d)", "- Lyon", "12"
 
 
 def derived(columns: Mapping[str, tuple[Value, ...]], titles: Sequence[str]) -> dict[str, tuple[Value, ...]]:
@@ -58,24 +58,24 @@ def _heads(columns: Mapping[str, tuple[Value, ...]], titles: Sequence[str]) -> t
         for word in (value if isinstance(value, tuple) else (value,))
     }
     known |= {f"{word}s" for word in known} | {word.removesuffix("s") for word in known}
-    words = [_REST.sub("", title).split() for title in titles]
+    words = [_TAIL.sub("", title).split() for title in titles]
     if not words or sorted(map(len, words))[len(words) // 2] > LONGEST:
         return ()
-    ends = [[end for n in _SIZES if len(own) >= n and _telling(end := " ".join(own[-n:]))] for own in words]
-    counts = Counter(fold(end) for own in ends for end in own)
+    ends = [[end for n in _SIZES if len(row) >= n and _telling(end := " ".join(row[-n:]))] for row in words]
+    counts = Counter(fold(end) for row in ends for end in row)
     fewest = max(FEWEST, SHARE * len(titles))
-    whole = Counter(fold(" ".join(own[-n:])) for own in set(map(tuple, words)) for n in _SIZES[: len(own)])
+    total = Counter(fold(" ".join(row[-n:])) for row in set(map(tuple, words)) for n in _SIZES[: len(row)])
     alone = len(titles) >= MANY and 2 * len(set(map(tuple, words))) <= len(titles)  # titles that come back
     spelt = Counter(
-        end for own in ends for end in own if counts[fold(end)] >= fewest and (whole[fold(end)] > 1 or alone)
+        end for row in ends for end in row if counts[fold(end)] >= fewest and (total[fold(end)] > 1 or alone)
     )
     names = {fold(end): end for end, _ in reversed(spelt.most_common())}
-    heads = [tuple(names[fold(end)] for end in own if fold(end) in names) for own in ends]
+    heads = [tuple(names[fold(end)] for end in row if fold(end) in names) for row in ends]
     if sum(map(bool, heads)) < COVERED * len(titles) or len(names) > MOST_HEADS:
         return ()
     known |= {end for end, count in counts.items() if count > COMMON * len(titles)}  # what all are
-    fresh = [tuple(head for head in own if not known & {fold(head), *fold(head).split()}) for own in heads]
-    return tuple(own or None for own in fresh) if any(fresh) else ()
+    fresh = [tuple(head for head in row if not known & {fold(head), *fold(head).split()}) for row in heads]
+    return tuple(row or None for row in fresh) if any(fresh) else ()
 
 
 def _telling(end: str) -> bool:

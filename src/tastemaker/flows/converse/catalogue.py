@@ -114,10 +114,10 @@ def _days(column: tuple[Value, ...]) -> tuple[Day | None, ...] | None:
     return days if any(days) else None
 
 
-def _appeared(data: Data, taken: Set[str]) -> dict[str, tuple[Value, ...]]:
+def _appeared(data: Data, known: Set[str]) -> dict[str, tuple[Value, ...]]:
     """The days on which items appeared, where more than their years is known."""
     times = data.items["created_at"].to_pylist()
-    if data.names.date in taken or all((time.month, time.day) == (1, 1) for time in times if time):
+    if data.names.date in known or all((time.month, time.day) == (1, 1) for time in times if time):
         return {}
     return {data.names.date: tuple(time and Day(time.date().toordinal()) for time in times)}
 
