@@ -592,6 +592,7 @@ def test_hostile_text_stays_text(browser: chromium.Browser) -> None:
 
 
 LONG = "Llanfairpwllgwyngyll" * 9
+MARKED = "Z" + "\u0363" * 300  # one letter, which no line can break
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -600,7 +601,7 @@ def test_endless_words_do_not_widen_the_page(browser: chromium.Browser, width: i
     for item in catalogue:
         fields = [pair.split("=") for pair in item["attributes"]]
         item["attributes"] = [f"{name}{LONG * (name != 'key')}={value}{LONG}" for name, value in fields]
-        item["title"] = item["creator"] = LONG + item["item_id"]
+        item["title"] = item["creator"] = LONG + MARKED + item["item_id"]
     service = FakeService(catalogue, asks=True)
     service.past = {LONG: [item["item_id"] for item in catalogue[:5]]}
     with served(service) as url:
@@ -771,6 +772,22 @@ def test_trouble_is_shown_with_its_remedy_and_can_be_retried(
         click(browser, "#trouble button")
         browser.until(f"{IDS}.length === 12 && document.querySelector('#trouble').hidden")
         browser.open("about:blank")
+
+
+def test_a_like_that_was_lost_on_the_way_is_repeated_by_trying_again(
+    page: chromium.Browser, service: FakeService
+) -> None:
+    wanted = pick(page)[0]
+    page.send("Network.enable")
+    offline = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+    page.send("Network.emulateNetworkConditions", offline=True, **offline)
+    click(page, f".card[data-item='{wanted}'] .like")
+    page.until("!document.querySelector('#trouble').hidden")
+    page.send("Network.emulateNetworkConditions", offline=False, **offline)
+    click(page, "#trouble button")
+    page.until(f"{SAID}.startsWith('Since you liked') && document.querySelector('#trouble').hidden")
+    assert [event.item_id for event in service.stored.values() if event.kind == "like"] == [wanted]
+    page.console.clear()
 
 
 def test_a_shop_without_sound_or_pictures(browser: chromium.Browser) -> None:

@@ -32,7 +32,8 @@ const actions = {
 
 function trouble(error) {
   console.error(error);
-  const again = h("button", { type: "button", class: "quiet", onclick: () => (session ? refresh(null) : begin()) }, "Try again");
+  const anew = error.again ?? (() => (session ? refresh(null) : begin()));
+  const again = h("button", { type: "button", class: "quiet", onclick: () => anew() }, "Try again");
   $("trouble").replaceChildren(h("p", {}, h("strong", {}, error.message), " ", error.remedy || ""), again);
   $("trouble").hidden = false;
 }
@@ -199,6 +200,7 @@ function judge(kind, row) {
       survey.show(event.survey, current.id, row.item);
     } catch (error) {
       cards.stay(row.item_id);
+      error.again = () => judge(kind, row);
       throw error;
     }
     drawPast();
