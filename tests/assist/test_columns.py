@@ -151,6 +151,7 @@ COUNTS: dict[str, Callable[[int], bool]] = {
     "with at least 5 perks": lambda n: n >= 5,
     "exactly 3 perks": lambda n: n == 3,
     "few perks": lambda n: n <= 2,
+    "4 or 5 perks": lambda n: n in (4, 5),
     "not many perks": lambda n: n <= 5,
 }
 

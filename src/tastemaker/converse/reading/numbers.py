@@ -389,7 +389,8 @@ class Numbers:
                     or (len(set(names)) == len(names) and re.search(r"\bor\b", between, re.IGNORECASE))
                 )
             )
-            near = between.strip() and re.fullmatch(JOINED, between, re.I) and not self._refused(text, at)
+            joint = rf"(?: ?(?:{self.words or '(?!)'})\b)?{JOINED}"  # "4 stars or 5 stars"
+            near = between.strip() and re.fullmatch(joint, between, re.I) and not self._refused(text, at)
             if alike and near:
                 runs[-1].append((at, change))
             else:
