@@ -363,3 +363,38 @@ def test_few_answers_are_called_few(tmp_path: Path) -> None:
     report = run("weigh", surveyed(40), tmp_path, "--covariate", "age")
     assert report["verdict"] == "cannot tell" and "answers, fewer than 30" in report["because"]
     assert "a few weights decide" not in report["because"]
+
+
+def test_two_shares_of_one_value_are_refused(tmp_path: Path) -> None:
+    """The last one counted, without a word."""
+    shares = pl.DataFrame(
+        {"covariate": "country", "value": ["de", "de", "fr", "it"], "share": [0.2, 0.5, 0.3, 0.2]}
+    )
+    shares.write_csv(tmp_path / "margins.csv")
+    margins = ("--covariate", "age", "--margins", str(tmp_path / "margins.csv"))
+    with pytest.raises(InputError, match="'country=de' has several shares; give one"):
+        run("weigh", surveyed(), tmp_path, *margins)
+
+
+@pytest.mark.parametrize("words", [("--weight", "w"), ("--question", "v1"), ("--event", "w")])
+def test_what_a_battery_does_not_read_is_refused(tmp_path: Path, words: tuple[str, str]) -> None:
+    """Weights of 0 and below were taken, and left unread; it was supported."""
+    weighted = answers().with_columns(pl.lit(0).alias("w"))
+    with pytest.raises(InputError, match=f"{words[0]} is not read with --block"):
+        run("validate", weighted, tmp_path, *BLOCKS, *words)
+
+
+def test_a_feature_made_from_the_answer_proves_no_proxy(tmp_path: Path) -> None:
+    """The answer in another unit, or a yes or no made from it, was "supported: 0.999 [0.997, 1.002]"."""
+    rng = np.random.default_rng(2)
+    given = pl.concat([shown()] * 5).with_columns(
+        (pl.col("return") * 20.0 + pl.Series(rng.standard_normal(2000))).alias("score"),
+        (pl.col("return") >= 4).alias("good"),
+        pl.Series("user_id", [f"p{row}" for row in range(2000)]),
+    )
+    assert "tell the answer" not in retain("proxy fit", given, tmp_path, "--feature", "known")["because"]
+    for leak in ("score", "good"):
+        (tmp_path / leak).mkdir()
+        found = retain("proxy fit", given, tmp_path / leak, "--feature", "known", "--feature", leak)
+        assert found["verdict"] == "cannot tell"
+        assert f"The features all but tell the answer, '{leak}' most" in found["because"]

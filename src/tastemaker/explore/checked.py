@@ -13,14 +13,14 @@ import tastemaker.explore.estimates as estimates
 from tastemaker.arrays import Bools, Floats, Ints
 from tastemaker.errors import InputError, many
 from tastemaker.explore.bounds import Units, codes, too_few
-from tastemaker.explore.estimate.weighting import OwnPolicy, on_support, weights
+from tastemaker.explore.estimate.weighting import FITTED_FOLDS, OwnPolicy, on_support, weights
 from tastemaker.explore.gate.certificate import Certificate
 from tastemaker.explore.gate.certify import GateSettings, Spent, unopened
 from tastemaker.explore.gate.certify import certify as open_gate
 from tastemaker.explore.policy.base import Policy, Pooled
 from tastemaker.explore.policy.softmax import uniform_policy
 from tastemaker.explore.support import weight_gap
-from tastemaker.explore.table import Log, Split, played_by_log
+from tastemaker.explore.table import ESTIMATED, Log, Split, played_by_log
 
 NAMES = ("weights", "propensities", "duplicates", "catalogue", "units", "time")
 MOST_Z, RARE, OFTEN = 3.0, 1e-3, 20
@@ -144,10 +144,11 @@ def _weights(log: Log, units: Units, existing: Bools, new: Bools | None, policie
     with np.errstate(over="ignore"):
         for name, policy in (*_uniform(log, existing), *(("the policy", policy) for policy in policies)):
             weight, mass = weights(log, policy), on_support(log, policy, existing)
-            z, sure = weight_gap(units, weight, mass, log.propensity)
+            spare = _fit_error(log, weight)
+            z, sure = weight_gap(units, weight, mass, log.propensity, spare)
             if new is None and log.pool is None and z > 0 and name == "the policy":
                 # What the logger may play is known from this log alone, and so is too small.
-                z = sure = max(weight_gap(units, weight, np.ones(len(log)), log.propensity)[0], 0.0)
+                z = sure = max(weight_gap(units, weight, np.ones(len(log)), log.propensity, spare)[0], 0.0)
             mean, expected = float(weight.mean()), float(mass.mean())
             passed = sure <= MOST_Z if z > 0 else sure >= -MOST_Z or mean > LEAST_SHARE[name] * expected
             results.append((passed, name, mean, expected, z))
@@ -163,6 +164,16 @@ def _weights(log: Log, units: Units, existing: Bools, new: Bools | None, policie
         wrong = "the column `target` is not what that policy gives the shown actions"
         text += f": {wrong if own else 'the propensities are not those of the logger'}"
     return Check("weights", passed, text)
+
+
+def _fit_error(log: Log, weight: Floats) -> float:
+    """What the error of a fitted logger adds to a mean weight, since 1 / p of an uncertain p is too large: by
+    its relative variance, of which every column of the context has a part. 0 of a logged propensity.
+    """
+    if log.source != ESTIMATED:
+        return 0.0
+    fitted_on = (1 - 1 / FITTED_FOLDS) * len(log) * log.propensity
+    return float((weight * (1 - log.propensity) * (1 + log.context.shape[1]) / fitted_on).mean())
 
 
 def _uniform(log: Log, existing: Bools) -> list[tuple[str, Policy]]:

@@ -194,18 +194,20 @@ def _cap(log: Log) -> float:
     return 1.0 if log.reference is None else max(float((log.reference / log.propensity).max()), 1.0)
 
 
-def weight_gap(units: Units, weight: Floats, mass: Floats, propensity: Floats) -> tuple[float, float]:
+def weight_gap(
+    units: Units, weight: Floats, mass: Floats, propensity: Floats, spare: float = 0.0
+) -> tuple[float, float]:
     """How far the mean weight lies from the policy's mass on what the logger could show, in standard errors
     by unit; and the same after one further row of the largest weight there can be in it.
 
     Weights are skewed: a log of honest propensities often lacks the rarest, heaviest rows, which makes the
     mean too low and its error too small. A gap below 0 that one such row would close proves nothing, nor does
     any where the weights seen have no finite variance: what is missing then may be many rows, of items that
-    the logger all but never draws.
+    the logger all but never draws. spare: what a fitted logger adds to the mean, as sure as it is large.
     """
-    gap = weight - mass
+    gap = weight - mass - spare
     sums = units.sums(gap)
-    error = sums.standard_error()
+    error = math.hypot(sums.standard_error(), spare)
     z = _in_errors(sums.mean, error)
     heavy = float((weight * propensity).max(initial=0.0) / propensity.min())
     total = float(gap.sum()) + heavy

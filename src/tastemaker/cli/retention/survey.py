@@ -18,6 +18,7 @@ from tastemaker.cli.options import (
     group,
     pairs,
 )
+from tastemaker.errors import InputError
 
 app = group(
     "Surveys: weights against non-response, and what the answers measure.\n\nA survey table (Parquet, CSV or"
@@ -128,6 +129,12 @@ def validate(
     from tastemaker.retention.validity.table import QUESTIONS, ValiditySettings
 
     if block:
+        unread = {"--question": question, "--event": event, "--weight": weight, "--column": column}
+        if options := [name for name, value in unread.items() if value]:
+            raise InputError(
+                f"{options[0]} is not read with --block, which counts everybody once by the table's own"
+                f" columns; leave {options[0]} out"
+            )
         blocks = {name: items.split(",") for name, items in pairs(block, "--block").items()}
         return validate_battery(answers, blocks, out, report, by=by, reverse=reverse or (), seed=seed)
     settings = ValiditySettings(

@@ -37,6 +37,7 @@ PREFIX = (
 
 # Rounding may lift a log-probability this far above 0; anything more is a mistake.
 _SLACK = 1e-9
+FITTED_FOLDS = 3  # of a fitted logger
 REMEMBERED = 8  # answers that a log keeps: of three points of a path, the known part and the new one
 
 
@@ -321,9 +322,9 @@ def fitted_propensities(log: Log) -> Floats:
             f"{len(logged)} logged actions are too many for a fitted logger (at most {MOST_ACTIONS}); log"
             " propensities"
         )
-    fold = np.arange(len(log)) % 3
+    fold = np.arange(len(log)) % FITTED_FOLDS
     propensity = np.empty(len(log))
-    for left_out in range(min(3, len(log))):
+    for left_out in range(min(FITTED_FOLDS, len(log))):
         inside = fold == left_out
         propensity[inside] = _predict(log.context, label, ~inside, inside)
     return propensity

@@ -42,6 +42,8 @@ def calibration_claim(
     each = [(f"{NAMES[side]}, {part.cohort}", part) for side in SIDES for part in tables[side]]
     ratios = {name: part.expected_observed for name, part in each}
     verdict, because = _verdict(ratios)
+    if leak := _leak_text(proxy):
+        verdict, because = "cannot tell", f"{leak} {because}"
     lines = tuple(
         (name, tuple(point[1] for point in part.curve), tuple(point[2] for point in part.curve))
         for name, part in each
@@ -72,6 +74,17 @@ def calibration_claim(
     )
 
 
+def _leak_text(proxy: Proxy) -> str:
+    """In words, that a feature all but tells the answer; empty where none does."""
+    feature = proxy.about.get("telling")
+    return (
+        f"The features all but tell the answer, '{feature}' most: it is the answer, or came after it; leave"
+        " it out."
+        if feature
+        else ""
+    )
+
+
 def learnt_table(proxy: Proxy) -> Table:
     """How many answers, of how many people, each part of the proxy rests on."""
     counts = {"fit": [proxy.n, None]} | dict(proxy.about.get("counts", {}))
@@ -95,7 +108,7 @@ def slopes_table(slopes: Mapping[str, Interval]) -> tuple[Table, ...]:
 
 def threshold_claim(proxy: Proxy) -> ClaimReport:
     """'Acting above the thresholds is right as often as promised': needs both sides, else cannot tell."""
-    chosen = proxy.thresholds
+    chosen, leak = proxy.thresholds, _leak_text(proxy)
     sure = 100 * (1 - max(threshold.alpha for threshold in chosen.values()))
     words = [
         f"{NAMES[side]}: no threshold, {item.reason}"
@@ -124,8 +137,8 @@ def threshold_claim(proxy: Proxy) -> ClaimReport:
     return ClaimReport(
         claim=f"Acting above the thresholds is right as often as promised, with {sure:g} % confidence a"
         " side.",
-        verdict="cannot tell" if any(item.tau is None for item in chosen.values()) else "supported",
-        because="; ".join(words) + ".",
+        verdict="cannot tell" if leak or any(item.tau is None for item in chosen.values()) else "supported",
+        because=f"{leak} {'; '.join(words)}.".strip(),
         tables=(Table.of("Fixed sequence of lower bounds", rows),),
         figures=(_promises(chosen),),
         assumptions=(

@@ -59,6 +59,9 @@ def rake(shown: pa.Table, weight: Floats, margins: pa.Table, name: str = "survey
             [value for other, value in zip(of, values, strict=True) if other == covariate], "value", "margins"
         )
         wanted = {v: float(s) for c, v, s in zip(of, values, shares, strict=True) if c == covariate}
+        if len(wanted) < of.count(covariate):
+            twice = next(v for v in wanted if [*zip(of, values, strict=True)].count((covariate, v)) > 1)
+            raise InputError(f"margins: '{covariate}={twice}' has several shares; give one")
         total = sum(wanted.values())
         if not (abs(total - 1) < 0.01 or abs(total - 100) < 1):
             raise InputError(f"margins: the shares of '{covariate}' sum to {total:g}; give all of them, to 1")
