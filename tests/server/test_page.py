@@ -790,6 +790,22 @@ def test_a_like_that_was_lost_on_the_way_is_repeated_by_trying_again(
     page.console.clear()
 
 
+def test_a_like_whose_answer_was_lost_is_stored_once(page: chromium.Browser, service: FakeService) -> None:
+    wanted = pick(page)[0]
+    page.run(
+        "(() => { const real = window.fetch; window.fetch = async (...call) => {"
+        " const answer = await real(...call);"
+        " if (String(call[0]).endsWith('events')) { window.fetch = real; throw new TypeError('lost'); }"
+        " return answer; }; })()"
+    )
+    click(page, f".card[data-item='{wanted}'] .like")
+    page.until("!document.querySelector('#trouble').hidden")
+    click(page, "#trouble button")
+    page.until(f"{SAID}.startsWith('Since you liked') && document.querySelector('#trouble').hidden")
+    assert [event.item_id for event in service.stored.values() if event.kind == "like"] == [wanted]
+    page.console.clear()
+
+
 def test_a_shop_without_sound_or_pictures(browser: chromium.Browser) -> None:
     with served(FakeService(goods(), simulated=False)) as url:
         browser.console.clear()

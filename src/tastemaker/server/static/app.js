@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import * as cards from "./cards.js";
 import * as data from "./data.js";
-import { $, brief, capital, h, mark, plural } from "./dom.js";
+import { $, brief, capital, h, mark, newId, plural } from "./dom.js";
 import * as filters from "./filters.js";
 import { listenToKeys } from "./keys.js";
 import * as past from "./past.js";
@@ -187,7 +187,7 @@ function inTurn(work) {
   return turn;
 }
 
-function judge(kind, row) {
+function judge(kind, row, id = newId()) {
   if (!row || !session) return turn;
   const name = brief(row.item);
   const current = session;
@@ -196,11 +196,11 @@ function judge(kind, row) {
     if (current !== session) return;
     let event;
     try {
-      event = await session.act(kind, signs.get(kind), row);
+      event = await session.act(kind, signs.get(kind), row, null, id);
       survey.show(event.survey, current.id, row.item);
     } catch (error) {
       cards.stay(row.item_id);
-      error.again = () => judge(kind, row);
+      error.again = () => judge(kind, row, id);
       throw error;
     }
     drawPast();

@@ -62,9 +62,10 @@ export class Session {
     return this.past.findLast((event) => event.item.item_id === itemId);
   }
 
-  /** Store an event about an item, of the current list where it has a position. `sign` is what the kind says. */
-  async act(kind, sign, row, value = null) {
-    const event = { item: row.item, kind, sign, event_id: newId(), fresh: true };
+  /** Store an event about an item, of the current list where it has a position. `sign` is what the kind says;
+   *  `id` that of an earlier try, whose answer may have been lost: the server stores an id once. */
+  async act(kind, sign, row, value = null, id = newId()) {
+    const event = { item: row.item, kind, sign, event_id: id, fresh: true };
     const request = row.request_id || (row.position !== undefined && this.request);
     const shown = request ? { request_id: request, position: row.position } : {};
     const answer = await this.#send([this.#record(event, value === null ? shown : { ...shown, value })]);
