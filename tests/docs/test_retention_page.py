@@ -43,7 +43,7 @@ def test_the_page_runs_as_written(
         elif language == "sh":
             for line in filter(None, text.splitlines()):
                 run_count += run(line, monkeypatch)
-    assert run_count == 13
+    assert run_count == 15
     output = capsys.readouterr().out
     assert output.count("deployed: it ranks from the next request on") == 2
     assert (

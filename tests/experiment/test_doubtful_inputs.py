@@ -413,3 +413,38 @@ def test_an_arm_in_two_spellings_is_named(run: Run) -> None:
     arms = pl.when(third).then(pl.col("arm").str.to_uppercase()).otherwise("arm")
     code, output = run("read", people().with_columns(arms))
     assert code == 2 and "two spellings of one value" in output, output
+
+
+def test_a_treatment_beyond_the_history_cannot_be_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Plays at five times anything in the history: the line was drawn further, "supported: +20.2"."""
+    rng = np.random.default_rng(3)
+    users, treated = [f"u{i}" for i in range(N)], np.arange(N) % 2 == 1
+    plays = rng.poisson(3, N)
+    past = pl.DataFrame({"user_id": users, "plays": plays, "long": plays + rng.standard_normal(N)})
+    arm = np.where(treated, "treatment", "control")
+    here, then = tmp_path / "results.csv", tmp_path / "past.csv"
+    words = (here, "--history", then, "--short", "plays", "--long", "long", "--out", tmp_path / "out", "-q")
+
+    def told(past: pl.DataFrame, now: np.ndarray) -> tuple[int, str]:
+        past.write_csv(then)
+        pl.DataFrame({"user_id": users, "arm": arm, "plays": now}).write_csv(here)
+        code, shown, errors = run_command(capsys, monkeypatch, "experiment", "surrogate", *words)
+        return code, shown + errors
+
+    same = rng.poisson(np.where(treated, 3.5, 3))
+    assert "supported" in told(past, same)[1] and told(past, same)[0] == 0
+    assert told(past[:40], same)[0] == 0  # a small history leaves some outside by chance
+    code, output = told(past, np.where(treated, 5 * past["plays"].max(), same))
+    assert code == 1 and "cannot tell" in output.lower()
+    assert "100% of the units of 'treatment' lie outside the history in 'plays'" in output
+    for wrong, message in (
+        (pl.concat([past, past[:1]]), "unit 'u0' comes twice"),
+        (
+            past.with_columns(plays=pl.when(pl.int_range(pl.len()) == 2).then(None).otherwise("plays")),
+            "row 3",
+        ),
+    ):
+        code, output = told(wrong, same)
+        assert code == 2 and "past.csv: " in output and message in output and "results.csv" not in output

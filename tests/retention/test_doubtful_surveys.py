@@ -14,9 +14,11 @@ import pytest
 from typer.testing import CliRunner
 
 from tastemaker.cli.main import app
-from tastemaker.errors import InputError
+from tastemaker.errors import InputError, ModelError
+from tastemaker.flows.retention.survey import validate_battery
 
 N = 400
+VALUE_JOY = {"value": ("v1", "v2", "v3", "v4"), "joy": ("j1", "j2", "j3")}
 BLOCKS = ("--block", "value=v1,v2,v3,v4", "--block", "joy=j1,j2,j3")
 
 
@@ -398,3 +400,49 @@ def test_a_feature_made_from_the_answer_proves_no_proxy(tmp_path: Path) -> None:
         found = retain("proxy fit", given, tmp_path / leak, "--feature", "known", "--feature", leak)
         assert found["verdict"] == "cannot tell"
         assert f"The features all but tell the answer, '{leak}' most" in found["because"]
+
+
+def test_a_group_that_ends_a_battery_is_named_with_its_item(tmp_path: Path) -> None:
+    """It was "not positive definite over 200 people", or "did not converge in 300 steps"."""
+    lands = pl.Series("land", ["de"] * 200 + ["fr"] * 200)
+    same = answers().with_columns(lands, v2=pl.when(lands == "fr").then(4).otherwise("v2"))
+    with pytest.raises(InputError, match="all 200 people of land=fr gave the same answer to 'v2'; leave"):
+        run("validate", same, tmp_path, *BLOCKS, "--by", "land")
+    twice = answers().with_columns(lands, v2=pl.when(lands == "fr").then("v1").otherwise("v2"))
+    with pytest.raises(
+        InputError, match="land=fr: the covariance of 7 items over 200 people is not positive"
+    ):
+        run("validate", twice, tmp_path, *BLOCKS, "--by", "land")
+    few = np.isin(np.arange(N), np.random.default_rng(1).choice(N, 14, replace=False))
+    tiny = answers().with_columns(pl.Series("land", np.where(few, "mt", "de")))
+    tiny.write_csv(tmp_path / "tiny.csv")
+    with pytest.raises(ModelError, match=r"in land=mt \(14 people\) item 'v3' correlates with no other"):
+        validate_battery(tmp_path / "tiny.csv", VALUE_JOY, tmp_path, lambda *_: None, by="land")
+
+
+def test_straight_lines_are_counted(tmp_path: Path) -> None:
+    """A third of the people gave 3 throughout, and it was "supported" without a word."""
+    words = "gave the same answer to every item"
+    assert words not in run("validate", answers(), tmp_path, *BLOCKS)["because"]
+    for lined, verdict in ((1, "supported"), (2, "cannot tell")):
+        row = pl.int_range(pl.len())
+        items = [
+            pl.when(row % 3 < lined).then(row % 5 + 1).otherwise(name).alias(name)
+            for name in answers().columns
+        ]
+        table = answers().with_columns(items)
+        same = table.select(pl.concat_list(pl.all()).list.n_unique() == 1).to_series().sum()
+        report = run("validate", table, tmp_path, *BLOCKS)
+        assert f"{same} of 400 people ({same / 400:.0%}) {words}" in report["because"]
+        assert report["verdict"] == verdict, report["because"]
+
+
+def test_the_largest_weight_is_that_after_raking(tmp_path: Path) -> None:
+    """The effective size was that after raking, and the largest weight that before."""
+    few = pl.int_range(pl.len()) % 40 == 0
+    table = surveyed().with_columns(country=pl.when(few).then(pl.lit("mt")).otherwise("country"))
+    report = rake(table, tmp_path, de=0.02, fr=0.02, it=0.02, mt=0.94)
+    weights = pl.read_parquet(tmp_path / "out" / "weights.parquet").filter(pl.col("raked") > 0)["raked"]
+    most = weights.max() / weights.mean()  # type: ignore[operator]
+    assert "after raking is" in report["because"]
+    assert f"the largest is {most:.0f} times the mean" in report["because"]

@@ -149,6 +149,26 @@ def test_unequal_propensities_need_candidates_and_expectations_use_them() -> Non
         )
 
 
+@pytest.mark.parametrize("listeners", [100, 2_000])
+def test_items_that_chance_left_undealt_need_no_candidates(listeners: int) -> None:
+    """Tables of `simulate listeners --listeners 3000` were refused as not uniform: 1,905 of 2,000 items."""
+    table = rows("item", listeners, days=2)
+    slates = draw_slates(table, 300)
+    expected = {"policy_id": ["uniform"] * 300, "item_id": [f"item-{i}" for i in range(300)]}
+    candidates = pa.table(expected | {"probability": [1 / 300] * 300})
+    with_them, without = (mediation_tests(table, slates, candidates=given) for given in (candidates, None))
+    assert with_them.exposure is not None and without.exposure is not None
+    assert without.exposure.value == pytest.approx(with_them.exposure.value, abs=1e-9)
+
+
+def test_a_policy_over_fewer_items_than_its_propensities_say_is_refused() -> None:
+    table = rows("item", 2_000)
+    with pytest.raises(
+        InputError, match=r"policy 'uniform' has propensity 0\.002 over 300 items, which is not"
+    ):
+        mediation_tests(table, draw_slates(table, 500))
+
+
 def of_unequal_lengths(seed: int, gain: float) -> tuple[pa.Table, pa.Table]:
     """Rows and uniform slates; people with a high trait answer high, return, and get three items and not one.
     gain: of the first item's mean, on the log-odds of returning.

@@ -254,7 +254,10 @@ def test_words_for_nothing_padded_ids_and_two_spellings(
     assert code == 0 and json.loads(text)["verdict"] == "supported"
     messages = [record.getMessage() for record in caplog.records]
     assert any("read as empty ('NA')" in message for message in messages)
-    assert any("1 cell has blanks around them (the first is ' 003 ')" in message for message in messages)
+    assert any(
+        "1 cell has blanks around them, or characters that nobody sees (the first is ' 003 ')" in message
+        for message in messages
+    )
     questions = ["Return" if place % 2 else "return" for place in range(table.num_rows)]
     pc.write_csv(
         table.set_column(table.column_names.index("question"), "question", pa.array(questions)),

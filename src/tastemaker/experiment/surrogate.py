@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tastemaker.arrays import Floats
-from tastemaker.errors import InputError, many
+from tastemaker.errors import InputError, in_file, many
 from tastemaker.experiment.checks import check_units
 from tastemaker.experiment.contrast import critical
 from tastemaker.experiment.decide import checked_alpha
@@ -23,6 +23,7 @@ from tastemaker.schema.columns import numbers, one_spelling, texts
 from tastemaker.stats.random import generator
 
 REFITS = 20  # fewer say too little of the index's own error
+BEYOND = 0.1  # of an arm's units that may lie outside the history
 ASSUMPTIONS = (
     "unconfoundedness: the arm was assigned at random",
     "surrogacy: the arm acts on the long outcome only through the short ones",
@@ -147,21 +148,38 @@ class SurrogatePlan:
 
 
 def index_on_tables(
-    history: pa.Table, test: pa.Table, plan: SurrogatePlan
+    history: pa.Table,
+    test: pa.Table,
+    plan: SurrogatePlan,
+    names: tuple[str, str] = ("history", "test"),
 ) -> tuple[SurrogateIndex, Effect, list[Effect]]:
     """Fit on `history` (one row a unit: short outcomes and `long`), read the effect in `test` (one row a
-    unit: arm, short).
+    unit: arm, short); names: what errors call the two.
 
-    Returns the index, the effect on it, and the effect on each short outcome alone. Raises InputError on a
-    missing column or value, a unit twice, an arm in two spellings, or one without units.
+    Returns the index, the effect on it (without a number where an arm lies elsewhere than the history), and
+    the effect on each short outcome alone. Raises InputError on a missing column or value, a unit twice, an
+    arm in two spellings, or one without units.
     """
-    short, long, control, treatment = plan.short, plan.long, plan.control, plan.treatment
-    for table, by in ((history, plan.unit), (test, plan.arm)):
-        if plan.unit in table.column_names:
-            check_units(partial(table.select, [*dict.fromkeys((plan.unit, by))]), plan.unit, by)
+    with in_file(names[0]):
+        _each_once(history, plan.unit, plan.unit)
+        past = np.column_stack([numbers(history, name) for name in plan.short])
+        index = fit_index(past, numbers(history, plan.long), plan.short, plan.key)
+    with in_file(names[1]):
+        _each_once(test, plan.unit, plan.arm)
+        return index, *_read(index, past, test, plan)
+
+
+def _each_once(table: pa.Table, unit: str, by: str) -> None:
+    if unit in table.column_names:
+        check_units(partial(table.select, [*dict.fromkeys((unit, by))]), unit, by)
+
+
+def _read(
+    index: SurrogateIndex, past: Floats, test: pa.Table, plan: SurrogatePlan
+) -> tuple[Effect, list[Effect]]:
+    """The effect on the index in `test`, and on each short outcome alone; past (n, k): the history's."""
+    short, control, treatment = plan.short, plan.control, plan.treatment
     one_spelling(texts(test, plan.arm).unique().to_pylist(), plan.arm)
-    past = np.column_stack([numbers(history, name) for name in short])
-    index = fit_index(past, numbers(history, long), short, plan.key)
     now = np.column_stack([numbers(test, name) for name in short])
     arms = np.array(texts(test, plan.arm).to_pylist(), dtype=object)
     for name in (control, treatment):
@@ -171,10 +189,11 @@ def index_on_tables(
             )
     metrics = [Metric(name) for name in short]
     alone = effects(moments(test, metrics, plan.arm), metrics, control, treatment)
-    label = f"{long} (predicted)"
-    effect = index_effect(index, now[arms == treatment], now[arms == control], label)
-    why = _elsewhere(past, now[arms == control], short)
-    return index, no_effect(label, why, "absolute", effect.n) if why else effect, alone
+    label = f"{plan.long} (predicted)"
+    parts = {name: now[arms == name] for name in (control, treatment)}
+    effect = index_effect(index, parts[treatment], parts[control], label)
+    why = _elsewhere(past, parts[control], short) or _beyond(past, parts, short)
+    return no_effect(label, why, "absolute", effect.n) if why else effect, alone
 
 
 def _elsewhere(past: Floats, control: Floats, short: Sequence[str]) -> str:
@@ -189,6 +208,23 @@ def _elsewhere(past: Floats, control: Floats, short: Sequence[str]) -> str:
     return (
         f"'{short[place]}' is {now[place]:.4g} in the control and {means[place]:.4g} in the history: another"
         " unit, or other people, for whom the index was not fitted"
+    )
+
+
+def _beyond(past: Floats, parts: Mapping[str, Floats], short: Sequence[str]) -> str:
+    """Why the index is not read in an arm (n, k): units whose short outcome is larger or smaller than the
+    history's (but for one in a thousand at each end). Empty where they are few, or as many as a history this
+    small leaves outside by chance: about 2 in n, at worst 6.
+    """
+    low, high = np.quantile(past, [0.001, 0.999], axis=0)
+    shares = np.array([((part < low) | (part > high)).mean(axis=0) for part in parts.values()])
+    arm, place = divmod(int(np.argmax(shares)), len(short))
+    if shares[arm, place] <= BEYOND + 6 / len(past):
+        return ""
+    return (
+        f"{shares[arm, place]:.0%} of the units of '{list(parts)[arm]}' lie outside the history in"
+        f" '{short[place]}' ({low[place]:.4g} to {high[place]:.4g}), where nothing was seen of the long"
+        " outcome; give a history that holds such units, or wait for the long outcome itself"
     )
 
 

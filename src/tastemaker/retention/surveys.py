@@ -166,6 +166,19 @@ def never_salt(seed: int) -> str:
     return f"never asked/{seed}"
 
 
+def straight_lines(x: Floats) -> tuple[str, bool]:
+    """In words, how many people gave one answer to every item of (people, items), before any is turned;
+    and whether they are most of them. Empty below a tenth, and of two items, which may well agree.
+    """
+    complete = x[~np.isnan(x).any(axis=1)]
+    same = int((np.ptp(complete, axis=1) == 0).sum()) if x.shape[1] > 2 else 0
+    if not same or same < len(complete) / 10:
+        return "", False
+    share = f"{same:,} of {len(complete):,} people ({same / len(complete):.0%})"
+    text = f"{share} gave the same answer to every item and may not have read them"
+    return text, same > len(complete) / 2
+
+
 def no_answers(x: Floats, names: Sequence[str]) -> list[str]:
     """In words, the answers (people, items) that may be a code for none (9, 99, 0, -1): whole numbers apart
     from all others of the battery, or below 1 in fewer than half of the items.

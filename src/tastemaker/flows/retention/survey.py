@@ -15,7 +15,14 @@ from tastemaker.flows.pipeline import Report
 from tastemaker.flows.retention.tables import warn_of_slips, write_claim
 from tastemaker.retention.increment.rows import IncrementSettings
 from tastemaker.retention.report import ClaimReport
-from tastemaker.retention.surveys import check_surveys, no_answers, of_question, turned, with_covariates
+from tastemaker.retention.surveys import (
+    check_surveys,
+    no_answers,
+    of_question,
+    straight_lines,
+    turned,
+    with_covariates,
+)
 from tastemaker.retention.validity.table import ValiditySettings
 from tastemaker.retention.weights.weigh import stages_table
 from tastemaker.schema.columns import numbers
@@ -136,13 +143,14 @@ def validate_answers(
             if question in known
         }
         table = widen(table, [*settings.events, *(c for c in (settings.by, settings.weight) if c)])
-    values = [numbers(table, question, name, nulls=True) for question in settings.questions]
-    doubts = no_answers(np.column_stack(values), settings.questions)
+    values = np.column_stack([numbers(table, question, name, nulls=True) for question in settings.questions])
+    doubts = no_answers(values, settings.questions)
+    note, most = straight_lines(values)
     table = turned(table, reverse, name=name)
     report("survey validity", 1, 2, "intervals by user")
     asked_twice = {question: pairs for question, pairs in retests.items() if pairs.pairs}
     result, claim = validity_claim(table, settings, asked_twice, name)
-    claim = _doubted(claim, doubts)
+    claim = _doubted(claim, [*doubts, note] if most else doubts, "" if most else note)
     for title, part in (("pairs", result.pairs), ("contrasts", result.contrasts), ("events", result.events)):
         if part:
             write_table(out / f"{title}.parquet", flat(part))
@@ -151,8 +159,10 @@ def validate_answers(
     return summary
 
 
-def _doubted(claim: ClaimReport, doubts: Sequence[str]) -> ClaimReport:
-    """The claim, which decides nothing while cells may stand for no answer."""
+def _doubted(claim: ClaimReport, doubts: Sequence[str], note: str) -> ClaimReport:
+    """The claim with a note, which decides nothing while cells may stand for no answer."""
+    if note:
+        claim = replace(claim, because=f"{claim.because} {note}.")
     if not doubts:
         return claim
     return replace(claim, verdict="cannot tell", because=f"{'; '.join(doubts)}. {claim.because}")
@@ -189,7 +199,7 @@ def validate_battery(
         bounds=items.bounds,
         ordinal=items.ordinal,
     )
-    claim = _doubted(claim, items.doubts)
+    claim = _doubted(claim, items.doubts, items.note)
     if items.left_out:
         note = f"{items.left_out:,} people with an empty item are left out: they may answer differently."
         claim = replace(claim, limits=(*claim.limits, note))

@@ -93,7 +93,8 @@ def expectations(
 
     candidates: policy_id, item_id, probability (expected number of times the item is in a slate of the
     policy). Without it, a policy whose propensities are all alike is taken as uniform over the items of
-    `slates`; any other is refused by name. A row, not a slate: who gets longer slates is no matter of chance.
+    `slates` and as many more as chance leaves undealt, which have the mean of all; any other is refused by
+    name. A row, not a slate: who gets longer slates is no matter of chance.
     """
     place = "position" if "position" in slates.column_names else "item_id"
     again = pl.DataFrame(slates.select(["request_id", place])).is_duplicated()
@@ -129,12 +130,15 @@ def expectations(
                 " item_id, probability"
             )
         dealt = set(slates["item_id"].filter(pa.array(policy == number)).to_pylist())
-        if not np.isclose(own[0] * len(dealt), 1.0, rtol=0.02):
+        never = 1 - own[0] * len(dealt)  # of the probability, on items that were not dealt; by chance:
+        chance = max(0.0, 1 - own[0]) ** len(own)
+        if not -0.02 <= never <= chance + 0.02 + 4 * np.sqrt(chance * own[0]):
             raise InputError(
                 f"{name}: policy '{policy_id}' has propensity {own[0]:g} over {len(dealt)} items, which is"
                 " not uniform; give --candidates with policy_id, item_id, probability"
             )
-        out[policy_id] = float(np.mean([value.get(entry, overall) for entry in dealt]))
+        known = float(np.mean([value.get(entry, overall) for entry in dealt]))
+        out[policy_id] = known + max(0.0, never) * (overall - known)
     return out
 
 

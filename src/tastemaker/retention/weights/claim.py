@@ -236,16 +236,17 @@ def _verdict(
         for c in weights.thin
         if c.share >= TINY
     ]
-    sizes = {"": weights.ess}
+    sizes = {"": (weights.ess, weights.largest)}
     if weights.raked is not None:
-        sizes[" after raking"] = effective_size(weights.raked)
+        most = weights.raked.max() * weights.answered / weights.raked.sum()
+        sizes[" after raking"] = (effective_size(weights.raked), float(most))
     if weights.answered < FEWEST:
         doubts.append(f"only {many(weights.answered, 'answer')}, fewer than {FEWEST}")
         sizes = {}
     doubts += [
         f"the effective sample size{when} is {size:.1f} of {weights.answered:,} answers: a few weights decide"
-        f" (the largest is {weights.largest:.0f} times the mean)"
-        for when, size in sizes.items()
+        f" (the largest is {most:.0f} times the mean)"
+        for when, (size, most) in sizes.items()
         if size < max(FEWEST, weights.answered * SMALLEST)
     ]
     doubts += far

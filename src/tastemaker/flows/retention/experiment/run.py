@@ -238,9 +238,10 @@ def read_surrogate(
         past = read_typed(history)
     with in_file(table):
         test = read_typed(table)
-        for part, name in ((past, history), (test, table)):
-            warn_of_slips(part, plan.short, str(name))
-        index, effect, alone = index_on_tables(past, test, plan)
+    for part, path in ((past, history), (test, table)):
+        with in_file(path):
+            warn_of_slips(part, plan.short, str(path))
+    index, effect, alone = index_on_tables(past, test, plan, (str(history), str(table)))
     report("surrogate index", 1, 2, "report")
     claim = surrogate_claim(index, effect, alone, plan)
     summary = write_claim(claim, out)

@@ -6,15 +6,16 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from tastemaker.arrays import Floats
-from tastemaker.errors import InputError, many
+from tastemaker.errors import InputError, ModelError, many
 from tastemaker.retention.report import Cell, ClaimReport, Intervals, Table, Verdict
-from tastemaker.retention.surveys import no_answers
+from tastemaker.retention.surveys import no_answers, straight_lines
 from tastemaker.retention.validity.claim import alpha
 from tastemaker.retention.validity.factor.cfa import CUTOFFS, CfaFit, fit_cfa
 from tastemaker.retention.validity.factor.invariance import Invariance, invariance
@@ -97,6 +98,7 @@ def _lists(blocks: Mapping[str, Sequence[int]]) -> dict[str, list[int]]:
 
 
 _INVARIANCE = "Of the answers as numbers, by maximum likelihood. Comparing means needs scalar invariance."
+T = TypeVar("T")
 METHODS = ("maximum likelihood", "polychoric correlations and WLSMV (ordered answers)")
 Group = tuple[npt.ArrayLike, npt.ArrayLike, int]
 
@@ -124,7 +126,7 @@ def battery_claim(
     factors = _factors(fit, s, n)
     against = _against(fit, labels)
     checks = _checks(fit, factors, against, htmt(s, blocks), bounds or {})
-    levels = invariance(groups, blocks) if groups else []
+    levels = _fitted(labels, lambda: invariance(groups, blocks)) if groups else []
     failed = [str(check["check"]) for check in checks if check["passes"] is False]
     failed += [f"{entry.level} invariance" for entry in levels if not entry.holds]
     undecided = [str(check["check"]) for check in checks if check["passes"] is None]
@@ -173,11 +175,11 @@ def _named(text: str, labels: Sequence[str]) -> str:
     return re.sub(numbered, lambda match: f"'{named.get(match[0], match[0])}'", text)
 
 
-def _fitted(labels: Sequence[str], fit: Callable[[], CfaFit]) -> CfaFit:
+def _fitted(labels: Sequence[str], fit: Callable[[], T]) -> T:
     try:
         return fit()
-    except InputError as error:
-        raise InputError(_named(str(error), labels)) from None
+    except (InputError, ModelError) as error:
+        raise type(error)(_named(str(error), labels)) from None
 
 
 def _improper(fit: CfaFit, labels: Sequence[str]) -> str:
@@ -281,7 +283,8 @@ def _figure(fit: CfaFit, labels: Sequence[str]) -> Intervals:
 class Battery:
     """covariance (p, p) with divisor n; n people; blocks: factor -> rows of its items; names (p,); groups:
     name -> covariance, means, n; bounds: HTMT with intervals; left_out: people with a missing item; ordinal:
-    the factor analysis of ordered answers, None where they are numbers; doubts: what may be no answer.
+    the factor analysis of ordered answers, None where they are numbers; doubts: what may be no answer; note:
+    of people with one answer to every item.
     """
 
     covariance: Floats
@@ -293,6 +296,7 @@ class Battery:
     left_out: int
     ordinal: CfaFit | None
     doubts: tuple[str, ...] = ()
+    note: str = ""
 
 
 def battery(
@@ -323,6 +327,7 @@ def battery(
         else np.empty((0, 0))
     )
     doubts = tuple(no_answers(x, names))
+    note, most = straight_lines(x)
     for item in reverse:
         if item not in names:
             raise InputError(f"{name}: '{item}' cannot be reversed, it is in no block: {', '.join(names)}")
@@ -341,22 +346,6 @@ def battery(
     rows = x[complete]
     places = {item: place for place, item in enumerate(names)}
     numbered = {factor: [places[item] for item in items] for factor, items in blocks.items()}
-    groups = None
-    if by is not None:
-        group, labels = grouped(answers, by, name)
-        parts = {f"{by}={label}": x[complete & (group == place)] for place, label in enumerate(labels)}
-        small = next((label for label, part in parts.items() if 0 < len(part) <= len(names)), None)
-        if small is not None:
-            raise InputError(
-                f"{name}: {many(len(parts[small]), 'person', 'people')} of {small} answered"
-                " all items: too few to compare; merge"
-                " it with another group"
-            )
-        groups = {
-            label: (np.cov(part.T, bias=True), part.mean(axis=0), len(part))
-            for label, part in parts.items()
-            if len(part)
-        }
     large = len(blocks) > 1 and all(len(items) > 1 for items in blocks.values())
     bounds = htmt_bounds(rows, numbered, key=key, resamples=resamples) if large else {}
     ordinal = _fitted(names, lambda: fit_ordinal_cfa(rows, numbered)) if is_ordinal(rows) else None
@@ -365,9 +354,36 @@ def battery(
         len(rows),
         numbered,
         names,
-        groups,
+        None if by is None else _by_group(x, answers, by, names, name),
         bounds,
         int((~complete).sum()),
         ordinal,
-        doubts,
+        (*doubts, note) if most else doubts,
+        "" if most else note,
     )
+
+
+def _by_group(
+    x: Floats, answers: pa.Table, by: str, names: Sequence[str], name: str
+) -> dict[str, tuple[Floats, Floats, int]]:
+    """Covariance, means and size of each group of those without NaN in x (people, items)."""
+    group, labels = grouped(answers, by, name)
+    group = np.where(np.isnan(x).any(axis=1), -1, group)
+    results = {}
+    for place, label in enumerate(labels):
+        part = x[group == place]
+        if not len(part):
+            continue
+        whom = f"{many(len(part), 'person', 'people')} of {by}={label}"
+        if len(part) <= len(names):
+            raise InputError(
+                f"{name}: {whom} answered all items: too few to compare; merge it with another group"
+            )
+        same = np.flatnonzero(np.ptp(part, axis=0) == 0)
+        if len(same):
+            raise InputError(
+                f"{name}: all {whom} gave the same answer to '{names[same[0]]}'; leave that item out, or"
+                " merge the group with another"
+            )
+        results[f"{by}={label}"] = (np.cov(part.T, bias=True), part.mean(axis=0), len(part))
+    return results

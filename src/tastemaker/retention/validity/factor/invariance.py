@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tastemaker.arrays import Floats, Ints
-from tastemaker.errors import InputError
+from tastemaker.errors import InputError, ModelError, in_file, many
 from tastemaker.retention.validity.factor.cfa import (
     CUTOFFS,
     Fit,
@@ -52,7 +52,10 @@ def invariance(
     """
     if len(groups) < 2:
         raise InputError(f"invariance compares groups; got {', '.join(groups) or 'none'}, give at least two")
-    parts = [(checked_covariance(s, n), np.asarray(m, dtype=np.float64), n) for s, m, n in groups.values()]
+    parts = []
+    for name, (s, m, n) in groups.items():
+        with in_file(name):
+            parts.append((checked_covariance(s, n), np.asarray(m, dtype=np.float64), n))
     if len({(s.shape, m.shape) for s, m, _ in parts}) > 1 or parts[0][1].shape != (len(parts[0][0]),):
         raise InputError("every group needs the covariance and the means of the same items")
     seen = Moments(
@@ -66,7 +69,10 @@ def invariance(
     results: list[Invariance] = []
     for level in LEVELS:
         shape = _Layout(level, len(seen.n), owner)
-        theta, _ = minimise(shape.model, shape.start(seen), seen)
+        try:
+            theta, _ = minimise(shape.model, shape.start(seen), seen)
+        except ModelError as error:
+            raise ModelError(f"{error}; {_least_alike(list(groups), seen, owner)}") from None
         fit = fit_of(shape.model(theta), seen, len(theta), means=True)
         drop = results[-1].fit.cfi - fit.cfi if results else 0.0
         holds = (
@@ -74,6 +80,20 @@ def invariance(
         )
         results.append(Invariance(level, fit, drop, bool(holds)))
     return results
+
+
+def _least_alike(names: Sequence[str], seen: Moments, owner: Ints) -> str:
+    """In words, the item and group in which the others of its factor tell least, for its number of people."""
+    sd = np.sqrt(np.einsum("gii->gi", seen.covariance))
+    r = np.abs(seen.covariance / (sd[:, :, None] * sd[:, None, :]))
+    together = (owner[:, None] == owner) & ~np.eye(len(owner), dtype=bool)
+    most = np.where(together, r, 0.0).max(axis=2)
+    group, item = divmod(int(np.argmin(most * np.sqrt(seen.n)[:, None])), len(owner))
+    return (
+        f"in {names[group]} ({many(int(seen.n[group]), 'person', 'people')}) item {item} correlates with no"
+        f" other of its block by more than {most[group, item]:.2f}; merge the group with another,"
+        " or leave that item out"
+    )
 
 
 class _Layout:
