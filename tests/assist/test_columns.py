@@ -200,3 +200,69 @@ def test_free_is_a_price_of_nothing_and_that_writer_the_one_shown(archive: Shelf
     talk = Talk(archive)
     first = talk.rows("in April 2021")[0]
     assert all(row % 3 != first % 3 for row in rows_of(archive, talk.say("not that writer")))
+
+
+@pytest.fixture(scope="module")
+def cellar() -> Shelf:
+    """Bottles: numbers in units that cells had, years that no name tells, points of critics."""
+    titles = tuple(f"{('Quinta', 'Weingut', 'Domaine')[row % 3]} {row}" for row in range(N))
+    return shelf_of(
+        titles,
+        {
+            "land": [("Portugal", "Austria", "Spain")[row % 3] for row in range(N)],
+            "vintage": [float(1990 + row * 7 % 35) for row in range(N)],
+            "cost": [float(5 + row * 11 % N) for row in range(N)],
+            "alcohol_percent": [float(row * 13 % N) / 20 + 9 for row in range(N)],
+            "critic_score": [float(70 + row * 17 % 30) for row in range(N)],
+            "bottle_cl": [(37.5, 75.0, 150.0)[row * 5 % 3] for row in range(N)],
+        },
+    )
+
+
+BOUNDS: dict[str, tuple[str, Callable[[float], bool]]] = {
+    "under 12% alcohol": ("alcohol_percent", lambda n: n <= 12),
+    "alcohol under 12%": ("alcohol_percent", lambda n: n <= 12),
+    "at least 13.5 percent": ("alcohol_percent", lambda n: n >= 13.5),
+    "not over 11.5 %": ("alcohol_percent", lambda n: n <= 11.5),
+    "above 90 points": ("critic_score", lambda n: n >= 90),
+    "95+ points": ("critic_score", lambda n: n >= 95),
+    "at least 75 cl": ("bottle_cl", lambda n: n >= 75),
+}
+
+
+@pytest.mark.parametrize("message", BOUNDS)
+def test_a_number_is_known_by_its_unit_and_by_its_name_without_it(cellar: Shelf, message: str) -> None:
+    name, right = BOUNDS[message]
+    talk = Talk(cellar)
+    talk.say(message)
+    cells = cellar.catalogue.columns[name]
+    assert np.flatnonzero(talk.desk.holds).tolist() == [row for row in range(N) if right(cells[row])]  # type: ignore[arg-type]
+
+
+def test_a_share_of_something_else_is_no_number_of_an_item(cellar: Shelf) -> None:
+    talk = Talk(cellar)
+    talk.say("from Spain, 12% cheaper")
+    assert all(constraint.clause.field != "alcohol_percent" for constraint in talk.state.active)
+
+
+ORDERS: dict[str, tuple[str, bool]] = {
+    "sort by alcohol": ("alcohol_percent", False),
+    "order them by critic score": ("critic_score", True),
+    "sorted by cost, high to low": ("cost", True),
+    "by cost": ("cost", False),
+    "sort by vintage": ("vintage", True),
+    "rank by vintage, oldest first": ("vintage", False),
+    "the oldest": ("vintage", False),
+    "newest first": ("vintage", True),
+}
+
+
+@pytest.mark.parametrize("message", ORDERS)
+def test_an_order_begins_at_the_end_that_was_asked_for_among_what_fits(cellar: Shelf, message: str) -> None:
+    name, down = ORDERS[message]
+    talk = Talk(cellar)
+    talk.say("from Spain")
+    rows = talk.rows(message)
+    cells = [cellar.catalogue.columns[name][row] for row in range(2, N, 3)]
+    assert [cellar.catalogue.columns[name][row] for row in rows] == sorted(cells, reverse=down)[: len(rows)]  # type: ignore[type-var]
+    assert len(rows) >= 3 and all(row % 3 == 2 for row in rows)

@@ -20,6 +20,7 @@ from tastemaker.assist.tools import Toolbox, openai_tools
 from tastemaker.assist.understand import understand
 from tastemaker.converse.claims import safe
 from tastemaker.converse.reading.plain import in_words
+from tastemaker.converse.reading.scales import in_order
 from tastemaker.converse.reading.standing import settle
 from tastemaker.errors import InputError, TastemakerError
 
@@ -101,7 +102,7 @@ class Model:
     def answer(self, message: str, desk: Desk, handles: list[int], limits: Any) -> Iterator[Part]:
         """The parts of one turn. Raises Failed."""
         end = time.monotonic() + limits.seconds
-        words = placed(message, desk.state.shown, desk.shelf)
+        words = placed(in_order(message, desk.shelf.vocabulary), desk.state.shown, desk.shelf)
         read = understand(words, desk.state, desk.shelf, desk.ranker.named(words))
         active = settle(desk.state.active, read.wishes, desk.shelf.kinds)
         desk.change(messages=(*desk.state.messages, message[:2000]), active=active, asked="")

@@ -22,7 +22,7 @@ from tastemaker.converse.catalogue import TITLE
 from tastemaker.converse.constraints import Constraint
 from tastemaker.converse.reading.numbers import among
 from tastemaker.converse.reading.plain import plain
-from tastemaker.converse.reading.scales import place
+from tastemaker.converse.reading.scales import in_order, place
 from tastemaker.converse.reading.standing import settle
 from tastemaker.converse.reading.together import distinct, values_of
 from tastemaker.converse.reading.unread import unread
@@ -38,7 +38,7 @@ def answer(message: str, desk: Desk) -> Iterator[Part]:
     if len(message) > READ:
         yield Text(f"That is long; I read the first {READ:,} letters.")
         message = message[:READ]
-    message = placed(message, desk.state.shown, desk.shelf)
+    message = placed(in_order(message, desk.shelf.vocabulary), desk.state.shown, desk.shelf)
     named = desk.ranker.named(message)
     read = understand(message, desk.state, desk.shelf, named)
     silent = (read.wishes.lets_go and not read.named) or "idle" in read.acts

@@ -64,6 +64,8 @@ _TOO_MUCH = re.compile(
 )
 _UP = r" ?(?:or more|or better|or above|or faster|or higher|and up|\+|plus|minimum|at least)"
 _DOWN = r" ?(?:or less|or under|or below|or slower|or fewer|max|maximum|at most|tops)"
+_SHARE = r"(?! (?:off|of|less|more|discount|cheaper|dearer|faster|slower|shorter|longer|bigger|smaller)\b)"
+CURRENCIES = "$€£"
 CLOSE = 0.1  # how far "around" reaches, as a share
 
 
@@ -164,8 +166,9 @@ class Numbers:
         for name, units in self._numbers.items():
             nouns = "|".join(re.escape(noun) for noun in self.vocabulary.nouns[name])
             unit = "|".join(re.escape(word) for word in sorted(units, key=len, reverse=True))
-            signs = "".join(re.escape(word) for word in units if len(word) == 1 and not word.isalnum())
+            signs = "".join(re.escape(word) for word in units if word in CURRENCIES)
             after = rf"[ -]?(?:{unit})(?!\w)" if unit else r"(?!)"
+            after += _SHARE if "%" in units else ""
             money = rf"[{signs}] ?" if signs else r"(?!)"
             noun = (
                 rf"(?<![\d .,]\d )(?<![\d .,]\d)\b(?:{nouns})(?: not| isn't)?"

@@ -280,3 +280,39 @@ def without_superlatives(left: str, vocabulary: Vocabulary) -> str:
         if vocabulary.end_of(comparative)[1]:
             left = re.sub(rf"\b{re.escape(word)}\b", lambda hit: "\0" * len(hit[0]), left, flags=re.I)
     return left
+
+
+_ORDERS = (
+    r"(?:sort|order|rank|arrange|list)(?:ed)?"
+    r"(?: (?:it|all|them|these|those|results|the (?:list|results)))? by"
+)
+_DOWNWARDS = (
+    r"desc\w*|(?:from )?high(?:est)? (?:to low(?:est)?|first)"
+    r"|(?:newest|latest|biggest|best|most \w+) first"
+)
+_UPWARDS = (
+    r"asc\w*|(?:from )?low(?:est)? (?:to high(?:est)?|first)"
+    r"|(?:oldest|earliest|smallest|cheapest) first"
+)
+
+
+def in_order(message: str, vocabulary: Vocabulary) -> str:
+    """A message that asks for an order of what is shown, as the end it begins with: "sort by price" is "the
+    lowest price"; of ratings, days and years the highest come first.
+    """
+    nouns = {noun: name for name in vocabulary.scales for noun in vocabulary.nouns[name]}
+    words = "|".join(sorted(map(re.escape, nouns), key=len, reverse=True)) or "(?!)"
+    form = (
+        rf"(?:\b{_ORDERS}|^\W*by) (?:the )?({words})"
+        rf"(?:,? (?:in )?(?:({_DOWNWARDS})|({_UPWARDS})))?(?: order)?(?=\W*$|[,.;])"
+    )
+
+    def end(hit: re.Match[str]) -> str:
+        name = nouns[hit[1].lower()]
+        late = name in vocabulary.days or vocabulary.is_year(name)
+        down = hit[2] or (not hit[3] and (late or {"stars", "points"} & set(vocabulary.units.get(name, ()))))
+        return f"the {'highest' if down else 'lowest'} {hit[1]}"
+
+    ends = "|".join(sorted(map(re.escape, vocabulary.superlatives), key=len, reverse=True))
+    message = re.sub(form, end, message, flags=re.IGNORECASE)
+    return re.sub(rf"\b(?:the )?({ends})(?: ones?)? first\b", r"the \1", message, flags=re.IGNORECASE)

@@ -90,7 +90,11 @@ class Vocabulary:
         table = english()["units"]
         return {
             name: tuple(
-                dict.fromkeys(unit for word in _words(self._names[name]) for unit in table.get(word, ()))
+                dict.fromkeys(
+                    unit
+                    for word in _words(self._names[name])
+                    for unit in table.get(word, (word,) if word in UNITS else ())
+                )
             )
             for name, field in self.fields.items()
             if field.kind == "number" and not field.days
@@ -237,8 +241,17 @@ class Vocabulary:
             if any(stem in _words(self._names[name]) for stem in stems)
             or ("date" in stems and name in self.days[:1])
         ]
+        if not fitting and "year" in stems:  # "the oldest" of vintages
+            fitting = [scale for name, scale in self.scales.items() if self.is_year(name)]
         order = {name: bool(scale.words) + (name not in self.days) for name, scale in self.scales.items()}
         return min(fitting, key=lambda scale: order[scale.field]) if fitting else None
+
+    def is_year(self, name: str) -> bool:
+        """Whether a number without a unit is a year, by its values."""
+        field = self.fields[name]
+        ends = (field.low, field.high, *field.quarters)
+        bare = field.kind == "number" and not field.days and not self.units.get(name)
+        return bare and all(1400 <= end <= 2100 and float(end).is_integer() for end in ends)
 
     @cached_property
     def comparatives(self) -> dict[str, tuple[bool, Scale | None]]:
