@@ -58,6 +58,7 @@ def test_list_columns_spread_over_several() -> None:
         ({"propensity": [0.5, 1.5, 0.5]}, r"row 2, column 'propensity': 1.5 is above 1; give probabilities"),
         ({"reward": [0.0, None, 0.0]}, r"row 2, column 'reward' is empty; no reward is 0"),
         ({"reward": [0.0, 1.0, math.nan]}, r"row 3, column 'reward' is 'nan', which is no finite number"),
+        ({"reward": ["ja", "nein", "ja"]}, r"row 1, column 'reward' is 'ja', .*; a yes or no is 1 or 0"),
         ({"reward": [0.0, -1.0, 0.0]}, r"row 2, column 'reward': -1 is negative; .* counted from 0"),
         ({"reward": [0.0, 2.0, 0.0]}, r"row 2, column 'reward': 2 is above r_max = 1; raise r_max"),
         (

@@ -234,7 +234,7 @@ def test_a_shift_of_labels_between_learnt_and_asked_is_caught(
     env, place = open_data_set(workspace, "whole", quiet)
     some = list(read_conversations(place))  # one alone may begin with an item that is held out
     users = [f"u{number:03d}" for number in range(150)]
-    asked = generator(0, "test users").random(len(users)) < audit_flow.ASKED
+    asked = generator(0, "test users").random(len(users)) < audit_flow.TEST_SHARE
     rng, made = np.random.default_rng(0), []
     for number, (user, is_asked) in enumerate(zip(users, asked, strict=True)):
         one, share = some[number % len(some)], 0.77 / 0.87 if shifted and is_asked else 0.44 / 0.87

@@ -5,6 +5,7 @@ refusals.
 import gzip
 import json
 import random
+import re
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -754,3 +755,37 @@ def test_events_with_items_that_are_gone_are_no_refused_rows(
 def test_who_applies_is_a_person(shop: Path, column: str) -> None:
     log = f"{column},item_id,applied_at\n" + "".join(f"c{n % 7},i{n % 20},{n + 1}\n" for n in range(60))
     assert taken(shop, log)["interactions"]["columns"]["user_id"] == column
+
+
+def test_a_log_with_items_that_expired_says_what_to_do(shop: Path) -> None:
+    log = "user_id,item_id,timestamp\n" + "".join(f"u{n % 7},i{n % 30},{n + 1}\n" for n in range(60))
+    notes = taken(shop, log)["interactions"]["notes"]
+    (told,) = (note for note in notes if "expire" in note)
+    assert told.startswith("20 of 60 events are with 10 items that the catalogue has not")
+    assert "a file of all items" in told and "--items alone" in told
+
+
+@pytest.mark.parametrize(
+    "names", ["users item relevance", "customers product", "pid track_id", "session pid"]
+)
+def test_people_in_the_plural_and_playlists_are_ids(shop: Path, names: str) -> None:
+    log = names + "\n" + "".join(f"u{n % 7} i{n % 20} {n % 5}\n" for n in range(60))
+    log = log if names.count(" ") == 2 else re.sub(r"(?m)(?<=\d) \d$", "", log)
+    file = shop.parent / "log.txt"
+    file.write_text(log)
+    items = shop.parent / "items.csv"
+    items.write_text(ITEMS)
+    result = ingest_files(shop, items if "session" in names else None, file)  # else it makes the catalogue
+    columns = result["interactions"]["columns"]
+    user, item = names.split()[:2]
+    assert (columns["user_id"], columns["item_id"]) == (user, item)
+
+
+def test_profiles_of_one_account_are_named(shop: Path) -> None:
+    log = "Profile Name,item_id,Start Time\n" + "".join(
+        f"{('Ann', 'Bob')[n % 2]},i{n % 20},2023-01-{n % 28 + 1:02}\n" for n in range(200)
+    )
+    with pytest.raises(
+        InputError, match="--column 'user_id=Profile Name' takes each of its names as a person"
+    ):
+        taken(shop, log)

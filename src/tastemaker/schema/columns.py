@@ -82,7 +82,11 @@ def numbers(
     numbers, wrong = _read(values.as_number, cells, column, name)
     if nulls and pt.is_floating(cells.type):
         wrong &= ~np.isnan(cells.cast(pa.float64()).to_numpy())
-    what = values.plainly(cells[int(np.argmax(wrong))]) if wrong.any() else ""
+    what = ""
+    if wrong.any():
+        cell = str(cells[int(np.argmax(wrong))])
+        word = cell.strip().isalpha() and not pt.is_floating(cells.type)
+        what = "; a yes or no is 1 or 0" if word else values.plainly(cell)
     _refuse_first(cells, wrong, column, name, f"is no finite number, or beyond {values.TOO_LARGE:g}{what}")
     if not nulls:
         complete(cells if not numbers.null_count() else numbers.to_arrow(), column, name, remedy)

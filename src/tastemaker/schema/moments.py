@@ -225,7 +225,8 @@ def read(column: pa.ChunkedArray, name: str, years: bool = False, unit: str | No
     if series.dtype == pl.String and times.null_count() > series.null_count():
         words = times.is_null() & series.is_not_null()
         times = times.scatter(words.arg_true(), _iso(series.filter(words), unit))
-    if years or 0 < counted < filled:  # among dates 1995 is a year, not seconds
+    among_dates = counted < 9 * (times.is_not_null() & numbers.is_null()).sum()
+    if years or (counted and among_dates):  # 1995 is a year there, not seconds
         is_year = (numbers.is_between(1000, 2999) & (numbers == numbers.floor())).fill_null(False)
         times = _years(numbers.set(~is_year, None)).zip_with(is_year, times)
         # a year that nobody knew is written 0, one before Christ -500: no moments of 1970

@@ -139,14 +139,34 @@ def _without_zeros(ids: pl.Series) -> pl.Series:
 def likely_people(source: Source) -> str | None:
     """A column called as people's are (`playlist_id`) that holds many of them, ids before names, or None."""
     fit = []
-    for name in source.table.column_names:
-        bare = squeezed(name)
+    for name in filter(_called_as_people, source.table.column_names):
         ids = ids_of(source, name, _HEAD)
         several = ids.n_unique() > max(2, len(ids) / 50)
-        several &= "email" not in bare or ids.n_unique() < len(ids)  # what each row has once is no person
-        if several and any(bare.endswith(tuple(word + end for end in _PEOPLE_ENDS)) for word in PEOPLE):
+        # what each row has once is no person
+        if several and ("email" not in squeezed(name) or ids.n_unique() < len(ids)):
             fit.append(name)
-    return min(fit, key=lambda name: not squeezed(name).endswith("id"), default=None)
+    # a pid is a playlist or a product: the last choice
+    return min(
+        fit, key=lambda name: (squeezed(name) == "pid", not squeezed(name).endswith("id")), default=None
+    )
+
+
+def _called_as_people(column: str) -> bool:
+    ends = tuple(word + end for word in PEOPLE for end in _PEOPLE_ENDS)
+    return squeezed(column).endswith(ends) or squeezed(column) == "pid"
+
+
+def gone(items: pl.Series, known: pl.Series) -> list[str]:
+    """What to say of a log where many `items` are not `known`, as where they expire."""
+    lost = items.filter(~items.is_in(known.implode()))
+    if len(lost) < len(items) / 20:
+        return []
+    return [
+        f"{len(lost):,} of {len(items):,} events are with {lost.n_unique():,} items that the catalogue has"
+        " not, which is usual where items expire: to learn from them, too, give the items as a file of all"
+        " items, also of those that ended; where the items alone have changed, give --items alone, which"
+        " keeps the events in use that are with the items of that file"
+    ]
 
 
 def likely_items(source: Source, known: pl.Series | None) -> tuple[str, float] | None:
@@ -218,7 +238,9 @@ def shape(source: Source, part: str) -> str:
     together = (
         f"; --column user_id={baskets[0]} takes what was had together as one person's" if baskets else ""
     )
-    return f"{together}; where all rows are of one person, --column user_id="
+    called = [name for name in names if _called_as_people(name) and _repeats(source, name)]
+    who = f"; --column 'user_id={called[0]}' takes each of its names as a person" if called else ""
+    return f"{who}{together}; where all rows are of one person, --column user_id="
 
 
 def _repeats(source: Source, column: str) -> bool:

@@ -128,6 +128,7 @@ def ingest_interactions(
     rows.refuse(nobody, "user_id", "stands for whoever gives no id; choose another id")
     if known is not None:
         frame = frame.with_columns(item_id=_as_known(rows, frame["item_id"], known))
+        rows.notes += guesses.gone(frame["item_id"].filter(pl.Series(rows.good)), known)
         rows.refuse(
             ~frame["item_id"].is_in(known.implode()),
             "item_id",
