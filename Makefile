@@ -31,8 +31,10 @@ setup: $(STAMP)
 demo: setup
 	$(BIN)/tastemaker demo --workspace $(WORKSPACE) --port $(PORT)
 
+# One more than there are cores: tests wait for the processes that they start for a quarter of the time.
+WORKERS = $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 test: setup
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .

@@ -109,7 +109,7 @@ def test_models_that_learn_at_once_are_those_that_learn_one_after_another(
     weights = []
     for threads in (1, 2):
         folder = tmp_path / str(threads)
-        Workspace.create(folder, TINY | {"ensemble": 2, "threads": threads})
+        Workspace.create(folder, TINY | {"ensemble": 2, "threads": threads, "sft_epochs": 4})
         _run(
             *("ingest", "--items", str(tiny_files / "items.parquet"), "-w", str(folder)),
             *("--interactions", str(tiny_files / "interactions.parquet")),
