@@ -34,7 +34,7 @@ demo: setup
 # One more than there are cores: tests wait for the processes that they start for a quarter of the time.
 WORKERS = $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 test: setup
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: setup
 	$(BIN)/ruff check .

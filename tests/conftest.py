@@ -11,6 +11,7 @@ import sys
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,6 +33,7 @@ settings.load_profile("any load")
 typer.main.get_command = typer.testing._get_command = functools.cache(typer.main.get_command)
 
 ITEMS, USERS = 64, 90
+FEW = 10  # tests of a file
 KINDS, KEYS = ("reel", "jig", "waltz", "polka"), ("D", "G", "A", "Em")
 TINY = {
     "title": "Tiny",
@@ -49,6 +51,12 @@ TINY = {
     "beam": 16,
     "sasrec_epochs": 2,
 }
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files of few tests first: they start servers and trainings, and no worker shall end alone with one."""
+    counts = Counter(item.path for item in items)
+    items.sort(key=lambda item: (counts[item.path] > FEW, -counts[item.path], str(item.path)))
 
 
 def run_command(
