@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
-    "command", ["flips --flips 15 --seed 4", "live canary", "live pairs --only ingest+serve"]
+    "command", ["flips --flips 33 --seed 4", "live canary", "live pairs --only ingest+serve"]
 )
 def test_a_short_form_passes(command: str, untouched_workspace: Path) -> None:
     given = ["--workspace", str(untouched_workspace)] if command.startswith("live") else []
